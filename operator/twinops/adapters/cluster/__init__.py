@@ -1,0 +1,1 @@
+"""The Kubernetes API, one file per kind. ``ApiException`` is translated into ours here, once."""

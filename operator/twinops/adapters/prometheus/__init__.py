@@ -1,0 +1,1 @@
+"""Prometheus: query texts apart from the client that sends them."""

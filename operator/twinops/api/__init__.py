@@ -1,0 +1,16 @@
+"""Shapes of the resources, as pydantic models, and the CRDs generated from them.
+
+Nothing in here does I/O, reads a clock or knows kopf. A field stands here only when it works.
+"""
+
+GROUP = "twinops.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+FIELD_MANAGER = "twinops"
+"""Name under which TwinOps owns fields (server-side apply)."""
+
+SYNC_REQUESTED_ANNOTATION = f"{GROUP}/sync-requested-at"
+"""Set to any new value (by convention an RFC 3339 time) to ask for a sync now."""
+
+GIVE_BACK_FINALIZER = f"{GROUP}/give-back"
+"""Held by a twin while it holds values that must be given back on deletion."""

@@ -1,0 +1,53 @@
+"""What every API model shares: camelCase on the wire, frozen in Python, times in RFC 3339."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+Time = Annotated[
+    datetime,
+    PlainSerializer(_rfc3339, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""A ``metav1.Time``: RFC 3339, UTC, whole seconds."""
+
+DnsName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+"""Name of a Kubernetes object (RFC 1123 subdomain)."""
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class ApiModel(BaseModel):
+    """Base of every shape that travels to or from the API server.
+
+    Unknown fields are ignored when reading: an older operator must be able to read a newer object.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON-ready form: camelCase keys, unset optional fields left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    @classmethod
+    def from_wire(cls, data: Any) -> Self:
+        """Read what the API server sent.
+
+        Raises:
+            pydantic.ValidationError: the data does not have this shape.
+        """
+        return cls.model_validate(data)
+
+
+def utc(unix: float) -> datetime:
+    """Turn Unix seconds into an aware UTC time."""
+    return datetime.fromtimestamp(unix, UTC)

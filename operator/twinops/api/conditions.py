@@ -1,0 +1,58 @@
+"""Conditions in the shape of ``metav1.Condition``.
+
+Source: Kubernetes API conventions, "Typical status properties".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from twinops.api.base import ApiModel, Time
+
+
+class ConditionType(StrEnum):
+    """Every condition type a twin can carry."""
+
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    METRICS_AVAILABLE = "MetricsAvailable"
+    PREDICTIONS_AVAILABLE = "PredictionsAvailable"
+    HEALTHY = "Healthy"
+    DRIFTED = "Drifted"
+    CORRECTION_BLOCKED = "CorrectionBlocked"
+    PAUSED = "Paused"
+
+
+class ConditionStatus(StrEnum):
+    """The three answers a condition can give."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Condition(ApiModel):
+    """One condition. ``last_transition_time`` moves only when ``status`` changes."""
+
+    type: Annotated[str, Field(max_length=64, description="What this condition speaks of.")]
+    status: ConditionStatus
+    reason: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")]
+    message: Annotated[str, Field(max_length=1024)] = ""
+    last_transition_time: Time
+    observed_generation: Annotated[int, Field(ge=0)] | None = None
+
+
+def find(conditions: Iterable[Condition], kind: ConditionType) -> Condition | None:
+    """Return the condition of this type, or None."""
+    return next((c for c in conditions if c.type == kind), None)
+
+
+def is_true(conditions: Iterable[Condition], kind: ConditionType) -> bool:
+    """Tell whether the condition of this type stands and is True."""
+    found = find(conditions, kind)
+    return found is not None and found.status is ConditionStatus.TRUE

@@ -1,0 +1,1 @@
+"""The ``twinops`` command: front doors beside the handlers."""

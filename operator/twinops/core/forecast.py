@@ -1,0 +1,71 @@
+"""The interface that every forecaster fills, and what a forecast is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from twinops.core.observation import Series
+
+QUANTILES = (0.05, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 0.95)
+"""Levels at which every forecast gives its quantiles."""
+
+MIN_SAMPLES = 10
+"""Fewer known samples give no forecast at all."""
+
+MIN_CHECKS = 30
+"""Fewer matured checks give no confidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class HorizonForecast:
+    """What is foreseen for one horizon.
+
+    Attributes:
+        quantiles: one value per level of ``QUANTILES``, not decreasing.
+        confidence: 1 - error relative to naive on the same past, 0..1; None before ``MIN_CHECKS``.
+        checks: matured past forecasts that confidence and width are measured on.
+        calibrated: whether ``checks`` reached ``MIN_CHECKS``.
+    """
+
+    horizon_seconds: int
+    quantiles: tuple[float, ...]
+    confidence: float | None
+    checks: int
+    calibrated: bool
+
+    @property
+    def median(self) -> float:
+        """The .5 quantile."""
+        return self.quantiles[4]
+
+    @property
+    def lower(self) -> float:
+        """The .05 quantile."""
+        return self.quantiles[0]
+
+    @property
+    def upper(self) -> float:
+        """The .95 quantile."""
+        return self.quantiles[-1]
+
+
+class Forecaster(Protocol):
+    """Foresees one metric from its own past."""
+
+    def forecast(
+        self,
+        series: Series,
+        horizons_seconds: Sequence[int],
+        *,
+        minimum: float | None = None,
+        maximum: float | None = None,
+    ) -> tuple[HorizonForecast, ...]:
+        """Foresee the metric ``horizons_seconds`` after the last entry of ``series``.
+
+        Returns:
+            One forecast per horizon, in their order; an empty tuple when fewer than
+            ``MIN_SAMPLES`` values are known.
+        """
+        ...

@@ -1,0 +1,157 @@
+"""What one sync has gathered, as frozen data. Missing data is a value here, never an exception."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from twinops.api.status import ObjectRef, Quality
+from twinops.api.twin import TargetRef
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The answer for one metric at one sync.
+
+    Attributes:
+        value: None unless ``quality`` is Good or Held (or a stand-in by ``onMissing: Value``).
+        unit: unit with its basis, for example ``% of limits``.
+        time: Unix seconds of the newest sample behind the value.
+        reason: CamelCase, set when quality is not Good.
+        query: name of the query that answered (``Custom`` or a candidate's name).
+        actionable: False for stand-ins; only real, fresh values make a correction eligible.
+    """
+
+    metric: str
+    quality: Quality
+    value: float | None = None
+    unit: str = ""
+    time: float | None = None
+    reason: str = ""
+    message: str = ""
+    query: str = ""
+
+    @property
+    def actionable(self) -> bool:
+        """Tell whether the value is real and fresh."""
+        return self.quality is Quality.GOOD and self.value is not None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """A metric's past on an even grid.
+
+    Attributes:
+        times: shape (n,), Unix seconds, increasing by ``step``.
+        values: shape (n,), NaN where nothing is known.
+        step: seconds between two entries.
+    """
+
+    times: Floats
+    values: Floats
+    step: float
+
+    @property
+    def known(self) -> int:
+        """Number of entries that hold a value."""
+        return int(np.isfinite(self.values).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The twin's target as it is now.
+
+    Attributes:
+        ready: ready replicas.
+        desired: replicas asked for in its spec.
+        pod_cpu_cores: CPU of one pod by its basis, None where a container has neither limit nor request.
+        pod_memory_bytes: likewise for memory.
+        cpu_basis: ``limits`` or ``requests``, empty when unknown.
+        version: ``app.kubernetes.io/version`` or the image tag, None when neither is known.
+    """
+
+    ref: TargetRef
+    uid: str
+    ready: int
+    desired: int
+    pod_cpu_cores: float | None = None
+    pod_memory_bytes: float | None = None
+    cpu_basis: str = ""
+    memory_basis: str = ""
+    version: str | None = None
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldOwner:
+    """One entry of ``metadata.managedFields`` that holds the field of a lever."""
+
+    manager: str
+    operation: str
+    subresource: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lever:
+    """What a correction may write to: an HPA's ``spec.minReplicas``, or ``spec.replicas`` of ``/scale``.
+
+    Attributes:
+        value: current value, None when the field is not set.
+        minimum: the HPA's minReplicas (1 when unset); None for ``/scale``.
+        maximum: the HPA's maxReplicas; None for ``/scale``.
+        owners: who owns the field.
+        declared: False when the only owner applied client-side without declaring the field.
+        controller: name of a controller that owns the whole object (a KEDA ScaledObject), else empty.
+        raw: the object as read, for writers.
+    """
+
+    object: ObjectRef
+    uid: str
+    resource_version: str
+    field: str
+    value: int | None
+    minimum: int | None
+    maximum: int | None
+    owners: tuple[FieldOwner, ...] = ()
+    declared: bool = True
+    controller: str = ""
+    raw: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def is_hpa(self) -> bool:
+        """Tell whether the lever is a HorizontalPodAutoscaler."""
+        return self.object.kind == "HorizontalPodAutoscaler"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """Everything one sync knows. The only input of the core besides spec and previous status.
+
+    Attributes:
+        now: Unix seconds at which the sync began.
+        samples: by metric name.
+        series: history by metric name, possibly empty.
+        history_complete: False while history is still being refilled after a restart.
+        workload: None when the twin has no target.
+        lever: None when there is nothing a correction may write to; then ``no_lever_reason`` says why.
+        rival: name of the older twin that corrects the same target, else empty.
+        warnings: what a person should know but nothing stops for (for example PromQL our parser refuses).
+    """
+
+    now: float
+    samples: Mapping[str, Sample]
+    series: Mapping[str, Series] = dataclasses.field(default_factory=dict)
+    history_complete: bool = True
+    workload: Workload | None = None
+    lever: Lever | None = None
+    no_lever_reason: str = ""
+    no_lever_message: str = ""
+    rival: str = ""
+    warnings: tuple[str, ...] = ()
