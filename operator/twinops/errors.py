@@ -10,6 +10,7 @@
     │   ├── SourceInvalid
     │   └── QueryRefused
     ├── MetricsUnavailable           the metrics backend did not answer; try again
+    ├── LeadershipLost               this process must not write any more
     └── ClusterError                 the Kubernetes API said no
         ├── NotFound                 404
         ├── Conflict                 409, the object changed or another manager owns the field
@@ -74,6 +75,10 @@ class QueryRefused(SpecError):
 
 class MetricsUnavailable(TwinOpsError):
     """The metrics backend did not answer, or answered with a server error. Try again."""
+
+
+class LeadershipLost(TwinOpsError):
+    """This process does not hold the lease (any more), or cannot be sure that it does: it must not write."""
 
 
 class ClusterError(TwinOpsError):

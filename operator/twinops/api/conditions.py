@@ -40,11 +40,19 @@ class Condition(ApiModel):
     """One condition. ``last_transition_time`` moves only when ``status`` changes."""
 
     type: Annotated[str, Field(max_length=64, description="What this condition speaks of.")]
-    status: ConditionStatus
-    reason: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")]
-    message: Annotated[str, Field(max_length=1024)] = ""
-    last_transition_time: Time
-    observed_generation: Annotated[int, Field(ge=0)] | None = None
+    status: Annotated[ConditionStatus, Field(description="True, False or Unknown.")]
+    reason: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=128,
+            pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+            description="Why, in one CamelCase word for programs.",
+        ),
+    ]
+    message: Annotated[str, Field(max_length=1024, description="Why, for people.")] = ""
+    last_transition_time: Annotated[Time, Field(description="When the status last changed.")]
+    observed_generation: Annotated[int | None, Field(ge=0, description="Generation this condition speaks of.")] = None
 
 
 def find(conditions: Iterable[Condition], kind: ConditionType) -> Condition | None:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from twinops.api.base import ApiModel, Fraction, Time
 from twinops.api.conditions import Condition
+from twinops.api.rules import keyed_by
 from twinops.api.twin import MAX_METRICS, CorrectionMode
 
 Text = Annotated[str, Field(max_length=1024)]
@@ -47,20 +48,27 @@ class Direction(StrEnum):
 class ObservedMetric(ApiModel):
     """The last answer for one metric."""
 
-    name: Word
-    value: float | None = None
-    unit: Word = ""
+    name: Annotated[Word, Field(description="Name of the metric.")]
+    value: Annotated[float | None, Field(description="The value; left out when there is none.")] = None
+    unit: Annotated[Word, Field(description="Unit of the value, with its basis: percent of limits or of requests.")] = (
+        ""
+    )
     time: Annotated[Time | None, Field(description="Time of the newest sample behind the value.")] = None
-    quality: Quality
-    reason: Word = ""
-    message: Text = ""
+    quality: Annotated[
+        Quality,
+        Field(
+            description="Good, Held (the last value stands in), or why there is none. None of the bad ones is a zero."
+        ),
+    ]
+    reason: Annotated[Word, Field(description="Why the quality is not Good, in one word.")] = ""
+    message: Annotated[Text, Field(description="Why the quality is not Good, and how to mend it.")] = ""
     query: Annotated[Word, Field(description="Which query answered: Custom, or the name of a built-in one.")] = ""
 
 
 class HealthComponent(ApiModel):
     """One metric's part in the health score."""
 
-    metric: Word
+    metric: Annotated[Word, Field(description="Name of the metric.")]
     penalty: Annotated[float, Field(ge=0, le=1, description="0 at the expected value, 1 at the limit.")]
     weight: Annotated[float, Field(ge=0, le=1, description="Share of the score, all known metrics adding up to 1.")]
     points: Annotated[float, Field(ge=0, le=100, description="Points this metric costs.")]
@@ -70,15 +78,23 @@ class Health(ApiModel):
     """How the health score came about."""
 
     confidence: Annotated[Fraction, Field(description="Share of the total weight whose metrics are known.")]
-    components: Annotated[list[HealthComponent], Field(max_length=MAX_METRICS)] = []
-    unknown: Annotated[list[Word], Field(max_length=MAX_METRICS)] = []
+    components: Annotated[
+        list[HealthComponent], Field(max_length=MAX_METRICS, description="What every known metric costs.")
+    ] = []
+    unknown: Annotated[
+        list[Word],
+        Field(
+            max_length=MAX_METRICS,
+            description="Metrics that have a weight but no value; they lower confidence, not the score.",
+        ),
+    ] = []
 
 
 class PredictedMetric(ApiModel):
     """What one metric is foreseen to be."""
 
-    name: Word
-    value: float
+    name: Annotated[Word, Field(description="Name of the metric.")]
+    value: Annotated[float, Field(description="Median (.5 quantile).")]
     lower: Annotated[float, Field(description=".05 quantile.")]
     upper: Annotated[float, Field(description=".95 quantile.")]
     confidence: Annotated[
@@ -91,62 +107,73 @@ class PredictedMetric(ApiModel):
 class Prediction(ApiModel):
     """What is foreseen for one horizon."""
 
-    horizon_seconds: Annotated[int, Field(ge=1)]
-    time: Time
-    metrics: Annotated[list[PredictedMetric], Field(max_length=MAX_METRICS)] = []
+    horizon_seconds: Annotated[int, Field(ge=1, description="How far ahead this is, in seconds.")]
+    time: Annotated[Time, Field(description="The time that is foreseen.")]
+    metrics: Annotated[
+        list[PredictedMetric], Field(max_length=MAX_METRICS, description="What each metric is foreseen to be.")
+    ] = []
     confidence: Annotated[Fraction | None, Field(description="The least of its metrics'.")] = None
-    risk_factors: Annotated[list[Text], Field(max_length=MAX_METRICS)] = []
+    risk_factors: Annotated[
+        list[Text], Field(max_length=MAX_METRICS, description="Limits that may be crossed by then, in words.")
+    ] = []
 
 
 class DriftAlert(ApiModel):
     """One component that is not as expected."""
 
     component: Annotated[Word, Field(description="Metric name, or replicas, version, labels.KEY.")]
-    severity: Severity
-    direction: Direction
-    expected: Word
-    actual: Word
-    deviation_percent: float | None = None
-    threshold_percent: float | None = None
-    since: Time
+    severity: Annotated[Severity, Field(description="By the ratio of deviation to threshold.")]
+    direction: Annotated[Direction, Field(description="On which side of the expected value the actual one lies.")]
+    expected: Annotated[Word, Field(description="What is expected.")]
+    actual: Annotated[Word, Field(description="What is.")]
+    deviation_percent: Annotated[
+        float | None,
+        Field(description="Deviation in percent of the expected value; left out where that has no meaning."),
+    ] = None
+    threshold_percent: Annotated[
+        float | None, Field(description="Allowed deviation in percent of the expected value.")
+    ] = None
+    since: Annotated[Time, Field(description="Since when it has been outside its threshold.")]
     recent: Annotated[
         str, Field(max_length=5, pattern="^[01]*$", description="The last five syncs, newest last: 1 = outside.")
     ] = ""
     persistent: Annotated[
         bool, Field(description="Outside in three of the last five syncs, and not yet well back.")
     ] = False
-    recommendation: Text = ""
-    eligible: bool = False
-    not_eligible_reason: Text = ""
+    recommendation: Annotated[Text, Field(description="What a person, or the twin, can do about it.")] = ""
+    eligible: Annotated[bool, Field(description="Whether the twin may correct this by itself.")] = False
+    not_eligible_reason: Annotated[Text, Field(description="Why it may not.")] = ""
 
 
 class Drift(ApiModel):
     """Expected against actual."""
 
-    detected: bool = False
-    alerts: Annotated[list[DriftAlert], Field(max_length=64)] = []
+    detected: Annotated[bool, Field(description="Whether any deviation is persistent.")] = False
+    alerts: Annotated[list[DriftAlert], Field(max_length=64, description="Every component outside its threshold.")] = []
 
 
 class Risk(ApiModel):
     """A limit that is foreseen to be crossed."""
 
-    metric: Word
-    limit: float
-    horizon_seconds: Annotated[int, Field(ge=1)]
-    probability: Fraction
+    metric: Annotated[Word, Field(description="Name of the metric.")]
+    limit: Annotated[float, Field(description="The limit, from spec.limits.")]
+    horizon_seconds: Annotated[int, Field(ge=1, description="Nearest horizon at which it may be crossed.")]
+    probability: Annotated[Fraction, Field(description="Probability that the limit is crossed at this horizon.")]
     upper: Annotated[float, Field(description=".95 quantile at this horizon.")]
-    since: Time
-    recent: Annotated[str, Field(max_length=5, pattern="^[01]*$")] = ""
-    persistent: bool = False
-    message: Text
+    since: Annotated[Time, Field(description="Since when it has been foreseen.")]
+    recent: Annotated[
+        str, Field(max_length=5, pattern="^[01]*$", description="The last five syncs, newest last: 1 = at risk.")
+    ] = ""
+    persistent: Annotated[bool, Field(description="Foreseen in three of the last five syncs.")] = False
+    message: Annotated[Text, Field(description="The risk in words.")]
 
 
 class ObjectRef(ApiModel):
     """The object a correction writes to."""
 
-    api_version: Word
-    kind: Word
-    name: Word
+    api_version: Annotated[Word, Field(description="Group and version of the object.")]
+    kind: Annotated[Word, Field(description="Kind of the object.")]
+    name: Annotated[Word, Field(description="Name of the object.")]
 
 
 class CorrectionAction(StrEnum):
@@ -172,67 +199,114 @@ class CorrectionRecord(ApiModel):
     """One decision, and what came of it."""
 
     id: Annotated[Word, Field(description="Unique within the twin; the same decision never gets two.")]
-    time: Time
-    action: CorrectionAction
-    mode: CorrectionMode
-    object: ObjectRef
+    time: Annotated[Time, Field(description="When it was decided.")]
+    action: Annotated[CorrectionAction, Field(description="Raise, or GiveBack what was raised.")]
+    mode: Annotated[CorrectionMode, Field(description="Mode in which it was decided.")]
+    object: Annotated[ObjectRef, Field(description="The object that is written to.")]
     field: Annotated[Word, Field(description="Field that is written, for example spec.minReplicas.")]
-    from_: Annotated[int | None, Field(alias="from")] = None
-    to: int | None = None
+    from_: Annotated[
+        int | None, Field(alias="from", description="Value before; left out when the field was not set.")
+    ] = None
+    to: Annotated[int | None, Field(description="Value decided on; left out when the field is unset again.")] = None
     trigger: Annotated[Word, Field(description="Drift/METRIC or Risk/METRIC, or what ended the need.")]
-    why: Text
-    limited_by: Annotated[list[Word], Field(max_length=8)] = []
-    outcome: Outcome
-    outcome_time: Time | None = None
-    message: Text = ""
+    why: Annotated[Text, Field(description="The reason in words, with the figures behind it.")]
+    limited_by: Annotated[
+        list[Word], Field(max_length=8, description="What kept the value lower than the need: bounds, step.")
+    ] = []
+    outcome: Annotated[Outcome, Field(description="How far it has come.")]
+    outcome_time: Annotated[Time | None, Field(description="When the outcome last changed.")] = None
+    message: Annotated[Text, Field(description="What the outcome means, and what to do about it.")] = ""
 
 
 class Original(ApiModel):
     """A field as it was before the first correction, for giving it back."""
 
-    object: ObjectRef
-    field: Word
+    object: Annotated[ObjectRef, Field(description="The object that was written to.")]
+    field: Annotated[Word, Field(description="Field that was written, for example spec.minReplicas.")]
     value: Annotated[int | None, Field(description="Left out when the field was not set.")] = None
     manager: Annotated[Word, Field(description="Former owner's field manager; empty when nobody owned it.")] = ""
     operation: Annotated[Word, Field(description="Update or Apply; empty when nobody owned it.")] = ""
     declared: Annotated[bool, Field(description="Whether the former owner had declared the field.")] = True
-    time: Time
+    time: Annotated[Time, Field(description="When it was recorded.")]
     ours: Annotated[int | None, Field(description="The value last written; only that value is ever undone.")] = None
     bounds_min: Annotated[int | None, Field(description="Lower bound as first seen.")] = None
     bounds_max: Annotated[int | None, Field(description="Upper bound as first seen.")] = None
 
 
+class Fight(ApiModel):
+    """Somebody keeps putting back what the twin writes, and the twin steps back."""
+
+    manager: Annotated[Word, Field(description="Field manager that put the value back.")]
+    reversions: Annotated[
+        list[Time], Field(max_length=2, description="When it did so within the last ten minutes, oldest first.")
+    ] = []
+    cycles: Annotated[int, Field(ge=0, le=4, description="How often the twin has backed off; 4 = it has given up.")] = 0
+    until: Annotated[Time | None, Field(description="Nothing is written before this time.")] = None
+    generation: Annotated[int, Field(ge=0, description="Generation this speaks of; a newer one starts afresh.")]
+
+
 class Summary(ApiModel):
     """One line for ``kubectl get``."""
 
-    target: Word = ""
-    drift: Word = ""
-    replicas: Word = ""
-    predicted: Word = ""
-    last_action: Word = ""
+    target: Annotated[Word, Field(description="The workload.")] = ""
+    drift: Annotated[Word, Field(description="The worst drift.")] = ""
+    replicas: Annotated[Word, Field(description="Ready and desired replicas.")] = ""
+    predicted: Annotated[Word, Field(description="The likeliest risk, or what predictions wait for.")] = ""
+    last_action: Annotated[Word, Field(description="The last decision about a correction.")] = ""
 
 
 class DigitalTwinStatus(ApiModel):
     """What the operator has seen, foresees and decided."""
 
-    observed_generation: int = -1
-    conditions: Annotated[list[Condition], Field(max_length=16)] = []
-    summary: Summary | None = None
-    health_score: Annotated[int, Field(ge=0, le=100)] | None = None
-    health: Health | None = None
-    observed: Annotated[list[ObservedMetric], Field(max_length=MAX_METRICS)] = []
-    predictions: Annotated[list[Prediction], Field(max_length=6)] = []
-    risks: Annotated[list[Risk], Field(max_length=MAX_METRICS)] = []
-    drift: Drift = Drift()
+    observed_generation: Annotated[
+        int, Field(ge=-1, description="Generation that this status speaks of; -1 before the first look.")
+    ] = -1
+    conditions: Annotated[
+        list[Condition],
+        Field(
+            max_length=16,
+            description="Ready: spec accepted, target found, metrics answering. The workload's own state stands in "
+            "Healthy, Drifted and the others.",
+            json_schema_extra=keyed_by("type"),
+        ),
+    ] = []
+    summary: Annotated[Summary | None, Field(description="One line for kubectl get.")] = None
+    health_score: Annotated[
+        int | None, Field(ge=0, le=100, description="0 to 100; left out while no metric is known.")
+    ] = None
+    health: Annotated[Health | None, Field(description="How the health score came about.")] = None
+    observed: Annotated[
+        list[ObservedMetric], Field(max_length=MAX_METRICS, description="The last answer for every metric.")
+    ] = []
+    predictions: Annotated[
+        list[Prediction], Field(max_length=6, description="What is foreseen, one entry per horizon.")
+    ] = []
+    risks: Annotated[
+        list[Risk], Field(max_length=MAX_METRICS, description="Limits that are foreseen to be crossed.")
+    ] = []
+    drift: Annotated[Drift, Field(description="Expected against actual.")] = Drift()
     replicas: Annotated[int | None, Field(description="Ready replicas of the target.")] = None
     recommended_replicas: Annotated[int | None, Field(description="What the twin would run now, in every mode.")] = None
     need_below_since: Annotated[
         Time | None, Field(description="Since when the need has been below what the twin holds.")
     ] = None
-    corrections: Annotated[list[CorrectionRecord], Field(max_length=10)] = []
-    originals: Annotated[list[Original], Field(max_length=4)] = []
-    samples_collected: int | None = None
+    corrections: Annotated[
+        list[CorrectionRecord], Field(max_length=10, description="The last ten decisions, oldest first.")
+    ] = []
+    originals: Annotated[
+        list[Original],
+        Field(max_length=4, description="Values as they were before the first correction, for giving them back."),
+    ] = []
+    fight: Annotated[Fight | None, Field(description="Set while somebody else puts back what the twin writes.")] = None
+    samples_collected: Annotated[
+        int | None, Field(description="Samples at hand, the least over the metrics that are predicted.")
+    ] = None
     failed_syncs: Annotated[int, Field(ge=0, description="Syncs in a row in which the metrics backend failed.")] = 0
-    failing_since: Time | None = None
-    last_sync_time: Time | None = None
-    last_handled_sync_request: Annotated[str | None, Field(max_length=256)] = None
+    failing_since: Annotated[Time | None, Field(description="Since when the metrics backend has failed.")] = None
+    last_sync_time: Annotated[Time | None, Field(description="When the last sync ended.")] = None
+    last_handled_sync_request: Annotated[
+        str | None,
+        Field(
+            max_length=256, description="Value of the annotation twinops.dev/sync-requested-at that was last answered."
+        ),
+    ] = None

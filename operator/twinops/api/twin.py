@@ -5,15 +5,23 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
+from twinops.api import twin_rules
 from twinops.api.base import ApiModel, DnsName
+from twinops.api.rules import ATOMIC, ATOMIC_LIST, keyed_by, validations
 
 MAX_METRICS = 32
 MetricName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-zA-Z][a-zA-Z0-9_]*$")]
-MetricMap = Annotated[dict[str, float], Field(max_length=MAX_METRICS)]
+MetricMap = Annotated[
+    dict[str, float],
+    Field(max_length=MAX_METRICS, json_schema_extra=validations(*twin_rules.METRIC_VALUES)),
+]
+Positive = Annotated[float, Field(gt=0)]
+PositiveMap = Annotated[dict[str, Positive], Field(max_length=MAX_METRICS)]
 Horizon = Annotated[int, Field(ge=5, le=86_400)]
 LabelValue = Annotated[str, Field(max_length=63)]
+TargetLabelValue = Annotated[str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
 
 
 class SystemType(StrEnum):
@@ -51,25 +59,45 @@ class OwnershipPolicy(StrEnum):
 
 
 class TargetRef(ApiModel):
-    """The workload: any object of the twin's namespace that has a ``/scale`` subresource."""
+    """The workload: any object of the twin's namespace that has a /scale subresource."""
 
-    api_version: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^([a-z0-9.-]+/)?v[0-9][a-z0-9]*$")] = (
-        "apps/v1"
-    )
-    kind: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Z][A-Za-z0-9]*$")] = "Deployment"
-    name: DnsName
+    model_config = ConfigDict(json_schema_extra=ATOMIC | validations(*twin_rules.TARGET_REF))
+
+    api_version: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=253,
+            pattern=r"^([a-z0-9.-]+/)?v[0-9][a-z0-9]*$",
+            description="Group and version, for example apps/v1.",
+        ),
+    ] = "apps/v1"
+    kind: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=63,
+            pattern=r"^[A-Z][A-Za-z0-9]*$",
+            description="Deployment, StatefulSet or any other kind that has /scale.",
+        ),
+    ] = "Deployment"
+    name: Annotated[DnsName, Field(description="Name of the workload.")]
 
 
 class LocalRef(ApiModel):
     """Names an object."""
 
-    name: DnsName
+    model_config = ConfigDict(json_schema_extra=ATOMIC)
+
+    name: Annotated[DnsName, Field(description="Name of the object.")]
 
 
 class MetricSpec(ApiModel):
     """Adds a metric, or replaces the query of a built-in one, by name."""
 
-    name: MetricName
+    model_config = ConfigDict(json_schema_extra=validations(*twin_rules.METRIC_SPEC))
+
+    name: Annotated[MetricName, Field(description="Name of the metric, for example latencyMs or queueDepth.")]
     query: Annotated[
         str | None,
         Field(
@@ -90,16 +118,23 @@ class MetricSpec(ApiModel):
         OnMissing,
         Field(description="Hold: the last value, for holdSeconds. Ignore: leave the metric out. Value: missingValue."),
     ] = OnMissing.IGNORE
-    hold_seconds: Annotated[int, Field(ge=5, le=86_400)] = 300
-    missing_value: float | None = None
+    hold_seconds: Annotated[
+        int, Field(ge=5, le=86_400, description="How long onMissing Hold lets the last value stand in.")
+    ] = 300
+    missing_value: Annotated[float | None, Field(description="What stands in with onMissing Value.")] = None
 
 
 class Source(ApiModel):
     """Where the twin's reality is."""
 
-    system_type: SystemType
+    model_config = ConfigDict(json_schema_extra=validations(*twin_rules.SOURCE))
+
+    system_type: Annotated[
+        SystemType, Field(description="Kind of system: picks metrics, health weights and built-in queries.")
+    ]
     target_ref: Annotated[
-        TargetRef | None, Field(description="The workload. Left out for systems outside the cluster.")
+        TargetRef | None,
+        Field(description="The workload. Left out for systems outside the cluster. Cannot be changed."),
     ] = None
     metrics_source_ref: Annotated[LocalRef, Field(description="The MetricsSource to ask.")] = LocalRef(name="default")
     labels: Annotated[
@@ -109,21 +144,30 @@ class Source(ApiModel):
             description="Labels that this system's series carry; added to the built-in queries as matchers.",
         ),
     ] = {}
-    metrics: Annotated[list[MetricSpec], Field(max_length=MAX_METRICS)] = []
+    metrics: Annotated[
+        list[MetricSpec],
+        Field(
+            max_length=MAX_METRICS,
+            description="Metrics to add, and built-in ones to ask for differently.",
+            json_schema_extra=keyed_by("name"),
+        ),
+    ] = []
 
 
 class ReplicaRange(ApiModel):
     """How many replicas are expected."""
 
-    min: Annotated[int, Field(ge=0, le=10_000)] | None = None
-    max: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    model_config = ConfigDict(json_schema_extra=validations(*twin_rules.REPLICA_RANGE))
+
+    min: Annotated[int | None, Field(ge=0, le=10_000, description="Fewer ready replicas are drift.")] = None
+    max: Annotated[int | None, Field(ge=0, le=10_000, description="More ready replicas are drift.")] = None
 
 
 class ExpectedState(ApiModel):
     """The baseline that drift is measured against."""
 
     metrics: Annotated[MetricMap, Field(description="Expected value by metric name.")] = {}
-    replicas: ReplicaRange | None = None
+    replicas: Annotated[ReplicaRange | None, Field(description="How many ready replicas are expected.")] = None
     version: Annotated[
         str | None,
         Field(
@@ -133,14 +177,27 @@ class ExpectedState(ApiModel):
         ),
     ] = None
     labels: Annotated[
-        dict[str, LabelValue], Field(max_length=16, description="Labels the target is expected to carry.")
+        dict[str, TargetLabelValue],
+        Field(
+            max_length=16,
+            description="Labels the target is expected to carry.",
+            json_schema_extra=validations(*twin_rules.TARGET_LABELS),
+        ),
     ] = {}
 
 
 class Predictions(ApiModel):
     """How far to look ahead, and on how much of the past."""
 
-    horizons_seconds: Annotated[list[Horizon], Field(min_length=1, max_length=6)] = [900, 1800, 3600]
+    horizons_seconds: Annotated[
+        list[Horizon],
+        Field(
+            min_length=1,
+            max_length=6,
+            description="How far to look ahead, in seconds; each one is foreseen by itself.",
+            json_schema_extra=ATOMIC_LIST | validations(*twin_rules.HORIZONS),
+        ),
+    ] = [900, 1800, 3600]
     history_seconds: Annotated[
         int,
         Field(ge=60, le=5_184_000, description="History to learn from; at most 10,000 steps of it are read."),
@@ -150,8 +207,14 @@ class Predictions(ApiModel):
 class Bounds(ApiModel):
     """The envelope that corrections never leave."""
 
-    min_replicas: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    max_replicas: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    model_config = ConfigDict(json_schema_extra=validations(*twin_rules.BOUNDS))
+
+    min_replicas: Annotated[
+        int | None, Field(ge=1, le=10_000, description="Corrections never ask for fewer replicas.")
+    ] = None
+    max_replicas: Annotated[
+        int | None, Field(ge=1, le=10_000, description="Corrections never ask for more replicas.")
+    ] = None
     max_step_percent: Annotated[
         int,
         Field(
@@ -165,8 +228,11 @@ class Bounds(ApiModel):
 class AutoCorrection(ApiModel):
     """Whether and how the twin corrects its target."""
 
-    enabled: bool = True
-    mode: CorrectionMode = CorrectionMode.APPLY
+    enabled: Annotated[bool, Field(description="Whether the twin decides about corrections at all.")] = True
+    mode: Annotated[
+        CorrectionMode,
+        Field(description="Apply: carry decisions out. Preview: decide, publish and record, change nothing."),
+    ] = CorrectionMode.APPLY
     horizontal_pod_autoscaler_ref: Annotated[
         LocalRef | None, Field(description="Found by itself when exactly one targets the workload.")
     ] = None
@@ -174,27 +240,43 @@ class AutoCorrection(ApiModel):
         Bounds,
         Field(description="Default: the HPA's own min and max as first seen. Without an HPA both must be given."),
     ] = Bounds()
-    cooldown_seconds: Annotated[int, Field(ge=0, le=86_400)] = 300
-    ownership_policy: OwnershipPolicy = OwnershipPolicy.RESPECT
+    cooldown_seconds: Annotated[int, Field(ge=0, le=86_400, description="Least time between two corrections.")] = 300
+    ownership_policy: Annotated[
+        OwnershipPolicy,
+        Field(
+            description="When somebody else owns the field: Respect leaves it alone and says whose it is; "
+            "Force takes it over, for fields that Git is told to ignore."
+        ),
+    ] = OwnershipPolicy.RESPECT
 
 
 class DigitalTwinSpec(ApiModel):
     """What a person declares."""
 
-    source: Source
-    sync_frequency_seconds: Annotated[int, Field(ge=5, le=3600)] = 60
+    model_config = ConfigDict(json_schema_extra=validations(*twin_rules.SPEC))
+
+    source: Annotated[Source, Field(description="Where the twin's reality is: the workload and its metrics.")]
+    sync_frequency_seconds: Annotated[
+        int, Field(ge=5, le=3600, description="Seconds between two syncs with reality.")
+    ] = 60
     suspend: Annotated[bool, Field(description="Stop syncing, and give back what was corrected.")] = False
-    expected_state: ExpectedState = ExpectedState()
+    expected_state: Annotated[
+        ExpectedState, Field(description="The baseline that drift is measured against; without it no drift is found.")
+    ] = ExpectedState()
     thresholds: Annotated[
-        MetricMap, Field(description="Allowed deviation in percent of the expected value, by metric; 20 unless said.")
+        PositiveMap, Field(description="Allowed deviation in percent of the expected value, by metric; 20 unless said.")
     ] = {}
     absolute_thresholds: Annotated[
-        MetricMap, Field(description="Allowed deviation in the metric's own unit, for expected values at or near 0.")
+        PositiveMap, Field(description="Allowed deviation in the metric's own unit, for expected values at or near 0.")
     ] = {}
     limits: Annotated[MetricMap, Field(description="Values that must not be crossed, by metric.")] = {}
     limits_per_replica: Annotated[
-        MetricMap,
+        PositiveMap,
         Field(description="What one replica can carry, by metric; for example throughputRps: 50."),
     ] = {}
-    predictions: Predictions = Predictions()
-    auto_correction: AutoCorrection = AutoCorrection()
+    predictions: Annotated[Predictions, Field(description="How far to look ahead, and on how much of the past.")] = (
+        Predictions()
+    )
+    auto_correction: Annotated[AutoCorrection, Field(description="Whether and how the twin corrects its target.")] = (
+        AutoCorrection()
+    )

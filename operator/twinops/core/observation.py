@@ -108,6 +108,7 @@ class Lever:
         maximum: the HPA's maxReplicas; None for ``/scale``.
         owners: who owns the field.
         declared: False when the only owner applied client-side without declaring the field.
+        applied_value: the field's value in the owner's last client-side apply, None where there is none.
         controller: name of a controller that owns the whole object (a KEDA ScaledObject), else empty.
         raw: the object as read, for writers.
     """
@@ -121,6 +122,7 @@ class Lever:
     maximum: int | None
     owners: tuple[FieldOwner, ...] = ()
     declared: bool = True
+    applied_value: int | None = None
     controller: str = ""
     raw: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 

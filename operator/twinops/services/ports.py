@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from twinops.api.source import MetricsSourceSpec
-from twinops.api.twin import TargetRef
+from twinops.api.status import DigitalTwinStatus, ObjectRef, Outcome
+from twinops.api.twin import SystemType, TargetRef
 from twinops.core.observation import Floats, Lever, Workload
 
 
@@ -67,6 +68,84 @@ class RangeAnswer:
 
     series: tuple[tuple[Floats, Floats], ...] = ()
     error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryScope:
+    """What fills the placeholders of a query.
+
+    Attributes:
+        target: None for a system outside the cluster.
+        window_seconds: length of ``$(window)``.
+        labels: ``spec.source.labels``.
+        cpu_cores: of one pod; None when a container has neither limit nor request.
+        memory_bytes: likewise.
+    """
+
+    namespace: str
+    target: TargetRef | None
+    window_seconds: int
+    labels: Mapping[str, str] = field(default_factory=dict)
+    cpu_cores: float | None = None
+    memory_bytes: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query with placeholders: a person's own, or one of the built-in candidates.
+
+    Attributes:
+        name: ``Custom``, or the candidate's name.
+        matchers: what ``$(scope)`` stands for when there is a target; empty in a person's own query.
+        needs_labels: whether it is of use only when ``spec.source.labels`` say which series to take.
+        unit: of its values; empty for the metric's usual one.
+    """
+
+    name: str
+    template: str
+    matchers: str = ""
+    needs_labels: bool = False
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What reading a rendered query tells about it.
+
+    Attributes:
+        warning: why our parser does not take it, else empty. Prometheus may still take it.
+        freshness: query for the Unix time of the newest sample behind the value; empty when unknown.
+        presence: by selector, a query that yields something when the selector finds any series.
+    """
+
+    warning: str = ""
+    freshness: str = ""
+    presence: Mapping[str, str] = field(default_factory=dict)
+
+
+class QueryTexts(Protocol):
+    """Knows the built-in queries, fills in placeholders and reads PromQL."""
+
+    def metrics(self, system_type: SystemType) -> tuple[str, ...]:
+        """Return the names of the metrics that this type of system has built-in queries for."""
+        ...
+
+    def candidates(self, system_type: SystemType, metric: str) -> tuple[Query, ...]:
+        """Return the built-in queries of one metric, the preferred one first; possibly none."""
+        ...
+
+    def render(self, query: Query, scope: QueryScope) -> str:
+        """Fill in the placeholders.
+
+        Raises:
+            SpecError: ``UnknownPlaceholder``, ``PlaceholderUnusable``, ``NoTarget``; or, where the
+                metric is simply not to be had, ``NoRequestsOrLimits`` or ``NoScope``.
+        """
+        ...
+
+    def inspect(self, promql: str, *, stale_after_seconds: int, scrape_interval_seconds: int) -> Inspection:
+        """Parse a rendered query and derive the look-ups that go with it."""
+        ...
 
 
 def no_points() -> tuple[Floats, Floats]:
@@ -165,6 +244,28 @@ class Levers(Protocol):
         """
         ...
 
+    async def read(self, namespace: str, reference: ObjectRef, field: str) -> Lever:
+        """Return the lever that was written to before, wherever the twin points today.
+
+        Raises:
+            NotFound: the object is gone.
+        """
+        ...
+
+    async def update_as(self, namespace: str, lever: Lever, value: int, *, manager: str) -> Lever:
+        """Set the field by an update in the name of its former owner, at the lever's resourceVersion.
+
+        The former owner holds the field afterwards as it did before. Raises as ``write``.
+        """
+        ...
+
+    async def hand_over(self, namespace: str, lever: Lever, *, manager: str) -> Lever:
+        """Move the ownership of the field, its value untouched, from us to the entry ``manager`` applied.
+
+        Where that manager has no such entry any more the field stays ours. Raises as ``write``.
+        """
+        ...
+
 
 class EventRecorder(Protocol):
     """Posts Kubernetes Events, one per transition."""
@@ -187,4 +288,81 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRecord:
+    """What a ``coordination.k8s.io/v1`` Lease says.
+
+    Attributes:
+        holder: identity of the leader, empty when nobody leads.
+        duration_seconds: how long others wait after the last renewal they saw.
+        acquire_time: Unix seconds by the holder's clock, None when nobody ever led.
+        renew_time: likewise.
+        transitions: how often the lease changed hands.
+        resource_version: of the object as read; empty for one that is to be written.
+    """
+
+    holder: str
+    duration_seconds: int
+    acquire_time: float | None
+    renew_time: float | None
+    transitions: int
+    resource_version: str = ""
+
+
+class Leases(Protocol):
+    """Reads and writes the one Lease that elects the leader."""
+
+    async def get(self) -> LeaseRecord:
+        """Return the lease. Raises NotFound when there is none yet."""
+        ...
+
+    async def create(self, record: LeaseRecord) -> LeaseRecord:
+        """Create the lease and return it as written. Raises Conflict when somebody was faster."""
+        ...
+
+    async def replace(self, record: LeaseRecord) -> LeaseRecord:
+        """Write the lease at ``record.resource_version``. Raises Conflict when it changed since."""
+        ...
+
+
+class Telemetry(Protocol):
+    """Tells monitoring what the operator does."""
+
+    def synced(self, ref: TwinRef, *, result: str, seconds: float, late_seconds: float) -> None:
+        """A sync ended. ``result`` is one of a few words; ``late_seconds`` is counted from its slot."""
+        ...
+
+    def assessed(self, ref: TwinRef, status: DigitalTwinStatus) -> None:
+        """Publish what a twin was found to be: health, drift, risks, recommended replicas."""
+        ...
+
+    def forget(self, ref: TwinRef) -> None:
+        """Stop publishing about a twin that is gone."""
+        ...
+
+    def status_written(self, kind: str) -> None:
+        """A status was (or was not) written: ``kind`` is a word such as material, heartbeat or skipped."""
+        ...
+
+    def corrected(self, ref: TwinRef, outcome: Outcome) -> None:
+        """A correction came to this outcome."""
+        ...
+
+    def reverted(self, ref: TwinRef) -> None:
+        """Somebody put back what a correction had changed."""
+        ...
+
+    def source_answered(self, name: str, *, up: bool) -> None:
+        """A MetricsSource did, or did not, answer."""
+        ...
+
+    def source_gone(self, name: str) -> None:
+        """Stop publishing about a MetricsSource."""
+        ...
+
+    def leads(self, *, leading: bool) -> None:
+        """This process became the leader, or ceased to be."""
         ...

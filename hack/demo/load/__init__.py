@@ -1,0 +1,1 @@
+"""The load generator: the same arrivals for every shop, whatever the answers (open loop)."""

@@ -1,0 +1,1 @@
+"""The shop: a real HTTP service whose capacity follows its ready pods."""

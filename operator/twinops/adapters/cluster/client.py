@@ -1,0 +1,301 @@
+"""A thin client of the Kubernetes API: JSON in, JSON out, time-outs, and our errors.
+
+It goes through ``kubernetes.aio``'s ``ApiClient`` for connection, TLS and credentials, and leaves its
+models alone: what the API server sends is handed on unchanged, fields we do not know included.
+Nothing is ever sent twice: whoever calls decides whether a request may be repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+from kubernetes.aio import config as kube_config
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.client.exceptions import OpenApiException
+
+from twinops.api import FIELD_MANAGER
+from twinops.errors import ClusterError, Conflict, NotFound, Refused, SettingsError, Unavailable
+
+JSON: Final = "application/json"
+JSON_PATCH: Final = "application/json-patch+json"
+MERGE_PATCH: Final = "application/merge-patch+json"
+APPLY_PATCH: Final = "application/apply-patch+yaml"
+
+TIMEOUT_SECONDS: Final = 10.0
+PAGE: Final = 500
+_TOKEN_PERIOD_SECONDS: Final = 60.0
+_MESSAGE_LENGTH: Final = 500
+
+Json = dict[str, Any]
+Body = dict[str, Any] | list[dict[str, Any]]
+Params = Mapping[str, str | int | bool]
+
+
+def resource_path(
+    api_version: str,
+    plural: str,
+    *,
+    namespace: str | None = None,
+    name: str | None = None,
+    subresource: str | None = None,
+) -> str:
+    """Return the path of a resource, every part escaped.
+
+    Args:
+        api_version: ``v1`` or ``group/version``.
+        plural: for example ``deployments``.
+        namespace: None for cluster-scoped resources, and to list over all namespaces.
+        name: None for the collection.
+        subresource: for example ``status`` or ``scale``.
+    """
+    parts = ["apis", *api_version.split("/", 1)] if "/" in api_version else ["api", api_version]
+    if namespace is not None:
+        parts += ["namespaces", namespace]
+    parts.append(plural)
+    parts += [part for part in (name, subresource) if part is not None]
+    return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+class KubeClient:
+    """Sends single requests to the API server.
+
+    Args:
+        api: the client whose connection, TLS and credentials are used. It is closed with this one.
+        timeout_seconds: limit of one request unless it names its own.
+        fence: called right before every request that is not a read; raises to hold it back.
+    """
+
+    def __init__(
+        self,
+        api: ApiClient,
+        *,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        fence: Callable[[], None] | None = None,
+    ) -> None:
+        self._api = api
+        self._timeout_seconds = timeout_seconds
+        self._fence = fence
+
+    @classmethod
+    async def connect(
+        cls, kubeconfig: str | None = None, *, context: str | None = None, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> KubeClient:
+        """Connect by this kubeconfig, else as the pod's service account, else by the default kubeconfig.
+
+        Tokens are read again every minute: projected service-account tokens live for an hour.
+
+        Raises:
+            SettingsError: none of them can be used.
+        """
+        configuration = Configuration()
+        # Writes must not be repeated behind our back: a second apply could undo somebody's change.
+        configuration.retries = None
+        configuration.client_go_retries = False
+        try:
+            if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+                kube_config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]  # ships no types
+            else:
+                await _load_kubeconfig(configuration, kubeconfig, context)
+                _reload_tokens(configuration, kubeconfig, context)
+        except (kube_config.ConfigException, OSError) as error:
+            raise SettingsError(f"no way to reach a cluster: {error}") from error
+        return cls(ApiClient(configuration), timeout_seconds=timeout_seconds)
+
+    def fenced(self, fence: Callable[[], None]) -> KubeClient:
+        """Return a client over the same connections whose writes go out only while ``fence`` does not raise."""
+        return KubeClient(self._api, timeout_seconds=self._timeout_seconds, fence=fence)
+
+    async def get(self, path: str, *, params: Params | None = None, timeout_seconds: float | None = None) -> Json:
+        """Read one object (or, raw, one page of a list).
+
+        Raises:
+            ClusterError: NotFound, Refused or Unavailable.
+        """
+        return await self._send("GET", path, params=params, timeout_seconds=timeout_seconds)
+
+    async def list(self, path: str, *, params: Params | None = None, timeout_seconds: float | None = None) -> Json:
+        """Read a whole collection, page by page.
+
+        Returns:
+            The last page with the ``items`` of all pages. Items of a list carry no ``kind`` and ``apiVersion``.
+
+        Raises:
+            ClusterError: Unavailable also when the collection changed so much meanwhile that the pages
+                no longer fit together (410); then start again.
+        """
+        items: list[Any] = []
+        query = {"limit": PAGE, **(params or {})}
+        while True:
+            page = await self._send("GET", path, params=query, timeout_seconds=timeout_seconds)
+            items += page.get("items") or []
+            proceed = (page.get("metadata") or {}).get("continue")
+            if not proceed:
+                return {**page, "items": items}
+            query["continue"] = proceed
+
+    async def create(
+        self, path: str, body: Body, *, params: Params | None = None, timeout_seconds: float | None = None
+    ) -> Json:
+        """Create an object in the collection at ``path`` and return it.
+
+        Raises:
+            ClusterError: Conflict when it exists, Refused or Unavailable.
+        """
+        query = {"fieldManager": FIELD_MANAGER, **(params or {})}
+        return await self._send("POST", path, body=body, params=query, timeout_seconds=timeout_seconds)
+
+    async def replace(
+        self, path: str, body: Body, *, params: Params | None = None, timeout_seconds: float | None = None
+    ) -> Json:
+        """Replace an object and return it.
+
+        Raises:
+            ClusterError: Conflict when its ``metadata.resourceVersion`` is no longer current, NotFound,
+                Refused or Unavailable.
+        """
+        query = {"fieldManager": FIELD_MANAGER, **(params or {})}
+        return await self._send("PUT", path, body=body, params=query, timeout_seconds=timeout_seconds)
+
+    async def patch(
+        self,
+        path: str,
+        body: Body,
+        *,
+        content_type: str = MERGE_PATCH,
+        params: Params | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Json:
+        """Patch an object and return it.
+
+        Raises:
+            ClusterError: Conflict, NotFound, Refused (a failed ``test`` of a JSON patch is one) or Unavailable.
+        """
+        query = {"fieldManager": FIELD_MANAGER, **(params or {})}
+        return await self._send(
+            "PATCH", path, body=body, params=query, content_type=content_type, timeout_seconds=timeout_seconds
+        )
+
+    async def delete(
+        self,
+        path: str,
+        *,
+        body: Body | None = None,
+        params: Params | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Json:
+        """Delete an object and return what the API server said.
+
+        Raises:
+            ClusterError: NotFound, Conflict (a precondition), Refused or Unavailable.
+        """
+        return await self._send("DELETE", path, body=body, params=params, timeout_seconds=timeout_seconds)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._api.close()  # type: ignore[no-untyped-call]  # ships no types
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Body | None = None,
+        params: Params | None = None,
+        content_type: str = JSON,
+        timeout_seconds: float | None = None,
+    ) -> Json:
+        if self._fence is not None and method != "GET":
+            self._fence()
+        what = f"{method} {path}"
+        limit = aiohttp.ClientTimeout(total=self._timeout_seconds if timeout_seconds is None else timeout_seconds)
+        headers = {"Accept": JSON, "Content-Type": content_type}
+        try:
+            verb, url, signed, _, _ = await self._api.param_serialize(
+                method,
+                path,
+                query_params=[(key, _text(value)) for key, value in (params or {}).items()],
+                header_params=headers,
+                auth_settings=["BearerToken"],
+            )
+            answer = await self._api.call_api(verb, url, signed, body, _request_timeout=limit)
+            raw: bytes = await answer.read()  # type: ignore[no-untyped-call]  # ships no types
+        except (TimeoutError, aiohttp.ClientError, OpenApiException, OSError) as error:
+            raise Unavailable(f"{what}: {type(error).__name__} {error}".rstrip()) from error
+        if not 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP's success codes
+            raise _error(what, answer.status, raw, answer.headers.get("Retry-After"))
+        return _object(what, raw)
+
+
+async def _load_kubeconfig(configuration: Configuration, path: str | None, context: str | None) -> None:
+    await kube_config.load_kube_config(  # type: ignore[no-untyped-call]  # ships no types
+        config_file=path, context=context, client_configuration=configuration, persist_config=False
+    )
+
+
+def _reload_tokens(configuration: Configuration, path: str | None, context: str | None) -> None:
+    """Read ``tokenFile`` and exec plugins again before they grow old."""
+    if not configuration.api_key:
+        return
+    read_at = time.monotonic()
+
+    async def reload(target: Configuration) -> None:
+        nonlocal read_at
+        if time.monotonic() - read_at < _TOKEN_PERIOD_SECONDS:
+            return
+        read_at = time.monotonic()
+        await _load_kubeconfig(target, path, context)
+
+    configuration.refresh_api_key_hook = reload  # type: ignore[assignment]  # its type is read off its default
+
+
+def _text(value: str | int | bool) -> str:  # noqa: FBT001 - a query parameter, not a switch
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _object(what: str, raw: bytes) -> Json:
+    try:
+        data = json.loads(raw)
+    except ValueError as error:
+        raise Unavailable(f"{what}: the answer is not JSON") from error
+    if not isinstance(data, dict):
+        raise Unavailable(f"{what}: the answer is not a JSON object")
+    return data
+
+
+def _error(what: str, status: int, raw: bytes, retry_after: str | None) -> ClusterError:
+    """Turn a ``metav1.Status`` answer into ours."""
+    try:
+        said = str(json.loads(raw).get("message") or "")
+    except (ValueError, AttributeError):
+        said = ""
+    message = f"{what}: {status} {said}".rstrip()[:_MESSAGE_LENGTH]
+    return _kind(status)(message, status=status, retry_after=_seconds(retry_after))
+
+
+def _kind(status: int) -> type[ClusterError]:
+    match status:
+        case 404:
+            return NotFound
+        case 409:
+            return Conflict
+        # A token may just have run out (it is read again), and an expired list must only be started again.
+        case 401 | 408 | 410 | 429:
+            return Unavailable
+        case _ if 400 <= status < 500:  # noqa: PLR2004 - HTTP's client errors
+            return Refused
+        case _:
+            return Unavailable
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Read a ``Retry-After`` header; the API server sends whole seconds."""
+    try:
+        return max(0.0, float(retry_after)) if retry_after else None
+    except ValueError:
+        return None

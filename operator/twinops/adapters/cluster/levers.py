@@ -1,0 +1,113 @@
+"""Reads and writes what corrections change: an HPA's ``minReplicas``, or ``/scale``.
+
+Every write names the resourceVersion that was read, so it either meets the object as it was judged or is
+refused with 409. The ways of writing are CONVENTIONS' own; which one is due is decided in the core.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twinops.adapters.cluster import hpas, managed_fields, scales
+from twinops.adapters.cluster.client import APPLY_PATCH, JSON_PATCH, KubeClient
+from twinops.adapters.cluster.discovery import Discovery
+from twinops.api.status import ObjectRef
+from twinops.api.twin import TargetRef
+from twinops.core.observation import Lever
+
+
+class ClusterLevers:
+    """Satisfies ``ports.Levers``."""
+
+    def __init__(self, client: KubeClient, discovery: Discovery) -> None:
+        self._client = client
+        self._discovery = discovery
+
+    async def find(self, namespace: str, target: TargetRef, hpa_name: str | None) -> Lever:
+        """Return the named HPA, else the only one that targets the workload, else its ``/scale``.
+
+        Raises:
+            SpecError: there is no single lever: HPANotFound, HPATargetsAnother, AmbiguousHPA,
+                ManagedByKEDA, TargetNotFound, UnsupportedScale.
+            ClusterError: the API server did not answer.
+        """
+        hpa = await hpas.find_hpa(self._client, namespace, target, hpa_name)
+        return hpa or await scales.find_scale(self._client, self._discovery, namespace, target)
+
+    async def read(self, namespace: str, reference: ObjectRef, field: str) -> Lever:
+        """Return the lever that was written to before.
+
+        Raises:
+            NotFound: the object is gone.
+            ClusterError: the API server did not answer.
+        """
+        if field == hpas.FIELD:
+            return hpas.hpa_lever(await self._client.get(hpas.hpa_path(namespace, reference.name)))
+        return await scales.read_scale(self._client, self._discovery, namespace, reference)
+
+    async def write(self, namespace: str, lever: Lever, value: int, *, force: bool) -> Lever:
+        """Set the field by server-side apply as ``twinops``, at the lever's resourceVersion.
+
+        Raises:
+            Conflict: the object changed since it was read, or another manager owns the field.
+            Refused: the API server refuses the value or the right is missing.
+        """
+        body = _patch(lever, value) | _type(lever)
+        body["metadata"]["name"] = lever.object.name
+        await self._client.patch(
+            await self._write_path(namespace, lever), body, content_type=APPLY_PATCH, params={"force": force}
+        )
+        return await self.read(namespace, lever.object, lever.field)
+
+    async def update_as(self, namespace: str, lever: Lever, value: int, *, manager: str) -> Lever:
+        """Set the field by a merge patch in the name of its former owner.
+
+        ``/scale`` is patched where the lever is one: the former owner then holds the field by way of the
+        subresource, which its next update does not mind, and no right on the target itself is needed.
+
+        Raises:
+            Conflict: the object changed since it was read.
+            Refused: the API server refuses the value or the right is missing.
+        """
+        path = await self._write_path(namespace, lever)
+        await self._client.patch(path, _patch(lever, value), params={"fieldManager": manager})
+        return await self.read(namespace, lever.object, lever.field)
+
+    async def hand_over(self, namespace: str, lever: Lever, *, manager: str) -> Lever:
+        """Move the ownership of the field from us to the entry ``manager`` applied, its value untouched.
+
+        Raises:
+            Conflict: the object changed since it was read.
+            Refused: the right to patch the object itself is missing.
+        """
+        entries = managed_fields.handed_over(lever.raw, lever.field, manager)
+        if entries is None:
+            return lever
+        # Naming the version that was read makes the API server answer 409 when it is no longer current; a
+        # failed `test` would be 422, which cannot be told from a patch that is wrong in itself.
+        operations: list[dict[str, Any]] = [
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": lever.resource_version},
+            {"op": "replace", "path": "/metadata/managedFields", "value": entries},
+        ]
+        await self._client.patch(await self._path(namespace, lever), operations, content_type=JSON_PATCH)
+        return await self.read(namespace, lever.object, lever.field)
+
+    async def _path(self, namespace: str, lever: Lever) -> str:
+        if lever.is_hpa:
+            return hpas.hpa_path(namespace, lever.object.name)
+        return await scales.object_path(self._discovery, namespace, lever.object)
+
+    async def _write_path(self, namespace: str, lever: Lever) -> str:
+        path = await self._path(namespace, lever)
+        return path if lever.is_hpa else f"{path}/scale"
+
+
+def _patch(lever: Lever, value: int) -> dict[str, Any]:
+    leaf = managed_fields.path_of(lever.field)[-1]
+    return {"metadata": {"resourceVersion": lever.resource_version}, "spec": {leaf: value}}
+
+
+def _type(lever: Lever) -> dict[str, str]:
+    if lever.is_hpa:
+        return {"apiVersion": hpas.API_VERSION, "kind": hpas.KIND}
+    return {"apiVersion": scales.SCALE_API_VERSION, "kind": scales.SCALE_KIND}

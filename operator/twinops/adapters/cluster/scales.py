@@ -1,0 +1,112 @@
+"""``/scale`` of a target as a lever: its ``spec.replicas``, for workloads without an HPA."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from twinops.adapters.cluster import managed_fields
+from twinops.adapters.cluster.client import KubeClient, resource_path
+from twinops.adapters.cluster.discovery import Discovery
+from twinops.adapters.cluster.hpas import controller_of, targets
+from twinops.api.status import ObjectRef
+from twinops.api.twin import TargetRef
+from twinops.core.observation import Lever
+from twinops.errors import NotFound, SpecError, TargetNotFound
+
+SCALE_API_VERSION: Final = "autoscaling/v1"
+SCALE_KIND: Final = "Scale"
+FIELD: Final = "spec.replicas"
+_KEDA: Final = "keda.sh/v1alpha1"
+
+
+async def object_path(discovery: Discovery, namespace: str, reference: ObjectRef | TargetRef) -> str:
+    """Return the path of the object that is scaled.
+
+    Raises:
+        NotFound: its kind is not served.
+        ClusterError: the API server did not answer.
+    """
+    resource = await discovery.find(reference.api_version, reference.kind)
+    return resource_path(reference.api_version, resource.plural, namespace=namespace, name=reference.name)
+
+
+async def find_scale(client: KubeClient, discovery: Discovery, namespace: str, target: TargetRef) -> Lever:
+    """Return the target's own ``/scale``. Only of use where no HPA and no ScaledObject targets it.
+
+    Raises:
+        SpecError: ManagedByKEDA, TargetNotFound or UnsupportedScale.
+        ClusterError: the API server did not answer.
+    """
+    scaled_object = await _scaled_object(client, namespace, target)
+    if scaled_object:
+        raise SpecError(
+            f"ScaledObject {scaled_object} scales {target.kind}/{target.name}: KEDA would put any other value back. "
+            "Let a trigger of it read twinops_recommended_replicas instead",
+            reason="ManagedByKEDA",
+        )
+    reference = ObjectRef(api_version=target.api_version, kind=target.kind, name=target.name)
+    try:
+        return await read_scale(client, discovery, namespace, reference)
+    except NotFound as error:
+        raise TargetNotFound(
+            f"{target.kind}/{target.name} does not exist in namespace {namespace}: "
+            "create it or correct spec.source.targetRef"
+        ) from error
+
+
+async def read_scale(client: KubeClient, discovery: Discovery, namespace: str, reference: ObjectRef) -> Lever:
+    """Read the object and its ``/scale``.
+
+    Raises:
+        NotFound: there is no such object, or it has no ``/scale``.
+        SpecError: UnsupportedScale.
+        ClusterError: the API server did not answer.
+    """
+    path = await object_path(discovery, namespace, reference)
+    scale = await client.get(f"{path}/scale")
+    return scale_lever(reference, await client.get(path), scale)
+
+
+def scale_lever(reference: ObjectRef, body: Mapping[str, Any], scale: Mapping[str, Any]) -> Lever:
+    """Read a scalable object as the API server sends it.
+
+    Raises:
+        SpecError: its ``/scale`` sets another field than ``spec.replicas``, whose owners we could not tell.
+    """
+    meta, value = body["metadata"], (body.get("spec") or {}).get("replicas")
+    if value is None and (scale.get("spec") or {}).get("replicas"):
+        raise SpecError(
+            f"/scale of {reference.kind} sets another field than {FIELD}; only that one can be corrected: "
+            "give the workload an HPA",
+            reason="UnsupportedScale",
+        )
+    return Lever(
+        object=reference,
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        field=FIELD,
+        value=value,
+        minimum=None,
+        maximum=None,
+        owners=managed_fields.owners(body, FIELD),
+        declared=managed_fields.declared(body, FIELD),
+        applied_value=managed_fields.applied_value(body, FIELD),
+        controller=controller_of(body),
+        raw=body,
+    )
+
+
+async def _scaled_object(client: KubeClient, namespace: str, target: TargetRef) -> str:
+    """Return the name of a KEDA ScaledObject that targets the workload, empty where there is none."""
+    try:
+        found = (await client.list(resource_path(_KEDA, "scaledobjects", namespace=namespace)))["items"]
+    except NotFound:
+        # KEDA is not installed.
+        return ""
+    for body in found:
+        # KEDA's own defaults: https://keda.sh/docs/latest/reference/scaledobject-spec/#scaletargetref
+        reference = {"apiVersion": "apps/v1", "kind": "Deployment"} | (body["spec"].get("scaleTargetRef") or {})
+        if targets(reference, target):
+            return str(body["metadata"]["name"])
+    return ""

@@ -1,0 +1,9 @@
+"""Built-in queries as data, one file per family of exporters.
+
+To add one: write its texts with ``$(scope)`` inside every selector, put them into the table of
+``twinops.adapters.prometheus.catalogue``, and add a case with the exporter's real output to the tests.
+
+Rules that all of them keep: one series as result; rates over ``$(window)``; latency in milliseconds at
+the 95th percentile, and no result while there is no traffic; errors as a share of 0..1, and 0 while
+there is no traffic, since nothing failed then.
+"""

@@ -1,0 +1,210 @@
+"""The port ``MetricsBackend`` over prometheus-api-client, off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, TypeVar
+
+import structlog
+from prometheus_api_client import PrometheusConnect
+
+from twinops.adapters.prometheus import decode
+from twinops.adapters.prometheus.transport import QueryFailed, Transport
+from twinops.errors import MetricsUnavailable, SourceInvalid
+from twinops.services.ports import InstantAnswer, RangeAnswer, RangeQuery, SourceAccess
+
+MAX_POINTS = 10_000
+"""Points of one range query; Prometheus itself refuses more than 11,000."""
+
+# Where one value is wanted, two are enough to know that there are too many; over time one may follow another.
+_MAX_VALUES = 2
+_MAX_SERIES = 100
+
+# Prometheus gives up on a slow query before we give up on Prometheus: then only that query fails.
+_EVALUATION_SHARE = 0.8
+# Connecting, sending and reading each have their own time-out within a thread; this one bounds them together.
+_GRACE_SECONDS = 1.0
+
+_NOT_DECODABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
+
+_Answer = TypeVar("_Answer", InstantAnswer, RangeAnswer)
+
+log = structlog.get_logger()
+
+
+class PrometheusBackend:
+    """Asks Prometheus and what speaks its HTTP API.
+
+    Every source has its own connections and threads, so that one that hangs does not hold up another.
+
+    Args:
+        connections: requests that run at once against one source.
+    """
+
+    def __init__(self, connections: int = 8) -> None:
+        self._connections = connections
+        self._endpoints: dict[str, _Endpoint] = {}
+
+    async def instant(self, source: SourceAccess, queries: Sequence[str], at: float) -> Sequence[InstantAnswer]:
+        """Answer every query as of ``at`` (Unix seconds), in their order. A bad query fails alone.
+
+        ``error`` of an answer is Prometheus' ``errorType`` (``bad_data``, ``execution``, ``timeout``,
+        ``canceled``), ``too_large``, or ``result_type`` when the result is neither a number nor a vector of them.
+
+        Raises:
+            MetricsUnavailable: the endpoint did not answer, or answered with a server error.
+            SpecError: reason ``MetricsSourceForbidden`` (HTTP 401, 403) or ``MetricsSourceInvalid``.
+        """
+        endpoint = self._endpoint(source)
+        return await _all([endpoint.ask(partial(endpoint.instant, text, at), _instant_error) for text in queries])
+
+    async def ranges(self, source: SourceAccess, queries: Sequence[RangeQuery]) -> Sequence[RangeAnswer]:
+        """Answer every range query, in their order. A bad query fails alone. Times are whole seconds.
+
+        Raises:
+            MetricsUnavailable: the endpoint did not answer, or answered with a server error.
+            SpecError: reason ``MetricsSourceForbidden`` (HTTP 401, 403) or ``MetricsSourceInvalid``.
+            ValueError: a query asks for more than ``MAX_POINTS``.
+        """
+        for query in queries:
+            if (query.end - query.start) / query.step >= MAX_POINTS:
+                raise ValueError(f"more than {MAX_POINTS} points: {query.start} to {query.end} by {query.step}")
+        endpoint = self._endpoint(source)
+        return await _all([endpoint.ask(partial(endpoint.range, query), _range_error) for query in queries])
+
+    def forget(self, name: str) -> None:
+        """Close the connections of a source that is gone."""
+        endpoint = self._endpoints.pop(name, None)
+        if endpoint is not None:
+            endpoint.close()
+
+    async def aclose(self) -> None:
+        """Close everything. Requests under way end within their time-out."""
+        for name in list(self._endpoints):
+            self.forget(name)
+
+    def _endpoint(self, source: SourceAccess) -> _Endpoint:
+        endpoint = self._endpoints.get(source.name)
+        if endpoint is None or endpoint.source != source:
+            self.forget(source.name)
+            endpoint = self._endpoints[source.name] = _Endpoint(source, self._connections)
+        return endpoint
+
+
+def _instant_error(failure: QueryFailed) -> InstantAnswer:
+    return InstantAnswer(error=failure.kind, error_position=failure.position)
+
+
+def _range_error(failure: QueryFailed) -> RangeAnswer:
+    return RangeAnswer(error=failure.kind)
+
+
+async def _all(questions: Sequence[Awaitable[_Answer]]) -> Sequence[_Answer]:
+    """Ask everything at once. The first failure of the endpoint ends the whole batch, without further waiting.
+
+    Raises:
+        MetricsUnavailable: also when Prometheus gave up on every single query.
+    """
+    tasks = [asyncio.ensure_future(question) for question in questions]
+    try:
+        answers = await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+    if answers and all(answer.error == "timeout" for answer in answers):
+        raise MetricsUnavailable("the metrics source did not finish any query within its time-out")
+    return answers
+
+
+class _Endpoint:
+    """One source with its connections and threads."""
+
+    def __init__(self, source: SourceAccess, connections: int) -> None:
+        self.source = source
+        self._timeout = float(source.spec.timeout_seconds)
+        self._evaluation = f"{math.ceil(self._timeout * _EVALUATION_SHARE * 1000)}ms"
+        try:
+            self._transport = Transport(source, connections)
+        except (OSError, ValueError) as error:
+            raise SourceInvalid(f"the CA bundle of metrics source {source.name} is not valid PEM") from error
+        self._client = PrometheusConnect(source.spec.url.rstrip("/"), session=self._transport, method="POST")
+        self._threads = ThreadPoolExecutor(connections, thread_name_prefix=f"metrics-{source.name}")
+        self._free = asyncio.Semaphore(connections)
+        self._size = connections
+
+    def close(self) -> None:
+        """Take no further requests; threads end with the request they have."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._transport.close()
+
+    async def ask(self, call: Callable[[], _Answer], failed: Callable[[QueryFailed], _Answer]) -> _Answer:
+        """Run a blocking call in a thread of this source, bounded in time.
+
+        A thread that outlives its time-out keeps its place until it ends: hung threads show as
+        MetricsUnavailable, they never pile up.
+        """
+        await self._take_place()
+        try:
+            future = self._threads.submit(call)
+        except RuntimeError as error:
+            self._free.release()
+            raise MetricsUnavailable(f"metrics source {self.source.name} has just changed") from error
+        loop = asyncio.get_running_loop()
+        future.add_done_callback(lambda done: self._give_back(loop, done))
+        try:
+            async with asyncio.timeout(self._timeout + _GRACE_SECONDS):
+                return await asyncio.wrap_future(future)
+        except QueryFailed as failure:
+            return failed(failure)
+        except TimeoutError as error:
+            raise MetricsUnavailable(
+                f"metrics source {self.source.name}: no answer within {self._timeout:.0f} s"
+            ) from error
+
+    def instant(self, promql: str, at: float) -> InstantAnswer:
+        """Ask one instant query. Blocks."""
+        params = {"time": f"{at:.3f}", **self._limits(_MAX_VALUES)}
+        return self._decoded(decode.instant, self._client.custom_query(promql, params=params))
+
+    def range(self, query: RangeQuery) -> RangeAnswer:
+        """Ask one range query. Blocks."""
+        result = self._client.custom_query_range(
+            query.promql,
+            start_time=datetime.fromtimestamp(query.start, UTC),
+            end_time=datetime.fromtimestamp(query.end, UTC),
+            step=f"{query.step:g}",
+            params=self._limits(_MAX_SERIES),
+        )
+        return self._decoded(decode.ranges, result)
+
+    def _limits(self, series: int) -> dict[str, str]:
+        return {"timeout": self._evaluation, "limit": str(series)}
+
+    @staticmethod
+    def _decoded(decoder: Callable[[list[Any]], _Answer], result: list[Any]) -> _Answer:
+        try:
+            return decoder(result)
+        except _NOT_DECODABLE as error:
+            raise QueryFailed("result_type") from error
+
+    async def _take_place(self) -> None:
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._free.acquire()
+        except TimeoutError as error:
+            log.warning("all connections to a metrics source are busy", source=self.source.name, count=self._size)
+            raise MetricsUnavailable(
+                f"metrics source {self.source.name}: all {self._size} connections have been busy for "
+                f"{self._timeout:.0f} s"
+            ) from error
+
+    def _give_back(self, loop: asyncio.AbstractEventLoop, _done: Future[_Answer]) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self._free.release)

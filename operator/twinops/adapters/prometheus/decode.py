@@ -1,0 +1,41 @@
+"""Numbers out of Prometheus' JSON results.
+
+Source: Prometheus "HTTP API", section "Expression query result formats".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from twinops.services.ports import InstantAnswer, RangeAnswer
+
+
+def instant(result: list[Any]) -> InstantAnswer:
+    """Decode a scalar or an instant vector.
+
+    Raises:
+        ValueError, TypeError, KeyError, IndexError: the result is neither, for example a range vector or a
+            native histogram.
+    """
+    if not result or isinstance(result[0], dict):
+        return InstantAnswer(values=tuple(float(series["value"][1]) for series in result))
+    _time, value = result
+    return InstantAnswer(values=(float(value),))
+
+
+def ranges(result: list[Any]) -> RangeAnswer:
+    """Decode a matrix.
+
+    Raises:
+        ValueError, TypeError, KeyError, IndexError: the result is something else.
+    """
+    series = []
+    for entry in result:
+        pairs = entry["values"]
+        times = np.array([float(pair[0]) for pair in pairs])
+        # A list of floats is faster to convert than numpy's own parser of strings.
+        values = np.array([float(pair[1]) for pair in pairs])
+        series.append((times, values))
+    return RangeAnswer(series=tuple(series))

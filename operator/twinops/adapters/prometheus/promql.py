@@ -1,0 +1,169 @@
+"""Filling placeholders into PromQL, safely.
+
+The quotes around a placeholder decide how its value is escaped, as in the PromQL lexer: backslash
+escapes within double and single quotes, none within backticks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+from twinops.adapters.prometheus.pods import pod_regex
+from twinops.errors import SpecError
+from twinops.services.ports import Query, QueryScope
+
+PLACEHOLDERS = ("namespace", "name", "podRegex", "window", "cpuCores", "memoryBytes", "label.KEY")
+"""What a query may contain, for people."""
+
+_PLACEHOLDER = re.compile(r"\$\(([^()]*)\)")
+_BARE_WORD = re.compile(r"[A-Za-z0-9_:.]*")
+_NOT_A_LABEL = re.compile(r"[^A-Za-z0-9_]")
+_LABEL_PREFIX = "label."
+_OF_THE_TARGET = ("name", "podRegex", "cpuCores", "memoryBytes")
+
+
+def render(query: Query, scope: QueryScope) -> str:
+    """Fill in the placeholders of a query.
+
+    Raises:
+        SpecError: reason ``UnknownPlaceholder``; ``PlaceholderUnusable`` when a value cannot be
+            written where its placeholder stands; ``NoTarget`` when the twin has no target to name;
+            ``NoRequestsOrLimits`` when a pod's CPU or memory is not known; ``NoScope`` when nothing
+            says which series belong to the twin.
+    """
+    values = dict(_own_values(scope))
+    if query.matchers or query.needs_labels:
+        values["scope"] = lambda _quote: _matchers(query, scope)
+    return _fill(query.template, values)
+
+
+def quoted(value: str) -> str:
+    """Return the value as a PromQL string in double quotes."""
+    return f'"{_escape(value, chr(34))}"'
+
+
+def label_name(key: str) -> str:
+    """Return a Kubernetes label key as Prometheus' ``labelmap`` convention writes it: ``_`` for all else."""
+    name = _NOT_A_LABEL.sub("_", key)
+    return f"_{name}" if name[:1].isdigit() else name
+
+
+Value = Callable[[str], str]
+
+
+def _own_values(scope: QueryScope) -> Iterator[tuple[str, Value]]:
+    yield "namespace", _text("namespace", scope.namespace)
+    yield "window", _plain(f"{scope.window_seconds}s")
+    target = scope.target
+    if target is None:
+        yield from ((name, _no_target(name)) for name in _OF_THE_TARGET)
+    else:
+        yield "name", _text("name", target.name)
+        yield "podRegex", _text("podRegex", pod_regex(target))
+        yield "cpuCores", _amount("CPU", scope.cpu_cores)
+        yield "memoryBytes", _amount("memory", scope.memory_bytes)
+    for key, value in scope.labels.items():
+        yield _LABEL_PREFIX + key, _text(_LABEL_PREFIX + key, value)
+
+
+def _fill(template: str, values: Mapping[str, Value]) -> str:
+    parts: list[str] = []
+    position = 0
+    quotes = _Quotes(template)
+    for found in _PLACEHOLDER.finditer(template):
+        value = values.get(found.group(1))
+        if value is None:
+            raise SpecError(_unknown(found.group(), values), reason="UnknownPlaceholder")
+        parts += template[position : found.start()], value(quotes.at(found.start()))
+        position = found.end()
+    return "".join(parts) + template[position:]
+
+
+def _unknown(placeholder: str, values: Mapping[str, Value]) -> str:
+    labels = [name for name in values if name.startswith(_LABEL_PREFIX)]
+    known = ", ".join(f"$({name})" for name in (*PLACEHOLDERS[:-1], *labels))
+    return (
+        f"unknown placeholder {placeholder}; known are {known}. $(label.KEY) takes a KEY that stands in "
+        "spec.source.labels"
+    )
+
+
+def _matchers(query: Query, scope: QueryScope) -> str:
+    parts: list[str] = []
+    if scope.target is not None:
+        parts.append(_fill(query.matchers, dict(_own_values(scope))))
+    parts += [f"{label_name(key)}={quoted(value)}" for key, value in sorted(scope.labels.items())]
+    if not parts or (query.needs_labels and not scope.labels):
+        raise SpecError("nothing says which series belong to this twin: set spec.source.labels", reason="NoScope")
+    return ",".join(parts)
+
+
+def _plain(text: str) -> Value:
+    return lambda _quote: text
+
+
+def _amount(what: str, value: float | None) -> Value:
+    def show(_quote: str) -> str:
+        if value is None:
+            raise SpecError(
+                f"a container of the pod template has neither a limit nor a request for {what}",
+                reason="NoRequestsOrLimits",
+            )
+        return f"{value:.12g}"
+
+    return show
+
+
+def _no_target(name: str) -> Value:
+    def refuse(_quote: str) -> str:
+        raise SpecError(f"$({name}) needs spec.source.targetRef, which is not set", reason="NoTarget")
+
+    return refuse
+
+
+def _text(name: str, value: str) -> Value:
+    def show(quote: str) -> str:
+        # Outside of quotes a value may be part of a metric name, never more.
+        fits = "`" not in value if quote == "`" else bool(quote) or _BARE_WORD.fullmatch(value) is not None
+        if not fits:
+            raise SpecError(
+                f"the value of $({name}) cannot stand where it is used; put the placeholder into double quotes",
+                reason="PlaceholderUnusable",
+            )
+        return _escape(value, quote)
+
+    return show
+
+
+def _escape(value: str, quote: str) -> str:
+    if quote not in ('"', "'"):
+        return value
+    escaped = value.replace("\\", "\\\\").replace(quote, f"\\{quote}")
+    return escaped.replace("\n", "\\n").replace("\r", "\\r")
+
+
+class _Quotes:
+    """Tells within which quotes a position lies. Positions must be asked in increasing order."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._position = 0
+        self._open = ""
+
+    def at(self, position: int) -> str:
+        """Return the open quote at this position, ``#`` within a comment, else an empty string."""
+        while self._position < position:
+            self._step(self._text[self._position])
+            self._position += 1
+        return self._open
+
+    def _step(self, letter: str) -> None:
+        if self._open == "#":
+            self._open = "" if letter == "\n" else "#"
+        elif not self._open:
+            self._open = letter if letter in "\"'`#" else ""
+        elif letter == "\\" and self._open != "`":
+            self._position += 1
+        elif letter == self._open:
+            self._open = ""

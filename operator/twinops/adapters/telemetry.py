@@ -1,0 +1,172 @@
+"""What Prometheus can scrape from the operator.
+
+What there is once per twin is kept in one small table and turned into series when it is scraped:
+a metric object per twin and name would cost a hundred megabytes at 10,000 twins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from twinops.api.status import DigitalTwinStatus, Outcome
+from twinops.services.ports import Clock, TwinRef
+
+SYNC_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+LATE_SECONDS = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+@dataclass(slots=True)
+class _Row:
+    """What is published of one twin."""
+
+    uid: str
+    last_sync: float | None = None
+    health: int | None = None
+    recommended: int | None = None
+    drifted: bool = False
+    risks: dict[str, float] = field(default_factory=dict)
+
+
+Value = Callable[[_Row], float | None]
+
+_PER_TWIN: tuple[tuple[str, str, Value], ...] = (
+    ("twinops_last_sync_timestamp_seconds", "When the twin was last synced.", lambda row: row.last_sync),
+    ("twinops_health_score", "Health of the twin, 0 to 100.", lambda row: row.health),
+    (
+        "twinops_recommended_replicas",
+        "Replicas the twin would run now, whatever its mode.",
+        lambda row: row.recommended,
+    ),
+    ("twinops_drift_detected", "1 while the twin is not as expected.", lambda row: float(row.drifted)),
+)
+
+
+class _Twins(Collector):
+    """The table of twins, as series."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], _Row] = {}
+
+    def row(self, ref: TwinRef) -> _Row:
+        key = (ref.namespace, ref.name)
+        row = self.rows.get(key)
+        if row is None or row.uid != ref.uid:
+            row = self.rows[key] = _Row(ref.uid)
+        return row
+
+    def collect(self) -> Iterator[Metric]:
+        # A copy: the loop may add twins while a thread renders.
+        rows = list(self.rows.items())
+        yield GaugeMetricFamily("twinops_twins", "Twins this process serves.", value=len(rows))
+        for name, text, value in _PER_TWIN:
+            family = GaugeMetricFamily(name, text, labels=("namespace", "twin"))
+            for key, row in rows:
+                number = value(row)
+                if number is not None:
+                    family.add_metric(key, number)
+            yield family
+        risks = GaugeMetricFamily(
+            "twinops_risk_probability",
+            "How likely the metric crosses its limit within the horizon of the risk.",
+            labels=("namespace", "twin", "metric"),
+        )
+        for key, row in rows:
+            for metric, probability in tuple(row.risks.items()):
+                risks.add_metric((*key, metric), probability)
+        yield risks
+
+
+class PrometheusTelemetry:
+    """Satisfies ``services.ports.Telemetry`` with a registry of its own, so that several can live in one process.
+
+    Args:
+        clock: wall time of syncs.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._registry = CollectorRegistry()
+        self._twins = _Twins()
+        self._registry.register(self._twins)
+        self._syncs = self._counter("twinops_sync_total", "Syncs, by result.", "result")
+        self._seconds = self._histogram("twinops_sync_duration_seconds", "How long syncs take.", SYNC_SECONDS)
+        self._late = self._histogram(
+            "twinops_sync_lag_seconds", "How long after its slot, or its request, a sync began.", LATE_SECONDS
+        )
+        self._writes = self._counter(
+            "twinops_status_writes_total", "Status writes by kind, and those that did not happen.", "kind"
+        )
+        self._corrections = self._counter(
+            "twinops_corrections_total", "Outcomes of corrections.", "namespace", "outcome"
+        )
+        self._reverted = self._counter(
+            "twinops_corrections_reverted_total", "Corrections that somebody else put back.", "namespace"
+        )
+        self._sources = self._gauge("twinops_metrics_source_up", "1 while the MetricsSource answers.", "source")
+        self._leader = self._gauge("twinops_leader", "1 while this process leads.")
+
+    def render(self) -> bytes:
+        """Return everything in the Prometheus text format. May be called from a thread."""
+        return generate_latest(self._registry)
+
+    def synced(self, ref: TwinRef, *, result: str, seconds: float, late_seconds: float) -> None:
+        """A sync ended."""
+        self._twins.row(ref).last_sync = self._clock.now()
+        self._syncs.labels(result).inc()
+        self._seconds.observe(seconds)
+        self._late.observe(max(0.0, late_seconds))
+
+    def assessed(self, ref: TwinRef, status: DigitalTwinStatus) -> None:
+        """Publish what a twin was found to be; what the status leaves out is no longer published."""
+        row = self._twins.row(ref)
+        row.health = status.health_score
+        row.recommended = status.recommended_replicas
+        row.drifted = status.drift.detected
+        row.risks = {risk.metric: risk.probability for risk in status.risks}
+
+    def forget(self, ref: TwinRef) -> None:
+        """Stop publishing about a twin that is gone, but not about its successor of the same name."""
+        key = (ref.namespace, ref.name)
+        row = self._twins.rows.get(key)
+        if row is not None and row.uid == ref.uid:
+            del self._twins.rows[key]
+
+    def status_written(self, kind: str) -> None:
+        """A status was, or was not, written."""
+        self._writes.labels(kind).inc()
+
+    def corrected(self, ref: TwinRef, outcome: Outcome) -> None:
+        """A correction came to this outcome."""
+        self._corrections.labels(ref.namespace, outcome.value).inc()
+
+    def reverted(self, ref: TwinRef) -> None:
+        """Somebody put back what a correction had changed."""
+        self._reverted.labels(ref.namespace).inc()
+
+    def source_answered(self, name: str, *, up: bool) -> None:
+        """A MetricsSource did, or did not, answer."""
+        self._sources.labels(name).set(float(up))
+
+    def source_gone(self, name: str) -> None:
+        """Stop publishing about a MetricsSource."""
+        self._sources.remove_by_labels({"source": name})
+
+    def leads(self, *, leading: bool) -> None:
+        """This process became the leader, or ceased to be: then it speaks for no twin any more."""
+        self._leader.set(float(leading))
+        if not leading:
+            self._twins.rows.clear()
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self._registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self._registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(name, text, buckets=buckets, registry=self._registry)

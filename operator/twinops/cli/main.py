@@ -1,0 +1,57 @@
+"""``twinops``: run the operator, or print its CRDs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from twinops import __version__
+from twinops.api import crdgen
+from twinops.errors import TwinOpsError
+
+EXIT_USAGE = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except TwinOpsError as error:
+        sys.stderr.write(f"twinops: {error}\n")
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="twinops", description="Digital twins for Kubernetes workloads.")
+    parser.add_argument("--version", action="version", version=f"twinops {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run the operator; settings come from TWINOPS_… variables")
+    run.add_argument("--kubeconfig", help="default: the pod's service account, else KUBECONFIG")
+    run.set_defaults(run=_run)
+
+    crds = commands.add_parser("crds", help="print the CRDs, for kubectl apply --server-side -f -")
+    crds.set_defaults(run=_crds)
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # Only here: printing CRDs should not wait for kopf and the Kubernetes client to load.
+    from twinops.main import run  # noqa: PLC0415
+    from twinops.settings import Settings  # noqa: PLC0415
+
+    return run(Settings.from_env(os.environ), kubeconfig=arguments.kubeconfig)
+
+
+def _crds(_: argparse.Namespace) -> int:
+    sys.stdout.write("---\n".join(crdgen.to_yaml(crd) for crd in crdgen.crds()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,256 @@
+"""One sync's decision: raise, give back, or nothing, and the reason in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from twinops.api.base import utc
+from twinops.api.status import (
+    CorrectionAction,
+    CorrectionRecord,
+    DigitalTwinStatus,
+    ObjectRef,
+    Original,
+    Outcome,
+)
+from twinops.api.twin import CorrectionMode, DigitalTwinSpec
+from twinops.core.conditions import shorten
+from twinops.core.correction import give_back, ownership, records
+from twinops.core.correction.bounds import Envelope, envelope, limit, original_of
+from twinops.core.correction.guards import Situation, Stop, first_stop
+from twinops.core.correction.need import Demand, Need
+from twinops.core.observation import Lever, Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be done.
+
+    Attributes:
+        action: None for nothing.
+        mode: in Preview a raise is recorded only; a value is given back in any mode.
+        object: what is written to, None when there is nothing to write to.
+        current: value of the field now.
+        to: value wanted; of a decision that is blocked, what would have been written.
+        trigger: ``Risk/METRIC`` or ``Drift/METRIC``, or what ended the need.
+        why: one sentence with figures.
+        limited_by: what kept ``to`` lower than the need.
+        blocked: whether something is in the way.
+        reason: CamelCase, for the condition ``CorrectionBlocked``.
+        message: for the same.
+    """
+
+    action: CorrectionAction | None
+    mode: CorrectionMode
+    reason: str
+    message: str
+    blocked: bool = False
+    object: ObjectRef | None = None
+    field: str = ""
+    current: int | None = None
+    to: int | None = None
+    trigger: str = ""
+    why: str = ""
+    limited_by: tuple[str, ...] = ()
+
+    @property
+    def writes(self) -> bool:
+        """Tell whether an object is to be changed."""
+        if self.action is CorrectionAction.GIVE_BACK:
+            return True
+        return self.action is CorrectionAction.RAISE and self.mode is CorrectionMode.APPLY
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """A decision and the figures that go into status with it."""
+
+    decision: Decision
+    recommended: int | None
+    below_since: float | None
+
+
+def decide(spec: DigitalTwinSpec, observation: Observation, status: DigitalTwinStatus, demand: Demand) -> Outlook:
+    """Decide once.
+
+    Args:
+        spec: the twin's spec.
+        observation: what this sync has seen.
+        status: the last status, earlier decisions settled.
+        demand: what is needed.
+    """
+    lever = observation.lever
+    held = original_of(status, lever) if lever else None
+    within = envelope(spec, lever, held)
+    below = give_back.below_since(spec, observation, status, demand, held)
+    recommended = within.clip(demand.recommended) if observation.workload else None
+    for original in status.originals:
+        reason = give_back.due(spec, observation, original, below)
+        if reason is not None:
+            return Outlook(_give_back(spec, status, original, reason, observation.now), recommended, below)
+    need = _strongest(demand)
+    return Outlook(_raise(spec, observation, status, need, within), recommended, below)
+
+
+def _strongest(demand: Demand) -> Need | None:
+    """Return the largest need behind which a fresh value stands, else the largest."""
+    return next((need for need in demand.needs if need.fresh), demand.needs[0] if demand.needs else None)
+
+
+def _give_back(
+    spec: DigitalTwinSpec, status: DigitalTwinStatus, original: Original, reason: give_back.Reason, now: float
+) -> Decision:
+    error = records.failing(status.corrections, original.object, now)
+    if error:
+        return Decision(None, spec.auto_correction.mode, "WriteFailed", error, blocked=True)
+    value = give_back.DEFAULTED if original.value is None else original.value
+    return Decision(
+        action=CorrectionAction.GIVE_BACK,
+        mode=spec.auto_correction.mode,
+        reason="GivingBack",
+        message=reason.why,
+        object=original.object,
+        field=original.field,
+        current=original.ours,
+        to=value,
+        trigger=reason.trigger,
+        why=reason.why,
+    )
+
+
+def _raise(
+    spec: DigitalTwinSpec,
+    observation: Observation,
+    status: DigitalTwinStatus,
+    need: Need | None,
+    within: Envelope,
+) -> Decision:
+    lever, workload, mode = observation.lever, observation.workload, spec.auto_correction.mode
+    limited = None
+    if need and lever and workload:
+        limited = limit(
+            need.replicas,
+            current=lever.value or 0,
+            ready=workload.ready,
+            max_step_percent=spec.auto_correction.bounds.max_step_percent,
+            within=within,
+        )
+    stop = first_stop(Situation(spec, observation, status, need, limited, observation.now))
+    if stop is not None:
+        return _stopped(mode, stop, lever, need, limited.value if limited else None)
+    if need is None or lever is None or limited is None:
+        raise ValueError("the guards let a raise through that has nothing to raise")
+    preview = mode is CorrectionMode.PREVIEW
+    return Decision(
+        action=CorrectionAction.RAISE,
+        mode=mode,
+        reason="Preview" if preview else "Correcting",
+        message=f"would set {lever.field} to {limited.value}: {need.why}" if preview else need.why,
+        object=lever.object,
+        field=lever.field,
+        current=lever.value,
+        to=limited.value,
+        trigger=need.trigger,
+        why=need.why,
+        limited_by=limited.by,
+    )
+
+
+def _stopped(mode: CorrectionMode, stop: Stop, lever: Lever | None, need: Need | None, value: int | None) -> Decision:
+    return Decision(
+        action=None,
+        mode=mode,
+        reason=stop.reason,
+        message=stop.message,
+        blocked=stop.blocked,
+        object=lever.object if lever else None,
+        field=lever.field if lever else "",
+        current=lever.value if lever else None,
+        to=value,
+        trigger=need.trigger if need else "",
+        why=need.why if need else "",
+    )
+
+
+def noted(status: DigitalTwinStatus, outlook: Outlook, lever: Lever | None, now: float) -> DigitalTwinStatus:
+    """Return the status with the decision written down, originals and intent included.
+
+    A decision that changes nothing is written down once: not again while it stays the same.
+
+    Args:
+        status: the last status, earlier decisions settled.
+        outlook: what was decided.
+        lever: what a raise would write to.
+        now: Unix seconds.
+    """
+    decision = outlook.decision
+    update: dict[str, object] = {
+        "recommended_replicas": outlook.recommended,
+        "need_below_since": None if outlook.below_since is None else utc(outlook.below_since),
+    }
+    record = _record(decision, now)
+    if record is not None and not _repeats(status, record):
+        update["corrections"] = records.add(status.corrections, record)
+    if lever is not None and decision.writes and decision.action is CorrectionAction.RAISE:
+        update["originals"] = _originals(status, lever, now)
+    return status.model_copy(update=update)
+
+
+def _record(decision: Decision, now: float) -> CorrectionRecord | None:
+    """Return the record of a decision, None when it is not worth one."""
+    driven_but_blocked = decision.action is None and decision.blocked and decision.trigger
+    if decision.object is None or (decision.action is None and not driven_but_blocked):
+        return None
+    action = decision.action or CorrectionAction.RAISE
+    if decision.action is None:
+        outcome, message = Outcome.BLOCKED, f"{decision.reason}: {decision.message}"
+    else:
+        outcome, message = (Outcome.PENDING if decision.writes else Outcome.PREVIEWED), ""
+    moment = datetime.fromtimestamp(now, UTC)
+    return CorrectionRecord(
+        id=f"{moment:%Y%m%dT%H%M%SZ}-{action.value}-{decision.current}-{decision.to}",
+        time=utc(now),
+        action=action,
+        mode=decision.mode,
+        object=decision.object,
+        field=decision.field,
+        from_=decision.current,
+        to=decision.to,
+        trigger=decision.trigger,
+        why=shorten(decision.why),
+        limited_by=list(decision.limited_by),
+        outcome=outcome,
+        outcome_time=utc(now) if outcome is not Outcome.PENDING else None,
+        message=shorten(message),
+    )
+
+
+def _repeats(status: DigitalTwinStatus, record: CorrectionRecord) -> bool:
+    """Tell whether the newest record says the same already. Only what changes nothing can repeat."""
+    last = status.corrections[-1] if status.corrections else None
+    if last is None or last.outcome is not record.outcome or last.object != record.object:
+        return False
+    if record.outcome is Outcome.BLOCKED:
+        return last.message.partition(":")[0] == record.message.partition(":")[0]
+    return record.outcome is Outcome.PREVIEWED and (last.from_, last.to) == (record.from_, record.to)
+
+
+def _originals(status: DigitalTwinStatus, lever: Lever, now: float) -> list[Original]:
+    """Return the originals with the lever's among them; the first one recorded stays."""
+    if original_of(status, lever) is not None:
+        return status.originals
+    others = ownership.others_of(lever)
+    former = next((owner for owner in others if owner.operation == "Apply"), others[0] if others else None)
+    new = Original(
+        object=lever.object,
+        field=lever.field,
+        value=lever.value,
+        manager=former.manager if former else "",
+        operation=former.operation if former else "",
+        declared=lever.declared,
+        time=utc(now),
+        bounds_min=lever.minimum,
+        bounds_max=lever.maximum,
+    )
+    return records.with_original(status.originals, new)

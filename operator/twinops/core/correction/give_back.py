@@ -1,0 +1,134 @@
+"""When a value is given back, and the way back.
+
+Never by applying less: dropping the field resets ``minReplicas`` to 1 and ``/scale`` to 0. The former
+owner's operation decides the way, so that its next apply of another value succeeds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from twinops.api.status import DigitalTwinStatus, Original
+from twinops.api.twin import CorrectionMode, DigitalTwinSpec
+from twinops.core.correction.need import Demand
+from twinops.core.correction.ownership import is_ours, others_of
+from twinops.core.observation import Lever, Observation
+
+BELOW_SECONDS = 600
+"""How long the need must have been below what is held."""
+
+DEFAULTED = 1
+"""What the API server puts where minReplicas or replicas is not set."""
+
+
+class Way(StrEnum):
+    """How a value goes back."""
+
+    LEAVE = "Leave"
+    UPDATE_AS = "UpdateAs"
+    APPLY = "Apply"
+    APPLY_AND_HAND_OVER = "ApplyAndHandOver"
+    HAND_OVER = "HandOver"
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """The way one value goes back.
+
+    Attributes:
+        value: that stands afterwards.
+        manager: who owns the field afterwards; empty where we keep it.
+        message: for the record.
+    """
+
+    way: Way
+    value: int | None
+    manager: str = ""
+    message: str = ""
+
+
+def way_back(original: Original, lever: Lever) -> Return:
+    """Return how the field is given back; only a value that is still ours is undone."""
+    value = DEFAULTED if original.value is None else original.value
+    if not is_ours(lever, original.ours):
+        return Return(Way.LEAVE, lever.value, message=f"it is {lever.value} and no longer ours: left as it is")
+    heirs = [owner for owner in others_of(lever) if owner.operation == "Apply"]
+    if heirs and lever.value != value:
+        told = f"{heirs[0].manager} has applied the same value: it stays"
+        return Return(Way.HAND_OVER, lever.value, heirs[0].manager, told)
+    if lever.applied_value == original.ours and lever.value != value:
+        # A client-side apply that finds its value in place changes nothing and so never becomes the owner.
+        return Return(Way.LEAVE, lever.value, message="the manifest that was applied last says the same: it stays")
+    if original.operation == "Apply":
+        way = Way.HAND_OVER if lever.value == value else Way.APPLY_AND_HAND_OVER
+        return Return(way, value, original.manager, f"given back to {original.manager}")
+    if original.operation == "Update":
+        return Return(Way.UPDATE_AS, value, original.manager, f"given back to {original.manager}")
+    return Return(Way.APPLY, value, message="nobody owned it before")
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a value is given back."""
+
+    trigger: str
+    why: str
+
+
+def below_since(
+    spec: DigitalTwinSpec, observation: Observation, status: DigitalTwinStatus, demand: Demand, held: Original | None
+) -> float | None:
+    """Return since when (Unix seconds) the need has been below what is held, None when it is not.
+
+    What is not known leaves the time as it is. A gap in which nobody looked starts it anew.
+    """
+    lever = observation.lever
+    if held is None or held.ours is None or lever is None:
+        return None
+    before = status.need_below_since.timestamp() if status.need_below_since else None
+    if not demand.known:
+        return before
+    # Nothing scales a workload without an HPA when we let go: its original must be enough by itself.
+    enough = held.ours - 1 if lever.is_hpa else DEFAULTED if held.value is None else held.value
+    if demand.holding > enough:
+        return None
+    last = status.last_sync_time.timestamp() if status.last_sync_time else observation.now
+    away = observation.now - last > max(BELOW_SECONDS, 2 * spec.sync_frequency_seconds)
+    return observation.now if before is None or away or before > observation.now else before
+
+
+def due(spec: DigitalTwinSpec, observation: Observation, original: Original, below: float | None) -> Reason | None:
+    """Return why this value is given back now, None when it is kept."""
+    reason = unwanted(spec) or _elsewhere(spec, observation, original)
+    if reason is not None:
+        return reason
+    if original.ours == (DEFAULTED if original.value is None else original.value):
+        return Reason("Unfinished", "the value is back, its ownership not yet")
+    if below is not None and observation.now - below >= BELOW_SECONDS:
+        return Reason("NeedPassed", f"the need has been below {original.ours} for {observation.now - below:.0f} s")
+    return None
+
+
+def unwanted(spec: DigitalTwinSpec) -> Reason | None:
+    """Return why the spec wants nothing to be held, None when it does."""
+    correction = spec.auto_correction
+    if not correction.enabled:
+        return Reason("Disabled", "spec.autoCorrection.enabled is false")
+    if spec.suspend:
+        return Reason("Suspended", "spec.suspend is true")
+    if correction.mode is CorrectionMode.PREVIEW:
+        return Reason("Preview", "spec.autoCorrection.mode is Preview")
+    return None
+
+
+def _elsewhere(spec: DigitalTwinSpec, observation: Observation, original: Original) -> Reason | None:
+    """Return why this value is not the twin's to hold any more."""
+    lever, bounds = observation.lever, spec.auto_correction.bounds
+    if lever is None or (lever.object, lever.field) != (original.object, original.field):
+        return Reason("LeverChanged", "the twin corrects something else now, or nothing")
+    if observation.rival:
+        return Reason("AnotherTwin", f"the older twin {observation.rival} corrects this target")
+    if not lever.is_hpa and (bounds.min_replicas is None or bounds.max_replicas is None):
+        return Reason("NoBounds", "spec.autoCorrection.bounds no longer give minReplicas and maxReplicas")
+    return None

@@ -1,0 +1,220 @@
+"""What must hold before anything is written: an ordered chain of checks, the first that fails speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from twinops.api.status import DigitalTwinStatus
+from twinops.api.twin import DigitalTwinSpec
+from twinops.core.correction import fights, ownership, records
+from twinops.core.correction.bounds import Limited
+from twinops.core.correction.need import Need
+from twinops.core.observation import Lever, Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why nothing is raised.
+
+    Attributes:
+        reason: CamelCase.
+        message: with what would have to change.
+        blocked: True when something is in the way; False when there is simply nothing to do, or a
+            person wants nothing done.
+    """
+
+    reason: str
+    message: str
+    blocked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What every guard may look at.
+
+    Attributes:
+        status: the last status, earlier decisions settled.
+        need: what drives a correction now, None when nothing does.
+        limited: the need within bounds and step, None without a need or a lever.
+        now: Unix seconds.
+    """
+
+    spec: DigitalTwinSpec
+    observation: Observation
+    status: DigitalTwinStatus
+    need: Need | None
+    limited: Limited | None
+    now: float
+
+
+Guard = Callable[[Situation], Stop | None]
+
+
+def first_stop(situation: Situation) -> Stop | None:
+    """Return what stops a raise, None when nothing does."""
+    return next((stop for guard in CHAIN if (stop := guard(situation))), None)
+
+
+def enabled(situation: Situation) -> Stop | None:
+    """The spec wants corrections."""
+    if situation.spec.auto_correction.enabled:
+        return None
+    return Stop("Disabled", "spec.autoCorrection.enabled is false", blocked=False)
+
+
+def not_suspended(situation: Situation) -> Stop | None:
+    """The twin is not suspended."""
+    return Stop("Suspended", "spec.suspend is true", blocked=False) if situation.spec.suspend else None
+
+
+def workload_present(situation: Situation) -> Stop | None:
+    """There is a workload, and nobody has scaled it to zero."""
+    ref, workload = situation.spec.source.target_ref, situation.observation.workload
+    if ref is None:
+        return Stop("NoTarget", "the twin has no spec.source.targetRef: there is nothing to correct", blocked=False)
+    if workload is None:
+        return Stop("TargetNotFound", f"{ref.kind}/{ref.name} could not be read", blocked=True)
+    if workload.desired == 0:
+        return Stop("ScaledToZero", f"{ref.kind}/{ref.name} is scaled to zero", blocked=False)
+    return None
+
+
+def no_rival(situation: Situation) -> Stop | None:
+    """No older twin corrects the same target."""
+    rival = situation.observation.rival
+    if not rival:
+        return None
+    return Stop("AnotherTwin", f"the older twin {rival} corrects this target; this one only observes", blocked=True)
+
+
+def lever_present(situation: Situation) -> Stop | None:
+    """There is something to write to."""
+    seen = situation.observation
+    if seen.lever is not None:
+        return None
+    return Stop(seen.no_lever_reason or "NoLever", seen.no_lever_message or "nothing to correct", blocked=True)
+
+
+def bounds_given(situation: Situation) -> Stop | None:
+    """A workload without an HPA is corrected only between bounds that a person gave."""
+    lever, bounds = _lever(situation), situation.spec.auto_correction.bounds
+    if lever.is_hpa or (bounds.min_replicas is not None and bounds.max_replicas is not None):
+        return None
+    return Stop(
+        "NoBounds",
+        f"no HPA targets {lever.object.kind}/{lever.object.name}: set minReplicas and maxReplicas in "
+        "spec.autoCorrection.bounds, or make an HPA",
+        blocked=True,
+    )
+
+
+def may_write(situation: Situation) -> Stop | None:
+    """Whoever owns the field leaves it to us."""
+    value = situation.limited.value if situation.limited else None
+    policy = situation.spec.auto_correction.ownership_policy
+    verdict = ownership.judge(_lever(situation), policy, value=value)
+    return None if verdict.allowed else Stop(verdict.reason, verdict.message, blocked=True)
+
+
+def not_fighting(situation: Situation) -> Stop | None:
+    """Nobody keeps putting our values back."""
+    fight = situation.status.fight
+    if fight is None or not fights.paused(fight, situation.now):
+        return None
+    if fights.given_up(fight):
+        return Stop(
+            "GaveUp",
+            f"{fight.manager} has put our value back again and again: settle with it who sets the field, "
+            "then change the spec",
+            blocked=True,
+        )
+    until = "" if fight.until is None else f" until {fight.until:%H:%M:%S} UTC"
+    return Stop(
+        "BackedOff", f"{fight.manager} put our value back twice within ten minutes: waiting{until}", blocked=True
+    )
+
+
+def not_failing(situation: Situation) -> Stop | None:
+    """The last attempt was not refused a moment ago."""
+    error = records.failing(situation.status.corrections, _lever(situation).object, situation.now)
+    return Stop("WriteFailed", error, blocked=True) if error else None
+
+
+def needed(situation: Situation) -> Stop | None:
+    """Something drives a correction."""
+    return (
+        None
+        if situation.need
+        else Stop("NotNeeded", "no lasting drift or risk that replicas help against", blocked=False)
+    )
+
+
+def fresh(situation: Situation) -> Stop | None:
+    """A real, fresh value stands behind the need."""
+    need = situation.need
+    if need is None or need.fresh:
+        return None
+    return Stop("NoFreshMetrics", f"{need.metric} has no fresh value: {need.why}", blocked=True)
+
+
+def not_there_yet(situation: Situation) -> Stop | None:
+    """The field is below the need."""
+    need, lever = situation.need, _lever(situation)
+    if need is None or (lever.value or 0) < need.replicas:
+        return None
+    return Stop("InPlace", f"{lever.field} is {lever.value}, {need.replicas} are needed", blocked=False)
+
+
+def cooled_down(situation: Situation) -> Stop | None:
+    """The last raise had time to show."""
+    last = records.last_raise(situation.status.corrections)
+    if last is None:
+        return None
+    since = situation.now - (last.outcome_time or last.time).timestamp()
+    left = situation.spec.auto_correction.cooldown_seconds - since
+    # A clock that was set back must not stretch the wait.
+    if left <= 0 or since < 0:
+        return None
+    return Stop(
+        "Cooldown", f"the last correction is {since:.0f} s old; the next may follow in {left:.0f} s", blocked=False
+    )
+
+
+def room_left(situation: Situation) -> Stop | None:
+    """Bounds and step leave room above the present value."""
+    need, limited, lever = situation.need, situation.limited, _lever(situation)
+    if need is None or limited is None or limited.value > (lever.value or 0):
+        return None
+    told = f"{need.replicas} replicas are needed ({need.why})"
+    stops = [word for word in limited.by if not word.endswith("maxStepPercent")]
+    if stops and limited.by[-1] == stops[-1]:
+        told = f"{told}, and {lever.field} is {lever.value}: {stops[-1]} allows no more, raise it"
+        return Stop("AtMaximum", told, blocked=True)
+    return Stop("WaitingForReplicas", f"{told}; {lever.value} were asked for and are not ready yet", blocked=False)
+
+
+CHAIN: tuple[Guard, ...] = (
+    enabled,
+    not_suspended,
+    workload_present,
+    no_rival,
+    lever_present,
+    bounds_given,
+    may_write,
+    not_fighting,
+    not_failing,
+    needed,
+    fresh,
+    not_there_yet,
+    cooled_down,
+    room_left,
+)
+
+
+def _lever(situation: Situation) -> Lever:
+    """Return the lever; the guards before have made sure that there is one."""
+    lever = situation.observation.lever
+    if lever is None:
+        raise ValueError("guards were asked out of order")
+    return lever

@@ -1,0 +1,216 @@
+"""How many replicas the workload needs, and because of what.
+
+For ``R`` ready replicas and a metric at ``v`` that should be at most ``g``:
+
+- CPU is shared by the replicas: ``ceil(R * v / g)``, the formula of the HorizontalPodAutoscaler
+  (https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#algorithm-details);
+- throughput with a known limit per replica: ``ceil(v / limit)``;
+- latency, and throughput without such a limit, do not fall in proportion to replicas: one step of 25 %.
+
+``g`` is the limit for a risk, and the edge of what drift allows for an alert; ``v`` is the larger of the
+observed value and the .95 quantile at the risk's horizon.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from twinops.api.status import Direction, Drift, Risk
+from twinops.api.twin import DigitalTwinSpec
+from twinops.core.metrics import CPU, LATENCY, THROUGHPUT, facts
+from twinops.core.observation import Observation
+from twinops.core.risk import duration
+from twinops.core.tolerance import tolerance
+
+DRIVING = (CPU, THROUGHPUT, LATENCY)
+"""Metrics that more replicas help against."""
+
+STEP = 1.25
+"""Growth where no formula tells how many replicas would do."""
+
+MAX_REPLICAS = 10_000
+"""What ``spec.autoCorrection.bounds`` allow at most; no need is stated beyond it."""
+
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Replicas that one driving metric asks for.
+
+    Attributes:
+        trigger: ``Risk/METRIC`` or ``Drift/METRIC``.
+        fresh: whether a real, fresh value stands behind it.
+        why: one sentence with the figures.
+    """
+
+    metric: str
+    trigger: str
+    replicas: int
+    fresh: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What is needed now, all metrics together.
+
+    Attributes:
+        needs: what drives a correction, the largest first.
+        recommended: replicas the twin would run now, before bounds, at least 1. Where nothing tells
+            (no value, or nothing that replicas can be counted from), not fewer than are asked for now.
+        holding: replicas below which nothing that was raised may be given back: beside what drives a
+            correction, every listed risk counts.
+        known: whether every metric that drives corrections and has a goal has a fresh value. Nothing is
+            given back on what is not known.
+    """
+
+    needs: tuple[Need, ...]
+    recommended: int
+    holding: int
+    known: bool
+
+
+def ceil(value: float) -> int:
+    """Round up, but not because of a float's last digits: 3.0000000004 is 3."""
+    rounded = math.ceil(value - _ROUNDING * max(1.0, abs(value)))
+    return max(0, min(rounded, MAX_REPLICAS))
+
+
+def demand(spec: DigitalTwinSpec, observation: Observation, drift: Drift, risks: Sequence[Risk]) -> Demand:
+    """Work out what is needed.
+
+    Args:
+        spec: the twin's spec.
+        observation: with the workload; without one nothing is needed.
+        drift: alerts; the persistent, eligible ones drive a correction.
+        risks: the persistent ones drive a correction.
+    """
+    ready, desired = (observation.workload.ready, observation.workload.desired) if observation.workload else (0, 0)
+    needs = [
+        *_of_risks(spec, observation, [risk for risk in risks if _acts(risk, observation)], ready),
+        *_of_drift(spec, observation, drift, ready),
+    ]
+    needs.sort(key=lambda need: -need.replicas)
+    required, known, countable = _standing(spec, observation, ready)
+    driven = needs[0].replicas if needs else 0
+    listed = max((need.replicas for need in _of_risks(spec, observation, risks, ready)), default=0)
+    # Without a ready replica there is no load to reckon with, however idle everything looks.
+    known = known and ready > 0
+    least = required if known and countable else max(required, desired)
+    return Demand(
+        needs=tuple(needs),
+        recommended=max(1, driven, least),
+        holding=max(driven, required, listed),
+        known=known,
+    )
+
+
+def _acts(risk: Risk, observation: Observation) -> bool:
+    """Tell whether a risk may drive a correction: foreseen on a full history, or true already."""
+    return risk.persistent and (risk.current or (risk.calibrated and observation.history_complete))
+
+
+def _of_risks(spec: DigitalTwinSpec, observation: Observation, risks: Sequence[Risk], ready: int) -> Iterator[Need]:
+    for risk in risks:
+        observed = _value(observation, risk.metric)
+        if risk.metric not in DRIVING or risk.limit <= 0:
+            continue
+        # An interval that nobody has checked yet must not drive a change; what is observed may.
+        trusted = risk.calibrated and observation.history_complete
+        foreseen = risk.upper if trusted or observed is None else observed
+        value = foreseen if observed is None else max(observed, foreseen)
+        show = facts(risk.metric).show
+        seen = "is at" if observed is not None and value <= observed else "is foreseen at"
+        when = "" if seen == "is at" else f" in {duration(risk.horizon_seconds)}"
+        about = f"{seen} {show(value)}{when} (limit {show(risk.limit)})"
+        yield _need(spec, observation, f"Risk/{risk.metric}", risk.metric, (value, risk.limit, about), ready)
+
+
+def _of_drift(spec: DigitalTwinSpec, observation: Observation, drift: Drift, ready: int) -> Iterator[Need]:
+    for alert in drift.alerts:
+        metric = alert.component
+        if not (alert.persistent and alert.eligible) or metric not in DRIVING or alert.direction is not Direction.ABOVE:
+            continue
+        allowed, value = tolerance(spec, metric), _value(observation, metric)
+        edge = allowed.edge(above=True) if allowed else None
+        if allowed is None or value is None or edge is None or edge <= 0:
+            continue
+        show = facts(metric).show
+        about = f"is at {show(value)} (expected {show(allowed.expected)}, at most {show(edge)})"
+        yield _need(spec, observation, f"Drift/{metric}", metric, (value, edge, about), ready)
+
+
+def _need(
+    spec: DigitalTwinSpec,
+    observation: Observation,
+    trigger: str,
+    metric: str,
+    judged: tuple[float, float, str],
+    ready: int,
+) -> Need:
+    value, goal, about = judged
+    replicas, reckoning = _replicas(spec, metric, value, goal, ready)
+    sample = observation.samples.get(metric)
+    return Need(
+        metric=metric,
+        trigger=trigger,
+        replicas=replicas,
+        fresh=sample is not None and sample.actionable,
+        why=f"{facts(metric).word} {about}: {reckoning} = {replicas} replicas",
+    )
+
+
+def _replicas(spec: DigitalTwinSpec, metric: str, value: float, goal: float, ready: int) -> tuple[int, str]:
+    """Return the replicas by the metric's formula, and the formula with its figures."""
+    if metric == CPU:
+        return ceil(ready * value / goal), f"{ready} x {_figure(value)}/{_figure(goal)}"
+    each = spec.limits_per_replica.get(metric)
+    if metric == THROUGHPUT and each:
+        return ceil(value / each), f"{_figure(value)}/{_figure(each)} per replica"
+    return ceil(ready * STEP), f"one step of 25%, {ready} x {STEP:g}"
+
+
+def _standing(spec: DigitalTwinSpec, observation: Observation, ready: int) -> tuple[int, bool, bool]:
+    """Return what the observed values ask for by themselves.
+
+    Returns:
+        Replicas, 0 where nothing asks for any; whether every goal has a fresh value to be held against;
+        and whether any of them can be counted in replicas downwards, too.
+    """
+    required, known, countable = 0, True, False
+    for metric in DRIVING:
+        goal = _goal(spec, metric)
+        each = spec.limits_per_replica.get(metric) if metric == THROUGHPUT else None
+        if goal is None and each is None:
+            continue
+        value = _value(observation, metric)
+        if value is None:
+            known = False
+        elif metric == CPU or each is not None:
+            required = max(required, _replicas(spec, metric, value, goal or math.inf, ready)[0])
+            countable = True
+        elif goal is not None and value > goal:
+            required = max(required, _replicas(spec, metric, value, goal, ready)[0])
+    return required, known, countable
+
+
+def _goal(spec: DigitalTwinSpec, metric: str) -> float | None:
+    """Return the value that a metric should not exceed, None where nobody gave one."""
+    allowed = tolerance(spec, metric)
+    edge = allowed.edge(above=True) if allowed else None
+    goals = [goal for goal in (edge, spec.limits.get(metric)) if goal is not None and goal > 0]
+    return min(goals, default=None)
+
+
+def _value(observation: Observation, metric: str) -> float | None:
+    """Return a real, fresh, finite value, None where there is none."""
+    sample = observation.samples.get(metric)
+    usable = sample is not None and sample.actionable and sample.value is not None and math.isfinite(sample.value)
+    return sample.value if sample is not None and usable else None
+
+
+def _figure(value: float) -> str:
+    return f"{value:.4g}"

@@ -1,0 +1,152 @@
+"""Drift: expected against actual, with memory of the last syncs.
+
+An alert stands for one component on one side (``component`` and ``direction`` together name it, so that a
+value that swings from far below to far above is two alerts, each with a window of its own).
+
+- It is listed at the first sync outside. It goes when it is not persistent and the last three syncs were
+  inside: from then on its window could not help it to persistence any more. Until then it keeps its
+  ``since`` and its window, also at syncs that find the value inside.
+- It is persistent by :mod:`twinops.core.persistence`; ``detected`` says that some alert is. Besides being
+  well back, an alert must be so far from persistence that one more sync outside would not restore it:
+  otherwise a value that jumps far out and far in at every other sync would flap.
+- It moves only on fresh values. Without one (missing, NaN, stale, held, a stand-in) it stays as it was,
+  window and all, but is not eligible; and no new alert is raised.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+from twinops.api.base import utc
+from twinops.api.status import Direction, Drift, DriftAlert, Quality, Severity
+from twinops.api.twin import DigitalTwinSpec, ExpectedState
+from twinops.core.deviation import REPLICAS, VERSION, Finding, label_component, metric_findings, target_findings
+from twinops.core.observation import Sample, Workload
+from twinops.core.persistence import ENOUGH, WINDOW, persistent, push
+from twinops.core.tolerance import tolerance
+
+MAX_ALERTS = 64
+
+_SEVERITIES = tuple(Severity)
+_Standing = Mapping[tuple[str, Direction], DriftAlert]
+
+
+def has_expected_state(spec: DigitalTwinSpec) -> bool:
+    """Tell whether the twin expects anything that drift could be measured against."""
+    expected = spec.expected_state
+    replicas = expected.replicas
+    some_replicas = replicas is not None and (replicas.min is not None or replicas.max is not None)
+    return bool(expected.metrics or some_replicas or expected.version or expected.labels)
+
+
+def assess_drift(
+    spec: DigitalTwinSpec, samples: Mapping[str, Sample], workload: Workload | None, previous: Drift, now: float
+) -> Drift:
+    """Compare what is expected with what is.
+
+    Args:
+        spec: the twin's spec; without an expected state there is no drift.
+        samples: the answers of this sync, by metric.
+        workload: the target as it is now, None when it is not known.
+        previous: the drift of the last status. All the memory there is.
+        now: Unix seconds.
+
+    Returns:
+        The alerts, worst first, at most ``MAX_ALERTS``.
+    """
+    standing = {(alert.component, alert.direction): alert for alert in previous.alerts}
+    alerts = [*_of_metrics(spec, samples, standing, now), *_of_target(spec, workload, standing, now)]
+    alerts.sort(key=lambda alert: (-_SEVERITIES.index(alert.severity), alert.component, alert.direction))
+    return Drift(detected=any(alert.persistent for alert in alerts), alerts=alerts[:MAX_ALERTS])
+
+
+def _of_metrics(
+    spec: DigitalTwinSpec, samples: Mapping[str, Sample], standing: _Standing, now: float
+) -> Iterator[DriftAlert]:
+    for metric in spec.expected_state.metrics:
+        allowed, sample = tolerance(spec, metric), samples.get(metric)
+        if allowed is None:
+            continue
+        if sample is None or not sample.actionable or sample.value is None or not math.isfinite(sample.value):
+            quality = Quality.MISSING if sample is None else sample.quality
+            yield from (_unmoved(alert, quality) for alert in standing.values() if alert.component == metric)
+            continue
+        for finding in metric_findings(allowed, sample.value):
+            if alert := _alert(finding, standing, now):
+                yield alert
+
+
+def _of_target(
+    spec: DigitalTwinSpec, workload: Workload | None, standing: _Standing, now: float
+) -> Iterator[DriftAlert]:
+    expected = spec.expected_state
+    if workload is not None:
+        for finding in target_findings(expected, workload):
+            if alert := _alert(finding, standing, now):
+                yield alert
+    unknown = _unknown_of_target(expected, workload)
+    yield from (_unmoved(alert, Quality.MISSING) for alert in standing.values() if alert.component in unknown)
+
+
+def _unknown_of_target(expected: ExpectedState, workload: Workload | None) -> set[str]:
+    """Return the components that are expected of the target and cannot be told at this sync."""
+    if workload is not None:
+        return {VERSION} if expected.version is not None and workload.version is None else set()
+    unknown = {label_component(key) for key in expected.labels}
+    if expected.replicas is not None:
+        unknown.add(REPLICAS)
+    if expected.version is not None:
+        unknown.add(VERSION)
+    return unknown
+
+
+def _alert(finding: Finding, standing: _Standing, now: float) -> DriftAlert | None:
+    """Return the alert that a finding gives or keeps alive, None when there is nothing to tell."""
+    before = standing.get((finding.component, finding.direction))
+    if before is None and not finding.outside:
+        return None
+    recent, lasting = _judge(finding, before)
+    if not finding.outside and not lasting and (recent.endswith("0" * ENOUGH) or not finding.judged):
+        return None
+    reason = _not_eligible(finding, recent, lasting=lasting)
+    return DriftAlert(
+        component=finding.component,
+        severity=finding.severity,
+        direction=finding.direction,
+        expected=finding.expected,
+        actual=finding.actual,
+        deviation_percent=finding.deviation_percent,
+        threshold_percent=finding.threshold_percent,
+        since=utc(now) if before is None else before.since,
+        recent=recent,
+        persistent=lasting,
+        recommendation=finding.recommendation,
+        eligible=not reason,
+        not_eligible_reason=reason,
+    )
+
+
+def _judge(finding: Finding, before: DriftAlert | None) -> tuple[str, bool]:
+    """Return the window with this sync in it, and whether the alert is persistent."""
+    if not finding.judged:
+        return "", False
+    recent = push("" if before is None else before.recent, finding.outside)
+    one_more_would_do = recent[-(WINDOW - 1) :].count("1") >= ENOUGH - 1
+    was = before is not None and before.persistent
+    return recent, persistent(recent, was, finding.well_back and not one_more_would_do)
+
+
+def _not_eligible(finding: Finding, recent: str, *, lasting: bool) -> str:
+    if finding.obstacle:
+        return finding.obstacle
+    if finding.well_back:
+        return "back inside its threshold"
+    if not lasting:
+        return f"outside in {recent.count('1')} of the last {WINDOW} syncs; a correction waits for {ENOUGH}"
+    return ""
+
+
+def _unmoved(alert: DriftAlert, quality: Quality) -> DriftAlert:
+    """Return a standing alert at a sync that knows nothing new about it."""
+    return alert.model_copy(update={"eligible": False, "not_eligible_reason": f"no fresh value ({quality.value})"})

@@ -1,0 +1,102 @@
+"""Events to post, as data, and the ones that follow from a change of status: one per transition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from twinops.api.conditions import Condition, ConditionStatus, ConditionType, find
+from twinops.api.status import DigitalTwinStatus
+
+NORMAL = "Normal"
+WARNING = "Warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One Event about the twin itself.
+
+    Attributes:
+        kind: ``Normal`` or ``Warning``.
+        reason: CamelCase.
+        message: a sentence.
+    """
+
+    kind: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Transition:
+    """Which Events a condition's changes give. None means that this change is not worth one."""
+
+    when_true: tuple[str, str] | None
+    when_false: tuple[str, str] | None
+
+
+_TRANSITIONS = {
+    ConditionType.DRIFTED: _Transition((WARNING, "DriftDetected"), (NORMAL, "DriftResolved")),
+    ConditionType.HEALTHY: _Transition((NORMAL, "Healthy"), (WARNING, "Unhealthy")),
+    ConditionType.METRICS_AVAILABLE: _Transition((NORMAL, "MetricsAvailable"), (WARNING, "MetricsUnavailable")),
+    ConditionType.PREDICTIONS_AVAILABLE: _Transition((NORMAL, "PredictionsAvailable"), None),
+    ConditionType.PAUSED: _Transition((NORMAL, "Suspended"), (NORMAL, "Resumed")),
+}
+
+
+def transitions(previous: DigitalTwinStatus, new: DigitalTwinStatus) -> tuple[Note, ...]:
+    """Return the Events that the step from ``previous`` to ``new`` is worth."""
+    notes = [note for kind, rule in _TRANSITIONS.items() if (note := _of_condition(kind, rule, previous, new))]
+    notes += _of_blocking(previous, new)
+    notes += _of_stalling(previous, new)
+    notes += _of_risks(previous, new)
+    return tuple(notes)
+
+
+def _of_condition(
+    kind: ConditionType, rule: _Transition, previous: DigitalTwinStatus, new: DigitalTwinStatus
+) -> Note | None:
+    before, after = find(previous.conditions, kind), find(new.conditions, kind)
+    if after is None or (before is not None and before.status is after.status):
+        return None
+    if after.status is ConditionStatus.TRUE:
+        event = rule.when_true
+    elif after.status is ConditionStatus.FALSE and before is not None and before.status is ConditionStatus.TRUE:
+        event = rule.when_false
+    elif after.status is ConditionStatus.FALSE and kind is ConditionType.HEALTHY:
+        # A workload that is sick when first looked at is news too.
+        event = rule.when_false
+    else:
+        event = None
+    return None if event is None else Note(event[0], event[1], after.message or event[1])
+
+
+def _of_blocking(previous: DigitalTwinStatus, new: DigitalTwinStatus) -> list[Note]:
+    after = find(new.conditions, ConditionType.CORRECTION_BLOCKED)
+    if after is None or after.status is not ConditionStatus.TRUE:
+        return []
+    before = find(previous.conditions, ConditionType.CORRECTION_BLOCKED)
+    if before is not None and before.status is ConditionStatus.TRUE and before.reason == after.reason:
+        return []
+    return [Note(WARNING, "CorrectionBlocked", f"{after.reason}: {after.message}")]
+
+
+def _of_stalling(previous: DigitalTwinStatus, new: DigitalTwinStatus) -> list[Note]:
+    before, after = _stalled(previous), _stalled(new)
+    if after is not None and (before is None or before.reason != after.reason):
+        return [Note(WARNING, after.reason, after.message)]
+    if before is not None and after is None:
+        return [Note(NORMAL, "Recovered", f"no longer stalled ({before.reason})")]
+    return []
+
+
+def _stalled(status: DigitalTwinStatus) -> Condition | None:
+    found = find(status.conditions, ConditionType.STALLED)
+    return found if found is not None and found.status is ConditionStatus.TRUE else None
+
+
+def _of_risks(previous: DigitalTwinStatus, new: DigitalTwinStatus) -> list[Note]:
+    before = {risk.metric for risk in previous.risks if risk.persistent}
+    after = {risk.metric for risk in new.risks if risk.persistent}
+    raised = [Note(WARNING, "RiskPredicted", risk.message) for risk in new.risks if risk.metric in after - before]
+    passed = [Note(NORMAL, "RiskPassed", f"{metric}: the predicted risk has passed") for metric in sorted(before - after)]
+    return raised + passed

@@ -1,0 +1,47 @@
+"""When something outside its threshold counts as lasting: three of the last five syncs, with hysteresis.
+
+The window is a short string that lives in status, so that a restart forgets nothing: one character per
+sync, ``1`` = outside, ``0`` = not, newest last, at most ``WINDOW`` of them.
+
+The rule, for drift and risk alike:
+
+- It **becomes** persistent at the sync at which at least ``ENOUGH`` of the window are outside.
+- It **stays** so as long as that holds, and after that until a sync finds the value *well back*: under
+  ``WELL_BACK`` (80 %) of the threshold. One such sync is enough: at that point three of the last five
+  were inside already, so a single good reading between bad ones never ends it, and the value cannot
+  flap by swinging around the threshold.
+- A sync that has no value (missing, stale, NaN) says nothing about either side: don't ``push`` for it,
+  and hand ``well_back=False`` on; the window and the verdict stay as they are.
+"""
+
+from __future__ import annotations
+
+WINDOW = 5
+"""Syncs that are looked at."""
+
+ENOUGH = 3
+"""Of these, how many must be outside."""
+
+WELL_BACK = 0.8
+"""Share of the threshold under which a value counts as well back."""
+
+
+def push(recent: str, outside: bool) -> str:  # noqa: FBT001 - the fact itself, not a switch
+    """Return the window after one more sync, its newest entry last.
+
+    Args:
+        recent: the window before, ``0`` and ``1`` only; empty at the first sync.
+        outside: whether this sync found the value outside its threshold.
+    """
+    return (recent + ("1" if outside else "0"))[-WINDOW:]
+
+
+def persistent(recent: str, was_persistent: bool, well_back: bool) -> bool:  # noqa: FBT001 - facts, not switches
+    """Tell whether it lasts, by the rule above.
+
+    Args:
+        recent: the window, this sync included.
+        was_persistent: the verdict of the sync before.
+        well_back: whether this sync found the value under ``WELL_BACK`` of its threshold.
+    """
+    return recent[-WINDOW:].count("1") >= ENOUGH or (was_persistent and not well_back)

@@ -1,0 +1,279 @@
+"""Rendering status: from what a sync found out to the ``DigitalTwinStatus`` that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from twinops.api.base import utc
+from twinops.api.conditions import ConditionStatus, ConditionType, find
+from twinops.api.status import DigitalTwinStatus, Drift, ObservedMetric, Quality
+from twinops.api.twin import DigitalTwinSpec
+from twinops.core.assess import Assessment
+from twinops.core.conditions import Conditions, shorten
+from twinops.core.drift import has_expected_state
+from twinops.core.forecast import MIN_SAMPLES
+from twinops.core.observation import Observation, Sample
+from twinops.core.summary import summarise
+from twinops.errors import SpecError
+
+HEALTHY_FROM = 80
+"""A twin becomes healthy at this score."""
+
+UNHEALTHY_BELOW = 70
+"""A healthy twin stays so down to this score; the gap keeps the condition from flapping."""
+
+FAILED_SYNCS_BEFORE_UNREADY = 3
+FAILING_SECONDS_BEFORE_UNREADY = 120
+"""A backend must fail in this many syncs in a row *and* for this long before ``Ready`` turns False."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """The circumstances of one sync.
+
+    Attributes:
+        generation: ``metadata.generation`` of the spec that was synced.
+        now: Unix seconds.
+        request: value of the ``sync-requested-at`` annotation, None when there is none.
+    """
+
+    generation: int
+    now: float
+    request: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Why a correction that is due is not made."""
+
+    reason: str
+    message: str
+
+
+def render_synced(
+    previous: DigitalTwinStatus,
+    spec: DigitalTwinSpec,
+    sync: Sync,
+    observation: Observation,
+    assessment: Assessment,
+    refused: Mapping[str, SpecError],
+    blocked: Blocked | None,
+) -> DigitalTwinStatus:
+    """Return the status after a sync in which the metrics backend answered.
+
+    Args:
+        previous: the status before, with what the correction part has made of it.
+        spec: the twin's.
+        sync: generation, time and request of this sync.
+        observation: what was read.
+        assessment: what the core makes of it.
+        refused: by metric, what a person must mend.
+        blocked: why a correction that is due is not made, None when nothing stands in its way.
+    """
+    conditions = Conditions(previous.conditions, now=sync.now, generation=sync.generation)
+    _tell_ready(conditions, refused)
+    _tell_metrics(conditions, observation)
+    predicting = _tell_predictions(conditions, observation, assessment)
+    _tell_health(conditions, assessment)
+    _tell_drift(conditions, spec, assessment.drift)
+    conditions.no(ConditionType.PAUSED, "Active")
+    if blocked is None:
+        conditions.no(ConditionType.CORRECTION_BLOCKED, "NothingBlocked")
+    else:
+        conditions.yes(ConditionType.CORRECTION_BLOCKED, blocked.reason, blocked.message)
+    workload = observation.workload
+    return _base(previous, sync).model_copy(
+        update={
+            "conditions": conditions.listed(),
+            "summary": summarise(
+                spec,
+                workload=workload,
+                drift=assessment.drift,
+                risks=assessment.risks,
+                predicting=predicting,
+                corrections=previous.corrections,
+            ),
+            "health_score": assessment.health_score,
+            "health": assessment.health,
+            "observed": observed(observation.samples),
+            "predictions": assessment.predictions,
+            "risks": list(assessment.risks),
+            "drift": assessment.drift,
+            "replicas": None if workload is None else workload.ready,
+            "samples_collected": assessment.samples_collected,
+            "failed_syncs": 0,
+            "failing_since": None,
+        }
+    )
+
+
+def render_stalled(previous: DigitalTwinStatus, sync: Sync, reason: str, message: str) -> DigitalTwinStatus:
+    """Return the status of a twin that cannot work until a person acts. What was seen before stays."""
+    conditions = Conditions(previous.conditions, now=sync.now, generation=sync.generation)
+    conditions.no(ConditionType.READY, reason, message).yes(ConditionType.STALLED, reason, message)
+    conditions.drop(ConditionType.RECONCILING).no(ConditionType.PAUSED, "Active")
+    conditions.unknown(ConditionType.METRICS_AVAILABLE, reason, "not asked while the twin is stalled")
+    return _base(previous, sync).model_copy(update={"conditions": conditions.listed()})
+
+
+def render_metrics_failed(
+    previous: DigitalTwinStatus, sync: Sync, samples: Mapping[str, Sample], message: str
+) -> DigitalTwinStatus:
+    """Return the status after a sync in which the metrics backend did not answer.
+
+    ``Ready`` stays as it was until the third failed sync in a row, two minutes or more after the first;
+    a twin that was never ready is reconciling until then.
+    """
+    since = previous.failing_since or utc(sync.now)
+    failed = previous.failed_syncs + 1
+    lasting = (
+        failed >= FAILED_SYNCS_BEFORE_UNREADY and sync.now - since.timestamp() >= FAILING_SECONDS_BEFORE_UNREADY
+    )
+    conditions = Conditions(previous.conditions, now=sync.now, generation=sync.generation)
+    conditions.drop(ConditionType.STALLED).no(ConditionType.PAUSED, "Active")
+    reason = "MetricsBackendUnavailable"
+    if lasting:
+        conditions.drop(ConditionType.RECONCILING)
+        conditions.no(ConditionType.READY, reason, f"{message}; {failed} syncs in a row have failed")
+    elif conditions.of(ConditionType.READY) is ConditionStatus.TRUE:
+        ready = find(previous.conditions, ConditionType.READY)
+        conditions.yes(ConditionType.READY, ready.reason if ready else "Synced", f"last sync failed: {message}")
+        conditions.drop(ConditionType.RECONCILING)
+    elif not _failing_already(previous):
+        conditions.unknown(ConditionType.READY, "Progressing", message)
+        conditions.yes(ConditionType.RECONCILING, "Progressing", message)
+    conditions.no(ConditionType.METRICS_AVAILABLE, reason, message)
+    return _base(previous, sync).model_copy(
+        update={
+            "conditions": conditions.listed(),
+            "observed": observed(samples),
+            "failed_syncs": failed,
+            "failing_since": since,
+        }
+    )
+
+
+def render_suspended(previous: DigitalTwinStatus, sync: Sync) -> DigitalTwinStatus:
+    """Return the status of a suspended twin: accepted, and not syncing."""
+    conditions = Conditions(previous.conditions, now=sync.now, generation=sync.generation)
+    conditions.drop(ConditionType.STALLED, ConditionType.RECONCILING)
+    message = "spec.suspend is true: nothing is synced or corrected"
+    conditions.yes(ConditionType.READY, "Suspended", message).yes(ConditionType.PAUSED, "Suspended", message)
+    conditions.no(ConditionType.CORRECTION_BLOCKED, "Suspended")
+    return _base(previous, sync).model_copy(
+        update={
+            "conditions": conditions.listed(),
+            "predictions": [],
+            "risks": [],
+            "failed_syncs": 0,
+            "failing_since": None,
+        }
+    )
+
+
+def observed(samples: Mapping[str, Sample]) -> list[ObservedMetric]:
+    """Return every answer as it stands in status, sorted by metric."""
+    return [
+        ObservedMetric(
+            name=sample.metric,
+            value=None if sample.value is None else float(f"{sample.value:.6g}"),
+            unit=sample.unit,
+            time=None if sample.time is None else utc(sample.time),
+            quality=sample.quality,
+            reason=sample.reason,
+            message=shorten(sample.message),
+            query=sample.query,
+        )
+        for sample in sorted(samples.values(), key=lambda sample: sample.metric)
+    ]
+
+
+def _base(previous: DigitalTwinStatus, sync: Sync) -> DigitalTwinStatus:
+    return previous.model_copy(
+        update={
+            "observed_generation": sync.generation,
+            "last_sync_time": utc(sync.now),
+            "last_handled_sync_request": sync.request,
+        }
+    )
+
+
+def _failing_already(previous: DigitalTwinStatus) -> bool:
+    ready = find(previous.conditions, ConditionType.READY)
+    return ready is not None and ready.status is ConditionStatus.FALSE and previous.failed_syncs > 0
+
+
+def _tell_ready(conditions: Conditions, refused: Mapping[str, SpecError]) -> None:
+    conditions.drop(ConditionType.RECONCILING)
+    if refused:
+        errors = [refused[metric] for metric in sorted(refused)]
+        message = "; ".join(str(error) for error in errors)
+        conditions.no(ConditionType.READY, errors[0].reason, message)
+        conditions.yes(ConditionType.STALLED, errors[0].reason, message)
+        return
+    conditions.drop(ConditionType.STALLED)
+    conditions.yes(ConditionType.READY, "Synced", "spec accepted, target resolved, metrics answering")
+
+
+def _tell_metrics(conditions: Conditions, observation: Observation) -> None:
+    kind = ConditionType.METRICS_AVAILABLE
+    bad = [s for _, s in sorted(observation.samples.items()) if s.quality is not Quality.GOOD]
+    words = [f"{s.metric} is {s.quality.value}" + (f" ({s.reason})" if s.reason else "") for s in bad]
+    message = "; ".join([*words, *observation.warnings])
+    good = len(observation.samples) - len(bad)
+    if good and not bad:
+        conditions.yes(kind, "AllAnswering", message or f"all {good} metrics have fresh values")
+    elif good:
+        conditions.yes(kind, "SomeMissing", message)
+    else:
+        conditions.no(kind, "NoneAnswering", message or "no metric is asked for: add queries to spec.source.metrics")
+
+
+def _tell_predictions(conditions: Conditions, observation: Observation, assessment: Assessment) -> str:
+    """Set the condition, and return what the table says when no risk is foreseen."""
+    kind = ConditionType.PREDICTIONS_AVAILABLE
+    collected = assessment.samples_collected
+    if assessment.forecasts:
+        calibrated = all(h.calibrated for found in assessment.forecasts.values() for h in found)
+        reason = "Predicting" if calibrated else "Calibrating"
+        conditions.yes(kind, reason, "" if calibrated else "intervals are wide until 30 past forecasts were checked")
+        return "steady"
+    if collected is None:
+        conditions.no(kind, "NoMetrics", "no metric has a value to learn from")
+        return "no metrics"
+    reason = "CollectingSamples" if observation.history_complete else "LoadingHistory"
+    conditions.no(kind, reason, f"{collected} of {MIN_SAMPLES} samples")
+    return f"collecting {collected}/{MIN_SAMPLES}"
+
+
+def _tell_health(conditions: Conditions, assessment: Assessment) -> None:
+    kind = ConditionType.HEALTHY
+    score = assessment.health_score
+    if score is None:
+        conditions.unknown(kind, "NoFreshMetrics", "no metric that health is judged by has a value")
+        return
+    was_healthy = conditions.of(kind) is ConditionStatus.TRUE
+    costly = sorted((c for c in assessment.health.components if c.points > 0), key=lambda c: -c.points)[:3]
+    why = ", ".join(f"{c.metric} costs {c.points:.0f}" for c in costly)
+    message = f"health {score} of 100" + (f": {why}" if why else "")
+    if score >= HEALTHY_FROM or (was_healthy and score >= UNHEALTHY_BELOW):
+        conditions.yes(kind, "ScoreHigh", message)
+    else:
+        conditions.no(kind, "ScoreLow", message)
+
+
+def _tell_drift(conditions: Conditions, spec: DigitalTwinSpec, drift: Drift) -> None:
+    kind = ConditionType.DRIFTED
+    if not has_expected_state(spec):
+        conditions.unknown(kind, "NoExpectedState", "spec.expectedState names nothing to compare with")
+        return
+    lasting = [alert for alert in drift.alerts if alert.persistent]
+    if lasting:
+        told = (f"{a.component} is {a.actual}, expected {a.expected} ({a.severity.value})" for a in lasting)
+        conditions.yes(kind, "OutsideThreshold", "; ".join(told))
+    elif drift.alerts:
+        names = ", ".join(alert.component for alert in drift.alerts)
+        conditions.no(kind, "WithinThreshold", f"outside, not yet in three of five syncs: {names}")
+    else:
+        conditions.no(kind, "WithinThreshold", "everything is as expected")

@@ -1,0 +1,27 @@
+"""What twins depend on: metrics sources, targets and HPAs. Their changes wake the twins that name them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kopf
+
+from twinops.api import GROUP, VERSION
+from twinops.services.watching import Watching
+
+WATCHED = (
+    (GROUP, VERSION, "metricssources"),
+    ("apps", "v1", "deployments"),
+    ("apps", "v1", "statefulsets"),
+    ("autoscaling", "v2", "horizontalpodautoscalers"),
+)
+"""Targets of other kinds are looked at again every few seconds while they are missing."""
+
+
+def register(registry: kopf.OperatorRegistry, *, watching: Watching) -> None:
+    """Register a watch for each kind that twins commonly depend on."""
+    for group, version, plural in WATCHED:
+
+        @kopf.on.event(group, version, plural, registry=registry, id=f"{plural}-seen")
+        async def seen(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's own name for it
+            watching.dependency_seen(dict(body), listed=type is None, deleted=type == "DELETED")

@@ -1,0 +1,46 @@
+"""DigitalTwins: one daemon each, and the watch events that wake it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import kopf
+
+from twinops.api import GROUP, VERSION
+from twinops.services.ports import TwinRef
+from twinops.services.ticker import Ticker
+from twinops.services.watching import Watching
+
+PLURAL = "digitaltwins"
+POLITE_SECONDS = 15.0
+"""A daemon that is told to stop may finish its sync for this long before it is cancelled."""
+
+FORCED_SECONDS = 5.0
+
+
+def register(registry: kopf.OperatorRegistry, *, ticker: Ticker, watching: Watching) -> None:
+    """Register the handlers of DigitalTwins."""
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, id="twin-seen")
+    async def seen(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's own name for it
+        watching.twin_seen(dict(body), deleted=type == "DELETED")
+
+    @kopf.daemon(
+        GROUP,
+        VERSION,
+        PLURAL,
+        registry=registry,
+        id="sync",
+        cancellation_backoff=POLITE_SECONDS,
+        cancellation_timeout=FORCED_SECONDS,
+    )
+    async def keep_in_sync(
+        namespace: str | None, name: str, uid: str, stopped: kopf.DaemonStopped, body: kopf.Body, **_: Any
+    ) -> None:
+        watching.twin_seen(dict(body), deleted=False)
+        stop = asyncio.ensure_future(stopped.wait())
+        try:
+            await ticker.run(TwinRef(namespace or "", name, uid), stop)
+        finally:
+            stop.cancel()

@@ -1,0 +1,260 @@
+"""The composition root: joins adapters and services, waits for the lease, and runs kopf."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+from collections.abc import Mapping
+from typing import Any
+
+import kopf
+import structlog
+
+from twinops import __version__, logs
+from twinops.adapters.clock import SystemClock
+from twinops.adapters.cluster.client import KubeClient
+from twinops.adapters.cluster.discovery import Discovery
+from twinops.adapters.cluster.events import ClusterEvents
+from twinops.adapters.cluster.leases import ClusterLeases
+from twinops.adapters.cluster.levers import ClusterLevers
+from twinops.adapters.cluster.sources import ClusterSources
+from twinops.adapters.cluster.twins import ClusterTwins
+from twinops.adapters.cluster.workloads import ClusterWorkloads
+from twinops.adapters.prometheus.catalogue import PrometheusTexts
+from twinops.adapters.prometheus.client import PrometheusBackend
+from twinops.adapters.telemetry import PrometheusTelemetry
+from twinops.adapters.web import Web
+from twinops.core.damped_trend import DampedTrend
+from twinops.core.notes import NORMAL
+from twinops.handlers.operator import kopf_registry, kopf_settings
+from twinops.services.corrections import CorrectionService
+from twinops.services.election import ElectionTimes, Elector
+from twinops.services.gather import Gatherer
+from twinops.services.history import HistoryKeeper
+from twinops.services.observe import Observer
+from twinops.services.ports import TwinRef
+from twinops.services.release import Releases
+from twinops.services.roll_call import RollCall
+from twinops.services.source_checks import SourceChecks
+from twinops.services.status_writer import StatusWriter
+from twinops.services.sync import SyncService, involved
+from twinops.services.ticker import Ticker
+from twinops.services.twin_index import TwinIndex
+from twinops.services.wakeups import Wakeups
+from twinops.services.watchdog import Watchdog
+from twinops.services.watching import Watching
+from twinops.settings import Settings
+
+log = structlog.get_logger()
+
+STOP_SECONDS = 20.0
+"""How long running syncs may take to end after a signal."""
+
+
+def run(settings: Settings, *, kubeconfig: str | None = None) -> int:
+    """Run the operator until a signal (exit status 0) or until the lease is lost (1).
+
+    Args:
+        settings: from the environment.
+        kubeconfig: path; None for the pod's service account, else the default kubeconfig.
+
+    Raises:
+        SettingsError: no way to reach a cluster.
+    """
+    logs.configure(settings.log_level, settings.log_format)
+    if kubeconfig is not None:
+        # kopf has no other way to be told.
+        os.environ["KUBECONFIG"] = kubeconfig
+    return asyncio.run(Operator(settings, kubeconfig).run())
+
+
+class Operator:
+    """One process of the operator, from its start to its end."""
+
+    def __init__(self, settings: Settings, kubeconfig: str | None = None) -> None:
+        """Keep what it is started with; nothing is opened yet."""
+        self._settings = settings
+        self._kubeconfig = kubeconfig
+        self._clock = SystemClock()
+        self._telemetry = PrometheusTelemetry(self._clock)
+        self._watchdog = Watchdog(self._clock)
+
+    async def run(self) -> int:
+        """Stand by, lead, and end. Returns the exit status."""
+        settings = self._settings
+        stop = _stop_signals()
+        client = await KubeClient.connect(self._kubeconfig, timeout_seconds=settings.request_timeout_seconds)
+        web = Web(
+            settings.listen_host,
+            settings.listen_port,
+            render=self._telemetry.render,
+            health=self._health,
+        )
+        elector = self._elector(client)
+        electing = asyncio.create_task(elector.run(), name="elector")
+        try:
+            port = await web.start()
+            log.info("started", version=__version__, identity=settings.identity, port=port)
+            await _first(elector.leading.wait(), stop.wait())
+            if not stop.is_set():
+                await self._lead(client, elector, stop)
+        finally:
+            lost = elector.lost.is_set()
+            electing.cancel()
+            await asyncio.gather(electing, return_exceptions=True)
+            await elector.release()
+            await web.stop()
+            await client.aclose()
+        return 1 if lost else 0
+
+    def _health(self) -> tuple[bool, str]:
+        verdict = self._watchdog.verdict()
+        return verdict.healthy, verdict.message
+
+    def _elector(self, client: KubeClient) -> Elector:
+        settings = self._settings
+        leases = ClusterLeases(
+            client, settings.namespace, settings.lease_name, timeout_seconds=settings.lease_request_timeout_seconds
+        )
+        times = ElectionTimes(
+            lease_duration=settings.lease_duration_seconds,
+            renew_deadline=settings.renew_deadline_seconds,
+            retry_period=settings.retry_period_seconds,
+            request_timeout=settings.lease_request_timeout_seconds,
+        )
+        return Elector(leases, self._clock, self._telemetry, times, identity=settings.identity)
+
+    async def _lead(self, client: KubeClient, elector: Elector, stop: asyncio.Event) -> None:
+        """Run kopf until the stop signal or the loss of the lease."""
+        settings, clock, telemetry = self._settings, self._clock, self._telemetry
+        fenced = client.fenced(elector.fence)
+        backend = PrometheusBackend(connections=settings.metrics_threads)
+        events = ClusterEvents(client, clock, instance=settings.identity)
+        sources = ClusterSources(fenced, clock, namespace=settings.namespace)
+        twins = ClusterTwins(fenced)
+        discovery = Discovery(fenced)
+        levers = ClusterLevers(fenced, discovery)
+        index, wakeups = TwinIndex(), Wakeups(clock)
+        history = HistoryKeeper(backend)
+        corrections = CorrectionService(levers, clock)
+        observer = Observer(
+            sources=sources,
+            workloads=ClusterWorkloads(fenced, discovery),
+            levers=levers,
+            gatherer=Gatherer(backend, PrometheusTexts()),
+            history=history,
+            index=index,
+        )
+        syncs = SyncService(
+            index=index,
+            observer=observer,
+            forecaster=DampedTrend(),
+            corrections=corrections,
+            twins=twins,
+            writer=StatusWriter(
+                twins,
+                clock,
+                telemetry,
+                fence=elector.fence,
+                per_second=settings.status_writes_per_second,
+                heartbeat_seconds=settings.heartbeat_seconds,
+            ),
+            events=events,
+            telemetry=telemetry,
+            clock=clock,
+        )
+        releases = Releases(twins, corrections, events, clock)
+        checks = SourceChecks(sources, backend, telemetry, clock)
+        busy: set[asyncio.Task[None]] = set()
+
+        def tell_busy(body: Mapping[str, Any]) -> None:
+            message = "sync already in progress; the requested one runs next"
+            task = asyncio.ensure_future(
+                events.post(involved(body), kind=NORMAL, reason="SyncInProgress", message=message)
+            )
+            busy.add(task)
+            task.add_done_callback(busy.discard)
+
+        def source_changed(name: str) -> None:
+            sources.forget(name)
+            checks.seen(name)
+
+        def source_gone(name: str) -> None:
+            sources.forget(name)
+            backend.forget(name)
+            checks.gone(name)
+
+        def gone(ref: TwinRef) -> None:
+            syncs.forget(ref)
+            self._watchdog.forget(ref)
+
+        watching = Watching(
+            index,
+            wakeups,
+            release=releases.start,
+            source_changed=source_changed,
+            source_gone=source_gone,
+            busy=tell_busy,
+        )
+        ticker = Ticker(syncs, index, wakeups, clock, self._watchdog, concurrency=settings.sync_concurrency)
+        roll_call = RollCall(twins, index, clock, gone=gone, namespaces=settings.watch_namespaces)
+        tasks = [
+            asyncio.create_task(job, name=name)
+            for name, job in (("events", events.run()), ("roll call", roll_call.run()), ("sources", checks.run()))
+        ]
+        try:
+            await roll_call.first()
+            # What lives now lives long: the collector need not look at it again.
+            gc.freeze()
+            registry = kopf_registry(ticker=ticker, watching=watching, kubeconfig=self._kubeconfig)
+            await self._run_kopf(registry, elector, stop)
+        finally:
+            await releases.aclose()
+            await history.aclose()
+            await backend.aclose()
+            await events.drain(2.0)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run_kopf(self, registry: kopf.OperatorRegistry, elector: Elector, stop: asyncio.Event) -> None:
+        namespaces = self._settings.watch_namespaces
+        stopping = asyncio.Event()
+        running = asyncio.create_task(
+            kopf.operator(
+                registry=registry,
+                settings=kopf_settings(),
+                standalone=True,
+                clusterwide=not namespaces,
+                namespaces=namespaces,
+                stop_flag=stopping,
+            ),
+            name="kopf",
+        )
+        ended = asyncio.ensure_future(asyncio.shield(running))
+        await _first(elector.lost.wait(), stop.wait(), ended)
+        stopping.set()
+        # A leader that lost its lease has nothing to finish: every write of its would be refused anyway.
+        await asyncio.wait({running}, timeout=0.1 if elector.lost.is_set() else STOP_SECONDS)
+        running.cancel()
+        await asyncio.gather(running, ended, return_exceptions=True)
+
+
+def _stop_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _first(*waits: Any) -> None:
+    """Return when the first of these ends."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

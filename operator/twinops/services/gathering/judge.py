@@ -1,0 +1,167 @@
+"""What the answers of Prometheus mean. Missing, empty, NaN, stale and error stay different things."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+from twinops.api.status import ObservedMetric, Quality
+from twinops.api.twin import MetricSpec, OnMissing
+from twinops.core.observation import Sample
+from twinops.services.gathering.plan import Asked, MetricPlan
+from twinops.services.ports import InstantAnswer
+
+Answers = Mapping[str, InstantAnswer]
+"""By the text that was sent."""
+
+_MAX_SELECTOR = 200
+_NO_ANSWER = InstantAnswer()
+
+# A real value is best; then what at least shows that the series exist; an empty result is the last word.
+_PREFERENCE = (Quality.GOOD, Quality.STALE, Quality.NAN, Quality.ERROR, Quality.EMPTY)
+
+
+def judge(plan: MetricPlan, asked: Sequence[Asked], answers: Answers, at: float) -> Sample:
+    """Return the best answer of the queries that were asked, the preferred query first among equals.
+
+    An empty result is ``Empty`` here; ``explain_empty`` tells whether it is ``Missing``.
+    """
+    samples = [_verdict(plan, one, answers, at) for one in asked]
+    return min(samples, key=lambda sample: _PREFERENCE.index(sample.quality))
+
+
+def _verdict(plan: MetricPlan, asked: Asked, answers: Answers, at: float) -> Sample:
+    answer = answers[asked.promql]
+    base = Sample(plan.metric, Quality.GOOD, unit=asked.query.unit or plan.unit, query=asked.query.name)
+    if answer.error:
+        return _failed(base, answer)
+    if not answer.values:
+        return _bad(base, Quality.EMPTY, "EmptyResult", "series exist, but the query gives no result")
+    if len(answer.values) > 1:
+        return _bad(
+            base, Quality.ERROR, "ManySeries", "the query gives more than one series; aggregate, for example with sum()"
+        )
+    value = answer.values[0]
+    if math.isnan(value):
+        return _bad(base, Quality.NAN, "NotANumber", "the query gives NaN")
+    if math.isinf(value):
+        return _bad(base, Quality.NAN, "Infinite", "the query gives an infinite value")
+    return _aged(dataclasses.replace(base, value=value), plan, asked, answers, at)
+
+
+def _failed(base: Sample, answer: InstantAnswer) -> Sample:
+    where = f" at {answer.error_position}" if answer.error_position else ""
+    if answer.error == "bad_data":
+        return _bad(base, Quality.ERROR, "QueryRefused", f"Prometheus refuses the query ({answer.error}{where})")
+    return _bad(base, Quality.ERROR, "QueryFailed", f"the query failed ({answer.error})")
+
+
+def _aged(sample: Sample, plan: MetricPlan, asked: Asked, answers: Answers, at: float) -> Sample:
+    if not asked.inspection.freshness:
+        # A value without any series behind it is as of now; of a query that we cannot read nothing is known.
+        return dataclasses.replace(sample, time=None if asked.inspection.warning else at)
+    freshness = answers.get(asked.inspection.freshness, _NO_ANSWER)
+    if freshness.error:
+        return sample
+    newest = max((time for time in freshness.values if math.isfinite(time)), default=None)
+    if newest is None:
+        return _bad(
+            sample, Quality.STALE, "StaleSamples", f"its series ended; no sample in the last {plan.stale_after} s"
+        )
+    aged = dataclasses.replace(sample, time=newest)
+    if at - newest > plan.stale_after:
+        return _bad(
+            aged,
+            Quality.STALE,
+            "StaleSamples",
+            f"the newest sample is {at - newest:.0f} s old; more than {plan.stale_after} s count as stale",
+        )
+    return aged
+
+
+def _bad(sample: Sample, quality: Quality, reason: str, message: str) -> Sample:
+    return dataclasses.replace(sample, quality=quality, value=None, reason=reason, message=message)
+
+
+def presence_texts(plan: MetricPlan) -> tuple[str, ...]:
+    """Return the look-ups that tell missing series from an empty result.
+
+    One per selector of a person's query, so that the message can name it. One in all for the built-in
+    candidates; its value is the index of the first candidate whose series exist.
+    """
+    if plan.custom:
+        return tuple(_presences(plan).values())
+    parts = [
+        f"({' or '.join(asked.inspection.presence.values())}) * 0 + {index}"
+        for index, asked in enumerate((*plan.first, *plan.later))
+        if asked.inspection.presence
+    ]
+    return (" or ".join(parts),) if parts else ()
+
+
+def explain_empty(plan: MetricPlan, sample: Sample, answers: Answers) -> Sample:
+    """Tell whether an empty result is ``Missing``: no series at all, or ``Empty``: series without a result."""
+    lookups = presence_texts(plan)
+    if not lookups or any(answers.get(lookup, _NO_ANSWER).error for lookup in lookups):
+        return _bad(sample, Quality.EMPTY, "EmptyResult", "the query gives no result; whether series exist is unknown")
+    if not plan.custom:
+        found = answers[lookups[0]].values
+        return _first_present(plan, sample, found[0]) if found else _none_found(plan, sample)
+    absent = [selector for selector, lookup in _presences(plan).items() if not answers[lookup].values]
+    if len(absent) == len(lookups):
+        return _bad(sample, Quality.MISSING, "NoSuchSeries", f"no series match {_list(absent)}")
+    if absent:
+        return dataclasses.replace(sample, message=f"the query gives no result; no series match {_list(absent)}")
+    return sample
+
+
+def _first_present(plan: MetricPlan, sample: Sample, index: float) -> Sample:
+    names = {float(at): asked.query.name for at, asked in enumerate((*plan.first, *plan.later))}
+    return dataclasses.replace(sample, query=names.get(index, sample.query))
+
+
+def _none_found(plan: MetricPlan, sample: Sample) -> Sample:
+    names = ", ".join(dict.fromkeys(asked.query.name for asked in (*plan.first, *plan.later)))
+    return dataclasses.replace(
+        sample,
+        quality=Quality.MISSING,
+        query="",
+        reason="NoSuchSeries",
+        message=f"none of the built-in queries finds a series ({names}); give a query in spec.source.metrics",
+    )
+
+
+def _presences(plan: MetricPlan) -> Mapping[str, str]:
+    return {selector: lookup for asked in plan.first for selector, lookup in asked.inspection.presence.items()}
+
+
+def _list(selectors: Sequence[str]) -> str:
+    text = ", ".join(selectors)
+    return text if len(text) <= _MAX_SELECTOR else f"{text[:_MAX_SELECTOR]}…"
+
+
+def stand_in(sample: Sample, rules: MetricSpec, previous: ObservedMetric | None, now: float) -> Sample:
+    """Apply ``onMissing`` to a bad answer. What stands in never makes a correction eligible.
+
+    Hold keeps the last good value with its own time, and the reason why it is needed; ``Value`` keeps the
+    bad quality beside the value.
+    """
+    if sample.quality is Quality.GOOD:
+        return sample
+    if rules.on_missing is OnMissing.VALUE:
+        return dataclasses.replace(sample, value=rules.missing_value)
+    if rules.on_missing is OnMissing.HOLD and previous is not None and _can_be_held(previous, rules, now):
+        return dataclasses.replace(
+            sample,
+            quality=Quality.HELD,
+            value=previous.value,
+            time=None if previous.time is None else previous.time.timestamp(),
+            unit=previous.unit or sample.unit,
+        )
+    return sample
+
+
+def _can_be_held(previous: ObservedMetric, rules: MetricSpec, now: float) -> bool:
+    real = previous.quality in (Quality.GOOD, Quality.HELD) and previous.value is not None
+    return real and previous.time is not None and now - previous.time.timestamp() <= rules.hold_seconds

@@ -1,0 +1,251 @@
+"""Which metrics a twin has, and which queries are asked for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from twinops.api.source import MetricsSourceSpec
+from twinops.api.status import ObservedMetric, Quality
+from twinops.api.twin import DigitalTwinSpec, MetricSpec
+from twinops.core.metrics import CPU, MEMORY, facts
+from twinops.core.observation import Sample, Workload
+from twinops.errors import SpecError
+from twinops.services.ports import Inspection, Query, QueryScope, QueryTexts
+
+CUSTOM = "Custom"
+"""Name of a query that a person wrote."""
+
+MIN_STEP = 5
+MAX_STEP = 900
+
+# A rate needs two samples; four intervals leave room for one failed scrape and for uneven ones.
+_SCRAPES_PER_WINDOW = 4
+_SCRAPES_UNTIL_STALE = 8
+_MIN_STALE_AFTER = 60
+
+# These say that a metric is not to be had here; everything else a person can mend in the query.
+_NOT_TO_BE_HAD = frozenset({"NoRequestsOrLimits", "NoScope"})
+_BASIS = {CPU: "$(cpuCores)", MEMORY: "$(memoryBytes)"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One rendered query, with the look-ups that go with it."""
+
+    query: Query
+    promql: str
+    inspection: Inspection
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What is sent: the query itself, and the one for its freshness where there is one."""
+        return (self.promql, self.inspection.freshness) if self.inspection.freshness else (self.promql,)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricPlan:
+    """What is asked for one metric.
+
+    Attributes:
+        first: asked at once: a person's query, the candidate that answered last time, or all of them.
+        later: the other candidates, asked when ``first`` yields nothing.
+        known_bad: the answer when there is nothing to ask.
+    """
+
+    metric: str
+    rules: MetricSpec
+    unit: str
+    stale_after: int
+    first: tuple[Asked, ...] = ()
+    later: tuple[Asked, ...] = ()
+    known_bad: Sample | None = None
+
+    @property
+    def custom(self) -> bool:
+        """Tell whether a person wrote the query."""
+        return any(asked.query.name == CUSTOM for asked in self.first)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked for one twin.
+
+    Attributes:
+        refused: by metric, what a person must mend.
+    """
+
+    metrics: tuple[MetricPlan, ...]
+    warnings: tuple[str, ...]
+    refused: Mapping[str, SpecError]
+
+
+def sync_step(sync_seconds: int) -> int:
+    """Return the step of a twin's history: its sync interval, within 5 s and 15 min."""
+    return min(max(sync_seconds, MIN_STEP), MAX_STEP)
+
+
+def window_seconds(source: MetricsSourceSpec, sync_seconds: int) -> int:
+    """Return the length of ``$(window)``: at least four scrape intervals, and at least one step."""
+    return max(_SCRAPES_PER_WINDOW * source.scrape_interval_seconds, sync_step(sync_seconds))
+
+
+def query_scope(
+    spec: DigitalTwinSpec, source: MetricsSourceSpec, workload: Workload | None, namespace: str
+) -> QueryScope:
+    """Return what fills the placeholders of this twin's queries."""
+    return QueryScope(
+        namespace=namespace,
+        target=spec.source.target_ref,
+        window_seconds=window_seconds(source, spec.sync_frequency_seconds),
+        labels=spec.source.labels,
+        cpu_cores=None if workload is None else workload.pod_cpu_cores,
+        memory_bytes=None if workload is None else workload.pod_memory_bytes,
+    )
+
+
+def metric_names(spec: DigitalTwinSpec, texts: QueryTexts) -> tuple[str, ...]:
+    """Return every metric that the twin has a query for, or that its spec speaks of."""
+    named: Iterable[str] = (
+        *texts.metrics(spec.source.system_type),
+        *(metric.name for metric in spec.source.metrics),
+        *_spoken_of(spec),
+    )
+    return tuple(dict.fromkeys(named))
+
+
+def make_plan(
+    spec: DigitalTwinSpec,
+    source: MetricsSourceSpec,
+    workload: Workload | None,
+    namespace: str,
+    *,
+    texts: QueryTexts,
+    previous: Sequence[ObservedMetric],
+) -> Plan:
+    """Decide what is asked for every metric.
+
+    Args:
+        spec: the twin's.
+        source: where the queries go to.
+        workload: the target; None when there is none.
+        namespace: the twin's.
+        texts: built-in queries, placeholders and parser.
+        previous: the last answers; the candidates that gave them are asked first.
+    """
+    scope = query_scope(spec, source, workload, namespace)
+    rules = {metric.name: metric for metric in spec.source.metrics}
+    winners = {metric.name: metric.query for metric in previous}
+    plans: list[MetricPlan] = []
+    warnings: list[str] = []
+    refused: dict[str, SpecError] = {}
+    for metric in metric_names(spec, texts):
+        rule = rules.get(metric) or MetricSpec(name=metric)
+        planner = _Planner(metric, rule, source, workload, scope, texts)
+        if rule.query is not None:
+            try:
+                planned = planner.custom(rule.query)
+            except SpecError as error:
+                refused[metric] = SpecError(f"metric {metric}: {error}", reason=error.reason)
+                planned = planner.bad(Quality.ERROR, error)
+        else:
+            planned = planner.built_in(spec, winners.get(metric, ""))
+        plans.append(planned)
+        warnings += _warnings(planned)
+    return Plan(tuple(plans), tuple(warnings), refused)
+
+
+def _spoken_of(spec: DigitalTwinSpec) -> Iterable[str]:
+    for named in (
+        spec.expected_state.metrics,
+        spec.thresholds,
+        spec.absolute_thresholds,
+        spec.limits,
+        spec.limits_per_replica,
+    ):
+        yield from named
+
+
+def _warnings(plan: MetricPlan) -> Iterable[str]:
+    if plan.known_bad is not None and plan.known_bad.reason == "NoQuery":
+        yield plan.known_bad.message
+    for asked in plan.first:
+        if plan.custom and asked.inspection.warning:
+            yield (
+                f"metric {plan.metric}: our PromQL parser does not take the query ({asked.inspection.warning}); "
+                "Prometheus decides, but stale and missing series cannot be told"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Planner:
+    """Plans one metric."""
+
+    metric: str
+    rules: MetricSpec
+    source: MetricsSourceSpec
+    workload: Workload | None
+    scope: QueryScope
+    texts: QueryTexts
+
+    def custom(self, template: str) -> MetricPlan:
+        try:
+            asked = self._ask(Query(CUSTOM, template))
+        except SpecError as error:
+            if error.reason not in _NOT_TO_BE_HAD:
+                raise
+            return self.bad(Quality.MISSING, error)
+        return self._plan((asked,), ())
+
+    def built_in(self, spec: DigitalTwinSpec, winner: str) -> MetricPlan:
+        asked = []
+        problems = []
+        for query in self.texts.candidates(spec.source.system_type, self.metric):
+            try:
+                asked.append(self._ask(query))
+            except SpecError as error:
+                problems.append(error)
+        if not asked:
+            return self.bad(Quality.MISSING, problems[0] if problems else self._no_query(spec))
+        remembered = [one for one in asked if one.query.name == winner]
+        if remembered:
+            return self._plan(tuple(remembered), tuple(one for one in asked if one not in remembered))
+        return self._plan(tuple(asked), ())
+
+    def bad(self, quality: Quality, error: SpecError) -> MetricPlan:
+        sample = Sample(self.metric, quality, unit=self._unit(()), reason=error.reason, message=str(error))
+        return MetricPlan(self.metric, self.rules, sample.unit, self._stale_after, known_bad=sample)
+
+    def _plan(self, first: tuple[Asked, ...], later: tuple[Asked, ...]) -> MetricPlan:
+        return MetricPlan(self.metric, self.rules, self._unit(first), self._stale_after, first, later)
+
+    def _ask(self, query: Query) -> Asked:
+        promql = self.texts.render(query, self.scope)
+        inspection = self.texts.inspect(
+            promql,
+            stale_after_seconds=self._stale_after,
+            scrape_interval_seconds=self.source.scrape_interval_seconds,
+        )
+        return Asked(query, promql, inspection)
+
+    def _no_query(self, spec: DigitalTwinSpec) -> SpecError:
+        return SpecError(
+            f"metric {self.metric} has no query, and {spec.source.system_type} has none built in: "
+            f"give one in spec.source.metrics",
+            reason="NoQuery",
+        )
+
+    @property
+    def _stale_after(self) -> int:
+        default = max(_MIN_STALE_AFTER, _SCRAPES_UNTIL_STALE * self.source.scrape_interval_seconds)
+        return self.rules.stale_after_seconds or default
+
+    def _unit(self, asked: tuple[Asked, ...]) -> str:
+        if self.rules.unit is not None:
+            return self.rules.unit
+        usual = facts(self.metric).unit
+        placeholder = _BASIS.get(self.metric)
+        if self.workload is None or placeholder is None or not asked or placeholder not in asked[0].query.template:
+            return usual
+        basis = self.workload.cpu_basis if self.metric == CPU else self.workload.memory_basis
+        return f"{usual} of {basis}" if basis else usual

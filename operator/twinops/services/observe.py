@@ -1,0 +1,132 @@
+"""Gathering: everything one sync needs to know, read into one frozen ``Observation``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from twinops.api.status import DigitalTwinStatus
+from twinops.api.twin import DigitalTwinSpec
+from twinops.core.observation import Lever, Observation, Sample, Workload
+from twinops.errors import MetricsUnavailable, SpecError
+from twinops.services.gather import Gatherer
+from twinops.services.gathering.plan import sync_step
+from twinops.services.history import HistoryKeeper
+from twinops.services.ports import Levers, Sources, TwinRef, Workloads
+from twinops.services.twin_index import TwinIndex
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observed:
+    """An observation, and the queries that a person must mend.
+
+    Attributes:
+        refused: by metric, what is wrong with its query and how to mend it.
+    """
+
+    observation: Observation
+    refused: Mapping[str, SpecError]
+
+
+@dataclass(frozen=True, slots=True)
+class _LeverOrReason:
+    lever: Lever | None = None
+    reason: str = ""
+    message: str = ""
+
+
+class Observer:
+    """Reads target, lever, metrics and history of one twin.
+
+    Args:
+        sources: metrics sources with their credentials.
+        workloads: targets.
+        levers: what corrections may write to.
+        gatherer: asks for the metrics.
+        history: keeps each metric's past.
+        index: knows who else corrects the same target.
+    """
+
+    def __init__(
+        self,
+        *,
+        sources: Sources,
+        workloads: Workloads,
+        levers: Levers,
+        gatherer: Gatherer,
+        history: HistoryKeeper,
+        index: TwinIndex,
+    ) -> None:
+        self._sources = sources
+        self._workloads = workloads
+        self._levers = levers
+        self._gatherer = gatherer
+        self._history = history
+        self._index = index
+
+    async def observe(
+        self, ref: TwinRef, spec: DigitalTwinSpec, previous: DigitalTwinStatus, now: float
+    ) -> Observed:
+        """Read everything, once.
+
+        Raises:
+            SpecError: a person must act: source or target cannot be used.
+            MetricsUnavailable: the metrics backend did not answer.
+            ClusterError: the API server did not answer.
+        """
+        source, workload, lever = await asyncio.gather(
+            self._sources.access(spec.source.metrics_source_ref.name), self._workload(ref, spec), self._lever(ref, spec)
+        )
+        gathered = await self._gatherer.gather(
+            spec, source, namespace=ref.namespace, workload=workload, previous=previous.observed, now=now
+        )
+        past = await self._history.update(
+            ref.uid,
+            source,
+            queries=gathered.queries,
+            samples=gathered.samples,
+            step=sync_step(spec.sync_frequency_seconds),
+            history_seconds=spec.predictions.history_seconds,
+            now=now,
+        )
+        return Observed(
+            observation=Observation(
+                now=now,
+                samples=gathered.samples,
+                series=past.series,
+                history_complete=past.complete,
+                workload=workload,
+                lever=lever.lever,
+                no_lever_reason=lever.reason,
+                no_lever_message=lever.message,
+                rival=self._index.rival(ref.uid),
+                warnings=gathered.warnings,
+            ),
+            refused=gathered.refused,
+        )
+
+    def unavailable(
+        self, spec: DigitalTwinSpec, error: MetricsUnavailable, previous: DigitalTwinStatus, now: float
+    ) -> Mapping[str, Sample]:
+        """Return what is known of the metrics while their source does not answer."""
+        return self._gatherer.unavailable(spec, error, previous.observed, now).samples
+
+    def forget(self, ref: TwinRef) -> None:
+        """Drop the history of a twin that is gone."""
+        self._history.drop(ref.uid)
+
+    async def _workload(self, ref: TwinRef, spec: DigitalTwinSpec) -> Workload | None:
+        target = spec.source.target_ref
+        return None if target is None else await self._workloads.get(ref.namespace, target)
+
+    async def _lever(self, ref: TwinRef, spec: DigitalTwinSpec) -> _LeverOrReason:
+        target, correction = spec.source.target_ref, spec.auto_correction
+        if target is None:
+            return _LeverOrReason(reason="NoTarget", message="spec.source.targetRef names nothing to correct")
+        hpa = correction.horizontal_pod_autoscaler_ref
+        try:
+            return _LeverOrReason(await self._levers.find(ref.namespace, target, hpa.name if hpa else None))
+        except SpecError as error:
+            # No lever stops corrections, never observing.
+            return _LeverOrReason(reason=error.reason, message=str(error))

@@ -1,0 +1,92 @@
+"""Giving back for twins that are being deleted, so that their finalizer can go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from twinops.api import GIVE_BACK_FINALIZER
+from twinops.core.notes import WARNING
+from twinops.errors import NotFound, TwinOpsError
+from twinops.services.corrections import CorrectionService
+from twinops.services.ports import Clock, EventRecorder, TwinRef, Twins
+from twinops.services.sync import involved, read_status
+
+log = structlog.get_logger()
+
+DEADLINE = 120.0
+"""Seconds after which a twin is let go even though something could not be given back."""
+
+PAUSE = 3.0
+
+
+class Releases:
+    """Runs one task per twin that is being deleted while it holds something.
+
+    Args:
+        twins: reads twins and takes finalizers off.
+        corrections: gives back.
+        events: tells people.
+        clock: for pauses and the deadline.
+    """
+
+    def __init__(self, twins: Twins, corrections: CorrectionService, events: EventRecorder, clock: Clock) -> None:
+        self._twins = twins
+        self._corrections = corrections
+        self._events = events
+        self._clock = clock
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def start(self, ref: TwinRef) -> None:
+        """Begin to give back for this twin, unless that is under way."""
+        if ref.uid not in self._tasks:
+            task = asyncio.create_task(self._run(ref), name=f"release {ref.namespace}/{ref.name}")
+            self._tasks[ref.uid] = task
+            task.add_done_callback(lambda _: self._tasks.pop(ref.uid, None))
+
+    async def aclose(self) -> None:
+        """Stop what is under way; the next start begins it again."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, ref: TwinRef) -> None:
+        deadline = self._clock.monotonic() + DEADLINE
+        while True:
+            late = self._clock.monotonic() >= deadline
+            try:
+                if await self._once(ref, late=late):
+                    return
+            except NotFound:
+                return
+            except TwinOpsError as error:
+                log.warning("give back failed", namespace=ref.namespace, twin=ref.name, error=str(error))
+            await self._clock.sleep(PAUSE)
+
+    async def _once(self, ref: TwinRef, *, late: bool) -> bool:
+        """Give back once; return whether the finalizer is off."""
+        body = await self._twins.get(ref)
+        finalizers = [name for name in body["metadata"].get("finalizers") or () if name != GIVE_BACK_FINALIZER]
+        done = await self._corrections.release(
+            ref, read_status(body), why="Deleted", now=self._clock.now(), deadline_seconds=20
+        )
+        for note in done.notes:
+            await self._events.post(note.involved, kind=note.kind, reason=note.reason, message=note.message)
+        if not done.complete:
+            if not late:
+                return False
+            await self._tell_left_behind(body)
+        await self._twins.set_finalizers(ref, finalizers, resource_version=body["metadata"]["resourceVersion"])
+        return True
+
+    async def _tell_left_behind(self, body: Mapping[str, Any]) -> None:
+        held = ", ".join(f"{o.object.kind} {o.object.name} {o.field}={o.value}" for o in read_status(body).originals)
+        message = f"deleted before these originals could be given back; set them by hand: {held}"
+        log.error("given up on giving back", namespace=body["metadata"]["namespace"], held=held)
+        await self._events.post(involved(body), kind=WARNING, reason="GiveBackFailed", message=message)
+
+

@@ -1,0 +1,207 @@
+"""The one way in which a status reaches the API server: what is new at once, the rest as the budget allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import structlog
+
+from twinops.core.write_budget import WriteBudget
+from twinops.errors import ClusterError, Conflict, LeadershipLost, NotFound, Unavailable
+from twinops.services.ports import Clock, Telemetry, TwinRef, Twins
+
+log = structlog.get_logger()
+
+PATIENCE_SECONDS = 5.0
+"""The longest a write waits because the API server asked for a pause."""
+
+PAUSE_SECONDS = 1.0
+"""The pause after a failure for which the API server named none."""
+
+
+class WriteOutcome(StrEnum):
+    """What became of a write."""
+
+    WRITTEN = "written"
+    SKIPPED = "skipped"
+    """A heartbeat for which the budget leaves no room."""
+    CONFLICT = "conflict"
+    """Spec or status changed since the sync began: sync again."""
+    GONE = "gone"
+    UNAVAILABLE = "unavailable"
+    """The API server is overloaded or out of reach: the next sync tries again."""
+    REFUSED = "refused"
+    """The API server does not take this status: a defect, or a missing right."""
+    FENCED = "fenced"
+    """This process does not lead any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The answer to one write.
+
+    Attributes:
+        body: the object as written, set only when the outcome is WRITTEN.
+    """
+
+    outcome: WriteOutcome
+    body: Mapping[str, Any] | None = None
+
+    @property
+    def written(self) -> bool:
+        """Tell whether the status now stands in the cluster."""
+        return self.outcome is WriteOutcome.WRITTEN
+
+
+class StatusWriter:
+    """Writes statuses within the budget, and only while this process leads.
+
+    Material writes are never held back. A heartbeat passes when the budget leaves room, the twin
+    that waited longest first, and always before a twin's writes lie more than ``heartbeat_seconds``
+    (or one interval, if that is longer) apart.
+
+    Args:
+        twins: where statuses are written to.
+        clock: monotonic time for the budget, wall time only to read ``lastSyncTime`` after a restart.
+        telemetry: counts what is written.
+        fence: raises LeadershipLost unless this process surely leads.
+        per_second: status writes for the whole operator.
+        heartbeat_seconds: longest time between two writes of one twin.
+    """
+
+    def __init__(
+        self,
+        twins: Twins,
+        clock: Clock,
+        telemetry: Telemetry,
+        *,
+        fence: Callable[[], None],
+        per_second: float = 50.0,
+        heartbeat_seconds: float = 300.0,
+    ) -> None:
+        self._twins = twins
+        self._clock = clock
+        self._telemetry = telemetry
+        self._fence = fence
+        self._budget = WriteBudget(per_second, heartbeat_seconds, clock.monotonic())
+        self._written_at: dict[str, float] = {}
+        self._quiet_until = clock.monotonic()
+
+    def forget(self, uid: str) -> None:
+        """Drop what is known of a twin that is gone."""
+        self._written_at.pop(uid, None)
+
+    async def write(
+        self,
+        ref: TwinRef,
+        body: Mapping[str, Any],
+        status: Mapping[str, Any],
+        *,
+        material: bool,
+        interval: float,
+        urgent: bool = False,
+    ) -> Written:
+        """Write a status, or leave it for later. Never raises for what the cluster answers.
+
+        Args:
+            ref: whose status.
+            body: the twin as read when the sync began: its resourceVersion, generation and status count.
+            status: the new status as JSON, complete (it replaces the old one).
+            material: whether it says something new (``core.status_diff``).
+            interval: seconds until the twin's next sync.
+            urgent: it records a correction; written even if the spec has changed meanwhile, since what
+                was done must be known.
+        """
+        now = self._clock.monotonic()
+        if urgent or material:
+            self._budget.spend(now)
+        elif now < self._quiet_until or not self._budget.allows(now, age=self._age(ref, body, now), interval=interval):
+            return self._count(Written(WriteOutcome.SKIPPED))
+        kind = "urgent" if urgent else "material" if material else "heartbeat"
+        try:
+            written = await self._send(ref, body, status, urgent=urgent)
+        except LeadershipLost:
+            return self._count(Written(WriteOutcome.FENCED))
+        except ClusterError as error:
+            return self._count(Written(self._failed(ref, error)))
+        self._written_at[ref.uid] = self._clock.monotonic()
+        self._telemetry.status_written(kind)
+        return Written(WriteOutcome.WRITTEN, written)
+
+    async def _send(
+        self, ref: TwinRef, body: Mapping[str, Any], status: Mapping[str, Any], *, urgent: bool
+    ) -> Mapping[str, Any]:
+        try:
+            return await self._put(ref, body, status)
+        except Unavailable as error:
+            self._pause(error)
+        except Conflict:
+            body = await self._reread(ref, body, urgent=urgent)
+        try:
+            return await self._put(ref, body, status)
+        except Unavailable as error:
+            self._pause(error)
+            raise
+
+    async def _reread(self, ref: TwinRef, body: Mapping[str, Any], *, urgent: bool) -> Mapping[str, Any]:
+        """Return the twin as it is now, when our status may still replace the one it was made from.
+
+        Raises:
+            Conflict: the spec changed, or somebody else wrote the status: another leader, or our own
+                write of which no answer came.
+        """
+        fresh = await self._twins.get(ref)
+        if (fresh.get("status") or {}) != (body.get("status") or {}):
+            raise Conflict("the status changed since the sync began", status=409)
+        if _generation(fresh) != _generation(body) and not urgent:
+            raise Conflict("the spec changed since the sync began", status=409)
+        return fresh
+
+    async def _put(self, ref: TwinRef, body: Mapping[str, Any], status: Mapping[str, Any]) -> Mapping[str, Any]:
+        pause = self._quiet_until - self._clock.monotonic()
+        if pause > PATIENCE_SECONDS:
+            raise Unavailable("the API server asked for a pause", retry_after=pause)
+        if pause > 0:
+            await self._clock.sleep(pause)
+        self._fence()
+        return await self._twins.write_status(ref, status, resource_version=body["metadata"]["resourceVersion"])
+
+    def _pause(self, error: Unavailable) -> None:
+        pause = PAUSE_SECONDS if error.retry_after is None else error.retry_after
+        self._quiet_until = max(self._quiet_until, self._clock.monotonic() + pause)
+
+    def _failed(self, ref: TwinRef, error: ClusterError) -> WriteOutcome:
+        match error:
+            case NotFound():
+                return WriteOutcome.GONE
+            case Conflict():
+                return WriteOutcome.CONFLICT
+            case Unavailable():
+                log.warning("status not written", namespace=ref.namespace, twin=ref.name, error=str(error))
+                return WriteOutcome.UNAVAILABLE
+            case _:
+                log.error("status refused", namespace=ref.namespace, twin=ref.name, error=str(error))
+                return WriteOutcome.REFUSED
+
+    def _age(self, ref: TwinRef, body: Mapping[str, Any], now: float) -> float:
+        """Return seconds since the last write; after a restart by ``lastSyncTime``, without end when unknown."""
+        written_at = self._written_at.get(ref.uid)
+        if written_at is not None:
+            return now - written_at
+        try:
+            last = datetime.fromisoformat((body.get("status") or {})["lastSyncTime"])
+        except (KeyError, TypeError, ValueError):
+            return float("inf")
+        return max(0.0, self._clock.now() - last.timestamp())
+
+    def _count(self, written: Written) -> Written:
+        self._telemetry.status_written(written.outcome.value)
+        return written
+
+
+def _generation(body: Mapping[str, Any]) -> Any:
+    return body["metadata"].get("generation")

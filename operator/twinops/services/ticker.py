@@ -1,0 +1,113 @@
+"""The life of one twin's daemon: sync, sleep to the next slot, wake early when something asks for it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+import structlog
+
+from twinops.core.schedule import Tick, sleep_seconds
+from twinops.services.ports import Clock, TwinRef
+from twinops.services.twin_index import TwinIndex
+from twinops.services.wakeups import Wakeups
+from twinops.services.watchdog import Watchdog
+
+log = structlog.get_logger()
+
+DEFAULT_INTERVAL = 60
+RETRY_AFTER_CRASH = 30.0
+
+
+class Syncs(Protocol):
+    """What a daemon runs."""
+
+    async def sync(self, ref: TwinRef, late_seconds: float) -> float | None:
+        """Sync once; return seconds after which to try again when that is sooner than the next slot."""
+        ...
+
+    def forget(self, ref: TwinRef) -> None:
+        """Drop what is remembered of a twin whose daemon ends."""
+        ...
+
+    def settled(self, ref: TwinRef) -> bool:
+        """Tell whether status speaks of the current spec and nothing is half done: a restart need not hurry."""
+        ...
+
+
+class Ticker:
+    """Runs the daemons.
+
+    Args:
+        syncs: does one sync.
+        index: where a twin's newest spec is read.
+        wakeups: who asks for a sync before the next slot.
+        clock: wall and monotonic time.
+        watchdog: is told of every tick.
+        concurrency: syncs that may run at the same time.
+    """
+
+    def __init__(
+        self,
+        syncs: Syncs,
+        index: TwinIndex,
+        wakeups: Wakeups,
+        clock: Clock,
+        watchdog: Watchdog,
+        *,
+        concurrency: int = 64,
+    ) -> None:
+        self._syncs = syncs
+        self._index = index
+        self._wakeups = wakeups
+        self._clock = clock
+        self._watchdog = watchdog
+        self._places = asyncio.Semaphore(concurrency)
+
+    async def run(self, ref: TwinRef, stop: asyncio.Future[Any]) -> None:
+        """Keep one twin in sync until ``stop`` is done."""
+        late = 0.0
+        self._watchdog.ticked(ref, self._interval(ref))
+        try:
+            if self._syncs.settled(ref):
+                late = await self._rest(ref, stop, self._until_slot(ref, None))
+            while not stop.done():
+                last = Tick(self._clock.monotonic())
+                retry = await self._sync(ref, late)
+                wait = self._until_slot(ref, last)
+                late = await self._rest(ref, stop, wait if retry is None else min(wait, retry))
+        finally:
+            self._wakeups.forget(ref.uid)
+            self._watchdog.forget(ref)
+            self._syncs.forget(ref)
+
+    async def _sync(self, ref: TwinRef, late: float) -> float | None:
+        with self._wakeups.running(ref.uid):
+            try:
+                async with self._places:
+                    return await self._syncs.sync(ref, late)
+            except Exception:  # A daemon that dies is never started again: log, and go on with the next slot.
+                log.exception("sync crashed", namespace=ref.namespace, twin=ref.name)
+                return RETRY_AFTER_CRASH
+            finally:
+                self._watchdog.ticked(ref, self._interval(ref))
+
+    def _until_slot(self, ref: TwinRef, last: Tick | None) -> float:
+        interval = self._interval(ref)
+        return sleep_seconds(self._clock.now(), self._clock.monotonic(), last, interval, ref.uid)
+
+    def _interval(self, ref: TwinRef) -> float:
+        """Return the interval as it is now: it may change at any time."""
+        body = self._index.body(ref.uid)
+        spec = (body or {}).get("spec") or {}
+        return float(spec.get("syncFrequencySeconds", DEFAULT_INTERVAL))
+
+    async def _rest(self, ref: TwinRef, stop: asyncio.Future[Any], seconds: float) -> float:
+        """Sleep, and return how many seconds too late the sleep ended."""
+        slot = self._clock.monotonic() + seconds
+        waking = asyncio.ensure_future(self._wakeups.wait(ref.uid, seconds))
+        try:
+            await asyncio.wait({waking, stop}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waking.cancel()
+        return max(0.0, self._clock.monotonic() - slot)

@@ -1,0 +1,36 @@
+"""What several kinds of tests share: one operator and one exporter for the whole run, started when first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from devcluster.cluster import DevCluster
+from devcluster.supervised import Supervised
+from support import operator as operator_support
+from support.exporter import Exporter, serve
+from support.shop import Shop
+
+
+@pytest.fixture(scope="session")
+def exporter(cluster: DevCluster) -> Iterator[Exporter]:
+    """A scrape target of the run's Prometheus whose series tests set."""
+    target = Exporter()
+    with serve(target) as address:
+        cluster.prometheus.add_target("exporter", address, {"job": "exporter"})
+        yield target
+
+
+@pytest.fixture(scope="session")
+def operator(cluster: DevCluster) -> Iterator[Supervised]:
+    """The operator of the run, watching every namespace, under the chart's rights."""
+    account = operator_support.install(cluster)
+    running = operator_support.start(cluster, account)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def shop(cluster: DevCluster, namespace: str, exporter: Exporter) -> Shop:
+    """A workload in a namespace of its own, with metrics that the test sets."""
+    return Shop(cluster, namespace, exporter)

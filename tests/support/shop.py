@@ -1,0 +1,159 @@
+"""A small workload for tests: a Deployment of kwok pods, an HPA, twins on it, and metrics that the test sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import yaml
+from devcluster.cluster import DevCluster
+from devcluster.errors import ApiError
+from devcluster.waiting import wait_until
+
+from support.exporter import Exporter
+from support.operator import condition, twin
+
+WELL_WITHIN = 30.0
+"""Seconds; far above what anything here takes, so that only a defect runs into it."""
+
+Body = dict[str, Any]
+
+
+class Shop:
+    """One namespace with a workload.
+
+    Args:
+        cluster: the control plane.
+        namespace: where everything is.
+        exporter: serves the metrics.
+    """
+
+    def __init__(self, cluster: DevCluster, namespace: str, exporter: Exporter) -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+        self._exporter = exporter
+
+    def apply(self, *objects: Body, manager: str | None = None) -> None:
+        """Apply objects as a person would with kubectl (client-side, unless a manager is named)."""
+        flags = ["--server-side", f"--field-manager={manager}"] if manager else []
+        self.cluster.kubectl("apply", *flags, "-f", "-", stdin=yaml.safe_dump_all(objects))
+
+    def metric(self, name: str, value: float) -> None:
+        """Set what the metric's query answers: ``shop_NAME{namespace="…"}``."""
+        self._exporter.set(f"shop_{name}", value, namespace=self.namespace)
+
+    def no_metric(self, name: str) -> None:
+        """Let the metric's series end."""
+        self._exporter.remove(f"shop_{name}", namespace=self.namespace)
+
+    def deployment(self, name: str = "checkout", *, replicas: int | None = 2, version: str = "1.8.2") -> Body:
+        """Build a Deployment of pods that kwok makes ready."""
+        labels = {"app": name}
+        container = {
+            "name": "app",
+            "image": f"shop.example/{name}:{version}",
+            "resources": {"requests": {"cpu": "500m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}},
+        }
+        spec: Body = {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"nodeName": "node-0", "containers": [container]}},
+        }
+        if replicas is not None:
+            spec["replicas"] = replicas
+        return self._object("apps/v1", "Deployment", name, spec)
+
+    def hpa(self, name: str = "checkout", *, least: int | None = 2, most: int = 10, target: str = "checkout") -> Body:
+        """Build an HPA that scales on CPU."""
+        resource = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}
+        spec: Body = {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target},
+            "maxReplicas": most,
+            "metrics": [{"type": "Resource", "resource": resource}],
+        }
+        if least is not None:
+            spec["minReplicas"] = least
+        return self._object("autoscaling/v2", "HorizontalPodAutoscaler", name, spec)
+
+    def twin(self, name: str = "checkout", *, metrics: tuple[str, ...] = ("cpuUsage",), **spec: Any) -> Body:
+        """Build a twin of the Deployment ``checkout`` that asks for these metrics, every five seconds."""
+        queries = [{"name": m, "query": f'shop_{m}{{namespace="$(namespace)"}}'} for m in metrics]
+        source = {"systemType": "Custom", "targetRef": {"name": "checkout"}, "metrics": queries}
+        defaults = {"source": source, "syncFrequencySeconds": 5, "predictions": {"horizonsSeconds": [30, 60]}}
+        return twin(name, self.namespace, **(defaults | spec))
+
+    def running(self, **hpa: Any) -> None:
+        """Apply Deployment and HPA, and wait until the pods are ready."""
+        self.apply(self.deployment(), self.hpa(**hpa))
+        self.ready(2)
+
+    def ready(self, replicas: int) -> None:
+        """Wait until the Deployment has so many ready replicas."""
+        path = f"/apis/apps/v1/namespaces/{self.namespace}/deployments/checkout"
+        wait_until(
+            lambda: self.cluster.api.get(path).get("status", {}).get("readyReplicas") == replicas,
+            within=WELL_WITHIN,
+            what=f"{replicas} ready replicas",
+        )
+
+    def get(self, name: str = "checkout") -> Body:
+        """Return the twin as it is now."""
+        return self.cluster.api.get(self._twin_path(name))
+
+    def merge(self, patch: Body, name: str = "checkout") -> None:
+        """Change the twin."""
+        self.cluster.api.merge(self._twin_path(name), patch)
+
+    def delete(self, name: str = "checkout") -> None:
+        """Delete the twin, and do not wait."""
+        self.cluster.api.delete(self._twin_path(name))
+
+    def until(
+        self, holds: Callable[[Body], Any], what: str, *, name: str = "checkout", within: float = WELL_WITHIN
+    ) -> Body:
+        """Wait until the twin is so, and return it."""
+        seen: Body = {}
+
+        def look() -> bool:
+            nonlocal seen
+            seen = self.get(name)
+            return bool(holds(seen))
+
+        try:
+            wait_until(look, within=within, what=what, retry_on=(ApiError,))
+        except Exception as error:
+            error.add_note(yaml.safe_dump(seen.get("status")))
+            raise
+        return seen
+
+    def until_condition(
+        self, kind: str, status: str, *, reason: str | None = None, name: str = "checkout", within: float = WELL_WITHIN
+    ) -> Body:
+        """Wait until a condition of the twin is so, and return the twin."""
+
+        def holds(body: Body) -> bool:
+            found = condition(body, kind)
+            return found.get("status") == status and reason in (None, found.get("reason"))
+
+        return self.until(holds, f"{kind}={status} {reason or ''}".strip(), name=name, within=within)
+
+    def live_hpa(self, name: str = "checkout") -> Body:
+        """Return the HPA as it is now."""
+        return self.cluster.api.get(
+            f"/apis/autoscaling/v2/namespaces/{self.namespace}/horizontalpodautoscalers/{name}"
+        )
+
+    def events(self, reason: str) -> list[Body]:
+        """Return the Events of this reason in the namespace."""
+        listed = self.cluster.api.get(f"/apis/events.k8s.io/v1/namespaces/{self.namespace}/events")
+        return [event for event in listed["items"] if event.get("reason") == reason]
+
+    def _twin_path(self, name: str) -> str:
+        return f"/apis/twinops.dev/v1alpha1/namespaces/{self.namespace}/digitaltwins/{name}"
+
+    def _object(self, api_version: str, kind: str, name: str, spec: Body) -> Body:
+        return {
+            "apiVersion": api_version,
+            "kind": kind,
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": spec,
+        }

@@ -1,0 +1,240 @@
+"""What counts as news in a status, and what is only a heartbeat."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from twinops.api.status import DigitalTwinStatus
+from twinops.core.status_diff import is_material, material_changes
+
+T0, T1 = "2026-11-22T10:00:00Z", "2026-11-22T10:01:00Z"
+LIMITS = {"cpuUsage": 95.0}
+EXPECTED = {"latencyMs": 120.0, "errorRate": 0.0}
+
+
+def condition(**change: Any) -> dict[str, Any]:
+    return {
+        "type": "Ready",
+        "status": "True",
+        "reason": "Synced",
+        "message": "all is well",
+        "lastTransitionTime": T0,
+        "observedGeneration": 1,
+    } | change
+
+
+def alert(**change: Any) -> dict[str, Any]:
+    return {
+        "component": "cpuUsage",
+        "severity": "medium",
+        "direction": "Above",
+        "expected": "50%",
+        "actual": "65%",
+        "since": T0,
+        "recent": "00111",
+        "persistent": True,
+        "eligible": True,
+        "recommendation": "add replicas",
+    } | change
+
+
+def correction(**change: Any) -> dict[str, Any]:
+    return {
+        "id": "1-raise-3",
+        "time": T0,
+        "action": "Raise",
+        "mode": "Apply",
+        "object": {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "shop"},
+        "field": "spec.minReplicas",
+        "from": 2,
+        "to": 3,
+        "trigger": "Drift/cpuUsage",
+        "why": "CPU is at 65%",
+        "outcome": "Pending",
+    } | change
+
+
+def original(**change: Any) -> dict[str, Any]:
+    return {
+        "object": {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "shop"},
+        "field": "spec.minReplicas",
+        "value": 2,
+        "time": T0,
+        "ours": 3,
+    } | change
+
+
+def risk(**change: Any) -> dict[str, Any]:
+    return {
+        "metric": "cpuUsage",
+        "limit": 95,
+        "horizonSeconds": 1800,
+        "probability": 0.6,
+        "upper": 99,
+        "since": T0,
+        "persistent": False,
+        "message": "CPU may reach 95% in 30 minutes",
+    } | change
+
+
+def prediction(metric: str = "cpuUsage", value: float = 60.0, horizon: int = 1800) -> dict[str, Any]:
+    return {
+        "horizonSeconds": horizon,
+        "time": T0,
+        "metrics": [{"name": metric, "value": value, "lower": value - 5, "upper": value + 5}],
+    }
+
+
+def status(**change: Any) -> DigitalTwinStatus:
+    base: dict[str, Any] = {
+        "observedGeneration": 1,
+        "conditions": [condition()],
+        "healthScore": 90,
+        "observed": [{"name": "cpuUsage", "value": 60, "quality": "Good", "time": T0}],
+        "predictions": [prediction()],
+        "risks": [],
+        "drift": {"detected": False, "alerts": []},
+        "replicas": 3,
+        "recommendedReplicas": 3,
+        "corrections": [],
+        "originals": [],
+        "samplesCollected": 100,
+        "lastSyncTime": T0,
+        "lastHandledSyncRequest": "a",
+    }
+    return DigitalTwinStatus.from_wire(base | change)
+
+
+def with_alerts(*alerts: dict[str, Any], detected: bool = True) -> DigitalTwinStatus:
+    return status(drift={"detected": detected, "alerts": list(alerts)})
+
+
+NEWS = [
+    pytest.param(status(), status(observedGeneration=2), "observedGeneration", id="a new generation was seen"),
+    pytest.param(status(), status(lastHandledSyncRequest="b"), "lastHandledSyncRequest", id="a request was handled"),
+    pytest.param(
+        status(), status(conditions=[condition(status="False")]), "conditions", id="a condition changed its status"
+    ),
+    pytest.param(
+        status(), status(conditions=[condition(reason="Late")]), "conditions", id="a condition changed its reason"
+    ),
+    pytest.param(
+        status(),
+        status(conditions=[condition(), condition(type="Drifted")]),
+        "conditions",
+        id="a condition came",
+    ),
+    pytest.param(status(), status(conditions=[]), "conditions", id="a condition went"),
+    pytest.param(
+        status(),
+        status(observed=[{"name": "cpuUsage", "quality": "Stale"}]),
+        "quality",
+        id="a metric turned stale",
+    ),
+    pytest.param(status(), status(observed=[]), "quality", id="a metric went"),
+    pytest.param(status(), status(replicas=4), "replicas", id="replicas"),
+    pytest.param(status(), status(replicas=None), "replicas", id="replicas are no longer known"),
+    pytest.param(status(), status(recommendedReplicas=5), "recommendedReplicas", id="recommended replicas"),
+    pytest.param(status(), status(healthScore=88), "healthScore", id="health fell by two points"),
+    pytest.param(status(), status(healthScore=92), "healthScore", id="health rose by two points"),
+    pytest.param(status(), status(healthScore=None), "healthScore", id="health is no longer known"),
+    pytest.param(status(healthScore=None), status(healthScore=0), "healthScore", id="health is known now"),
+    pytest.param(with_alerts(detected=False), with_alerts(alert()), "drift", id="an alert came"),
+    pytest.param(with_alerts(alert()), with_alerts(), "drift", id="an alert went"),
+    pytest.param(with_alerts(alert()), with_alerts(alert(severity="high")), "drift", id="severity rose"),
+    pytest.param(with_alerts(alert()), with_alerts(alert(direction="Below")), "drift", id="direction turned"),
+    pytest.param(with_alerts(alert()), with_alerts(alert(persistent=False)), "drift", id="no longer persistent"),
+    pytest.param(with_alerts(alert()), with_alerts(alert(eligible=False)), "drift", id="no longer eligible"),
+    pytest.param(status(), status(risks=[risk()]), "risks", id="a risk came"),
+    pytest.param(status(risks=[risk()]), status(risks=[risk(persistent=True)]), "risks", id="a risk persists"),
+    pytest.param(status(), status(corrections=[correction()]), "corrections", id="a correction was decided"),
+    pytest.param(
+        status(corrections=[correction()]),
+        status(corrections=[correction(outcome="Verified")]),
+        "corrections",
+        id="a correction was verified",
+    ),
+    pytest.param(status(), status(originals=[original()]), "originals", id="an original was recorded"),
+    pytest.param(
+        status(originals=[original()]), status(originals=[original(ours=4)]), "originals", id="our value changed"
+    ),
+    pytest.param(status(), status(needBelowSince=T0), "needBelowSince", id="the need fell below"),
+    pytest.param(status(), status(failingSince=T0), "failingSince", id="metrics began to fail"),
+    pytest.param(
+        status(),
+        status(predictions=[prediction(value=60 + 4.75)]),
+        "predictions",
+        id="a prediction moved by 5 percent of its limit",
+    ),
+    pytest.param(
+        status(predictions=[prediction("latencyMs", 100)]),
+        status(predictions=[prediction("latencyMs", 94)]),
+        "predictions",
+        id="without a limit, by 5 percent of the expected value",
+    ),
+    pytest.param(status(), status(predictions=[]), "predictions", id="predictions went"),
+    pytest.param(
+        status(), status(predictions=[prediction(horizon=900)]), "predictions", id="predicted for another horizon"
+    ),
+]
+
+HEARTBEATS = [
+    pytest.param(status(), status(), id="nothing changed"),
+    pytest.param(status(), status(lastSyncTime=T1), id="only the time"),
+    pytest.param(status(), status(samplesCollected=101), id="one sample more"),
+    pytest.param(status(), status(failedSyncs=2), id="failures are counted"),
+    pytest.param(
+        status(), status(conditions=[condition(message="8 of 10")]), id="a condition's message"
+    ),
+    pytest.param(
+        status(),
+        status(conditions=[condition(lastTransitionTime=T1)]),
+        id="a condition's time alone",
+    ),
+    pytest.param(
+        status(), status(observed=[{"name": "cpuUsage", "value": 61.5, "quality": "Good"}]), id="a value moved"
+    ),
+    pytest.param(status(), status(healthScore=91), id="health moved by one point"),
+    pytest.param(
+        with_alerts(alert()), with_alerts(alert(actual="66%", recent="01111")), id="an alert's value and memory"
+    ),
+    pytest.param(
+        with_alerts(alert(), alert(component="latencyMs")),
+        with_alerts(alert(component="latencyMs"), alert()),
+        id="alerts in another order",
+    ),
+    pytest.param(status(risks=[risk()]), status(risks=[risk(probability=0.7)]), id="a risk's probability moved"),
+    pytest.param(status(), status(predictions=[prediction(value=64.7)]), id="a prediction moved by less than 5 percent"),
+    pytest.param(
+        status(predictions=[prediction("queueLength", 10)]),
+        status(predictions=[prediction("queueLength", 1000)]),
+        id="a prediction with neither limit nor expected value",
+    ),
+    pytest.param(
+        status(predictions=[prediction("errorRate", 0.0)]),
+        status(predictions=[prediction("errorRate", 0.3)]),
+        id="a prediction whose expected value is 0, without limit",
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "name"), NEWS)
+def test_news_is_written_at_once(before: DigitalTwinStatus, after: DigitalTwinStatus, name: str) -> None:
+    assert material_changes(before, after, limits=LIMITS, expected=EXPECTED) == (name,)
+    assert is_material(before, after, limits=LIMITS, expected=EXPECTED)
+
+
+@pytest.mark.parametrize(("before", "after"), HEARTBEATS)
+def test_the_rest_can_wait(before: DigitalTwinStatus, after: DigitalTwinStatus) -> None:
+    assert not is_material(before, after, limits=LIMITS, expected=EXPECTED)
+
+
+def test_a_first_status_is_news() -> None:
+    assert is_material(None, DigitalTwinStatus(), limits={}, expected={})
+
+
+def test_every_change_is_named() -> None:
+    after = status(replicas=9, healthScore=10)
+    assert material_changes(status(), after, limits=LIMITS, expected=EXPECTED) == ("replicas", "healthScore")

@@ -1,0 +1,394 @@
+"""What one sync knows of its metrics, from chosen answers of Prometheus."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from fakes.metrics_backend import FakeBackend
+from twinops.adapters.prometheus.catalogue import PrometheusTexts
+from twinops.api.base import utc
+from twinops.api.source import MetricsSourceSpec
+from twinops.api.status import ObservedMetric, Quality
+from twinops.api.twin import DigitalTwinSpec, TargetRef
+from twinops.core.observation import Sample, Workload
+from twinops.errors import MetricsUnavailable
+from twinops.services.gather import Gathered, Gatherer
+from twinops.services.ports import InstantAnswer, SourceAccess
+
+NOW = 1_800_000_000.0
+SOURCE = SourceAccess("default", MetricsSourceSpec(url="http://prometheus:9090"))
+TARGET = TargetRef(name="checkout")
+WORKLOAD = Workload(TARGET, "uid-1", 2, 2, 0.5, 256e6, "limits", "requests")
+
+# The look-ups that go with a query are told by what only they contain.
+FRESHNESS = "timestamp("
+PRESENCE = "present_over_time("
+
+
+def twin(kind: str = "Custom", metrics: Sequence[Mapping[str, Any]] = (), **rest: Any) -> DigitalTwinSpec:
+    source = {"systemType": kind, "targetRef": {"name": "checkout"}, "metrics": list(metrics)}
+    return DigitalTwinSpec.from_wire({"source": source, **rest})
+
+
+def custom(query: str = "up", **rules: Any) -> DigitalTwinSpec:
+    return twin(metrics=[{"name": "queueLength", "query": query, **rules}])
+
+
+def gives(*values: float) -> InstantAnswer:
+    return InstantAnswer(values=values)
+
+
+async def gather(
+    spec: DigitalTwinSpec,
+    backend: FakeBackend,
+    previous: Sequence[ObservedMetric] = (),
+    workload: Workload | None = WORKLOAD,
+) -> Gathered:
+    gatherer = Gatherer(backend, PrometheusTexts())
+    return await gatherer.gather(spec, SOURCE, namespace="shop", workload=workload, previous=previous, now=NOW)
+
+
+FIVE_ANSWERS = [
+    pytest.param([gives(4), gives(NOW - 10), gives()], Quality.GOOD, "", id="good"),
+    pytest.param([gives(), gives(), gives()], Quality.MISSING, "NoSuchSeries", id="no such series"),
+    pytest.param([gives(), gives(), gives(3)], Quality.EMPTY, "EmptyResult", id="series without a result"),
+    pytest.param([gives(math.nan), gives(NOW), gives()], Quality.NAN, "NotANumber", id="NaN"),
+    pytest.param([gives(math.inf), gives(NOW), gives()], Quality.NAN, "Infinite", id="Inf"),
+    pytest.param([gives(-math.inf), gives(NOW), gives()], Quality.NAN, "Infinite", id="minus Inf"),
+    pytest.param([gives(4), gives(NOW - 121), gives()], Quality.STALE, "StaleSamples", id="old sample"),
+    pytest.param([gives(4), gives(), gives()], Quality.STALE, "StaleSamples", id="series ended"),
+    pytest.param([gives(4), gives(NOW - 120), gives()], Quality.GOOD, "", id="just fresh enough"),
+    pytest.param([gives(0), gives(NOW), gives()], Quality.GOOD, "", id="zero is a value"),
+    pytest.param([gives(4, 5), gives(NOW), gives()], Quality.ERROR, "ManySeries", id="two series"),
+    pytest.param(
+        [InstantAnswer(error="execution"), gives(NOW), gives()], Quality.ERROR, "QueryFailed", id="execution error"
+    ),
+    pytest.param([InstantAnswer(error="bad_data"), gives(), gives()], Quality.ERROR, "QueryRefused", id="refused"),
+    pytest.param(
+        [gives(4), InstantAnswer(error="execution"), gives()],
+        Quality.GOOD,
+        "",
+        id="age unknown is no fault of the value",
+    ),
+]
+
+
+@pytest.mark.parametrize(("answers", "quality", "reason"), FIVE_ANSWERS)
+async def test_answers_stay_different(answers: list[InstantAnswer], quality: Quality, reason: str) -> None:
+    value, freshness, presence = answers
+    backend = FakeBackend([(PRESENCE, presence), (FRESHNESS, freshness), ("up", value)])
+
+    sample = (await gather(custom(), backend)).samples["queueLength"]
+
+    assert (sample.quality, sample.reason) == (quality, reason)
+    assert sample.actionable == (quality is Quality.GOOD)
+    assert (sample.value is None) == (quality is not Quality.GOOD)
+    assert bool(sample.message) == bool(reason)
+
+
+async def test_time_is_that_of_the_newest_sample_not_of_asking() -> None:
+    backend = FakeBackend([(FRESHNESS, gives(NOW - 17)), ("up", gives(1))])
+
+    assert (await gather(custom(), backend)).samples["queueLength"].time == NOW - 17
+
+
+async def test_constant_is_as_of_now() -> None:
+    sample = (await gather(custom("vector(7)"), FakeBackend([("vector(7)", gives(7))]))).samples["queueLength"]
+
+    assert (sample.quality, sample.value, sample.time) == (Quality.GOOD, 7, NOW)
+
+
+async def test_stale_after_can_be_set() -> None:
+    backend = FakeBackend([(FRESHNESS, gives(NOW - 200)), ("up", gives(1))])
+
+    assert (await gather(custom(staleAfterSeconds=300), backend)).samples["queueLength"].quality is Quality.GOOD
+
+
+async def test_missing_series_are_looked_up_only_for_empty_results() -> None:
+    full = FakeBackend([(FRESHNESS, gives(NOW)), ("up", gives(1))])
+    await gather(custom(), full)
+    assert len(full.batches) == 1
+    assert not [text for text in full.batches[0] if PRESENCE in text]
+
+    empty = FakeBackend()
+    await gather(custom(), empty)
+    assert [PRESENCE in text for text in empty.batches[1]] == [True]
+
+
+async def test_message_names_the_selector_without_series() -> None:
+    backend = FakeBackend([("present_over_time(a", gives(2))])
+
+    sample = (await gather(custom('sum(a) / sum(b{x="1"})'), backend)).samples["queueLength"]
+
+    assert sample.quality is Quality.EMPTY
+    assert 'no series match b{x="1"}' in sample.message
+
+
+async def test_query_that_only_our_parser_refuses_is_a_warning() -> None:
+    backend = FakeBackend([("smoothed", gives(3))])
+
+    gathered = await gather(custom("rate(up[1m] smoothed)"), backend)
+
+    sample = gathered.samples["queueLength"]
+    assert (sample.quality, sample.value, sample.time) == (Quality.GOOD, 3, None)
+    assert not gathered.refused
+    assert "queueLength" in gathered.warnings[0]
+
+
+async def test_unread_query_without_result_says_that_it_cannot_tell() -> None:
+    sample = (await gather(custom("rate(up[1m] smoothed)"), FakeBackend())).samples["queueLength"]
+
+    assert sample.quality is Quality.EMPTY
+    assert "unknown" in sample.message
+
+
+async def test_refused_query_says_where_and_how_to_mend_it() -> None:
+    backend = FakeBackend([("sum(", InstantAnswer(error="bad_data", error_position="1:5"))])
+
+    gathered = await gather(custom("sum(up"), backend)
+
+    refusal = gathered.refused["queueLength"]
+    assert refusal.reason == "QueryRefused"
+    assert "queueLength" in str(refusal)
+    assert "1:5" in str(refusal)
+    assert "spec.source.metrics" in str(refusal)
+    assert "queueLength" not in gathered.queries
+
+
+@pytest.mark.parametrize(
+    ("query", "reason", "words"),
+    [
+        pytest.param("up{a='$(nmae)'}", "UnknownPlaceholder", ["$(nmae)", "$(namespace)", "$(podRegex)"], id="typo"),
+        pytest.param("up{a='$(label.zone)'}", "UnknownPlaceholder", ["$(label.zone)"], id="label not given"),
+        pytest.param("up$()", "UnknownPlaceholder", ["$()"], id="empty"),
+    ],
+)
+async def test_bad_placeholder_must_be_mended(query: str, reason: str, words: list[str]) -> None:
+    gathered = await gather(custom(query), FakeBackend())
+
+    assert gathered.refused["queueLength"].reason == reason
+    assert all(word in str(gathered.refused["queueLength"]) for word in ["queueLength", *words])
+    assert gathered.samples["queueLength"].quality is Quality.ERROR
+
+
+async def test_one_bad_metric_leaves_the_others_alone() -> None:
+    spec = twin(metrics=[{"name": "good", "query": "a"}, {"name": "bad", "query": "$(what)"}])
+
+    gathered = await gather(spec, FakeBackend([(FRESHNESS, gives(NOW)), ("a", gives(1))]))
+
+    assert gathered.samples["good"].actionable
+    assert list(gathered.refused) == ["bad"]
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        pytest.param({"expectedState": {"metrics": {"latencyMs": 100}}}, id="expected"),
+        pytest.param({"limits": {"latencyMs": 100}}, id="limit"),
+        pytest.param({"thresholds": {"latencyMs": 100}}, id="threshold"),
+        pytest.param({"absoluteThresholds": {"latencyMs": 100}}, id="absolute threshold"),
+        pytest.param({"limitsPerReplica": {"latencyMs": 100}}, id="limit per replica"),
+        pytest.param({"source": {"systemType": "Custom", "metrics": [{"name": "latencyMs"}]}}, id="named, no query"),
+    ],
+)
+async def test_metric_without_any_query_is_missing_with_a_warning(rest: dict[str, Any]) -> None:
+    spec = DigitalTwinSpec.from_wire({"source": {"systemType": "Custom"}, **rest})
+
+    gathered = await gather(spec, FakeBackend())
+
+    sample = gathered.samples["latencyMs"]
+    assert (sample.quality, sample.reason) == (Quality.MISSING, "NoQuery")
+    assert "latencyMs" in gathered.warnings[0]
+    assert not gathered.refused
+
+
+async def test_unknown_requests_and_limits_are_missing_not_zero() -> None:
+    bare = Workload(TARGET, "uid-1", 2, 2)
+
+    gathered = await gather(twin("Worker"), FakeBackend([("container_", gives(50))]), workload=bare)
+
+    for metric in ("cpuUsage", "memoryUsage"):
+        assert gathered.samples[metric].quality is Quality.MISSING
+        assert gathered.samples[metric].reason == "NoRequestsOrLimits"
+
+
+async def test_unit_tells_the_basis() -> None:
+    backend = FakeBackend([(FRESHNESS, gives(NOW)), ("container_", gives(50))])
+
+    samples = (await gather(twin("Worker"), backend)).samples
+
+    assert samples["cpuUsage"].unit == "% of limits"
+    assert samples["memoryUsage"].unit == "% of requests"
+
+
+async def test_own_query_of_a_standard_metric_replaces_the_built_in_ones() -> None:
+    spec = twin("Worker", [{"name": "cpuUsage", "query": "my_cpu", "unit": "%"}])
+
+    gathered = await gather(spec, FakeBackend([(FRESHNESS, gives(NOW)), ("my_cpu", gives(12))]))
+
+    sample = gathered.samples["cpuUsage"]
+    assert (sample.value, sample.query, sample.unit) == (12, "Custom", "%")
+    assert gathered.queries["cpuUsage"] == "my_cpu"
+
+
+async def test_first_candidate_with_data_wins_and_is_named() -> None:
+    backend = FakeBackend(
+        [
+            (FRESHNESS, gives(NOW)),
+            ("http_server_requests_seconds_bucket", gives(30)),
+            ("istio_request_duration_milliseconds_bucket", gives(40)),
+        ]
+    )
+
+    gathered = await gather(twin("WebService"), backend)
+
+    assert gathered.samples["latencyMs"].query == "micrometer"
+    assert gathered.samples["latencyMs"].value == 30
+    assert "http_server_requests_seconds_bucket" in gathered.queries["latencyMs"]
+
+
+async def test_fresh_candidate_is_preferred_to_a_stale_one() -> None:
+    backend = FakeBackend(
+        [
+            ("timestamp(pod_cpu", gives(NOW)),
+            (FRESHNESS, gives(NOW - 1000)),
+            ("container_cpu", gives(10)),
+            ("pod_cpu", gives(20)),
+        ]
+    )
+
+    assert (await gather(twin("Worker"), backend)).samples["cpuUsage"].query == "pod-cpu"
+
+
+def seen(samples: Mapping[str, Sample]) -> list[ObservedMetric]:
+    return [
+        ObservedMetric(
+            name=sample.metric,
+            value=sample.value,
+            unit=sample.unit,
+            time=None if sample.time is None else utc(sample.time),
+            quality=sample.quality,
+            query=sample.query,
+        )
+        for sample in samples.values()
+    ]
+
+
+async def test_steady_sync_asks_two_queries_per_metric() -> None:
+    backend = FakeBackend([(FRESHNESS, gives(NOW)), ("pod_cpu", gives(1)), ("pod_memory", gives(2))])
+    first = await gather(twin("Worker"), backend)
+
+    await gather(twin("Worker"), backend, seen(first.samples))
+
+    steady = backend.batches[1:]
+    assert [len(batch) for batch in steady] == [4]
+    assert not [text for text in steady[0] if "container_" in text]
+
+
+async def test_other_candidates_get_their_turn_when_the_last_one_is_empty() -> None:
+    backend = FakeBackend([(FRESHNESS, gives(NOW)), ("container_cpu", gives(1))])
+    before = [ObservedMetric(name="cpuUsage", quality=Quality.GOOD, query="pod-cpu")]
+
+    sample = (await gather(twin("Worker"), backend, before)).samples["cpuUsage"]
+
+    assert (sample.query, sample.value) == ("container-cpu", 1)
+    assert len(backend.batches) == 2
+
+
+async def test_no_candidate_with_series_is_missing_and_names_what_was_tried() -> None:
+    sample = (await gather(twin("Worker"), FakeBackend())).samples["cpuUsage"]
+
+    assert (sample.quality, sample.query) == (Quality.MISSING, "")
+    assert "container-cpu" in sample.message
+    assert "pod-cpu" in sample.message
+
+
+async def test_idle_series_are_empty_and_keep_their_candidate_and_history() -> None:
+    # Of the candidates, the third has series, and no result.
+    backend = FakeBackend([(f"{PRESENCE}http_server_duration_milliseconds_bucket", gives(2))])
+
+    gathered = await gather(twin("WebService"), backend)
+
+    assert gathered.samples["latencyMs"].quality is Quality.EMPTY
+    assert gathered.samples["latencyMs"].query == "opentelemetry-old"
+    assert "http_server_duration_milliseconds_bucket" in gathered.queries["latencyMs"]
+
+
+def held(value: float | None, age: float, quality: Quality = Quality.GOOD) -> ObservedMetric:
+    return ObservedMetric(name="queueLength", value=value, time=utc(NOW - age), quality=quality, unit="items")
+
+
+STAND_INS = [
+    pytest.param({"onMissing": "Hold"}, held(5, 299), Quality.HELD, 5.0, id="held"),
+    pytest.param({"onMissing": "Hold"}, held(5, 299, Quality.HELD), Quality.HELD, 5.0, id="held on"),
+    pytest.param({"onMissing": "Hold"}, held(5, 301), Quality.MISSING, None, id="held long enough"),
+    pytest.param({"onMissing": "Hold", "holdSeconds": 600}, held(5, 301), Quality.HELD, 5.0, id="held longer"),
+    pytest.param({"onMissing": "Hold"}, held(5, 10, Quality.NAN), Quality.MISSING, None, id="a stand-in is not held"),
+    pytest.param({"onMissing": "Hold"}, held(None, 10), Quality.MISSING, None, id="nothing to hold"),
+    pytest.param({"onMissing": "Hold"}, None, Quality.MISSING, None, id="first sync"),
+    pytest.param({"onMissing": "Ignore"}, held(5, 10), Quality.MISSING, None, id="ignored"),
+    pytest.param({}, held(5, 10), Quality.MISSING, None, id="ignored by default"),
+    pytest.param({"onMissing": "Value", "missingValue": 0}, held(5, 10), Quality.MISSING, 0.0, id="value"),
+]
+
+
+@pytest.mark.parametrize(("rules", "before", "quality", "value"), STAND_INS)
+async def test_stand_ins_never_make_a_correction_eligible(
+    rules: dict[str, Any], before: ObservedMetric | None, quality: Quality, value: float | None
+) -> None:
+    previous = [] if before is None else [before]
+
+    sample = (await gather(custom(**rules), FakeBackend(), previous)).samples["queueLength"]
+
+    assert (sample.quality, sample.value) == (quality, value)
+    assert sample.reason == "NoSuchSeries"
+    assert not sample.actionable
+    if quality is Quality.HELD and before is not None and before.time is not None:
+        assert sample.time == before.time.timestamp()
+        assert sample.unit == "items"
+
+
+async def test_unavailable_source_is_for_the_caller_to_decide() -> None:
+    with pytest.raises(MetricsUnavailable):
+        await gather(custom(), FakeBackend(failure=MetricsUnavailable("down")))
+
+
+async def test_unavailable_source_gives_errors_and_stand_ins() -> None:
+    spec = twin(
+        "Worker",
+        [{"name": "queueLength", "query": "up", "onMissing": "Hold"}, {"name": "other", "query": "up", "unit": "x"}],
+    )
+    gatherer = Gatherer(FakeBackend(), PrometheusTexts())
+
+    gathered = gatherer.unavailable(spec, MetricsUnavailable("down"), [held(5, 10)], NOW)
+
+    assert gathered.samples["queueLength"].quality is Quality.HELD
+    assert gathered.samples["other"].quality is Quality.ERROR
+    assert gathered.samples["other"].unit == "x"
+    assert gathered.samples["cpuUsage"].reason == "MetricsUnavailable"
+    assert not gathered.queries
+
+
+async def test_labels_of_the_source_narrow_the_built_in_queries() -> None:
+    source = {"systemType": "Cache", "labels": {"app.kubernetes.io/name": 'a"b'}}
+    spec = DigitalTwinSpec.from_wire({"source": source})
+    backend = FakeBackend()
+
+    gathered = await gather(spec, backend, workload=None)
+
+    assert 'sum(redis_connected_clients{app_kubernetes_io_name="a\\"b"})' in backend.batches[0]
+    assert gathered.samples["cpuUsage"].reason == "NoTarget"
+
+
+async def test_system_outside_the_cluster_without_labels_has_no_scope() -> None:
+    spec = DigitalTwinSpec.from_wire({"source": {"systemType": "Cache"}})
+    backend = FakeBackend()
+
+    gathered = await gather(spec, backend, workload=None)
+
+    assert gathered.samples["throughputRps"].reason == "NoScope"
+    assert not backend.batches

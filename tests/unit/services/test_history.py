@@ -1,0 +1,348 @@
+"""What is known of a twin's past, and when Prometheus is asked for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+
+from fakes.metrics_backend import FakeBackend
+from twinops.api.source import MetricsSourceSpec
+from twinops.api.status import Quality
+from twinops.core.observation import Sample
+from twinops.errors import MetricsUnavailable
+from twinops.services.history import MAX_POINTS, History, HistoryKeeper
+from twinops.services.ports import RangeAnswer, RangeQuery, SourceAccess
+
+NOW = 1_800_000_000.0
+STEP = 60
+SOURCE = SourceAccess("default", MetricsSourceSpec(url="http://prometheus:9090"))
+LENGTH = 3600
+
+
+def past(value: Callable[[float], float] = lambda time: time - NOW) -> Callable[[RangeQuery], RangeAnswer]:
+    """Know everything up to ``NOW``; by default each value is its own time."""
+
+    def answer(query: RangeQuery) -> RangeAnswer:
+        times = np.arange(query.start, query.end + 1, query.step)
+        return RangeAnswer(((times, np.array([value(time) for time in times])),))
+
+    return answer
+
+
+def good(value: float, metric: str = "cpuUsage") -> dict[str, Sample]:
+    return {metric: Sample(metric, Quality.GOOD, value, time=NOW)}
+
+
+def bad(quality: Quality = Quality.EMPTY, value: float | None = None) -> dict[str, Sample]:
+    return {"cpuUsage": Sample("cpuUsage", quality, value)}
+
+
+@asynccontextmanager
+async def keeping(backend: FakeBackend, patience: float = 5.0) -> AsyncIterator[HistoryKeeper]:
+    keeper = HistoryKeeper(backend, loads=1, patience_seconds=patience)
+    try:
+        yield keeper
+    finally:
+        await keeper.aclose()
+
+
+async def sync(
+    keeper: HistoryKeeper,
+    at: float,
+    samples: Mapping[str, Sample],
+    *,
+    uid: str = "uid-1",
+    promql: str = "cpu",
+    source: SourceAccess = SOURCE,
+    step: int = STEP,
+    length: int = LENGTH,
+) -> History:
+    return await keeper.update(
+        uid,
+        source,
+        queries=dict.fromkeys(samples, promql),
+        samples=samples,
+        step=step,
+        history_seconds=length,
+        now=at,
+    )
+
+
+async def test_first_sync_knows_the_past() -> None:
+    backend = FakeBackend(history=past())
+    async with keeping(backend) as keeper:
+        history = await sync(keeper, NOW, good(0))
+
+    series = history.series["cpuUsage"]
+    assert history.complete
+    assert series.times.tolist() == [NOW - LENGTH + STEP * k for k in range(61)]
+    assert series.values.tolist() == [time - NOW for time in series.times.tolist()]
+    assert history.samples_collected(["cpuUsage"]) == 61
+
+
+async def test_steady_syncs_append_without_asking() -> None:
+    backend = FakeBackend(history=past())
+    async with keeping(backend) as keeper:
+        for minute in range(5):
+            history = await sync(keeper, NOW + 60 * minute, good(60.0 * minute))
+
+    assert len(backend.range_batches) == 1
+    assert history.series["cpuUsage"].values[-5:].tolist() == [0, 60, 120, 180, 240]
+    assert history.series["cpuUsage"].times[-1] == NOW + 240
+
+
+async def test_live_and_read_values_share_one_grid_whatever_the_phase() -> None:
+    backend = FakeBackend(history=past())
+    async with keeping(backend) as keeper:
+        await sync(keeper, NOW + 17.4, good(1))
+        history = await sync(keeper, NOW + 77.6, good(2))
+
+    assert set(np.diff(history.series["cpuUsage"].times)) == {float(STEP)}
+    assert history.series["cpuUsage"].times[-1] == NOW + 77
+
+
+@pytest.mark.parametrize("jitter", [-29.0, -1.0, 0.5, 29.0])
+async def test_syncs_out_of_time_neither_skip_nor_add_entries(jitter: float) -> None:
+    async with keeping(FakeBackend(history=past())) as keeper:
+        await sync(keeper, NOW, good(0))
+        await sync(keeper, NOW + 60 + jitter, good(1))
+        history = await sync(keeper, NOW + 120, good(2))
+
+    assert history.series["cpuUsage"].values[-3:].tolist() == [0, 1, 2]
+
+
+async def test_second_value_for_one_slot_overwrites() -> None:
+    async with keeping(FakeBackend(history=past())) as keeper:
+        await sync(keeper, NOW, good(5))
+        history = await sync(keeper, NOW + 3, good(6))
+
+    assert history.series["cpuUsage"].values[-1] == 6
+    assert history.series["cpuUsage"].times[-1] == NOW
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        pytest.param(bad(), id="empty"),
+        pytest.param(bad(Quality.HELD, 3), id="held is not real"),
+        pytest.param(bad(Quality.MISSING, 3), id="stand-in is not real"),
+        pytest.param(bad(Quality.NAN), id="NaN"),
+    ],
+)
+async def test_bad_samples_leave_holes(samples: dict[str, Sample]) -> None:
+    async with keeping(FakeBackend(history=past())) as keeper:
+        await sync(keeper, NOW, good(0))
+        history = await sync(keeper, NOW + 60, samples)
+
+    assert np.isnan(history.series["cpuUsage"].values[-1])
+    assert history.series["cpuUsage"].times[-1] == NOW + 60
+
+
+async def test_outage_is_filled_from_prometheus_afterwards() -> None:
+    backend = FakeBackend(history=past())
+    async with keeping(backend) as keeper:
+        await sync(keeper, NOW, good(0))
+        for minute in range(1, 10):
+            await sync(keeper, NOW + 60 * minute, bad())
+        assert len(backend.range_batches) == 1
+        history = await sync(keeper, NOW + 600, good(600))
+
+    [query] = backend.range_batches[1]
+    assert (query.start, query.end) == (NOW + 60, NOW + 600)
+    assert history.series["cpuUsage"].values[-11:].tolist() == [60.0 * minute for minute in range(11)]
+
+
+async def test_single_hole_is_filled_with_the_next_good_sample() -> None:
+    backend = FakeBackend(history=past())
+    async with keeping(backend) as keeper:
+        await sync(keeper, NOW, good(0))
+        await sync(keeper, NOW + 60, bad())
+        history = await sync(keeper, NOW + 120, good(120))
+
+    assert history.series["cpuUsage"].values[-3:].tolist() == [0, 60, 120]
+
+
+async def test_long_intervals_are_filled_in_between() -> None:
+    backend = FakeBackend(history=past())
+    async with keeping(backend) as keeper:
+        for hour in range(3):
+            history = await sync(keeper, NOW + 3600 * hour, good(3600.0 * hour), step=900, length=86_400)
+
+    assert np.isfinite(history.series["cpuUsage"].values).all()
+    assert history.series["cpuUsage"].times[-1] == NOW + 7200
+    assert [len(batch) for batch in backend.range_batches] == [1, 1, 1]
+    assert backend.range_batches[2][0].start == NOW + 3600 + 900
+
+
+async def test_at_most_ten_thousand_points() -> None:
+    backend = FakeBackend(history=past())
+    async with keeping(backend) as keeper:
+        history = await sync(keeper, NOW, good(0), step=5, length=5_184_000)
+        history = await sync(keeper, NOW + 5, good(5), step=5, length=5_184_000)
+
+    assert history.series["cpuUsage"].times.size == MAX_POINTS
+    [query] = backend.range_batches[0]
+    assert (query.end - query.start) / query.step == MAX_POINTS - 1
+
+
+async def test_clock_that_jumps_ahead_and_back_does_no_lasting_harm() -> None:
+    backend = FakeBackend(history=past())
+    async with keeping(backend) as keeper:
+        await sync(keeper, NOW, good(0))
+        ahead = await sync(keeper, NOW + 86_400, good(1))
+        back = await sync(keeper, NOW + 60, good(60))
+
+    assert ahead.series["cpuUsage"].times.size <= 61
+    assert back.series["cpuUsage"].times[-1] == NOW + 60
+    assert back.series["cpuUsage"].times.size == 61
+    assert back.series["cpuUsage"].values.tolist() == (back.series["cpuUsage"].times - NOW).tolist()
+
+
+async def test_clock_that_jumps_back_gives_up_what_lies_ahead() -> None:
+    backend = FakeBackend(history=past())
+    async with keeping(backend) as keeper:
+        await sync(keeper, NOW, good(0))
+        history = await sync(keeper, NOW - 600, good(-600))
+
+    assert history.series["cpuUsage"].times[-1] == NOW - 600
+
+
+async def test_failed_read_is_tried_again_and_live_samples_count_meanwhile() -> None:
+    backend = FakeBackend(history=past(), failure=MetricsUnavailable("down"))
+    async with keeping(backend) as keeper:
+        first = await sync(keeper, NOW, good(0))
+        assert not first.complete
+        assert first.series["cpuUsage"].values.tolist() == [0]
+        assert first.samples_collected(["cpuUsage"]) == 1
+
+        backend.failure = None
+        second = await sync(keeper, NOW + 60, good(60))
+
+    assert second.complete
+    assert second.samples_collected(["cpuUsage"]) == 61
+
+
+async def test_refused_history_query_is_not_fatal() -> None:
+    backend = FakeBackend(history=lambda _query: RangeAnswer(error="execution"))
+    async with keeping(backend) as keeper:
+        await sync(keeper, NOW, good(0))
+        history = await sync(keeper, NOW + 60, good(60))
+
+    assert not history.complete
+    assert history.samples_collected(["cpuUsage"]) == 2
+
+
+async def test_slow_read_does_not_hold_up_the_sync_and_is_there_later() -> None:
+    backend = FakeBackend(history=past(), gate=asyncio.Event())
+    async with keeping(backend, patience=0.01) as keeper:
+        first = await sync(keeper, NOW, good(0))
+        assert not first.complete
+
+        assert backend.gate is not None
+        backend.gate.set()
+        await asyncio.sleep(0)
+        await sync(keeper, NOW + 60, good(60))
+        history = await sync(keeper, NOW + 120, good(120))
+
+    assert history.complete
+    assert len(backend.range_batches) <= 2
+    assert history.series["cpuUsage"].values[-3:].tolist() == [0, 60, 120]
+
+
+async def test_reads_are_bounded_in_number() -> None:
+    backend = FakeBackend(history=past(), gate=asyncio.Event())
+    async with keeping(backend, patience=0.01) as keeper:
+        await sync(keeper, NOW, good(0), uid="uid-1")
+        waiting = await sync(keeper, NOW, good(0), uid="uid-2")
+
+        assert len(backend.range_batches) == 1
+        assert not waiting.complete
+
+
+@pytest.mark.parametrize(
+    ("changed", "reads"),
+    [
+        pytest.param({}, 1, id="nothing"),
+        pytest.param({"promql": "other"}, 2, id="query"),
+        pytest.param({"step": 30}, 2, id="step"),
+        pytest.param({"length": 7200}, 2, id="length"),
+        pytest.param({"source": SourceAccess("second", SOURCE.spec)}, 2, id="source"),
+        pytest.param({"source": SourceAccess("default", MetricsSourceSpec(url="http://thanos:9090"))}, 2, id="address"),
+        pytest.param({"source": SourceAccess("default", SOURCE.spec, bearer_token="new")}, 1, id="only the token"),  # noqa: S106 - made up
+    ],
+)
+async def test_past_is_read_anew_when_it_is_another_one(changed: dict[str, object], reads: int) -> None:
+    backend = FakeBackend(history=past())
+    async with keeping(backend) as keeper:
+        await sync(keeper, NOW, good(0))
+        await sync(keeper, NOW + 60, good(60), **changed)  # type: ignore[arg-type]
+
+    assert len(backend.range_batches) == reads
+
+
+async def test_dropped_twin_starts_anew() -> None:
+    backend = FakeBackend(history=past())
+    async with keeping(backend) as keeper:
+        await sync(keeper, NOW, good(0))
+        keeper.drop("uid-1")
+        keeper.drop("uid-1")
+        await sync(keeper, NOW + 60, good(60))
+
+    assert len(backend.range_batches) == 2
+
+
+async def test_metric_without_query_keeps_its_past_until_the_metric_goes() -> None:
+    backend = FakeBackend(history=past())
+    async with keeping(backend) as keeper:
+        await sync(keeper, NOW, good(0))
+        without_query = await keeper.update(
+            "uid-1", SOURCE, queries={}, samples=bad(), step=STEP, history_seconds=LENGTH, now=NOW + 60
+        )
+        gone = await sync(keeper, NOW + 120, {})
+
+    assert without_query.series["cpuUsage"].known == 60
+    assert not gone.series
+
+
+async def test_series_that_follow_each_other_are_joined() -> None:
+    def two(query: RangeQuery) -> RangeAnswer:
+        times = np.arange(query.start, query.end + 1, query.step)
+        early, late = times[:31], times[30:]
+        return RangeAnswer(((early, np.full(early.size, 1.0)), (late, np.full(late.size, 2.0))))
+
+    async with keeping(FakeBackend(history=two)) as keeper:
+        series = (await sync(keeper, NOW, bad())).series["cpuUsage"]
+
+    assert series.values[:30].tolist() == [1.0] * 30
+    assert np.isnan(series.values[30])
+    assert series.values[31:].tolist() == [2.0] * 30
+
+
+async def test_samples_collected_is_the_least_over_the_metrics_asked_for() -> None:
+    backend = FakeBackend(history=lambda query: past()(query) if query.promql == "cpu" else RangeAnswer())
+    async with keeping(backend) as keeper:
+        history = await keeper.update(
+            "uid-1",
+            SOURCE,
+            queries={"cpuUsage": "cpu", "latencyMs": "latency"},
+            samples=good(1) | good(2, "latencyMs"),
+            step=STEP,
+            history_seconds=LENGTH,
+            now=NOW,
+        )
+
+    assert history.samples_collected(["cpuUsage", "latencyMs"]) == 1
+    assert history.samples_collected(["cpuUsage"]) == 61
+    assert history.samples_collected(["cpuUsage", "unknown"]) == 0
+    assert history.samples_collected([]) == 0
+
+
+async def test_nothing_known_is_an_empty_series() -> None:
+    async with keeping(FakeBackend()) as keeper:
+        series = (await sync(keeper, NOW, bad())).series["cpuUsage"]
+
+    assert (series.times.size, series.values.size, series.known) == (0, 0, 0)
