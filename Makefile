@@ -36,10 +36,10 @@ contracts: $(READY) ## Check who may import whom
 	@$(BIN)/lint-imports
 
 generated: $(READY) ## Check that generated files are up to date
-	@$(BIN)/python -m twinops.api.crdgen --check
+	@$(BIN)/python -m twinops.api.crdgen --check .
 
 crds: $(READY) ## Write the CRDs (crds/, chart, reference) from the models
-	@$(BIN)/python -m twinops.api.crdgen --write
+	@$(BIN)/python -m twinops.api.crdgen --write .
 
 lock: $(READY) ## Lock the dependencies anew
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-find-links \

@@ -32,8 +32,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with _alone(options.directory):
             return _run(options, screen)
-    except DevClusterError as error:
-        screen.say(f"\n✗ {error}")
+    except (DevClusterError, OSError) as error:
+        screen.say(f"\n✗ {error}\nLogs: {options.directory / 'cluster' / 'logs'}")
         return 1
     except KeyboardInterrupt:
         screen.say("\nended")

@@ -57,7 +57,7 @@ class Kubelet:
         self._next_cpu = 0.0
         self._seen: dict[str, float] = {}
         self._told: dict[str, list[str]] = {}
-        self._cpu = {namespace: _CpuMeter() for namespace in shops}
+        self._cpu = {namespace: CpuMeter() for namespace in shops}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kubelet", daemon=True)
 
@@ -133,7 +133,7 @@ def is_ready(pod: Json) -> bool:
     return conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]
 
 
-class _CpuMeter:
+class CpuMeter:
     """Turns CPU seconds by pod into millicores, and tells those that changed."""
 
     def __init__(self) -> None:

@@ -97,9 +97,12 @@ class Story:
             time.sleep(_POLL_SECONDS)
 
     def _glance(self) -> str:
-        now = self._play.world.load_time()
-        report = self._play.world.report(now - _GLANCE_SECONDS, now - scenario.CLIENT_TIMEOUT_SECONDS)
-        return f"{clock(time.monotonic() - self._began)}  {state_of(report)}"
+        try:
+            now = self._play.world.load_time()
+            state = state_of(self._play.world.report(now - _GLANCE_SECONDS, now - scenario.CLIENT_TIMEOUT_SECONDS))
+        except OSError as error:
+            state = f"the load generator does not answer: {error}"
+        return f"{clock(time.monotonic() - self._began)}  {state}"
 
     def _show(self, command: tuple[str, ...]) -> None:
         shown = " ".join("'" + part + "'" if "{" in part else part for part in command)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from devcluster.cluster import DevCluster
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +67,8 @@ def operator_environment(cluster: DevCluster, namespace: str, values: Values | N
     )
     variables = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
     return {
-        variable["name"]: variable["value"] if "value" in variable else namespace  # the only field reference
+        # The one that has no value of its own is a reference to the namespace.
+        variable["name"]: variable.get("value", namespace)
         for variable in variables
     }
 

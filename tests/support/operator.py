@@ -7,7 +7,6 @@ from typing import Any
 
 from devcluster.cluster import DevCluster
 from devcluster.supervised import Supervised
-
 from support.chart import install_chart, operator_environment
 
 SYSTEM = "twinops-system"

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import yaml
+
 from devcluster.cluster import DevCluster
 from devcluster.errors import ApiError
 from devcluster.waiting import wait_until
-
 from support.exporter import Exporter
 from support.operator import condition, twin
 
@@ -138,9 +138,7 @@ class Shop:
 
     def live_hpa(self, name: str = "checkout") -> Body:
         """Return the HPA as it is now."""
-        return self.cluster.api.get(
-            f"/apis/autoscaling/v2/namespaces/{self.namespace}/horizontalpodautoscalers/{name}"
-        )
+        return self.cluster.api.get(f"/apis/autoscaling/v2/namespaces/{self.namespace}/horizontalpodautoscalers/{name}")
 
     def events(self, reason: str) -> list[Body]:
         """Return the Events of this reason in the namespace."""

@@ -15,7 +15,11 @@ def test_an_empty_environment_gives_the_defaults() -> None:
     settings = Settings.from_env({})
     assert settings.namespace == "twinops-system"
     assert settings.watch_namespaces == ()
-    assert (settings.lease_duration_seconds, settings.renew_deadline_seconds, settings.retry_period_seconds) == (15, 10, 2)
+    assert (settings.lease_duration_seconds, settings.renew_deadline_seconds, settings.retry_period_seconds) == (
+        15,
+        10,
+        2,
+    )
     assert settings.lease_request_timeout_seconds <= 3
     assert settings.status_writes_per_second == 50
     assert settings.heartbeat_seconds == 300
@@ -38,8 +42,12 @@ def test_every_process_has_an_identity_of_its_own() -> None:
         pytest.param(
             {"POD_NAMESPACE": "ops", "TWINOPS_NAMESPACE": "mine"}, {}, "namespace", "mine", id="ours comes first"
         ),
-        pytest.param({"TWINOPS_LOG_FORMAT": "json"}, {"log_format": "console"}, "log_format", "console", id="a flag wins"),
-        pytest.param({"TWINOPS_LOG_FORMAT": "console"}, {"log_format": None}, "log_format", "console", id="no flag given"),
+        pytest.param(
+            {"TWINOPS_LOG_FORMAT": "json"}, {"log_format": "console"}, "log_format", "console", id="a flag wins"
+        ),
+        pytest.param(
+            {"TWINOPS_LOG_FORMAT": "console"}, {"log_format": None}, "log_format", "console", id="no flag given"
+        ),
         pytest.param({"TWINOPS_SERVICE_HOST": "10.0.0.7"}, {}, "listen_port", 8080, id="a Service named twinops"),
     ],
 )
@@ -50,20 +58,29 @@ def test_values_are_read(environ: dict[str, str], overrides: dict[str, Any], fie
 @pytest.mark.parametrize(
     ("environ", "overrides", "words"),
     [
-        pytest.param({"TWINOPS_LISTEN_PORT": "http"}, {}, ["TWINOPS_LISTEN_PORT", "'http'", "0 to 65535"], id="no number"),
+        pytest.param(
+            {"TWINOPS_LISTEN_PORT": "http"}, {}, ["TWINOPS_LISTEN_PORT", "'http'", "0 to 65535"], id="no number"
+        ),
         pytest.param({"TWINOPS_LISTEN_PORT": "70000"}, {}, ["TWINOPS_LISTEN_PORT", "'70000'", "65535"], id="too large"),
         pytest.param({"TWINOPS_LISTEN_PORT": "80.5"}, {}, ["TWINOPS_LISTEN_PORT", "'80.5'"], id="no whole number"),
         pytest.param(
-            {"TWINOPS_STATUS_WRITES_PER_SECOND": "0"}, {}, ["STATUS_WRITES_PER_SECOND", "'0'", "above 0"], id="no writes"
+            {"TWINOPS_STATUS_WRITES_PER_SECOND": "0"},
+            {},
+            ["STATUS_WRITES_PER_SECOND", "'0'", "above 0"],
+            id="no writes",
         ),
         pytest.param(
             {"TWINOPS_STATUS_WRITES_PER_SECOND": "nan"}, {}, ["STATUS_WRITES_PER_SECOND", "'nan'"], id="not a number"
         ),
         pytest.param({"TWINOPS_HEARTBEAT_SECONDS": "inf"}, {}, ["HEARTBEAT_SECONDS", "'inf'", "86400"], id="for ever"),
         pytest.param({"TWINOPS_LOG_LEVEL": "loud"}, {}, ["TWINOPS_LOG_LEVEL", "'loud'", "warning"], id="no such level"),
-        pytest.param({"TWINOPS_LOG_FORMAT": "xml"}, {}, ["TWINOPS_LOG_FORMAT", "'xml'", "console"], id="no such format"),
+        pytest.param(
+            {"TWINOPS_LOG_FORMAT": "xml"}, {}, ["TWINOPS_LOG_FORMAT", "'xml'", "console"], id="no such format"
+        ),
         pytest.param({"TWINOPS_NAMESPACE": "My_Ns"}, {}, ["TWINOPS_NAMESPACE", "'My_Ns'"], id="no namespace's name"),
-        pytest.param({"TWINOPS_WATCH_NAMESPACES": "a,B"}, {}, ["TWINOPS_WATCH_NAMESPACES", "'B'"], id="one bad in a list"),
+        pytest.param(
+            {"TWINOPS_WATCH_NAMESPACES": "a,B"}, {}, ["TWINOPS_WATCH_NAMESPACES", "'B'"], id="one bad in a list"
+        ),
         pytest.param(
             {"TWINOPS_LEASE_REQUEST_TIMEOUT_SECONDS": "5"},
             {},

@@ -35,8 +35,8 @@ class ApiModel(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
 
     def to_wire(self) -> dict[str, Any]:
-        """Return the JSON-ready form: camelCase keys, unset optional fields left out."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        """Return the JSON-ready form: camelCase keys, unset optional fields and empty texts and lists left out."""
+        return _without_empty(self.model_dump(mode="json", by_alias=True, exclude_none=True))
 
     @classmethod
     def from_wire(cls, data: Any) -> Self:
@@ -46,6 +46,16 @@ class ApiModel(BaseModel):
             pydantic.ValidationError: the data does not have this shape.
         """
         return cls.model_validate(data)
+
+
+def _without_empty(data: dict[str, Any]) -> dict[str, Any]:
+    return {key: _pruned(value) for key, value in data.items() if value not in ("", [], {})}
+
+
+def _pruned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _without_empty(value)
+    return [_pruned(item) for item in value] if isinstance(value, list) else value
 
 
 def utc(unix: float) -> datetime:

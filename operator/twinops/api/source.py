@@ -42,7 +42,8 @@ _URL_RULES = (
     ),
     Rule("!self.matches('[?#]')", "url is a base URL, without query (?) and fragment (#)"),
     Rule(
-        r"!self.matches('[ \\t\\n\\r]') && isURL(self) && url(self).getHostname() != ''",
+        r"!self.matches('^https?://') || "
+        r"(!self.matches('[ \\t\\n\\r]') && isURL(self) && url(self).getHostname() != '')",
         "url has no host, or is not a URL",
     ),
 )

@@ -140,6 +140,9 @@ class DriftAlert(ApiModel):
     persistent: Annotated[
         bool, Field(description="Outside in three of the last five syncs, and not yet well back.")
     ] = False
+    harmless: Annotated[
+        bool, Field(description="On the side that does no harm; listed, and never counted as drift.")
+    ] = False
     recommendation: Annotated[Text, Field(description="What a person, or the twin, can do about it.")] = ""
     eligible: Annotated[bool, Field(description="Whether the twin may correct this by itself.")] = False
     not_eligible_reason: Annotated[Text, Field(description="Why it may not.")] = ""
@@ -148,7 +151,7 @@ class DriftAlert(ApiModel):
 class Drift(ApiModel):
     """Expected against actual."""
 
-    detected: Annotated[bool, Field(description="Whether any deviation is persistent.")] = False
+    detected: Annotated[bool, Field(description="Whether any deviation that does harm is persistent.")] = False
     alerts: Annotated[list[DriftAlert], Field(max_length=64, description="Every component outside its threshold.")] = []
 
 
@@ -165,6 +168,10 @@ class Risk(ApiModel):
         str, Field(max_length=5, pattern="^[01]*$", description="The last five syncs, newest last: 1 = at risk.")
     ] = ""
     persistent: Annotated[bool, Field(description="Foreseen in three of the last five syncs.")] = False
+    calibrated: Annotated[
+        bool, Field(description="Whether the forecast behind it has been checked often enough to be acted on.")
+    ] = False
+    current: Annotated[bool, Field(description="Whether the metric lies beyond its limit already.")] = False
     message: Annotated[Text, Field(description="The risk in words.")]
 
 

@@ -141,7 +141,8 @@ class Source(ApiModel):
         dict[str, LabelValue],
         Field(
             max_length=16,
-            description="Labels that this system's series carry; added to the built-in queries as matchers.",
+            description="Labels that this system's series carry; added to the built-in queries as matchers. Kubernetes "
+            "label keys are looked for as Prometheus writes them, app.kubernetes.io/name as app_kubernetes_io_name.",
         ),
     ] = {}
     metrics: Annotated[
@@ -238,7 +239,10 @@ class AutoCorrection(ApiModel):
     ] = None
     bounds: Annotated[
         Bounds,
-        Field(description="Default: the HPA's own min and max as first seen. Without an HPA both must be given."),
+        Field(
+            description="The envelope that corrections never leave. Default: the HPA's own min and max as first seen. "
+            "Without an HPA both must be given."
+        ),
     ] = Bounds()
     cooldown_seconds: Annotated[int, Field(ge=0, le=86_400, description="Least time between two corrections.")] = 300
     ownership_policy: Annotated[

@@ -12,7 +12,7 @@ _STANDARD = literal(STANDARD_METRICS)
 _HARMFUL_ABOVE = literal(("cpuUsage", "memoryUsage", "latencyMs", "errorRate", "activeConnections"))
 # Kubernetes kinds that have no /scale, and that people try all the same.
 _NOT_SCALABLE = literal(("CronJob", "DaemonSet", "HorizontalPodAutoscaler", "Job", "Pod", "Service"))
-_PLACEHOLDERS = r"namespace|name|podRegex|window|cpuCores|memoryBytes|label[.][a-zA-Z_][a-zA-Z0-9_]*"
+_PLACEHOLDERS = r"namespace|name|podRegex|window|cpuCores|memoryBytes|label[.][-A-Za-z0-9_./]+"
 _LABEL_KEY = (
     r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"  # qualified name
 )
@@ -71,13 +71,14 @@ SOURCE = (
     ),
     Rule(
         "has(self.targetRef) || !has(self.metrics) || self.metrics.all(m, !has(m.query) || "
-        "!m.query.matches(r'[$][(](podRegex|cpuCores|memoryBytes)[)]'))",
-        "$(podRegex), $(cpuCores) and $(memoryBytes) come from the target: give targetRef or leave them out",
+        "!m.query.matches(r'[$][(](name|podRegex|cpuCores|memoryBytes)[)]'))",
+        "$(name), $(podRegex), $(cpuCores) and $(memoryBytes) come from the target: give targetRef or leave them out",
         field_path=".metrics",
     ),
     Rule(
-        "!has(self.labels) || self.labels.all(k, k.matches('^[a-zA-Z_][a-zA-Z0-9_]*$') && !k.startsWith('__'))",
-        "keys must be Prometheus label names: letters, digits and _, not beginning with a digit or __",
+        "!has(self.labels) || self.labels.all(k, k.matches('^[A-Za-z0-9_][-A-Za-z0-9_./]{0,316}$') && "
+        "!k.startsWith('__'))",
+        "keys must be Prometheus label names, not beginning with __, or Kubernetes label keys",
         field_path=".labels",
     ),
 )

@@ -5,12 +5,12 @@ How a forecast comes about, everything from the series itself and nothing tuned 
 1. Gaps between known values are bridged by a straight line and single spikes are clipped (Hampel 1974),
    looking backwards only. Only known values are ever forecast from or scored against. When the newest
    entries are unknown, the forecast starts at the last known one and reaches that much further.
-2. A fixed bank of smoothers (``holt``), from naive to slow levels and damped trends, is run over it. A trend
+2. A fixed bank of smoothers (``holt``, ``past``), from naive to slow levels and damped trends, is run over it. A trend
    also comes gated: it counts only as far as its slope stands out of what that slope usually is, so that it is
    no burden on a flat, noisy series and is there when a ramp begins.
 3. At every past origin each member's h-step errors *known by then* (an error of horizon h at origin t is
    known at t + h) give its weight: mean error to the power of -6, in the spirit of Bates & Granger (1969).
-   A member whose latest one-step errors are well above its usual ones is in trouble now, which the h-step
+   A member whose latest few-step errors are well above its usual ones is in trouble now, which the h-step
    errors will show only h steps later; its error counts as that much larger.
 4. The combined forecasts at these origins are scored against what came: that gives the confidence (error
    relative to naive on the same origins) and, divided by the error scale as known at each origin, the
@@ -24,17 +24,14 @@ root mean square of one-step changes: the width of a random walk, honest but wid
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
 from twinops.core.forecast import MIN_CHECKS, MIN_SAMPLES, QUANTILES, HorizonForecast
-from twinops.core.holt import Smoother, smooth
 from twinops.core.observation import Floats, Series
-
-Mask = npt.NDArray[np.bool_]
+from twinops.core.past import MEMBERS, SMOOTHERS, TINY, Past, prepare, running_mean
 
 ORIGINS = 500
 """Past origins that are scored: enough for a .95 quantile, few enough to stay cheap and recent."""
@@ -42,70 +39,27 @@ ORIGINS = 500
 WARM_UP = 200
 """Entries before the first scored origin, for the smoothers to settle."""
 
-_SMOOTHERS = (
-    Smoother(1.0),
-    Smoother(0.5),
-    Smoother(0.2),
-    Smoother(0.05),
-    Smoother(0.8, 0.2, 0.9),
-    Smoother(0.5, 0.1, 0.9),
-    Smoother(0.5, 0.1, 0.98),
-    Smoother(0.2, 0.1, 0.98),
-)
-_GATED = (6, 7)
-"""Smoothers that also take part with a gated slope."""
-
-_MEMBERS = [*range(len(_SMOOTHERS)), *_GATED]
-
-_GATE = 3.0
-"""A slope under this many times its usual size is taken for noise."""
-_GATE_WINDOW = 200
 _SCORE_WINDOW = 100
-_SCALE_WINDOW = 50
-_NEAR = 4
-_TROUBLE_SHORT = 8
-_TROUBLE_LONG = 200
+"""Matured errors that a member is weighted on."""
 _POWER = 6.0
+"""Exponent of the weights: large enough that a poor member hardly counts."""
 _FIRST_CHECKS = 10
-"""Matured errors before which the members can't be told apart: naive until then."""
+"""Matured errors before which members can't be told apart (naive until then); also the weight of the
+random walk in the error scale."""
+_SCALE_WINDOW = 50
+"""Matured errors that the error scale is measured on."""
 _TREND_DOUBT = 0.25
 """Share of the extrapolated rise that widens the interval: a trend may stop at any step."""
+_FARTHEST = 2.0
+"""No interval reaches further than this many times the largest error seen. A shock after a long calm is huge in
+units of the calm's error scale, and must not be multiplied with the scale of the shock."""
 _NAIVE_TOLERANCE = 1.02
 """Error relative to naive beyond which naive is taken instead."""
 
-_SPIKE_WINDOW = 5
-_SPIKE = 4 * 1.4826
-"""Median absolute deviations beyond which a value is a spike; 1.4826 makes them standard deviations."""
 _HUGE = 1e100
 """No measurement is larger; squares of such figures would overflow."""
-_SMALLEST_SHARE = 1e-9
-_TINY = 1e-12
 _Z = np.array([NormalDist().inv_cdf(level) for level in QUANTILES])
 _MIDDLE = QUANTILES.index(0.5)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Past:
-    """The tail of a series, made ready: n entries ending with the last known one, k members.
-
-    Attributes:
-        raw: shape (n,), NaN where unknown; measured from ``base`` in units of ``unit``.
-        clean: shape (n,), gaps bridged and spikes clipped.
-        ready: shape (n,), entries that are known and have ``MIN_SAMPLES`` known ones up to them.
-        levels, slopes: shape (n, k).
-        trouble: shape (n, k), latest one-step error over the usual one, at least 1.
-        sigma: shape (n,), root mean square of one-step changes so far.
-    """
-
-    raw: Floats
-    clean: Floats
-    ready: Mask
-    levels: Floats
-    slopes: Floats
-    trouble: Floats
-    sigma: Floats
-    base: float
-    unit: float
 
 
 class DampedTrend:
@@ -143,95 +97,19 @@ class DampedTrend:
         silent = len(values) - 1 - int(known[-1])
         steps = [max(1, int(np.ceil(horizon / series.step - 1e-9))) + silent for horizon in horizons_seconds]
         start = min(int(known[-MIN_SAMPLES]), len(values) - silent - ORIGINS - WARM_UP - 2 * max(steps))
-        past = _prepare(values[max(start, int(known[0])) : known[-1] + 1])
+        past = prepare(values[max(start, int(known[0])) : known[-1] + 1])
         return tuple(
             _foresee(past, horizon, ahead, minimum, maximum)
             for horizon, ahead in zip(horizons_seconds, steps, strict=True)
         )
 
 
-def _prepare(raw: Floats) -> _Past:
-    """Make the tail ready. It begins and ends with a known value."""
-    base = float(raw[0])
-    unit = _unit(raw - base)
-    raw = (raw - base) / unit
-    known = np.isfinite(raw)
-    at = np.flatnonzero(known)
-    clean = _without_spikes(np.interp(np.arange(len(raw)), at, raw[at]))
-    levels, slopes = smooth(clean, _SMOOTHERS)
-    slopes = np.concatenate([slopes, _gated(slopes[:, list(_GATED)])], axis=1)
-    levels = levels[:, _MEMBERS]
-    reach = np.array([_SMOOTHERS[k].reach(_NEAR) for k in _MEMBERS])
-    misses = np.zeros_like(levels)
-    misses[_NEAR:] = np.abs(clean[_NEAR:, None] - (levels + reach * slopes)[:-_NEAR])
-    usual = _running_mean(misses, _TROUBLE_LONG)
-    trouble = np.maximum(1.0, (_running_mean(misses, _TROUBLE_SHORT) + _TINY) / (usual + _TINY))
-    changes = np.zeros(len(raw))
-    changes[at[1:]] = np.diff(raw[at]) ** 2 / np.diff(at)
-    seen = np.cumsum(known)
-    return _Past(
-        raw=raw,
-        clean=clean,
-        ready=known & (seen >= MIN_SAMPLES),
-        levels=levels,
-        slopes=slopes,
-        trouble=trouble,
-        sigma=np.sqrt(np.cumsum(changes) / np.maximum(seen - 1, 1)),
-        base=base,
-        unit=unit,
-    )
-
-
-def _unit(values: Floats) -> float:
-    """Return the size that values usually have, so that one huge spike doesn't drown the rest in rounding."""
-    sizes = np.abs(values[np.isfinite(values)])
-    return max(float(np.median(sizes)), _SMALLEST_SHARE * float(sizes.max())) or 1.0
-
-
-def _without_spikes(values: Floats) -> Floats:
-    """Clip what lies far from the median of the latest few, as the values were known then."""
-    if len(values) < _SPIKE_WINDOW:
-        return values
-    latest = np.lib.stride_tricks.sliding_window_view(values, _SPIKE_WINDOW)
-    middle = np.median(latest, axis=1)
-    reach = _SPIKE * np.median(np.abs(latest - middle[:, None]), axis=1)
-    clipped = values.copy()
-    clipped[_SPIKE_WINDOW - 1 :] = np.clip(values[_SPIKE_WINDOW - 1 :], middle - reach, middle + reach)
-    return clipped
-
-
-def _gated(slopes: Floats) -> Floats:
-    """Shrink slopes toward 0 as far as they are no larger than usual (positive-part James-Stein)."""
-    usual = _GATE * _running_mean(np.abs(slopes), _GATE_WINDOW)
-    share = np.square(np.divide(usual, slopes, out=np.ones_like(slopes), where=np.abs(slopes) > usual))
-    return slopes * (1 - share)
-
-
-def _running_mean(values: Floats, window: int, counts: Floats | None = None) -> Floats:
-    """Return the mean of the latest ``window`` entries along axis 0, of fewer at the start.
-
-    Args:
-        values: shape (n,) or (n, k), 0 where not counted.
-        window: entries to look at.
-        counts: shape (n,), 1 where an entry counts and 0 where not; None when all do.
-    """
-    total = np.cumsum(values, axis=0)
-    total[window:] -= total[:-window].copy()
-    if counts is None:
-        counted: Floats = np.minimum(np.arange(1.0, len(values) + 1), window)
-    else:
-        counted = np.cumsum(counts)
-        counted[window:] -= counted[:-window].copy()
-        counted = np.maximum(counted, 1.0)
-    return np.maximum(total / (counted if values.ndim == 1 else counted[:, None]), 0.0)
-
-
-def _foresee(past: _Past, horizon: int, ahead: int, minimum: float | None, maximum: float | None) -> HorizonForecast:
+def _foresee(past: Past, horizon: int, ahead: int, minimum: float | None, maximum: float | None) -> HorizonForecast:
     """Forecast ``ahead`` steps from the past's last entry."""
     points, risen, naive, checks = *_combined(past, ahead), past.raw, _checks(past, ahead)
     confidence = None
     if len(checks) < MIN_CHECKS:
-        offsets = _Z * past.sigma[-1] * np.sqrt(ahead)
+        offsets = _Z * past.sigma * np.sqrt(ahead)
         middle = naive[-1]
     else:
         came = past.raw[checks + ahead]
@@ -239,8 +117,10 @@ def _foresee(past: _Past, horizon: int, ahead: int, minimum: float | None, maxim
         confidence = _confidence(float(error), float(naive_error))
         if error > _NAIVE_TOLERANCE * naive_error:
             points, risen = naive, np.zeros_like(risen)
-        scale = _scale(past, points, risen, ahead)
-        offsets = scale[-1] * _residual_quantiles(came - points[checks], scale[checks])
+        scale, errors = _scale(past, points, risen, ahead), came - points[checks]
+        farthest = _FARTHEST * np.abs(errors).max()
+        offsets = scale[-1] * _residual_quantiles(errors, scale[checks], ahead)
+        offsets = np.clip(offsets, -farthest, farthest)
         middle = points[-1]
     low, high = -np.inf if minimum is None else minimum, np.inf if maximum is None else maximum
     quantiles = np.clip(past.base + past.unit * (middle + offsets), low, high)
@@ -253,14 +133,14 @@ def _foresee(past: _Past, horizon: int, ahead: int, minimum: float | None, maxim
     )
 
 
-def _checks(past: _Past, ahead: int) -> npt.NDArray[np.intp]:
+def _checks(past: Past, ahead: int) -> npt.NDArray[np.intp]:
     """Return the newest ``ORIGINS`` origins whose forecast has come due and can be scored."""
     return np.flatnonzero(past.ready[:-ahead] & np.isfinite(past.raw[ahead:]))[-ORIGINS:]
 
 
-def _combined(past: _Past, ahead: int) -> tuple[Floats, Floats]:
+def _combined(past: Past, ahead: int) -> tuple[Floats, Floats]:
     """Return the weighted forecast from every entry and the rise within it, both of shape (n,)."""
-    reach = np.array([_SMOOTHERS[k].reach(ahead) for k in _MEMBERS])
+    reach = np.array([SMOOTHERS[k].reach(ahead) for k in MEMBERS])
     rises = reach * past.slopes
     members = past.levels + rises
     if ahead >= len(past.raw):
@@ -270,7 +150,7 @@ def _combined(past: _Past, ahead: int) -> tuple[Floats, Floats]:
     misses[ahead:] = np.where(scored[:, None], np.abs(past.clean[ahead:, None] - members[:-ahead]), 0.0)
     counts = np.zeros(len(scored) + ahead)
     counts[ahead:] = scored
-    score = (_running_mean(misses, _SCORE_WINDOW, counts) + _TINY) * past.trouble
+    score = (running_mean(misses, _SCORE_WINDOW, counts) + TINY) * past.trouble
     weights = (score.min(axis=1, keepdims=True) / score) ** _POWER
     weights /= weights.sum(axis=1, keepdims=True)
     young = np.cumsum(counts) < _FIRST_CHECKS
@@ -278,10 +158,11 @@ def _combined(past: _Past, ahead: int) -> tuple[Floats, Floats]:
     return points, np.where(young, 0.0, (weights * rises).sum(axis=1))
 
 
-def _scale(past: _Past, points: Floats, risen: Floats, ahead: int) -> Floats:
+def _scale(past: Past, points: Floats, risen: Floats, ahead: int) -> Floats:
     """Return the expected size of the error from every entry, shape (n,), from errors known by then.
 
-    The mean of the latest errors; a random walk's expected error stands in for those not there yet.
+    The mean of the latest errors; what a random walk of the same changes would give stands in for those not
+    there yet.
     """
     scored = past.ready[:-ahead] & np.isfinite(past.raw[ahead:])
     misses, counts = np.zeros(len(points)), np.zeros(len(points))
@@ -289,21 +170,25 @@ def _scale(past: _Past, points: Floats, risen: Floats, ahead: int) -> Floats:
     counts[ahead:] = scored
     known = np.minimum(np.cumsum(counts), _SCALE_WINDOW)
     share = known / (known + _FIRST_CHECKS)
-    walk = past.sigma * np.sqrt(2 * ahead / np.pi)
-    return share * _running_mean(misses, _SCALE_WINDOW, counts) + (1 - share) * walk + _TREND_DOUBT * np.abs(risen)
+    walk = past.change * np.sqrt(ahead)
+    size: Floats = share * running_mean(misses, _SCALE_WINDOW, counts) + (1 - share) * walk
+    return size + _TREND_DOUBT * np.abs(risen)
 
 
-def _residual_quantiles(errors: Floats, scales: Floats) -> Floats:
+def _residual_quantiles(errors: Floats, scales: Floats, ahead: int) -> Floats:
     """Return the quantiles of the scaled errors, 0 in the middle, so that the point forecast is the median.
 
     The r-th smallest of n stands at level r / (n + 1), which keeps coverage on few checks (split conformal).
+    Errors ``ahead`` steps long overlap, so n of them say no more than n / ahead independent ones: the
+    levels are stretched by that uncertainty, up to the largest errors seen.
     """
     some = scales > 0
     ordered = np.sort(errors[some] / scales[some])
     if not len(ordered):
         return np.zeros_like(_Z)
-    offsets = np.interp(np.array(QUANTILES) * (len(ordered) + 1) - 1, np.arange(len(ordered)), ordered)
-    offsets[: _MIDDLE + 1] = np.minimum(offsets[: _MIDDLE + 1], 0.0)
+    levels = 0.5 + (np.array(QUANTILES) - 0.5) * (1 + ahead / len(ordered))
+    offsets = np.interp(levels * (len(ordered) + 1) - 1, np.arange(len(ordered)), ordered)
+    offsets[:_MIDDLE] = np.minimum(offsets[:_MIDDLE], 0.0)
     offsets[_MIDDLE:] = np.maximum(offsets[_MIDDLE:], 0.0)
     offsets[_MIDDLE] = 0.0
     return offsets

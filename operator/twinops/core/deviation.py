@@ -32,6 +32,7 @@ class Finding:
         outside: beyond the threshold, or the limit.
         well_back: under 80 % of the threshold.
         obstacle: why a replica change cannot mend it, empty when it can.
+        harmless: on the side that does no harm.
     """
 
     component: str
@@ -46,6 +47,7 @@ class Finding:
     deviation_percent: float | None = None
     threshold_percent: float | None = None
     judged: bool = True
+    harmless: bool = False
 
 
 def severity_of(ratio: float) -> Severity:
@@ -87,6 +89,7 @@ def metric_findings(allowed: Tolerance, value: float) -> Iterator[Finding]:
             deviation_percent=_rounded(allowed.percent(value - allowed.expected)),
             threshold_percent=None if reach is None else _rounded(allowed.percent(reach)),
             judged=reach is not None,
+            harmless=not harmful,
         )
 
 

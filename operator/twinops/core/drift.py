@@ -6,9 +6,11 @@ value that swings from far below to far above is two alerts, each with a window 
 - It is listed at the first sync outside. It goes when it is not persistent and the last three syncs were
   inside: from then on its window could not help it to persistence any more. Until then it keeps its
   ``since`` and its window, also at syncs that find the value inside.
-- It is persistent by :mod:`twinops.core.persistence`; ``detected`` says that some alert is. Besides being
-  well back, an alert must be so far from persistence that one more sync outside would not restore it:
-  otherwise a value that jumps far out and far in at every other sync would flap.
+- It is persistent by :mod:`twinops.core.persistence`. Besides being well back, an alert must be so far from
+  persistence that one more sync outside would not restore it: otherwise a value that jumps far out and far in
+  at every other sync would flap.
+- ``detected`` says that some alert that does harm is persistent. A CPU that idles at night is listed, and is
+  nothing that anybody should be told of.
 - It moves only on fresh values. Without one (missing, NaN, stale, held, a stand-in) it stays as it was,
   window and all, but is not eligible; and no new alert is raised.
 """
@@ -58,7 +60,7 @@ def assess_drift(
     standing = {(alert.component, alert.direction): alert for alert in previous.alerts}
     alerts = [*_of_metrics(spec, samples, standing, now), *_of_target(spec, workload, standing, now)]
     alerts.sort(key=lambda alert: (-_SEVERITIES.index(alert.severity), alert.component, alert.direction))
-    return Drift(detected=any(alert.persistent for alert in alerts), alerts=alerts[:MAX_ALERTS])
+    return Drift(detected=any(alert.persistent and not alert.harmless for alert in alerts), alerts=alerts[:MAX_ALERTS])
 
 
 def _of_metrics(
@@ -121,6 +123,7 @@ def _alert(finding: Finding, standing: _Standing, now: float) -> DriftAlert | No
         since=utc(now) if before is None else before.since,
         recent=recent,
         persistent=lasting,
+        harmless=finding.harmless,
         recommendation=finding.recommendation,
         eligible=not reason,
         not_eligible_reason=reason,

@@ -77,9 +77,9 @@ def render_synced(
     predicting = _tell_predictions(conditions, observation, assessment)
     _tell_health(conditions, assessment)
     _tell_drift(conditions, spec, assessment.drift)
-    conditions.no(ConditionType.PAUSED, "Active")
+    conditions.no(ConditionType.PAUSED, "Active", "syncing on schedule")
     if blocked is None:
-        conditions.no(ConditionType.CORRECTION_BLOCKED, "NothingBlocked")
+        conditions.no(ConditionType.CORRECTION_BLOCKED, "NothingBlocked", "no correction is held back")
     else:
         conditions.yes(ConditionType.CORRECTION_BLOCKED, blocked.reason, blocked.message)
     workload = observation.workload
@@ -112,7 +112,7 @@ def render_stalled(previous: DigitalTwinStatus, sync: Sync, reason: str, message
     """Return the status of a twin that cannot work until a person acts. What was seen before stays."""
     conditions = Conditions(previous.conditions, now=sync.now, generation=sync.generation)
     conditions.no(ConditionType.READY, reason, message).yes(ConditionType.STALLED, reason, message)
-    conditions.drop(ConditionType.RECONCILING).no(ConditionType.PAUSED, "Active")
+    conditions.drop(ConditionType.RECONCILING).no(ConditionType.PAUSED, "Active", "syncing on schedule")
     conditions.unknown(ConditionType.METRICS_AVAILABLE, reason, "not asked while the twin is stalled")
     return _base(previous, sync).model_copy(update={"conditions": conditions.listed()})
 
@@ -131,7 +131,7 @@ def render_metrics_failed(
         failed >= FAILED_SYNCS_BEFORE_UNREADY and sync.now - since.timestamp() >= FAILING_SECONDS_BEFORE_UNREADY
     )
     conditions = Conditions(previous.conditions, now=sync.now, generation=sync.generation)
-    conditions.drop(ConditionType.STALLED).no(ConditionType.PAUSED, "Active")
+    conditions.drop(ConditionType.STALLED).no(ConditionType.PAUSED, "Active", "syncing on schedule")
     reason = "MetricsBackendUnavailable"
     if lasting:
         conditions.drop(ConditionType.RECONCILING)
@@ -160,7 +160,7 @@ def render_suspended(previous: DigitalTwinStatus, sync: Sync) -> DigitalTwinStat
     conditions.drop(ConditionType.STALLED, ConditionType.RECONCILING)
     message = "spec.suspend is true: nothing is synced or corrected"
     conditions.yes(ConditionType.READY, "Suspended", message).yes(ConditionType.PAUSED, "Suspended", message)
-    conditions.no(ConditionType.CORRECTION_BLOCKED, "Suspended")
+    conditions.no(ConditionType.CORRECTION_BLOCKED, "Suspended", "no correction is considered")
     return _base(previous, sync).model_copy(
         update={
             "conditions": conditions.listed(),
@@ -223,7 +223,7 @@ def _tell_metrics(conditions: Conditions, observation: Observation) -> None:
     message = "; ".join([*words, *observation.warnings])
     good = len(observation.samples) - len(bad)
     if good and not bad:
-        conditions.yes(kind, "AllAnswering", message or f"all {good} metrics have fresh values")
+        conditions.yes(kind, "AllAnswering", message or f"fresh values for all {good} metrics" if good > 1 else "a fresh value for the one metric")
     elif good:
         conditions.yes(kind, "SomeMissing", message)
     else:
@@ -237,7 +237,8 @@ def _tell_predictions(conditions: Conditions, observation: Observation, assessme
     if assessment.forecasts:
         calibrated = all(h.calibrated for found in assessment.forecasts.values() for h in found)
         reason = "Predicting" if calibrated else "Calibrating"
-        conditions.yes(kind, reason, "" if calibrated else "intervals are wide until 30 past forecasts were checked")
+        wide = "intervals are wide until 30 past forecasts could be checked"
+        conditions.yes(kind, reason, "intervals are measured on past forecasts" if calibrated else wide)
         return "steady"
     if collected is None:
         conditions.no(kind, "NoMetrics", "no metric has a value to learn from")
@@ -268,12 +269,13 @@ def _tell_drift(conditions: Conditions, spec: DigitalTwinSpec, drift: Drift) -> 
     if not has_expected_state(spec):
         conditions.unknown(kind, "NoExpectedState", "spec.expectedState names nothing to compare with")
         return
-    lasting = [alert for alert in drift.alerts if alert.persistent]
+    lasting = [alert for alert in drift.alerts if alert.persistent and not alert.harmless]
+    unsettled = [alert.component for alert in drift.alerts if not alert.persistent and not alert.harmless]
     if lasting:
         told = (f"{a.component} is {a.actual}, expected {a.expected} ({a.severity.value})" for a in lasting)
         conditions.yes(kind, "OutsideThreshold", "; ".join(told))
-    elif drift.alerts:
-        names = ", ".join(alert.component for alert in drift.alerts)
-        conditions.no(kind, "WithinThreshold", f"outside, not yet in three of five syncs: {names}")
+    elif unsettled:
+        message = f"outside, not in three of the last five syncs: {', '.join(unsettled)}"
+        conditions.no(kind, "WithinThreshold", message)
     else:
         conditions.no(kind, "WithinThreshold", "everything is as expected")

@@ -45,7 +45,7 @@ def drift_words(alerts: Sequence[DriftAlert]) -> str:
     """Return the worst alert in a few words, and how many more there are."""
     if not alerts:
         return "none"
-    worst = max(alerts, key=lambda a: (a.persistent, _SEVERITY_ORDER[a.severity], abs(a.deviation_percent or 0)))
+    worst = max(alerts, key=lambda a: (a.persistent and not a.harmless, _SEVERITY_ORDER[a.severity], abs(a.deviation_percent or 0)))
     size = f" {worst.deviation_percent:+.0f}%" if worst.deviation_percent is not None else ""
     more = f" +{len(alerts) - 1}" if len(alerts) > 1 else ""
     return f"{worst.component}{size} ({worst.severity.value}){more}"[:MAX_WORDS]

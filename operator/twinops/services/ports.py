@@ -267,6 +267,23 @@ class Levers(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class EventNote:
+    """An Event to post.
+
+    Attributes:
+        involved: reference to the object it is about.
+        kind: ``Normal`` or ``Warning``.
+        reason: CamelCase.
+        message: a sentence.
+    """
+
+    involved: Mapping[str, Any]
+    kind: str
+    reason: str
+    message: str
+
+
 class EventRecorder(Protocol):
     """Posts Kubernetes Events, one per transition."""
 

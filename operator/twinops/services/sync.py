@@ -180,6 +180,8 @@ class SyncService:
         )
         status = self._render(twin, spec, observed, assessment, plan, plan.status)
         self._telemetry.assessed(twin.ref, status)
+        for _ in range(plan.reversions):
+            self._telemetry.reverted(twin.ref)
         if not plan.writes:
             return await self._write(twin, spec, status, plan.notes)
         return await self._correct(twin, spec, observed, assessment, plan, status)
@@ -205,13 +207,8 @@ class SyncService:
         self._computed[twin.ref.uid] = status
         done = await self._corrections.carry_out(twin.ref, plan, status)
         outcome = self._render(twin, spec, observed, assessment, plan, done.status)
-        log.info(
-            "correction",
-            namespace=twin.ref.namespace,
-            twin=twin.ref.name,
-            outcome=outcome.corrections[-1].outcome.value if outcome.corrections else "",
-            why=outcome.corrections[-1].why if outcome.corrections else "",
-        )
+        if outcome.corrections:
+            self._telemetry.corrected(twin.ref, outcome.corrections[-1].outcome)
         after = _Twin(twin.ref, intent.body, twin.sync, twin.written, outcome)
         return await self._write(after, spec, outcome, (*plan.notes, *done.notes), urgent=True)
 

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from devcluster.cluster import DevCluster
 from devcluster.errors import ApiError
 from support.manifests import SOURCE_SPEC, SPEC, merged
@@ -75,9 +76,9 @@ REFUSED_TWINS = [
         id="source-ref-with-empty-name",
     ),
     pytest.param(
-        {"source": {"labels": {"app.kubernetes.io/name": "x"}}},
+        {"source": {"labels": {"app name": "x"}}},
         "spec.source.labels: Invalid value: keys must be Prometheus label names",
-        id="source-label-no-prometheus-name",
+        id="source-label-with-space",
     ),
     pytest.param(
         {"source": {"labels": {"__name__": "up"}}},
@@ -134,7 +135,7 @@ REFUSED_TWINS = [
     ),
     pytest.param(
         merged(NO_TARGET, metric(query='up{pod=~"$(podRegex)"}')),
-        "spec.source.metrics: Invalid value: $(podRegex), $(cpuCores) and $(memoryBytes) come from the target",
+        "spec.source.metrics: Invalid value: $(name), $(podRegex), $(cpuCores) and $(memoryBytes) come from the target",
         id="pod-placeholder-without-target",
     ),
     pytest.param(
@@ -369,28 +370,32 @@ REFUSED_SOURCES = [
     pytest.param({"url": None}, "spec.url: Required value", id="no-url"),
     pytest.param(
         {"url": "prometheus:9090"},
-        "spec.url: Invalid value: url must begin with http:// or https://",
+        'spec.url: Invalid value: "prometheus:9090": url must begin with http:// or https://',
         id="url-without-scheme",
     ),
     pytest.param(
-        {"url": "ftp://prometheus"}, "spec.url: Invalid value: url must begin with http:// or https://", id="url-ftp"
+        {"url": "ftp://prometheus"},
+        'spec.url: Invalid value: "ftp://prometheus": url must begin with http:// or https://',
+        id="url-ftp",
     ),
     pytest.param(
         {"url": "http://user:secret@prometheus"},
-        "spec.url: Invalid value: url must not carry credentials",
+        'spec.url: Invalid value: "http://user:secret@prometheus": url must not carry credentials',
         id="url-with-credentials",
     ),
     pytest.param(
         {"url": "http://prometheus?tenant=a"},
-        "spec.url: Invalid value: url is a base URL, without query (?) and fragment (#)",
+        'spec.url: Invalid value: "http://prometheus?tenant=a": url is a base URL, without query (?) and fragment (#)',
         id="url-with-query",
     ),
     pytest.param(
-        {"url": "http://"}, "spec.url: Invalid value: url has no host, or is not a URL", id="url-without-host"
+        {"url": "http://"},
+        'spec.url: Invalid value: "http://": url has no host, or is not a URL',
+        id="url-without-host",
     ),
     pytest.param(
         {"url": "http://prome theus"},
-        "spec.url: Invalid value: url has no host, or is not a URL",
+        'spec.url: Invalid value: "http://prome theus": url has no host, or is not a URL',
         id="url-with-space",
     ),
     pytest.param({"url": "http://" + "x" * 2048}, "spec.url: Too long: may not be more than 2048", id="url-too-long"),

@@ -140,6 +140,7 @@ def test_alert_in_full() -> None:
             "since": "2023-11-14T22:13:20Z",
             "recent": "1",
             "persistent": False,
+            "harmless": False,
             "recommendation": "CPU is 64% above what is expected (82% against 50%): "
             "scale out, or raise the CPU request",
             "eligible": False,

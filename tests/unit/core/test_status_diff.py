@@ -185,9 +185,7 @@ HEARTBEATS = [
     pytest.param(status(), status(lastSyncTime=T1), id="only the time"),
     pytest.param(status(), status(samplesCollected=101), id="one sample more"),
     pytest.param(status(), status(failedSyncs=2), id="failures are counted"),
-    pytest.param(
-        status(), status(conditions=[condition(message="8 of 10")]), id="a condition's message"
-    ),
+    pytest.param(status(), status(conditions=[condition(message="8 of 10")]), id="a condition's message"),
     pytest.param(
         status(),
         status(conditions=[condition(lastTransitionTime=T1)]),
@@ -206,7 +204,9 @@ HEARTBEATS = [
         id="alerts in another order",
     ),
     pytest.param(status(risks=[risk()]), status(risks=[risk(probability=0.7)]), id="a risk's probability moved"),
-    pytest.param(status(), status(predictions=[prediction(value=64.7)]), id="a prediction moved by less than 5 percent"),
+    pytest.param(
+        status(), status(predictions=[prediction(value=64.7)]), id="a prediction moved by less than 5 percent"
+    ),
     pytest.param(
         status(predictions=[prediction("queueLength", 10)]),
         status(predictions=[prediction("queueLength", 1000)]),

@@ -74,9 +74,7 @@ def test_the_oldest_go_first() -> None:
     assert max(fleet.longest.values()) <= 240
 
 
-@pytest.mark.parametrize(
-    "interval", [pytest.param(300.0, id="five minutes"), pytest.param(3600.0, id="an hour")]
-)
+@pytest.mark.parametrize("interval", [pytest.param(300.0, id="five minutes"), pytest.param(3600.0, id="an hour")])
 def test_slow_twins_are_written_at_every_sync_even_when_the_budget_is_empty(interval: float) -> None:
     budget = WriteBudget(1.0, 300.0, 0.0)
     for _ in range(100):

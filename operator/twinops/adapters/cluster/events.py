@@ -19,7 +19,7 @@ import structlog
 from twinops.adapters.cluster.client import KubeClient, resource_path
 from twinops.api import API_VERSION as TWINOPS_API
 from twinops.api import GROUP
-from twinops.errors import ClusterError, NotFound, Unavailable
+from twinops.errors import ClusterError, LeadershipLost, NotFound, Unavailable
 from twinops.services.ports import Clock
 
 log = structlog.get_logger()
@@ -121,9 +121,9 @@ class ClusterEvents:
                     return
                 pause = 1.0 if error.retry_after is None else error.retry_after
                 await self._clock.sleep(min(pause, PAUSE_SECONDS))
-            except ClusterError as error:
-                # Refused when the namespace is going away, above all.
-                log.info("event refused", reason=note.reason, error=str(error))
+            except (ClusterError, LeadershipLost) as error:
+                # Refused, above all, when the namespace is going away.
+                log.info("event not posted", reason=note.reason, error=str(error))
                 return
             else:
                 return

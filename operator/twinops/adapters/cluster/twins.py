@@ -70,7 +70,8 @@ class ClusterTwins:
             Conflict: the twin changed since ``resource_version`` was read, or was made anew.
             ClusterError: the API server said no, or nothing.
         """
-        metadata = {"uid": ref.uid, "resourceVersion": resource_version, "finalizers": list(finalizers)}
+        # No uid: in a patch a wrong one is refused as invalid, and the version alone tells a successor apart.
+        metadata = {"resourceVersion": resource_version, "finalizers": list(finalizers)}
         return await self._client.patch(_path(ref), {"metadata": metadata})
 
 

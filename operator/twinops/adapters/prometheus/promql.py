@@ -17,6 +17,7 @@ PLACEHOLDERS = ("namespace", "name", "podRegex", "window", "cpuCores", "memoryBy
 """What a query may contain, for people."""
 
 _PLACEHOLDER = re.compile(r"\$\(([^()]*)\)")
+_QUOTED = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`|#[^\n]*""", re.DOTALL)
 _BARE_WORD = re.compile(r"[A-Za-z0-9_:.]*")
 _NOT_A_LABEL = re.compile(r"[^A-Za-z0-9_]")
 _LABEL_PREFIX = "label."
@@ -41,6 +42,11 @@ def render(query: Query, scope: QueryScope) -> str:
 def quoted(value: str) -> str:
     """Return the value as a PromQL string in double quotes."""
     return f'"{_escape(value, chr(34))}"'
+
+
+def without_backticks(promql: str) -> str:
+    """Return the same query with its raw strings written in double quotes."""
+    return _QUOTED.sub(lambda token: quoted(token.group()[1:-1]) if token.group()[0] == "`" else token.group(), promql)
 
 
 def label_name(key: str) -> str:
@@ -70,12 +76,11 @@ def _own_values(scope: QueryScope) -> Iterator[tuple[str, Value]]:
 def _fill(template: str, values: Mapping[str, Value]) -> str:
     parts: list[str] = []
     position = 0
-    quotes = _Quotes(template)
     for found in _PLACEHOLDER.finditer(template):
         value = values.get(found.group(1))
         if value is None:
             raise SpecError(_unknown(found.group(), values), reason="UnknownPlaceholder")
-        parts += template[position : found.start()], value(quotes.at(found.start()))
+        parts += template[position : found.start()], value(_quote_at(template, found.start()))
         position = found.end()
     return "".join(parts) + template[position:]
 
@@ -136,34 +141,14 @@ def _text(name: str, value: str) -> Value:
     return show
 
 
+def _quote_at(text: str, position: int) -> str:
+    """Return the quote within which a position lies, ``#`` within a comment, else an empty string."""
+    around = (token.group()[0] for token in _QUOTED.finditer(text) if token.start() < position < token.end())
+    return next(around, "")
+
+
 def _escape(value: str, quote: str) -> str:
     if quote not in ('"', "'"):
         return value
     escaped = value.replace("\\", "\\\\").replace(quote, f"\\{quote}")
     return escaped.replace("\n", "\\n").replace("\r", "\\r")
-
-
-class _Quotes:
-    """Tells within which quotes a position lies. Positions must be asked in increasing order."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._position = 0
-        self._open = ""
-
-    def at(self, position: int) -> str:
-        """Return the open quote at this position, ``#`` within a comment, else an empty string."""
-        while self._position < position:
-            self._step(self._text[self._position])
-            self._position += 1
-        return self._open
-
-    def _step(self, letter: str) -> None:
-        if self._open == "#":
-            self._open = "" if letter == "\n" else "#"
-        elif not self._open:
-            self._open = letter if letter in "\"'`#" else ""
-        elif letter == "\\" and self._open != "`":
-            self._position += 1
-        elif letter == self._open:
-            self._open = ""

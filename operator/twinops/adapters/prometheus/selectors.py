@@ -15,7 +15,7 @@ from typing import Any
 
 import promql_parser as parser
 
-from twinops.adapters.prometheus.promql import quoted
+from twinops.adapters.prometheus.promql import quoted, without_backticks
 from twinops.services.ports import Inspection
 
 MAX_SELECTORS = 8
@@ -40,7 +40,8 @@ def inspect(promql: str, *, stale_after_seconds: int, scrape_interval_seconds: i
     parser does, so its word decides.
     """
     try:
-        expression = parser.parse(promql)
+        # The parser reads escapes in raw strings, too, where Prometheus knows none.
+        expression = parser.parse(without_backticks(promql))
     except ValueError as error:
         return Inspection(warning=_first_line(error))
     step = max(scrape_interval_seconds, math.ceil(stale_after_seconds / _MAX_STEPS))

@@ -51,21 +51,36 @@ class Return:
 def way_back(original: Original, lever: Lever) -> Return:
     """Return how the field is given back; only a value that is still ours is undone."""
     value = DEFAULTED if original.value is None else original.value
+    told = f"given back to {original.manager}"
+    if half_way(original, lever):
+        return Return(Way.HAND_OVER, value, original.manager, told)
+    kept = _kept(original, lever)
+    if kept is not None:
+        return kept
+    if original.operation == "Apply":
+        return Return(Way.APPLY_AND_HAND_OVER, value, original.manager, told)
+    if original.operation == "Update":
+        return Return(Way.UPDATE_AS, value, original.manager, told)
+    return Return(Way.APPLY, value, message="nobody owned it before")
+
+
+def _kept(original: Original, lever: Lever) -> Return | None:
+    """Return why the present value stays, None when it is to be undone."""
     if not is_ours(lever, original.ours):
         return Return(Way.LEAVE, lever.value, message=f"it is {lever.value} and no longer ours: left as it is")
     heirs = [owner for owner in others_of(lever) if owner.operation == "Apply"]
-    if heirs and lever.value != value:
+    if heirs:
         told = f"{heirs[0].manager} has applied the same value: it stays"
         return Return(Way.HAND_OVER, lever.value, heirs[0].manager, told)
-    if lever.applied_value == original.ours and lever.value != value:
+    if lever.applied_value == original.ours:
         # A client-side apply that finds its value in place changes nothing and so never becomes the owner.
         return Return(Way.LEAVE, lever.value, message="the manifest that was applied last says the same: it stays")
-    if original.operation == "Apply":
-        way = Way.HAND_OVER if lever.value == value else Way.APPLY_AND_HAND_OVER
-        return Return(way, value, original.manager, f"given back to {original.manager}")
-    if original.operation == "Update":
-        return Return(Way.UPDATE_AS, value, original.manager, f"given back to {original.manager}")
-    return Return(Way.APPLY, value, message="nobody owned it before")
+    return None
+
+
+def half_way(original: Original, lever: Lever) -> bool:
+    """Tell whether the value is back, but the ownership that its former owner had by applying is not."""
+    return original.operation == "Apply" and is_ours(lever, DEFAULTED if original.value is None else original.value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from twinops.api.status import CorrectionAction, CorrectionRecord, DigitalTwinStatus, ObjectRef, Original, Outcome
 from twinops.core.correction import fights, records
+from twinops.core.correction.give_back import half_way
 from twinops.core.correction.ownership import is_ours, others_of
 from twinops.core.notes import NORMAL, WARNING, Note
 from twinops.core.observation import Lever
@@ -106,10 +107,10 @@ def _resolve(found: _Findings, original: Original, record: CorrectionRecord, lev
         return
     if is_ours(lever, original.ours):
         found.resolve(record, Outcome.FAILED, records.INTERRUPTED)
-    elif original.operation == "Apply" and is_ours(lever, record.to):
-        # The value is back, its ownership not yet: what is left is a step of its own.
+    elif half_way(original, lever):
+        # Handing over is a step that can be taken by itself.
         found.resolve(record, Outcome.FAILED, records.INTERRUPTED)
-        found.keep(original, record.to)
+        found.keep(original, lever.value)
     else:
         found.resolve(record, Outcome.APPLIED)
         found.drop(original)
@@ -121,6 +122,9 @@ def _watch(found: _Findings, original: Original, lever: Lever) -> None:
         found.drop(original)
         return
     if is_ours(lever, original.ours):
+        return
+    if half_way(original, lever):
+        found.keep(original, lever.value)
         return
     found.drop(original)
     found.change(need_below_since=None)

@@ -1,0 +1,199 @@
+"""The chart on the real API server: it installs, upgrades, and grants exactly what its README says."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from devcluster.cluster import DevCluster
+from devcluster.errors import CommandError
+from devcluster.options import ClusterOptions
+from support.chart import CHART, install_chart, operator_environment, render
+from support.manifests import SPEC
+
+Json = dict[str, Any]
+
+SOURCE = "/apis/twinops.dev/v1alpha1/metricssources/default"
+
+
+class Helm:
+    """Runs helm against a cluster, for one release."""
+
+    def __init__(self, cluster: DevCluster, home: Path) -> None:
+        self._cluster = cluster
+        self._env = os.environ | cluster.environment | {"HELM_CACHE_HOME": str(home), "HELM_DATA_HOME": str(home)}
+
+    def __call__(self, verb: str, values: Json | None = None) -> str:
+        arguments = [] if values is None else [CHART, "-f", "-", "--create-namespace"]
+        if verb == "upgrade":
+            arguments.remove("--create-namespace")
+        return subprocess.run(  # noqa: S603 - our own helm
+            [self._cluster.bin("helm"), verb, "twinops", *arguments, "-n", "twinops-system"],
+            env=self._env,
+            input=json.dumps(values or {}),
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[DevCluster]:
+    """A cluster that knows nothing of us: the definitions would bind the shared one to this release."""
+    options = ClusterOptions(kwok=False, metrics_server=False, prometheus=None)
+    with DevCluster(tmp_path / "cluster", options) as cluster:
+        yield cluster
+
+
+def source(url: str) -> Json:
+    return {"metricsSource": {"url": url}}
+
+
+def test_install_upgrade_uninstall(fresh: DevCluster, tmp_path: Path) -> None:
+    helm = Helm(fresh, tmp_path)
+
+    notes = helm("install", source("http://one"))
+    assert "kubectl -n twinops-system rollout status deployment/twinops" in notes
+    first = fresh.api.get(SOURCE)
+    assert first["spec"]["url"] == "http://one"
+
+    helm("upgrade", source("http://one"))
+    assert fresh.api.get(SOURCE)["metadata"]["uid"] == first["metadata"]["uid"], "an upgrade must not recreate it"
+
+    for url in ("http://two", "http://three"):
+        helm("upgrade", source(url))
+        assert fresh.api.get(SOURCE)["spec"]["url"] == url
+
+    twin = {"apiVersion": "twinops.dev/v1alpha1", "kind": "DigitalTwin", "metadata": {"name": "checkout"}, "spec": SPEC}
+    fresh.api.create("/apis/twinops.dev/v1alpha1/namespaces/default/digitaltwins", twin)
+    helm("uninstall")
+    left = fresh.api.get("/apis/twinops.dev/v1alpha1/digitaltwins")["items"]
+    assert [one["metadata"]["name"] for one in left] == ["checkout"], "definitions and twins are kept"
+
+
+def test_a_source_that_comes_with_an_upgrade_is_an_ordinary_part(fresh: DevCluster, tmp_path: Path) -> None:
+    helm = Helm(fresh, tmp_path)
+    assert "There is no MetricsSource yet" in helm("install", {})
+    helm("upgrade", source("http://one"))
+    uid = fresh.api.get(SOURCE)["metadata"]["uid"]
+    helm("upgrade", source("http://two"))
+    after = fresh.api.get(SOURCE)
+    assert (after["metadata"]["uid"], after["spec"]["url"]) == (uid, "http://two")
+    helm("uninstall")
+    assert fresh.api.get("/apis/twinops.dev/v1alpha1/metricssources")["items"] == []
+
+
+@pytest.mark.usefixtures("definitions")
+def test_the_deployment_passes_restricted_pod_security(cluster: DevCluster, namespace: str) -> None:
+    cluster.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    deployment = next(one for one in render(cluster.bin("helm"), "r", namespace) if one["kind"] == "Deployment")
+    template = deployment["spec"]["template"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "operator"}, "spec": template["spec"]}
+    pod["spec"]["serviceAccountName"] = "default"
+    cluster.kubectl("apply", "--dry-run=server", "-n", namespace, "-f", "-", stdin=yaml.safe_dump(pod))
+    pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = True
+    with pytest.raises(CommandError, match="violates PodSecurity"):
+        cluster.kubectl("apply", "--dry-run=server", "-n", namespace, "-f", "-", stdin=yaml.safe_dump(pod))
+
+
+@pytest.mark.usefixtures("definitions")
+def test_everything_is_accepted_by_the_api_server(cluster: DevCluster, namespace: str) -> None:
+    values = {
+        "metricsSource": {"url": "https://p", "name": namespace, "extraSpec": {"tls": {"insecureSkipVerify": True}}},
+        "watchNamespaces": [namespace],
+        "podLabels": {"team": "sre"},
+        "podAnnotations": {"example.com/a": "b"},
+        "imagePullSecrets": [{"name": "pull"}],
+        "tolerations": [{"operator": "Exists"}],
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "operator": {"extraEnv": [{"name": "TZ", "value": "UTC"}]},
+        "rbac": {"extraObserveRules": [{"apiGroups": ["a.b"], "resources": ["c"], "verbs": ["get"]}]},
+        "serviceAccount": {"annotations": {"a": "b"}},
+    }
+    manifest = yaml.safe_dump_all(render(cluster.bin("helm"), "r", namespace, values))
+    cluster.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=manifest)
+
+
+ALLOWED = [
+    "get digitaltwins.twinops.dev",
+    "watch digitaltwins.twinops.dev",
+    "patch digitaltwins.twinops.dev",
+    "update digitaltwins.twinops.dev --subresource=status",
+    "get deployments.apps",
+    "get deployments.apps --subresource=scale",
+    "get rollouts.argoproj.io --subresource=scale",
+    "watch horizontalpodautoscalers.autoscaling",
+    "list scaledobjects.keda.sh",
+    "create events",
+    "create events.events.k8s.io",
+]
+CORRECTING = [
+    "patch horizontalpodautoscalers.autoscaling",
+    "patch deployments.apps --subresource=scale",
+    "patch rollouts.argoproj.io --subresource=scale",
+]
+OWN_NAMESPACE = ["create leases.coordination.k8s.io", "get secrets"]
+DENIED = [
+    "create digitaltwins.twinops.dev",
+    "delete digitaltwins.twinops.dev",
+    "update digitaltwins.twinops.dev",
+    "patch deployments.apps",
+    "update horizontalpodautoscalers.autoscaling",
+    "delete horizontalpodautoscalers.autoscaling",
+    "update deployments.apps --subresource=scale",
+    "list secrets",
+    "watch secrets",
+    "get pods",
+    "get configmaps",
+    "list leases.coordination.k8s.io",
+    "delete leases.coordination.k8s.io",
+    "patch metricssources.twinops.dev",
+    "list customresourcedefinitions.apiextensions.k8s.io",
+    "list namespaces",
+    "impersonate serviceaccounts",
+]
+
+
+class Account:
+    """What a ServiceAccount may do, as the API server's authorizer says."""
+
+    def __init__(self, cluster: DevCluster, namespace: str, name: str) -> None:
+        self._cluster = cluster
+        self._kubeconfig = cluster.service_account_kubeconfig(namespace, name)
+
+    def can(self, right: str, namespace: str) -> bool:
+        try:
+            self._cluster.kubectl("auth", "can-i", *right.split(), "-n", namespace, kubeconfig=self._kubeconfig)
+        except CommandError:
+            return False
+        return True
+
+    def allowed(self, rights: list[str], namespace: str) -> list[str]:
+        return [right for right in rights if self.can(right, namespace)]
+
+
+def test_the_account_has_the_rights_that_the_readme_lists(cluster: DevCluster, namespace: str) -> None:
+    account = Account(cluster, namespace, install_chart(cluster, namespace))
+    lease = operator_environment(cluster, namespace)["TWINOPS_LEASE_NAME"]
+    own = [*OWN_NAMESPACE, f"update leases.coordination.k8s.io/{lease}"]
+
+    wanted = [*ALLOWED, *CORRECTING, "get metricssources.twinops.dev", "watch metricssources.twinops.dev"]
+    assert account.allowed([*wanted, *own, *DENIED], namespace) == [*wanted, *own]
+    # Secrets and Leases of other namespaces are none of its business; twins there are.
+    assert account.allowed([*ALLOWED, *own], "kube-system") == ALLOWED
+    assert not account.can("update leases.coordination.k8s.io/another", namespace)
+
+
+def test_watching_one_namespace_ends_at_its_border(cluster: DevCluster, namespace: str) -> None:
+    values = {"watchNamespaces": [namespace], "rbac": {"correct": False}}
+    account = Account(cluster, namespace, install_chart(cluster, namespace, values))
+    assert account.allowed([*ALLOWED, *CORRECTING], namespace) == ALLOWED
+    assert account.allowed([*ALLOWED, *CORRECTING, *OWN_NAMESPACE], "default") == []
+    assert account.can("list metricssources.twinops.dev", "default")

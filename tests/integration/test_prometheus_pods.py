@@ -1,0 +1,69 @@
+"""$(podRegex) against the names that a real kube-controller-manager gives to pods."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from devcluster.cluster import DevCluster
+from devcluster.waiting import wait_until
+from twinops.adapters.prometheus.pods import pod_regex
+from twinops.api.twin import TargetRef
+
+SECONDS = 30.0
+
+
+def manifest(kind: str, name: str) -> tuple[str, dict[str, Any]]:
+    """Return the API path's end and an object of this kind with two pods."""
+    labels = {"app": name[:63]}
+    template = {
+        "metadata": {"labels": labels},
+        "spec": {"nodeName": "node-0", "containers": [{"name": "main", "image": "x"}]},
+    }
+    spec: dict[str, Any] = {"selector": {"matchLabels": labels}, "template": template, "replicas": 2}
+    if kind == "StatefulSet":
+        spec["serviceName"] = "none"
+    if kind == "DaemonSet":
+        del spec["replicas"]
+    if kind == "Job":
+        template["spec"]["restartPolicy"] = "Never"
+        spec = {"template": template, "parallelism": 2, "completions": 2, "completionMode": "Indexed"}
+    group = "batch/v1" if kind == "Job" else "apps/v1"
+    return f"/apis/{group}/namespaces", {"kind": kind, "apiVersion": group, "metadata": {"name": name}, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        pytest.param("Deployment", "checkout", id="deployment"),
+        *(
+            pytest.param("Deployment", "a" * length, id=f"deployment of {length} letters")
+            for length in (46, 47, 50, 56, 57, 58, 63)
+        ),
+        pytest.param("StatefulSet", "checkout", id="stateful set"),
+        pytest.param("ReplicaSet", "checkout", id="replica set"),
+        pytest.param("ReplicaSet", "a" * 60, id="replica set of 60 letters"),
+        pytest.param("DaemonSet", "checkout", id="daemon set"),
+        pytest.param("Job", "checkout", id="indexed job"),
+    ],
+)
+def test_real_pods_are_matched(cluster: DevCluster, namespace: str, kind: str, name: str) -> None:
+    path, body = manifest(kind, name)
+    collection = {"Job": "jobs"}.get(kind, f"{kind.lower()}s")
+    cluster.api.create(f"{path}/{namespace}/{collection}", body)
+
+    def pods() -> list[str]:
+        return [pod["metadata"]["name"] for pod in cluster.api.get(f"/api/v1/namespaces/{namespace}/pods")["items"]]
+
+    wanted = 1 if kind == "DaemonSet" else 2
+    names = wait_until(
+        lambda: found if len(found := pods()) >= wanted else None, within=SECONDS, what=f"pods of {kind} {name}"
+    )
+
+    regex = pod_regex(TargetRef(kind=kind, name=name))
+    assert [pod for pod in names if not re.fullmatch(regex, pod)] == []
+    if len(name) < 50:
+        longer = pod_regex(TargetRef(kind=kind, name=f"{name}-worker"))
+        assert [pod for pod in names if re.fullmatch(longer, pod)] == []

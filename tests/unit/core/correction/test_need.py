@@ -1,0 +1,192 @@
+"""How many replicas are needed, and the sentence that says why."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.correcting import alert, drift, observation, risk, spec, workload
+
+from twinops.api.status import Direction, Drift, Quality
+from twinops.core.correction.need import MAX_REPLICAS, ceil, demand
+from twinops.core.observation import Observation, Sample
+
+LIMITS = {"limits": {"cpuUsage": 95, "latencyMs": 500, "throughputRps": 200}}
+EXPECTED = {"expectedState": {"metrics": {"cpuUsage": 50, "latencyMs": 120, "throughputRps": 100}}}
+
+
+@pytest.mark.parametrize(
+    ("value", "rounded"),
+    [
+        pytest.param(3.0, 3, id="whole"),
+        pytest.param(3.0000000004, 3, id="whole but for a float's last digits"),
+        pytest.param(3.00001, 4, id="a little more"),
+        pytest.param(0.1 * 3 / 0.1, 3, id="0.1 * 3 / 0.1"),
+        pytest.param(-1.0, 0, id="never negative"),
+        pytest.param(1e300, MAX_REPLICAS, id="never absurd"),
+    ],
+)
+def test_rounding_up(value: float, rounded: int) -> None:
+    assert ceil(value) == rounded
+
+
+@given(replicas=st.integers(1, 2000), each=st.floats(1e-3, 1e6))
+def test_exactly_full_replicas_need_no_further_one(replicas: int, each: float) -> None:
+    assert ceil(replicas * each / each) == replicas
+
+
+@pytest.mark.parametrize(
+    ("risks", "more", "values", "replicas", "why"),
+    [
+        pytest.param(
+            [risk()],
+            {},
+            {"cpuUsage": 70},
+            4,
+            "CPU is foreseen at 118% in 60 seconds (limit 95%): 3 x 118/95 = 4 replicas",
+            id="cpu by proportion",
+        ),
+        pytest.param(
+            [risk(upper=100)],
+            {},
+            {"cpuUsage": 130},
+            5,
+            "CPU is at 130% (limit 95%): 3 x 130/95 = 5 replicas",
+            id="observed is larger than foreseen",
+        ),
+        pytest.param(
+            [risk("throughputRps", limit=150, upper=260)],
+            {"limitsPerReplica": {"throughputRps": 50}},
+            {"throughputRps": 120},
+            6,
+            "throughput is foreseen at 260 req/s in 60 seconds (limit 150 req/s): 260/50 per replica = 6 replicas",
+            id="throughput by what a replica carries",
+        ),
+        pytest.param(
+            [risk("throughputRps", limit=200, upper=260)],
+            {},
+            {"throughputRps": 120},
+            4,
+            "throughput is foreseen at 260 req/s in 60 seconds (limit 200 req/s): "
+            "one step of 25%, 3 x 1.25 = 4 replicas",
+            id="throughput without a limit per replica",
+        ),
+        pytest.param(
+            [risk("latencyMs", limit=500, upper=900)],
+            {},
+            {"latencyMs": 300},
+            4,
+            "latency is foreseen at 900 ms in 60 seconds (limit 500 ms): one step of 25%, 3 x 1.25 = 4 replicas",
+            id="latency by a step",
+        ),
+    ],
+)
+def test_a_lasting_risk_drives(
+    risks: list[Any], more: dict[str, Any], values: dict[str, float], replicas: int, why: str
+) -> None:
+    found = demand(spec(**LIMITS, **more), observation(**values), Drift(), risks)
+    assert [(need.replicas, need.why) for need in found.needs] == [(replicas, why)]
+    assert found.needs[0].trigger == f"Risk/{risks[0].metric}"
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        pytest.param(risk(persistent=False), observation(cpuUsage=70), id="not lasting"),
+        pytest.param(risk(calibrated=False), observation(cpuUsage=70), id="not calibrated"),
+        pytest.param(
+            risk(), dataclasses.replace(observation(cpuUsage=70), history_complete=False), id="history refilling"
+        ),
+        pytest.param(risk("memoryUsage"), observation(memoryUsage=70), id="replicas do not help against it"),
+    ],
+)
+def test_what_must_not_drive_a_correction(given: Any, seen: Observation) -> None:
+    assert demand(spec(**LIMITS), seen, Drift(), [given]).needs == ()
+
+
+def test_a_limit_that_is_crossed_already_drives_by_what_is_observed_alone() -> None:
+    crossed = risk(calibrated=False, current=True, upper=10_000)
+    found = demand(spec(**LIMITS), observation(cpuUsage=100), Drift(), [crossed])
+    assert found.needs[0].replicas == 4
+    assert found.needs[0].why.startswith("CPU is at 100%")
+
+
+@pytest.mark.parametrize(
+    ("alerts", "more", "values", "needs"),
+    [
+        pytest.param([alert("cpuUsage")], {}, {"cpuUsage": 80}, {"Drift/cpuUsage": 4}, id="cpu: 3 x 80/60"),
+        pytest.param(
+            [alert("cpuUsage")], {"thresholds": {"cpuUsage": 50}}, {"cpuUsage": 80}, {"Drift/cpuUsage": 4}, id="3*80/75"
+        ),
+        pytest.param([alert("latencyMs")], {}, {"latencyMs": 300}, {"Drift/latencyMs": 4}, id="latency by a step"),
+        pytest.param(
+            [alert("throughputRps")],
+            {"limitsPerReplica": {"throughputRps": 25}},
+            {"throughputRps": 180},
+            {"Drift/throughputRps": 8},
+            id="throughput by what a replica carries",
+        ),
+        pytest.param([alert("cpuUsage", eligible=False)], {}, {"cpuUsage": 80}, {}, id="not eligible"),
+        pytest.param([alert("cpuUsage", persistent=False)], {}, {"cpuUsage": 80}, {}, id="not lasting"),
+        pytest.param(
+            [alert("throughputRps", direction=Direction.BELOW)], {}, {"throughputRps": 20}, {}, id="too little traffic"
+        ),
+        pytest.param([alert("memoryUsage")], {}, {"memoryUsage": 90}, {}, id="replicas do not help against it"),
+        pytest.param(
+            [alert("cpuUsage"), alert("latencyMs")],
+            {},
+            {"cpuUsage": 110, "latencyMs": 300},
+            {"Drift/cpuUsage": 6, "Drift/latencyMs": 4},
+            id="the largest comes first",
+        ),
+    ],
+)
+def test_lasting_drift_drives(
+    alerts: list[Any], more: dict[str, Any], values: dict[str, float], needs: dict[str, int]
+) -> None:
+    found = demand(spec(**EXPECTED, **more), observation(**values), drift(*alerts), [])
+    assert [(need.trigger, need.replicas) for need in found.needs] == list(needs.items())
+
+
+@pytest.mark.parametrize(
+    ("more", "values", "recommended", "known"),
+    [
+        pytest.param(EXPECTED, {"cpuUsage": 20, "latencyMs": 100, "throughputRps": 90}, 1, True, id="3 x 20/60"),
+        pytest.param({"limits": {"cpuUsage": 95}}, {"cpuUsage": 80}, 3, True, id="3 x 80/95"),
+        pytest.param(
+            {"limitsPerReplica": {"throughputRps": 10}}, {"throughputRps": 95}, 10, True, id="without any limit or risk"
+        ),
+        pytest.param({"limits": {"latencyMs": 500}}, {"latencyMs": 20}, 3, True, id="latency says nothing downwards"),
+        pytest.param({"limits": {"latencyMs": 500}}, {"latencyMs": 600}, 4, True, id="latency too high"),
+        pytest.param(EXPECTED, {"cpuUsage": 20}, 3, False, id="a value is missing: as many as now"),
+        pytest.param({}, {"cpuUsage": 20}, 3, True, id="nothing to hold it against: as many as now"),
+        pytest.param(EXPECTED, {}, 3, False, id="no values at all"),
+    ],
+)
+def test_recommended_replicas_are_told_always(
+    more: dict[str, Any], values: dict[str, float], recommended: int, *, known: bool
+) -> None:
+    found = demand(spec(**more), observation(**values), Drift(), [])
+    assert (found.needs, found.recommended, found.known) == ((), recommended, known)
+
+
+def test_a_listed_risk_holds_what_was_raised_though_it_does_not_drive_yet() -> None:
+    found = demand(spec(**LIMITS), observation(cpuUsage=20), Drift(), [risk(upper=190, persistent=False)])
+    assert (found.needs, found.holding) == ((), 6)
+
+
+def test_a_stale_value_is_neither_zero_nor_a_reason() -> None:
+    stale = Sample("cpuUsage", Quality.STALE, 20.0)
+    seen = dataclasses.replace(observation(), samples={"cpuUsage": stale})
+    found = demand(spec(**LIMITS), seen, Drift(), [risk()])
+    assert not found.known
+    assert not found.needs[0].fresh
+
+
+def test_nothing_is_concluded_from_a_workload_without_a_ready_replica() -> None:
+    seen = dataclasses.replace(observation(cpuUsage=0), workload=workload(0, desired=6))
+    found = demand(spec(limits={"cpuUsage": 95}), seen, Drift(), [])
+    assert (found.recommended, found.known) == (6, False)
