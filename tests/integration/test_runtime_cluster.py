@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
 import pytest
+
 from devcluster.cluster import DevCluster
 from fakes.telemetry import FakeTelemetry
 from support.chart import ROOT
-
 from twinops.adapters.clock import SystemClock
 from twinops.adapters.cluster.client import KubeClient
 from twinops.adapters.cluster.events import ClusterEvents
@@ -56,16 +56,6 @@ def twin(cluster: DevCluster, namespace: str) -> TwinRef:
     body = {"apiVersion": "twinops.dev/v1alpha1", "kind": "DigitalTwin", "metadata": {"name": "shop"}, "spec": spec}
     made = cluster.api.create(f"{GROUP}/namespaces/{namespace}/digitaltwins", body)
     return TwinRef(namespace, "shop", made["metadata"]["uid"])
-
-
-async def until(condition: Callable[[], Awaitable[Any]], within: float = 15.0) -> Any:
-    """Wait for something true."""
-    async with asyncio.timeout(within):
-        while True:
-            answer = await condition()
-            if answer:
-                return answer
-            await asyncio.sleep(0.05)
 
 
 def version(body: Any) -> str:
@@ -203,8 +193,7 @@ async def test_a_source_that_is_missing_or_mended_is_seen(
     with pytest.raises(SourceInvalid, match=f"Secret {namespace}/prom does not exist: create it with the key token"):
         await sources.access(namespace)
     secret(cluster, namespace, "prom", token=b"s3cret")
-    assert sources.forget_secret("prom") == (namespace,)
-    assert sources.forget_secret("another") == ()
+    sources.forget(namespace)
     assert (await sources.access(namespace)).bearer_token == "s3cret"  # noqa: S105 - made up
 
 
@@ -301,6 +290,17 @@ async def test_a_thousand_twins_ask_the_api_server_once(
     sources = ClusterSources(client, SystemClock(), namespace)
     answers = await asyncio.gather(*(sources.access(namespace) for _ in range(1000)))
     assert len({id(answer) for answer in answers}) == 1
+
+
+async def test_a_change_during_a_read_is_not_missed(cluster: DevCluster, client: KubeClient, namespace: str) -> None:
+    source(cluster, namespace)
+    sources = ClusterSources(client, SystemClock(), namespace)
+    reading = asyncio.create_task(sources.access(namespace))
+    await asyncio.sleep(0)
+    sources.forget(namespace)
+    await reading
+    cluster.api.merge(f"{GROUP}/metricssources/{namespace}", {"spec": {"timeoutSeconds": 3}})
+    assert (await sources.access(namespace)).spec.timeout_seconds == 3
 
 
 async def test_a_source_says_whether_it_answers(cluster: DevCluster, client: KubeClient, namespace: str) -> None:

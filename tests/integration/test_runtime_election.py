@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 
 import pytest
+
 from devcluster.cluster import DevCluster
 from fakes.telemetry import FakeTelemetry
-
 from twinops.adapters.clock import SystemClock
 from twinops.adapters.cluster.client import KubeClient
 from twinops.adapters.cluster.leases import ClusterLeases
@@ -81,7 +81,7 @@ async def test_a_lease_is_written_as_kubernetes_wants_it(
         await leases.create(record)
     await leases.replace(made)
     with pytest.raises(Conflict):
-        await leases.replace(made.__class__("other", 15, None, None, 4, "1"))
+        await leases.replace(LeaseRecord("other", 15, None, None, 4, "1"))
     emptied = await leases.replace(LeaseRecord("", 1, None, None, 3, (await leases.get()).resource_version))
     assert (emptied.holder, emptied.renew_time) == ("", None)
 

@@ -55,7 +55,7 @@ def install_chart(cluster: DevCluster, namespace: str, values: Values | None = N
     if names:
         cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
     _apply(cluster, [document for document in objects if document not in definitions])
-    return next(document["metadata"]["name"] for document in objects if document["kind"] == "ServiceAccount")
+    return str(next(one["metadata"]["name"] for one in objects if one["kind"] == "ServiceAccount"))
 
 
 def operator_environment(cluster: DevCluster, namespace: str, values: Values | None = None) -> dict[str, str]:

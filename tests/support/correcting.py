@@ -7,8 +7,8 @@ from typing import Any
 
 from twinops.api.base import utc
 from twinops.api.status import (
-    Direction,
     DigitalTwinStatus,
+    Direction,
     Drift,
     DriftAlert,
     ObjectRef,
@@ -48,7 +48,7 @@ def hpa(value: int | None = 2, *owners: FieldOwner, maximum: int = 20, **more: A
 
 
 def scale(value: int | None = 2, *owners: FieldOwner, **more: Any) -> Lever:
-    known = {"object": SCALE, "uid": "deployment-uid", "field": "spec.replicas", "minimum": None, "maximum": None}
+    known: dict[str, Any] = {"object": SCALE, "uid": "deployment-uid", "field": "spec.replicas", "minimum": None, "maximum": None}
     return dataclasses.replace(hpa(value, *owners), **(known | more))
 
 

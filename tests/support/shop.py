@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import yaml
 
@@ -39,8 +42,16 @@ class Shop:
         self.cluster.kubectl("apply", *flags, "-f", "-", stdin=yaml.safe_dump_all(objects))
 
     def metric(self, name: str, value: float) -> None:
-        """Set what the metric's query answers: ``shop_NAME{namespace="…"}``."""
+        """Set what the metric's query answers, ``shop_NAME{namespace="…"}``, and wait until Prometheus knows."""
         self._exporter.set(f"shop_{name}", value, namespace=self.namespace)
+        query = urlencode({"query": f'shop_{name}{{namespace="{self.namespace}"}}'})
+
+        def scraped() -> bool:
+            with urlopen(f"{self.cluster.prometheus_url}/api/v1/query?{query}", timeout=5) as answer:  # noqa: S310 - ours
+                result = json.load(answer)["data"]["result"]
+            return bool(result) and result[0]["value"][1] in {f"{value:g}", str(value), "NaN", "+Inf"}
+
+        wait_until(scraped, within=WELL_WITHIN, what=f"{name}={value} in Prometheus")
 
     def no_metric(self, name: str) -> None:
         """Let the metric's series end."""

@@ -60,7 +60,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - apiGroups: [keda.sh]
   resources: [scaledobjects]
   verbs: [get, list]
-- apiGroups: ["", events.k8s.io]
+- apiGroups: [""]
   resources: [events]
   verbs: [create, patch]
 {{- with .Values.rbac.extraObserveRules }}

@@ -134,16 +134,27 @@ class Elector:
         log.info("leading", identity=self._identity)
         self._telemetry.leads(leading=True)
         self.leading.set()
+        try:
+            await self._renew()
+        except Exception:
+            # Whatever went wrong, this process will not renew any more.
+            self._lose()
+            raise
+        if not self._released:
+            self._lose()
+
+    async def _renew(self) -> None:
         while not self._released:
             await self._clock.sleep(self._times.retry_period)
             # Checked first: after a pause of the whole process the lease may be somebody else's already.
             if self._released or self._is_late() or self._taken():
-                break
+                return
             await self._attempt()
-        if not self._released:
-            self.lost.set()
-            self._telemetry.leads(leading=False)
-            log.error("lease lost", identity=self._identity, holder=self._seen.holder if self._seen else "")
+
+    def _lose(self) -> None:
+        self.lost.set()
+        self._telemetry.leads(leading=False)
+        log.error("lease lost", identity=self._identity, holder=self._seen.holder if self._seen else "")
 
     def _is_late(self) -> bool:
         return self._deadline is None or self._clock.monotonic() >= self._deadline

@@ -11,7 +11,7 @@ from twinops.core.metrics import facts
 from twinops.core.observation import Sample, Workload
 from twinops.errors import MetricsUnavailable, QueryRefused, SpecError
 from twinops.services.gathering.judge import Answers, explain_empty, judge, presence_texts, stand_in
-from twinops.services.gathering.plan import Asked, MetricPlan, Plan, make_plan, metric_names
+from twinops.services.gathering.plan import MetricPlan, Plan, make_plan, metric_names
 from twinops.services.ports import MetricsBackend, QueryTexts, SourceAccess
 
 _WITHOUT_HISTORY = frozenset({"QueryRefused", "ManySeries"})
@@ -75,14 +75,14 @@ class Gatherer:
             SpecError: the source refuses the operator.
         """
         plan = make_plan(spec, source.spec, workload, namespace, texts=self._texts, previous=previous)
-        asked = [metric for metric in plan.metrics if metric.known_bad is None]
-        answers = dict(await self._ask(source, _first_texts(asked), now))
-        samples = {metric.metric: judge(metric, metric.first, answers, now) for metric in asked}
-        empty = [metric for metric in asked if samples[metric.metric].quality is Quality.EMPTY]
-        if empty:
-            answers |= await self._ask(source, _second_texts(empty), now)
-            samples |= {metric.metric: _second_look(metric, samples[metric.metric], answers, now) for metric in empty}
-        return _gathered(plan, samples, previous, now)
+        asked = {metric.metric: metric for metric in plan.metrics if metric.known_bad is None}
+        answers = dict(await self._ask(source, _first_texts(asked.values()), now))
+        samples = {name: judge(metric, metric.first, answers, now) for name, metric in asked.items()}
+        empty = {name: asked[name].unfolded() for name in asked if samples[name].quality is Quality.EMPTY}
+        answers |= await self._ask(source, _second_texts(empty.values()), now)
+        samples |= {name: _second_look(metric, samples[name], answers, now) for name, metric in empty.items()}
+        samples |= {metric.metric: metric.known_bad for metric in plan.metrics if metric.known_bad is not None}
+        return _gathered(plan, asked | empty, samples, previous, now)
 
     def unavailable(
         self, spec: DigitalTwinSpec, error: MetricsUnavailable, previous: Sequence[ObservedMetric], now: float
@@ -133,24 +133,29 @@ def _second_look(metric: MetricPlan, sample: Sample, answers: Answers, now: floa
     return explain_empty(metric, sample, answers)
 
 
-def _gathered(plan: Plan, samples: Mapping[str, Sample], previous: Sequence[ObservedMetric], now: float) -> Gathered:
+def _gathered(
+    plan: Plan,
+    asked: Mapping[str, MetricPlan],
+    samples: Mapping[str, Sample],
+    previous: Sequence[ObservedMetric],
+    now: float,
+) -> Gathered:
     before = {metric.name: metric for metric in previous}
-    final = {}
-    queries = {}
-    refused = dict(plan.refused)
-    for metric in plan.metrics:
-        sample = metric.known_bad or samples[metric.metric]
-        final[metric.metric] = stand_in(sample, metric.rules, before.get(metric.metric), now)
-        promql = _promql((*metric.first, *metric.later), sample)
-        if promql and sample.reason not in _WITHOUT_HISTORY:
-            queries[metric.metric] = promql
-        if metric.custom and sample.reason == QueryRefused.reason:
-            refused[metric.metric] = QueryRefused(
-                f"metric {metric.metric}: {sample.message}; mend its query in spec.source.metrics"
-            )
-    return Gathered(final, queries, plan.warnings, refused)
+    final = {
+        metric.metric: stand_in(samples[metric.metric], metric.rules, before.get(metric.metric), now)
+        for metric in plan.metrics
+    }
+    queries = {name: promql for name, metric in asked.items() if (promql := _with_a_past(metric, samples[name]))}
+    refused = {
+        name: QueryRefused(f"metric {name}: {samples[name].message}; mend its query in spec.source.metrics")
+        for name, metric in asked.items()
+        if metric.custom and samples[name].reason == QueryRefused.reason
+    }
+    return Gathered(final, queries, plan.warnings, {**plan.refused, **refused})
 
 
-def _promql(asked: Sequence[Asked], sample: Sample) -> str:
-    """Return the query that answered; of built-in ones that all were missing, none."""
-    return next((one.promql for one in asked if one.query.name == sample.query), "")
+def _with_a_past(metric: MetricPlan, sample: Sample) -> str:
+    """Return the query that answered, empty when it cannot have a history or no built-in one answered."""
+    if sample.reason in _WITHOUT_HISTORY:
+        return ""
+    return next((one.promql for one in (*metric.first, *metric.later) if one.query.name == sample.query), "")

@@ -10,7 +10,7 @@ import structlog
 from pydantic import ValidationError
 
 from twinops.api import API_VERSION, GIVE_BACK_FINALIZER, SYNC_REQUESTED_ANNOTATION
-from twinops.api.status import DigitalTwinStatus, Outcome
+from twinops.api.status import DigitalTwinStatus, Outcome, Quality
 from twinops.api.twin import DigitalTwinSpec
 from twinops.core.assess import Assessment, assess
 from twinops.core.forecast import Forecaster
@@ -38,6 +38,9 @@ STALLED_RETRY = 8.0
 
 FAILED_RETRY = 30.0
 """Seconds; a backend that failed is asked again this soon, however long the interval."""
+
+SILENT_RETRY = 60.0
+"""Seconds; a workload whose metrics have not begun yet is looked at again this soon."""
 
 CONFLICT_RETRY = 1.0
 HELD_RETRY = 10.0
@@ -183,7 +186,9 @@ class SyncService:
         for _ in range(plan.reversions):
             self._telemetry.reverted(twin.ref)
         if not plan.writes:
-            return await self._write(twin, spec, status, plan.notes)
+            silent = not any(sample.quality is Quality.GOOD for sample in observed.observation.samples.values())
+            retry = await self._write(twin, spec, status, plan.notes)
+            return SILENT_RETRY if retry is None and silent else retry
         return await self._correct(twin, spec, observed, assessment, plan, status)
 
     async def _correct(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fakes.clock import START, FakeClock, in_fake_time
 from prometheus_client.parser import text_string_to_metric_families
 
+from fakes.clock import START, FakeClock, in_fake_time
 from twinops.adapters.telemetry import PrometheusTelemetry
 from twinops.api.status import DigitalTwinStatus, Outcome
 from twinops.services.ports import Telemetry, TwinRef

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from twinops.core.damped_trend import DampedTrend, _checks, _combined, _scale
+from twinops.core.damped_trend import DampedTrend, _combined, _scale
 from twinops.core.forecast import MIN_CHECKS, MIN_SAMPLES, QUANTILES
 from twinops.core.observation import Series
 from twinops.core.past import prepare
@@ -74,20 +74,6 @@ def test_what_is_scored_was_foreseen_without_looking_ahead(seed: int, kind: str,
         at = len(points_then) - 1
         assert then.unit * points_then[-1] == pytest.approx(whole.unit * points[at], rel=1e-6, abs=1e-6)
         assert sizes_then[-1] == pytest.approx(sizes[at], rel=1e-6, abs=1e-6)
-
-
-@settings(max_examples=60, deadline=None)
-@given(SEEDS, KINDS, st.integers(60, 300), st.integers(1, 20))
-def test_no_check_counts_before_it_has_come_due(seed: int, kind: str, count: int, ahead: int) -> None:
-    values = rolling(seed, kind, count)
-    changed = values.copy()
-    changed[-1] = 1e4
-    before, after = prepare(values), prepare(changed)
-    due = _checks(after, ahead)
-    assert due.size == 0 or due[-1] + ahead < count
-    assert _combined(before, ahead)[0][:-1] * before.unit == pytest.approx(
-        _combined(after, ahead)[0][:-1] * after.unit, rel=1e-6, abs=1e-6, nan_ok=True
-    )
 
 
 @settings(max_examples=60, deadline=None)

@@ -27,11 +27,15 @@ def play(*syncs: str) -> tuple[str, list[bool]]:
         pytest.param([], [], id="no sync yet"),
         pytest.param([OUTSIDE] * 3, [False, False, True], id="three in a row"),
         pytest.param([OUTSIDE, OUTSIDE, BETWEEN, BETWEEN, OUTSIDE], [False] * 4 + [True], id="three of five with gaps"),
-        pytest.param([OUTSIDE, BETWEEN, BETWEEN, BETWEEN, OUTSIDE, OUTSIDE], [False] * 6, id="three of six is not enough"),
+        pytest.param(
+            [OUTSIDE, BETWEEN, BETWEEN, BETWEEN, OUTSIDE, OUTSIDE], [False] * 6, id="three of six is not enough"
+        ),
         pytest.param([OUTSIDE, WELL_BACK] * 2 + [OUTSIDE], [False] * 4 + [True], id="every second sync"),
         pytest.param([OUTSIDE] * 3 + [WELL_BACK], [False, False, True, True], id="one good reading does not end it"),
         pytest.param([OUTSIDE] * 3 + [WELL_BACK] * 3, [False, False, True, True, True, False], id="ends well back"),
-        pytest.param([OUTSIDE] * 3 + [BETWEEN] * 9, [False, False] + [True] * 10, id="under the threshold is not well back"),
+        pytest.param(
+            [OUTSIDE] * 3 + [BETWEEN] * 9, [False, False] + [True] * 10, id="under the threshold is not well back"
+        ),
         pytest.param(
             [OUTSIDE] * 3 + [BETWEEN] * 5 + [WELL_BACK],
             [False, False] + [True] * 6 + [False],

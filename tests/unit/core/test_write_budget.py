@@ -14,7 +14,7 @@ class Fleet:
     """Plays the heartbeats of many twins."""
 
     def __init__(self, intervals: list[float], *, per_second: float = 50.0, seed: int = 7) -> None:
-        rng = random.Random(seed)
+        rng = random.Random(seed)  # noqa: S311 - a seeded draw, no secret
         self.budget = WriteBudget(per_second, 300.0, 0.0)
         self.queue = [(rng.uniform(0, interval), number) for number, interval in enumerate(intervals)]
         heapq.heapify(self.queue)
@@ -25,7 +25,7 @@ class Fleet:
         self.syncs = 0
 
     def run(self, until: float, *, material: float = 0.0, measure_from: float = 0.0) -> None:
-        rng = random.Random(11)
+        rng = random.Random(11)  # noqa: S311 - a seeded draw, no secret
         while self.queue[0][0] < until:
             now, number = heapq.heappop(self.queue)
             interval = self.intervals[number]
@@ -48,28 +48,28 @@ class Fleet:
 
 def test_two_thousand_twins_at_a_minute_are_written_at_every_sync() -> None:
     fleet = Fleet([60.0] * 2000)
-    fleet.run(1200)
+    fleet.run(600)
     assert len(fleet.writes) == fleet.syncs
 
 
 @pytest.mark.parametrize("material", [pytest.param(0.0, id="calm"), pytest.param(0.1, id="every tenth sync is news")])
 def test_ten_thousand_twins_stay_within_the_budget_and_none_waits_too_long(material: float) -> None:
     fleet = Fleet([60.0] * 10_000)
-    fleet.run(3000, material=material, measure_from=1200)
-    assert fleet.rate(1800) <= 51
+    fleet.run(1800, material=material, measure_from=900)
+    assert fleet.rate(900) <= 51
     assert len(fleet.last) == 10_000
     assert max(fleet.longest.values()) <= 300
 
 
 def test_the_budget_is_used_not_wasted() -> None:
     fleet = Fleet([60.0] * 10_000)
-    fleet.run(3000, measure_from=1200)
-    assert fleet.rate(1800) >= 45
+    fleet.run(1800, measure_from=900)
+    assert fleet.rate(900) >= 45
 
 
 def test_the_oldest_go_first() -> None:
     fleet = Fleet([60.0] * 6000)
-    fleet.run(3000, measure_from=1200)
+    fleet.run(1800, measure_from=900)
     # 6,000 twins at 50/s take turns of 120 s: nobody waits two turns while others are served twice.
     assert max(fleet.longest.values()) <= 240
 

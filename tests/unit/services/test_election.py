@@ -7,12 +7,13 @@ import random
 from collections.abc import Callable
 
 import pytest
+
 from fakes.clock import FakeClock, in_fake_time, until
 from fakes.leases import LeaseLine, LeaseStore
 from fakes.telemetry import FakeTelemetry
-
 from twinops.errors import LeadershipLost
 from twinops.services.election import ElectionTimes, Elector
+from twinops.services.ports import LeaseRecord
 
 TIMES = ElectionTimes()
 
@@ -25,7 +26,7 @@ class Candidate:
         self.clock.jump(wall_shift)
         self.line = LeaseLine(store)
         self.telemetry = FakeTelemetry()
-        chance = random.Random(seed).random
+        chance = random.Random(seed).random  # noqa: S311 - a seeded draw, no secret
         self.elector = Elector(self.line, self.clock, self.telemetry, TIMES, identity=name, chance=chance)
         self.task = asyncio.create_task(self.elector.run())
 
@@ -252,7 +253,7 @@ async def test_a_leader_whose_lease_was_taken_stops() -> None:
     await until(lambda: a.may_write)
     await asyncio.sleep(10)
     assert store.record is not None
-    store.put(a.elector._claim(store.record).__class__("somebody", 15, 0.0, 0.0, 5))
+    store.put(LeaseRecord("somebody", 15, 0.0, 0.0, 5))
     await until(a.elector.lost.is_set, within=5)
     assert not a.may_write
     assert store.record is not None
@@ -276,7 +277,7 @@ async def test_a_restarted_process_waits_like_any_other_and_does_not_hurry() -> 
 def test_many_processes_with_faults_at_random_have_at_most_one_leader_and_always_a_next(seed: int) -> None:
     @in_fake_time
     async def scene() -> None:
-        rng = random.Random(seed)
+        rng = random.Random(seed)  # noqa: S311 - a seeded draw, no secret
         store = LeaseStore()
         candidates = [Candidate(f"p{n}", store, seed=seed * 10 + n) for n in range(4)]
         watch = Watch(*candidates)
@@ -303,3 +304,18 @@ async def test_before_leading_nothing_may_be_written() -> None:
     elector = Elector(line, FakeClock(), FakeTelemetry(), TIMES, identity="a")
     with pytest.raises(LeadershipLost, match="does not hold"):
         elector.fence()
+
+
+@in_fake_time
+async def test_a_defect_in_renewing_counts_as_a_loss() -> None:
+    a = Candidate("a", LeaseStore())
+    await until(lambda: a.may_write)
+
+    async def broken(record: LeaseRecord) -> LeaseRecord:
+        raise ValueError(record.holder)
+
+    a.line.replace = broken  # type: ignore[method-assign]  # what no API server does
+    with pytest.raises(ValueError, match="a"):
+        await a.task
+    assert a.elector.lost.is_set()
+    assert not a.may_write

@@ -14,7 +14,8 @@ from twinops.api.source import MetricsSourceSpec
 from twinops.api.status import Quality
 from twinops.core.observation import Sample
 from twinops.errors import MetricsUnavailable
-from twinops.services.history import MAX_POINTS, History, HistoryKeeper
+from twinops.services.gathering.past import MAX_POINTS
+from twinops.services.history import History, HistoryKeeper
 from twinops.services.ports import RangeAnswer, RangeQuery, SourceAccess
 
 NOW = 1_800_000_000.0

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+
 from fakes.clock import START, FakeClock, in_fake_time
 from fakes.telemetry import FakeTelemetry
 from fakes.twins import FakeTwins
-
 from twinops.api.base import utc
 from twinops.errors import ClusterError, Conflict, LeadershipLost, Refused, Unavailable
 from twinops.services.ports import TwinRef

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from fakes.clock import FakeClock, in_fake_time
 
+from fakes.clock import FakeClock, in_fake_time
 from twinops.services.wakeups import Accepted, Wakeups
 
 
@@ -69,7 +69,7 @@ async def test_a_request_during_a_sync_is_told_so_and_runs_next() -> None:
         assert wakeups.is_running("a")
         answer = wakeups.request("a", "sync requested")
     assert answer is Accepted.IN_PROGRESS
-    assert answer == "sync already in progress"
+    assert answer.value == "sync already in progress"
     assert not wakeups.is_running("a")
     assert await wakeups.wait("a", 3600) == "sync requested"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from fakes.clock import FakeClock, in_fake_time
 
+from fakes.clock import FakeClock, in_fake_time
 from twinops.services.ports import TwinRef
 from twinops.services.watchdog import Watchdog
 

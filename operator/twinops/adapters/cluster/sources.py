@@ -21,16 +21,15 @@ PLURAL = "metricssources"
 KIND = "MetricsSource"
 
 TTL_SECONDS = 30.0
-"""A change that no watch told is seen after this time."""
+"""A change that no watch told (a rotated Secret, above all) is seen after this time."""
 
 PROBLEM_TTL_SECONDS = 3.0
-"""A problem is looked at again soon, but not once per twin."""
+"""A problem is looked at again soon (the Secret may be there by now), but not once per twin."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Cached:
     answer: SourceAccess | SpecError
-    secrets: frozenset[str]
     until: float
 
 
@@ -49,6 +48,7 @@ class ClusterSources:
         self._namespace = namespace
         self._cache: dict[str, _Cached] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        self._changes = 0
 
     async def access(self, name: str) -> SourceAccess:
         """Return the source with its credentials.
@@ -62,7 +62,11 @@ class ClusterSources:
         async with self._locks.setdefault(name, asyncio.Lock()):
             cached = self._cache.get(name)
             if cached is None or cached.until <= self._clock.monotonic():
-                cached = self._cache[name] = await self._read(name)
+                changes = self._changes
+                cached = await self._read(name)
+                # What was told to have changed meanwhile may have been read too early to be kept.
+                if changes == self._changes:
+                    self._cache[name] = cached
         if isinstance(cached.answer, SpecError):
             # A new one each time: raising the same would pile up tracebacks.
             raise type(cached.answer)(str(cached.answer), reason=cached.answer.reason)
@@ -70,14 +74,8 @@ class ClusterSources:
 
     def forget(self, name: str) -> None:
         """Read the source anew when it is next asked for: it changed, or went."""
+        self._changes += 1
         self._cache.pop(name, None)
-
-    def forget_secret(self, name: str) -> tuple[str, ...]:
-        """Read the sources that name this Secret anew. Returns their names."""
-        sources = tuple(source for source, cached in self._cache.items() if name in cached.secrets)
-        for source in sources:
-            self.forget(source)
-        return sources
 
     async def get(self, name: str) -> Mapping[str, Any]:
         """Return the source as it is now. Raises NotFound."""
@@ -97,13 +95,12 @@ class ClusterSources:
 
     async def _read(self, name: str) -> _Cached:
         now = self._clock.monotonic()
-        secrets: set[str] = set()
         try:
-            return _Cached(await self._resolve(name, secrets), frozenset(secrets), now + TTL_SECONDS)
+            return _Cached(await self._resolve(name), now + TTL_SECONDS)
         except SpecError as problem:
-            return _Cached(problem, frozenset(secrets), now + PROBLEM_TTL_SECONDS)
+            return _Cached(problem, now + PROBLEM_TTL_SECONDS)
 
-    async def _resolve(self, name: str, secrets: set[str]) -> SourceAccess:
+    async def _resolve(self, name: str) -> SourceAccess:
         try:
             body = await self.get(name)
         except NotFound as error:
@@ -115,7 +112,7 @@ class ClusterSources:
         except ValidationError as error:
             where = ".".join(str(part) for part in error.errors()[0]["loc"])
             raise SourceInvalid(f"{KIND} {name}: spec.{where} cannot be read: {error.errors()[0]['msg']}") from error
-        reader = _SecretReader(self._client, self._namespace, name, secrets)
+        reader = _SecretReader(self._client, self._namespace, name)
         token = spec.auth and spec.auth.bearer_token_secret_ref
         basic = spec.auth and spec.auth.basic_auth_secret_ref
         ca = spec.tls and spec.tls.ca_secret_ref
@@ -131,11 +128,10 @@ class ClusterSources:
 class _SecretReader:
     """Reads the Secrets of one source; no message ever shows what is in them."""
 
-    def __init__(self, client: KubeClient, namespace: str, source: str, seen: set[str]) -> None:
+    def __init__(self, client: KubeClient, namespace: str, source: str) -> None:
         self._client = client
         self._namespace = namespace
         self._source = source
-        self._seen = seen
 
     async def token(self, ref: SecretKeyRef) -> str:
         token = (await self._text(ref.name, ref.key)).strip()
@@ -158,7 +154,6 @@ class _SecretReader:
         return pem
 
     async def _text(self, name: str, key: str) -> str:
-        self._seen.add(name)
         try:
             secret = await self._client.get(resource_path("v1", "secrets", namespace=self._namespace, name=name))
         except NotFound as error:

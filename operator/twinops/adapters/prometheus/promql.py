@@ -34,8 +34,8 @@ def render(query: Query, scope: QueryScope) -> str:
             says which series belong to the twin.
     """
     values = dict(_own_values(scope))
-    if query.matchers or query.needs_labels:
-        values["scope"] = lambda _quote: _matchers(query, scope)
+    if query.matchers:
+        values["scope"] = _plain(_matchers(query, scope, values))
     return _fill(query.template, values)
 
 
@@ -94,10 +94,10 @@ def _unknown(placeholder: str, values: Mapping[str, Value]) -> str:
     )
 
 
-def _matchers(query: Query, scope: QueryScope) -> str:
+def _matchers(query: Query, scope: QueryScope, values: Mapping[str, Value]) -> str:
     parts: list[str] = []
     if scope.target is not None:
-        parts.append(_fill(query.matchers, dict(_own_values(scope))))
+        parts.append(_fill(query.matchers, values))
     parts += [f"{label_name(key)}={quoted(value)}" for key, value in sorted(scope.labels.items())]
     if not parts or (query.needs_labels and not scope.labels):
         raise SpecError("nothing says which series belong to this twin: set spec.source.labels", reason="NoScope")

@@ -17,7 +17,7 @@ from twinops.core.observation import FieldOwner, Lever
 ARGO: Final = frozenset({"argocd-controller", "argocd-application-controller", "argocd-server"})
 FLUX: Final = frozenset({"kustomize-controller", "helm-controller", "flux", "flux-client-side-apply"})
 
-_ONE_SHOT: Final = re.compile(r"(kubectl|oc|helm|Terraform|HashiCorp|pulumi|before-first-apply)($|[-_./].*)")
+_ONE_SHOT: Final = re.compile(r"kubectl(-.*)?|pulumi(-.*)?|oc|helm|Terraform|HashiCorp|before-first-apply")
 """Writers that act when a person or a pipeline starts them, and not by themselves."""
 
 _WORDS: Final = re.compile(r"[^A-Za-z0-9]+")

@@ -37,7 +37,12 @@ def _verdict(plan: MetricPlan, asked: Asked, answers: Answers, at: float) -> Sam
     if answer.error:
         return _failed(base, answer)
     if not answer.values:
-        return _bad(base, Quality.EMPTY, "EmptyResult", "series exist, or did in the last minutes, but the query gives no result")
+        return _bad(
+            base,
+            Quality.EMPTY,
+            "EmptyResult",
+            "series exist, or did in the last minutes, but the query gives no result",
+        )
     if len(answer.values) > 1:
         return _bad(
             base, Quality.ERROR, "ManySeries", "the query gives more than one series; aggregate, for example with sum()"

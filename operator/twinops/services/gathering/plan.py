@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from twinops.api.source import MetricsSourceSpec
@@ -49,7 +50,8 @@ class MetricPlan:
 
     Attributes:
         first: asked at once: a person's query, the candidate that answered last time, or all of them.
-        later: the other candidates, asked when ``first`` yields nothing.
+        rest: renders the other candidates; a steady sync does without.
+        later: the other candidates, once they are asked because ``first`` yields nothing.
         known_bad: the answer when there is nothing to ask.
     """
 
@@ -58,6 +60,7 @@ class MetricPlan:
     unit: str
     stale_after: int
     first: tuple[Asked, ...] = ()
+    rest: Callable[[], tuple[Asked, ...]] = tuple
     later: tuple[Asked, ...] = ()
     known_bad: Sample | None = None
 
@@ -65,6 +68,10 @@ class MetricPlan:
     def custom(self) -> bool:
         """Tell whether a person wrote the query."""
         return any(asked.query.name == CUSTOM for asked in self.first)
+
+    def unfolded(self) -> MetricPlan:
+        """Return the same plan with its other candidates rendered."""
+        return dataclasses.replace(self, later=self.rest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,29 +202,34 @@ class _Planner:
             if error.reason not in _NOT_TO_BE_HAD:
                 raise
             return self.bad(Quality.MISSING, error)
-        return self._plan((asked,), ())
+        return self._plan((asked,))
 
     def built_in(self, spec: DigitalTwinSpec, winner: str) -> MetricPlan:
-        asked = []
-        problems = []
-        for query in self.texts.candidates(spec.source.system_type, self.metric):
-            try:
-                asked.append(self._ask(query))
-            except SpecError as error:
-                problems.append(error)
-        if not asked:
-            return self.bad(Quality.MISSING, problems[0] if problems else self._no_query(spec))
-        remembered = [one for one in asked if one.query.name == winner]
+        queries = self.texts.candidates(spec.source.system_type, self.metric)
+        remembered, _problem = self._ask_all(query for query in queries if query.name == winner)
         if remembered:
-            return self._plan(tuple(remembered), tuple(one for one in asked if one not in remembered))
-        return self._plan(tuple(asked), ())
+            others = [query for query in queries if query.name != winner]
+            return self._plan(remembered, lambda: self._ask_all(others)[0])
+        asked, problem = self._ask_all(queries)
+        return self._plan(asked) if asked else self.bad(Quality.MISSING, problem or self._no_query(spec))
 
     def bad(self, quality: Quality, error: SpecError) -> MetricPlan:
         sample = Sample(self.metric, quality, unit=self._unit(()), reason=error.reason, message=str(error))
         return MetricPlan(self.metric, self.rules, sample.unit, self._stale_after, known_bad=sample)
 
-    def _plan(self, first: tuple[Asked, ...], later: tuple[Asked, ...]) -> MetricPlan:
-        return MetricPlan(self.metric, self.rules, self._unit(first), self._stale_after, first, later)
+    def _plan(self, first: tuple[Asked, ...], rest: Callable[[], tuple[Asked, ...]] = tuple) -> MetricPlan:
+        return MetricPlan(self.metric, self.rules, self._unit(first), self._stale_after, first, rest)
+
+    def _ask_all(self, queries: Iterable[Query]) -> tuple[tuple[Asked, ...], SpecError | None]:
+        """Return what can be asked, and the first reason why something cannot."""
+        asked = []
+        problem = None
+        for query in queries:
+            try:
+                asked.append(self._ask(query))
+            except SpecError as error:
+                problem = problem or error
+        return tuple(asked), problem
 
     def _ask(self, query: Query) -> Asked:
         promql = self.texts.render(query, self.scope)

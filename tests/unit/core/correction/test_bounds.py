@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.correcting import hpa, original, scale, spec
 
+from support.correcting import hpa, original, scale, spec
 from twinops.core.correction.bounds import Envelope, envelope, limit
 
 LIVE = "maxReplicas of the HPA"

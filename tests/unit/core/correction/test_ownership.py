@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 import pytest
-from support.correcting import KUBECTL, OURS, SERVER_SIDE, hpa, scale
 
+from support.correcting import KUBECTL, OURS, SERVER_SIDE, hpa, scale
 from twinops.api.conditions import Condition
 from twinops.api.twin import OwnershipPolicy
 from twinops.core.correction.ownership import is_ours, judge, one_shot
@@ -71,7 +71,7 @@ def test_the_owner_decides(lever: Lever, policy: OwnershipPolicy, reason: str, f
         pytest.param(
             ARGO,
             [
-                "spec.ignoreDifferences: [{group: autoscaling, kind: HorizontalPodAutoscaler, name: checkout, "
+                "spec.ignoreDifferences: [{group: autoscaling, kind: HorizontalPodAutoscaler, name: checkout, ",
                 "jsonPointers: [/spec/minReplicas]}]",
                 "RespectIgnoreDifferences=true",
                 "ownershipPolicy: Force",

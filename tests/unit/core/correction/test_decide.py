@@ -1,0 +1,295 @@
+"""One sync's decision, and how it stands in status."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from support.correcting import (
+    HPA,
+    KUBECTL,
+    NOW,
+    OURS,
+    SERVER_SIDE,
+    alert,
+    drift,
+    hpa,
+    observation,
+    original,
+    risk,
+    scale,
+    spec,
+    status,
+    workload,
+)
+from twinops.api.base import utc
+from twinops.api.status import (
+    CorrectionAction,
+    CorrectionRecord,
+    DigitalTwinStatus,
+    Drift,
+    Fight,
+    Outcome,
+    Quality,
+)
+from twinops.api.twin import CorrectionMode, DigitalTwinSpec
+from twinops.core.correction.decide import Outlook, decide, noted
+from twinops.core.correction.need import demand
+from twinops.core.correction.records import CHANGED, INTERRUPTED
+from twinops.core.observation import Observation, Sample
+
+LIMITS = {"limits": {"cpuUsage": 95}}
+
+
+def record(outcome: Outcome = Outcome.APPLIED, *, age: float = 60, **more: Any) -> CorrectionRecord:
+    known: dict[str, Any] = {
+        "id": f"{outcome}-{age}",
+        "time": utc(NOW - age),
+        "action": CorrectionAction.RAISE,
+        "mode": CorrectionMode.APPLY,
+        "object": HPA,
+        "field": "spec.minReplicas",
+        "from_": 2,
+        "to": 4,
+        "trigger": "Risk/cpuUsage",
+        "why": "",
+        "outcome": outcome,
+        "outcome_time": utc(NOW - age),
+    }
+    return CorrectionRecord(**(known | more))
+
+
+def decided(
+    twin: DigitalTwinSpec | None = None,
+    seen: Observation | None = None,
+    previous: DigitalTwinStatus | None = None,
+    risks: Any = None,
+) -> Outlook:
+    twin, seen = twin or spec(**LIMITS), seen or observation(cpuUsage=70)
+    needed = demand(twin, seen, Drift(), [risk()] if risks is None else risks)
+    return decide(twin, seen, previous or status(), needed)
+
+
+def test_a_lasting_risk_raises_the_minimum() -> None:
+    decision = decided().decision
+    assert decision.writes
+    assert (decision.action, decision.current, decision.to) == (CorrectionAction.RAISE, 2, 4)
+    assert decision.trigger == "Risk/cpuUsage"
+    assert decision.why == "CPU is foreseen at 118% in 1 minute (limit 95%): 3 x 118/95 = 4 replicas"
+    assert not decision.blocked
+
+
+STALE = dataclasses.replace(observation(), samples={"cpuUsage": Sample("cpuUsage", Quality.HELD, 70.0)})
+
+
+@pytest.mark.parametrize(
+    ("twin", "seen", "previous", "reason", "blocked"),
+    [
+        pytest.param(spec({"enabled": False}, **LIMITS), None, None, "Disabled", False, id="switched off"),
+        pytest.param(spec(suspend=True, **LIMITS), None, None, "Suspended", False, id="suspended"),
+        pytest.param(
+            DigitalTwinSpec.from_wire({"source": {"systemType": "WebService"}}),
+            Observation(now=NOW, samples={}),
+            None,
+            "NoTarget",
+            False,
+            id="a system outside the cluster",
+        ),
+        pytest.param(
+            None, Observation(now=NOW, samples={}), None, "TargetNotFound", True, id="the target could not be read"
+        ),
+        pytest.param(
+            None,
+            dataclasses.replace(observation(cpuUsage=70), workload=workload(0, 0)),
+            None,
+            "ScaledToZero",
+            False,
+            id="a person scaled it to zero",
+        ),
+        pytest.param(
+            None,
+            dataclasses.replace(observation(cpuUsage=70), rival="older"),
+            None,
+            "AnotherTwin",
+            True,
+            id="an older twin corrects the target",
+        ),
+        pytest.param(
+            None,
+            dataclasses.replace(observation(cpuUsage=70), lever=None, no_lever_reason="AmbiguousHPA"),
+            None,
+            "AmbiguousHPA",
+            True,
+            id="two HPAs",
+        ),
+        pytest.param(None, observation(scale(3), cpuUsage=70), None, "NoBounds", True, id="no HPA, no bounds"),
+        pytest.param(
+            None, observation(hpa(2, SERVER_SIDE), cpuUsage=70), None, "OwnedByServerSideApply", True, id="owned"
+        ),
+        pytest.param(
+            None,
+            None,
+            status(fight=Fight(manager="argo", generation=1, cycles=1, until=utc(NOW + 60))),
+            "BackedOff",
+            True,
+            id="backed off",
+        ),
+        pytest.param(
+            None, None, status(fight=Fight(manager="argo", generation=1, cycles=4)), "GaveUp", True, id="gave up"
+        ),
+        pytest.param(
+            None,
+            None,
+            status(corrections=[record(Outcome.FAILED, age=59, message="403 forbidden")]),
+            "WriteFailed",
+            True,
+            id="refused a moment ago",
+        ),
+        pytest.param(None, STALE, None, "NoFreshMetrics", True, id="the value is held, not fresh"),
+        pytest.param(None, observation(hpa(4), cpuUsage=70), None, "InPlace", False, id="there already"),
+        pytest.param(
+            None, None, status(corrections=[record(age=299)]), "Cooldown", False, id="the last raise is too young"
+        ),
+        pytest.param(
+            None, observation(hpa(3, maximum=3), cpuUsage=70), None, "AtMaximum", True, id="the bounds end here"
+        ),
+        pytest.param(
+            None,
+            observation(hpa(3), ready=1, cpuUsage=400),
+            None,
+            "WaitingForReplicas",
+            False,
+            id="one of three asked for is ready",
+        ),
+    ],
+)
+def test_guards(twin: Any, seen: Any, previous: Any, reason: str, *, blocked: bool) -> None:
+    decision = decided(twin, seen, previous).decision
+    assert (decision.action, decision.reason, decision.blocked) == (None, reason, blocked)
+    assert decision.message or reason == "AmbiguousHPA"
+    assert not decision.writes
+
+
+@pytest.mark.parametrize(
+    "previous",
+    [
+        pytest.param(status(corrections=[record(age=300)]), id="the cooldown is over"),
+        pytest.param(status(corrections=[record(Outcome.REVERTED, age=5)]), id="the last raise was put back"),
+        pytest.param(status(corrections=[record(Outcome.PREVIEWED, age=5)]), id="the last raise was a preview"),
+        pytest.param(status(corrections=[record(age=-100)]), id="the clock was set back"),
+        pytest.param(status(corrections=[record(Outcome.FAILED, age=61, message="403")]), id="refused a minute ago"),
+        pytest.param(status(corrections=[record(Outcome.FAILED, age=5, message=CHANGED)]), id="changed meanwhile"),
+        pytest.param(status(corrections=[record(Outcome.FAILED, age=5, message=INTERRUPTED)]), id="interrupted"),
+        pytest.param(
+            status(fight=Fight(manager="argo", generation=1, cycles=1, until=utc(NOW - 1))), id="the back-off is over"
+        ),
+    ],
+)
+def test_what_does_not_stop_a_raise(previous: DigitalTwinStatus) -> None:
+    assert decided(previous=previous).decision.to == 4
+
+
+def test_nothing_drives_it() -> None:
+    decision = decided(risks=[]).decision
+    assert (decision.reason, decision.blocked, decision.trigger) == ("NotNeeded", False, "")
+
+
+def test_scale_is_raised_between_given_bounds() -> None:
+    twin = spec({"bounds": {"minReplicas": 1, "maxReplicas": 9}}, **LIMITS)
+    assert decided(twin, observation(scale(3, KUBECTL), cpuUsage=70)).decision.to == 4
+
+
+def test_a_stale_metric_does_not_hide_a_smaller_need_that_is_fresh() -> None:
+    twin = spec(expectedState={"metrics": {"latencyMs": 100}}, **LIMITS)
+    samples = {"cpuUsage": Sample("cpuUsage", Quality.STALE, 70.0), "latencyMs": Sample("latencyMs", Quality.GOOD, 300)}
+    seen = dataclasses.replace(observation(), samples=samples)
+    needed = demand(twin, seen, drift(alert("latencyMs")), [risk(upper=300)])
+    decision = decide(twin, seen, status(), needed).decision
+    assert (decision.trigger, decision.to) == ("Drift/latencyMs", 4)
+
+
+@pytest.mark.parametrize(
+    ("risks", "recommended"),
+    [pytest.param(None, 4, id="driven"), pytest.param([risk(upper=5000)], 20, id="bounded"), ([], 3)],
+)
+def test_recommended_replicas(risks: Any, recommended: int) -> None:
+    for twin in (spec(**LIMITS), spec({"mode": "Preview"}, **LIMITS), spec({"enabled": False}, **LIMITS)):
+        assert decided(twin, risks=risks).recommended == recommended
+
+
+def test_intent_and_original_are_written_down_before_anything_is_sent() -> None:
+    seen = observation(hpa(2, KUBECTL), cpuUsage=70)
+    written = noted(status(), decided(seen=seen), seen.lever, NOW)
+    (entry,) = written.corrections
+    assert (entry.outcome, entry.from_, entry.to, entry.limited_by) == (Outcome.PENDING, 2, 4, [])
+    (held,) = written.originals
+    assert (held.value, held.ours, held.manager, held.operation) == (2, None, "kubectl-client-side-apply", "Update")
+    assert (held.bounds_min, held.bounds_max) == (2, 20)
+    assert written.recommended_replicas == 4
+
+
+def test_a_second_raise_keeps_the_first_original() -> None:
+    seen = observation(hpa(3, OURS), cpuUsage=70)
+    previous = status(originals=[original(2, ours=3)], corrections=[record(age=400)])
+    written = noted(previous, decided(seen=seen, previous=previous), seen.lever, NOW)
+    assert [(held.value, held.ours) for held in written.originals] == [(2, 3)]
+    assert [entry.outcome for entry in written.corrections] == [Outcome.APPLIED, Outcome.PENDING]
+
+
+def test_a_preview_is_recorded_once_and_holds_nothing() -> None:
+    twin, seen = spec({"mode": "Preview"}, **LIMITS), observation(cpuUsage=70)
+    first = noted(status(), decided(twin, seen), seen.lever, NOW)
+    again = noted(first, decided(twin, seen, first), seen.lever, NOW + 60)
+    assert [(r.outcome, r.to) for r in again.corrections] == [(Outcome.PREVIEWED, 4)]
+    assert again.originals == []
+    more = noted(again, decided(twin, seen, again, [risk(upper=190)]), seen.lever, NOW + 120)
+    assert [r.to for r in more.corrections] == [4, 6]
+
+
+def test_a_blocked_need_is_recorded_once_per_reason() -> None:
+    seen = observation(hpa(2, SERVER_SIDE), cpuUsage=70)
+    first = noted(status(), decided(seen=seen), seen.lever, NOW)
+    again = noted(first, decided(seen=seen, previous=first, risks=[risk(upper=190)]), seen.lever, NOW + 60)
+    assert [(r.outcome, r.to) for r in again.corrections] == [(Outcome.BLOCKED, 4)]
+    assert again.corrections[0].message.startswith("OwnedByServerSideApply: ")
+
+
+def test_being_blocked_without_a_need_is_no_record() -> None:
+    seen = observation(hpa(2, SERVER_SIDE), cpuUsage=70)
+    assert noted(status(), decided(seen=seen, risks=[]), seen.lever, NOW).corrections == []
+
+
+def test_the_list_keeps_ten_and_drops_what_changed_nothing_first() -> None:
+    done = [record(age=5000 - place) for place in range(3)]
+    previews = [record(Outcome.PREVIEWED, age=1000 - place, to=5 + place) for place in range(7)]
+    full = status(corrections=[done[0], previews[0], *done[1:], *previews[1:]])
+    written = noted(full, decided(previous=full), hpa(2), NOW)
+    assert len(written.corrections) == 10
+    assert [r for r in written.corrections if r.outcome is Outcome.APPLIED] == done
+    assert written.corrections[-1].outcome is Outcome.PENDING
+    assert previews[0] not in written.corrections
+
+
+def test_giving_back_is_decided_before_raising() -> None:
+    previous = status(originals=[original(2)], need_below_since=utc(NOW - 700))
+    seen = observation(hpa(6, OURS), cpuUsage=20)
+    decision = decided(seen=seen, previous=previous, risks=[]).decision
+    assert (decision.action, decision.current, decision.to) == (CorrectionAction.GIVE_BACK, 6, 2)
+    assert decision.trigger == "NeedPassed"
+    assert decision.writes
+
+
+def test_what_is_held_goes_back_in_preview_too() -> None:
+    previous, seen = status(originals=[original(2)]), observation(hpa(6, OURS), cpuUsage=70)
+    decision = decided(spec({"mode": "Preview"}, **LIMITS), seen, previous).decision
+    assert decision.action is CorrectionAction.GIVE_BACK
+    assert decision.writes
+
+
+def test_a_refused_give_back_waits_before_it_tries_again() -> None:
+    refused = record(Outcome.FAILED, age=10, action=CorrectionAction.GIVE_BACK, message="403")
+    previous = status(originals=[original(2)], corrections=[refused])
+    decision = decided(spec({"enabled": False}), observation(hpa(6, OURS)), previous).decision
+    assert (decision.action, decision.reason, decision.blocked) == (None, "WriteFailed", True)

@@ -1,0 +1,130 @@
+"""What came of earlier decisions, told from the live objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from support.correcting import HPA, KUBECTL, NOW, OURS, SERVER_SIDE, hpa, original, status
+from twinops.api.base import utc
+from twinops.api.status import CorrectionAction, CorrectionRecord, Outcome
+from twinops.api.twin import CorrectionMode
+from twinops.core.correction.settle import Settled, settle
+from twinops.core.observation import Lever
+
+
+def record(action: CorrectionAction, to: int, outcome: Outcome = Outcome.PENDING, **more: Any) -> CorrectionRecord:
+    return CorrectionRecord(
+        id=f"{action}-{to}",
+        time=utc(NOW - 5),
+        action=action,
+        mode=CorrectionMode.APPLY,
+        object=HPA,
+        field="spec.minReplicas",
+        to=to,
+        trigger="Risk/cpuUsage",
+        why="",
+        outcome=outcome,
+        **more,
+    )
+
+
+RAISE, BACK = record(CorrectionAction.RAISE, 6), record(CorrectionAction.GIVE_BACK, 2)
+RAISED = record(CorrectionAction.RAISE, 6, Outcome.APPLIED)
+APPLIED_BEFORE = {"manager": "kubectl", "operation": "Apply"}
+
+
+def settled(lever: Lever | None, corrections: list[CorrectionRecord], originals: list[Any]) -> Settled:
+    levers = {} if lever is None else {(lever.object, lever.field): lever}
+    given = status(corrections=corrections, originals=originals, need_below_since=utc(NOW - 60))
+    return settle(given, levers, now=NOW, generation=1, cooldown_seconds=300)
+
+
+@pytest.mark.parametrize(
+    ("lever", "entry", "held", "outcome", "ours"),
+    [
+        pytest.param(hpa(6, OURS), RAISE, original(2, ours=None), Outcome.APPLIED, [6], id="raise: it was written"),
+        pytest.param(hpa(2, KUBECTL), RAISE, original(2, ours=None), Outcome.FAILED, [], id="raise: it was not"),
+        pytest.param(
+            hpa(6, KUBECTL), RAISE, original(2, ours=None), Outcome.FAILED, [], id="raise: somebody else wrote the same"
+        ),
+        pytest.param(hpa(4, OURS), RAISE, original(2, ours=4), Outcome.FAILED, [4], id="second raise: it was not"),
+        pytest.param(hpa(6, OURS), RAISE, original(2, ours=4), Outcome.APPLIED, [6], id="second raise: it was"),
+        pytest.param(None, RAISE, original(2, ours=None), Outcome.FAILED, [], id="raise: the HPA is gone"),
+        pytest.param(hpa(6, OURS), BACK, original(2), Outcome.FAILED, [6], id="give back: it was not written"),
+        pytest.param(hpa(2, KUBECTL), BACK, original(2), Outcome.APPLIED, [], id="give back: it was"),
+        pytest.param(
+            hpa(2, OURS), BACK, original(2, manager="", operation=""), Outcome.APPLIED, [], id="give back: nobody's"
+        ),
+        pytest.param(
+            hpa(2, OURS), BACK, original(2, **APPLIED_BEFORE), Outcome.FAILED, [2], id="give back: not handed over yet"
+        ),
+        pytest.param(
+            hpa(2, SERVER_SIDE), BACK, original(2, **APPLIED_BEFORE), Outcome.APPLIED, [], id="give back: handed over"
+        ),
+    ],
+)
+def test_an_interrupted_decision(
+    lever: Lever | None, entry: CorrectionRecord, held: Any, outcome: Outcome, ours: list[int]
+) -> None:
+    found = settled(lever, [entry], [held])
+    assert found.status.corrections[0].outcome is outcome
+    assert found.status.corrections[0].outcome_time == utc(NOW)
+    assert [each.ours for each in found.status.originals] == ours
+    assert found.reversions == 0
+
+
+def test_an_intent_without_an_original_was_never_sent() -> None:
+    found = settled(hpa(2), [RAISE], [])
+    assert found.status.corrections[0].outcome is Outcome.FAILED
+
+
+def test_a_value_that_is_still_ours_stays_held() -> None:
+    found = settled(hpa(6, OURS), [RAISED], [original(2)])
+    assert found.status.originals == [original(2)]
+    assert found.status.corrections == [RAISED]
+    assert found.notes == ()
+
+
+def test_a_value_that_was_put_back_is_not_held_any_more() -> None:
+    found = settled(hpa(2, KUBECTL), [RAISED], [original(2)])
+    assert found.status.originals == []
+    assert found.status.corrections[0].outcome is Outcome.REVERTED
+    told = "kubectl-client-side-apply set spec.minReplicas of HorizontalPodAutoscaler/checkout from 6 to 2"
+    assert found.status.corrections[0].message == told
+    assert found.reversions == 1
+    assert found.status.fight is not None
+    assert (found.status.fight.manager, found.status.fight.until) == ("kubectl-client-side-apply", None)
+    assert [(reference, note.reason) for reference, note in found.notes] == [(HPA, "CorrectionReverted")]
+    assert found.status.need_below_since is None
+
+
+def test_the_second_time_within_ten_minutes_is_a_fight() -> None:
+    first = settled(hpa(2, KUBECTL), [RAISED], [original(2)]).status
+    again = first.model_copy(update={"corrections": [RAISED], "originals": [original(2)]})
+    lever = hpa(2, KUBECTL)
+    found = settle(again, {(HPA, lever.field): lever}, now=NOW + 300, generation=1, cooldown_seconds=300)
+    assert found.status.fight is not None
+    assert found.status.fight.until == utc(NOW + 300 + 900)
+    assert [note.reason for _, note in found.notes] == ["CorrectionReverted", "CorrectionFight"]
+
+
+def test_our_value_in_somebody_elses_hands_is_theirs_now() -> None:
+    found = settled(hpa(6, SERVER_SIDE), [RAISED], [original(2)])
+    assert found.status.originals == []
+    assert found.status.corrections == [RAISED]
+    assert found.status.fight is None
+    assert [note.reason for _, note in found.notes] == ["CorrectionAdopted"]
+
+
+def test_an_object_that_is_gone_is_not_held_any_more() -> None:
+    found = settled(None, [RAISED], [original(2)])
+    assert found.status.originals == []
+    assert found.reversions == 0
+
+
+def test_a_change_of_the_spec_ends_a_fight() -> None:
+    first = settled(hpa(2, KUBECTL), [RAISED], [original(2)]).status
+    assert first.fight is not None
+    assert settle(first, {}, now=NOW + 1, generation=2, cooldown_seconds=300).status.fight is None
