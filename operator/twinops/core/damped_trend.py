@@ -5,9 +5,9 @@ How a forecast comes about, everything from the series itself and nothing tuned 
 1. Gaps between known values are bridged by a straight line and single spikes are clipped (Hampel 1974),
    looking backwards only. Only known values are ever forecast from or scored against. When the newest
    entries are unknown, the forecast starts at the last known one and reaches that much further.
-2. A fixed bank of smoothers (``holt``, ``past``), from naive to slow levels and damped trends, is run over it. A trend
-   also comes gated: it counts only as far as its slope stands out of what that slope usually is, so that it is
-   no burden on a flat, noisy series and is there when a ramp begins.
+2. A fixed bank of smoothers (``holt``, ``past``), from naive to slow levels and damped trends, is run over
+   it. A trend also comes gated: it counts only as far as its slope stands out of what that slope usually is,
+   so that it is no burden on a flat, noisy series and is there when a ramp begins.
 3. At every past origin each member's h-step errors *known by then* (an error of horizon h at origin t is
    known at t + h) give its weight: mean error to the power of -6, in the spirit of Bates & Granger (1969).
    A member whose latest few-step errors are well above its usual ones is in trouble now, which the h-step
@@ -33,6 +33,8 @@ from twinops.core.forecast import MIN_CHECKS, MIN_SAMPLES, QUANTILES, HorizonFor
 from twinops.core.observation import Floats, Series
 from twinops.core.past import MEMBERS, SMOOTHERS, TINY, Past, prepare, running_mean
 
+Indices = npt.NDArray[np.intp]
+
 ORIGINS = 500
 """Past origins that are scored: enough for a .95 quantile, few enough to stay cheap and recent."""
 
@@ -50,9 +52,11 @@ _SCALE_WINDOW = 50
 """Matured errors that the error scale is measured on."""
 _TREND_DOUBT = 0.25
 """Share of the extrapolated rise that widens the interval: a trend may stop at any step."""
+_CALM = 0.1
+"""Least error scale, as a share of the usual one: after a perfect calm any error is infinitely many times it."""
 _FARTHEST = 2.0
-"""No interval reaches further than this many times the largest error seen. A shock after a long calm is huge in
-units of the calm's error scale, and must not be multiplied with the scale of the shock."""
+"""No interval reaches further than this many times the largest error seen. A shock after a calm is many times
+the calm's error scale, and must not be multiplied with the scale of the shock in full."""
 _NAIVE_TOLERANCE = 1.02
 """Error relative to naive beyond which naive is taken instead."""
 
@@ -96,8 +100,8 @@ class DampedTrend:
             return ()
         silent = len(values) - 1 - int(known[-1])
         steps = [max(1, int(np.ceil(horizon / series.step - 1e-9))) + silent for horizon in horizons_seconds]
-        start = min(int(known[-MIN_SAMPLES]), len(values) - silent - ORIGINS - WARM_UP - 2 * max(steps))
-        past = prepare(values[max(start, int(known[0])) : known[-1] + 1])
+        oldest = min(known[-MIN_SAMPLES], known[-1] + 1 - ORIGINS - WARM_UP - 2 * max(steps))
+        past = prepare(values[known[np.searchsorted(known, oldest)] : known[-1] + 1])
         return tuple(
             _foresee(past, horizon, ahead, minimum, maximum)
             for horizon, ahead in zip(horizons_seconds, steps, strict=True)
@@ -117,10 +121,7 @@ def _foresee(past: Past, horizon: int, ahead: int, minimum: float | None, maximu
         confidence = _confidence(float(error), float(naive_error))
         if error > _NAIVE_TOLERANCE * naive_error:
             points, risen = naive, np.zeros_like(risen)
-        scale, errors = _scale(past, points, risen, ahead), came - points[checks]
-        farthest = _FARTHEST * np.abs(errors).max()
-        offsets = scale[-1] * _residual_quantiles(errors, scale[checks], ahead)
-        offsets = np.clip(offsets, -farthest, farthest)
+        offsets = _interval(came - points[checks], _scale(past, points, risen, ahead), checks, ahead)
         middle = points[-1]
     low, high = -np.inf if minimum is None else minimum, np.inf if maximum is None else maximum
     quantiles = np.clip(past.base + past.unit * (middle + offsets), low, high)
@@ -133,7 +134,7 @@ def _foresee(past: Past, horizon: int, ahead: int, minimum: float | None, maximu
     )
 
 
-def _checks(past: Past, ahead: int) -> npt.NDArray[np.intp]:
+def _checks(past: Past, ahead: int) -> Indices:
     """Return the newest ``ORIGINS`` origins whose forecast has come due and can be scored."""
     return np.flatnonzero(past.ready[:-ahead] & np.isfinite(past.raw[ahead:]))[-ORIGINS:]
 
@@ -172,26 +173,35 @@ def _scale(past: Past, points: Floats, risen: Floats, ahead: int) -> Floats:
     share = known / (known + _FIRST_CHECKS)
     walk = past.change * np.sqrt(ahead)
     size: Floats = share * running_mean(misses, _SCALE_WINDOW, counts) + (1 - share) * walk
-    return size + _TREND_DOUBT * np.abs(risen)
+    size += _TREND_DOUBT * np.abs(risen)
+    return size
 
 
-def _residual_quantiles(errors: Floats, scales: Floats, ahead: int) -> Floats:
-    """Return the quantiles of the scaled errors, 0 in the middle, so that the point forecast is the median.
+def _interval(errors: Floats, scale: Floats, checks: Indices, ahead: int) -> Floats:
+    """Return the distance of each quantile from the point forecast, 0 in the middle: the point is the median.
 
-    The r-th smallest of n stands at level r / (n + 1), which keeps coverage on few checks (split conformal).
-    Errors ``ahead`` steps long overlap, so n of them say no more than n / ahead independent ones: the
-    levels are stretched by that uncertainty, up to the largest errors seen.
+    The r-th smallest of n scaled errors stands at level r / (n + 1), which keeps coverage on few checks (split
+    conformal). Errors ``ahead`` steps long overlap, so n of them say no more than n / ahead independent ones:
+    the levels are stretched by that uncertainty, up to the largest errors seen.
+
+    Args:
+        errors: shape (m,), what came less the point forecast, at each check.
+        scale: shape (n,), expected size of the error from every entry; the last one counts now.
+        checks: shape (m,), the checks' entries.
+        ahead: steps.
     """
-    some = scales > 0
-    ordered = np.sort(errors[some] / scales[some])
-    if not len(ordered):
-        return np.zeros_like(_Z)
+    scale = np.maximum(scale, _CALM * scale.mean())
+    if not scale[-1]:
+        scale = np.ones_like(scale)
+    ordered = np.sort(errors / scale[checks])
     levels = 0.5 + (np.array(QUANTILES) - 0.5) * (1 + ahead / len(ordered))
-    offsets = np.interp(levels * (len(ordered) + 1) - 1, np.arange(len(ordered)), ordered)
+    offsets = scale[-1] * np.interp(levels * (len(ordered) + 1) - 1, np.arange(len(ordered)), ordered)
     offsets[:_MIDDLE] = np.minimum(offsets[:_MIDDLE], 0.0)
     offsets[_MIDDLE:] = np.maximum(offsets[_MIDDLE:], 0.0)
     offsets[_MIDDLE] = 0.0
-    return offsets
+    farthest = _FARTHEST * np.abs(errors).max()
+    within: Floats = np.clip(offsets, -farthest, farthest)
+    return within
 
 
 def _confidence(error: float, naive_error: float) -> float:

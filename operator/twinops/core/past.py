@@ -25,6 +25,7 @@ SMOOTHERS = (
     Smoother(0.4, 0.1, 0.995),
     Smoother(0.2, 0.1, 0.995),
 )
+"""Naive, three levels from quick to slow, and trends from short-lived to long: a round grid, not a fitted one."""
 _GATED = (6, 7, 8, 9)
 """Smoothers that also take part with a gated slope."""
 

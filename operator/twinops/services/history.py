@@ -52,6 +52,7 @@ class HistoryKeeper:
         self._places = asyncio.Semaphore(loads)
         self._patience = patience_seconds
         self._twins: dict[str, Twin] = {}
+        self._loading: dict[str, asyncio.Task[None]] = {}
 
     async def update(
         self,
@@ -86,23 +87,24 @@ class HistoryKeeper:
             twin = self._twins[uid] = Twin(shape, source, phase=float(int(now)))
         twin.source = source
         twin.take_in(queries, samples, now)
-        if twin.wanted() and twin.loading is None:
-            twin.loading = asyncio.create_task(self._load(uid, twin))
-        if twin.loading is not None:
-            await asyncio.wait({twin.loading}, timeout=self._patience)
+        if twin.wanted() and uid not in self._loading:
+            self._loading[uid] = asyncio.create_task(self._load(uid, twin))
+        if uid in self._loading:
+            await asyncio.wait({self._loading[uid]}, timeout=self._patience)
         return History(
             {metric: track.grid.series() for metric, track in twin.tracks.items()}, complete=not twin.wanted()
         )
 
     def drop(self, uid: str) -> None:
         """Forget a twin."""
-        twin = self._twins.pop(uid, None)
-        if twin is not None and twin.loading is not None:
-            twin.loading.cancel()
+        self._twins.pop(uid, None)
+        loading = self._loading.pop(uid, None)
+        if loading is not None:
+            loading.cancel()
 
     async def aclose(self) -> None:
         """Forget all twins."""
-        running = [twin.loading for twin in self._twins.values() if twin.loading is not None]
+        running = list(self._loading.values())
         for uid in list(self._twins):
             self.drop(uid)
         await asyncio.gather(*running, return_exceptions=True)
@@ -120,4 +122,5 @@ class HistoryKeeper:
         except (MetricsUnavailable, SpecError) as error:
             log.warning("history could not be read", twin=uid, error=str(error))
         finally:
-            twin.loading = None
+            if self._loading.get(uid) is asyncio.current_task():
+                del self._loading[uid]

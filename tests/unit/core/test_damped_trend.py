@@ -8,18 +8,18 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from twinops.core.damped_trend import DampedTrend
+from twinops.core.damped_trend import ORIGINS, WARM_UP, DampedTrend
 from twinops.core.forecast import MIN_CHECKS, QUANTILES, HorizonForecast
 from twinops.core.holt import Smoother, smooth
-from twinops.core.observation import Series
+from twinops.core.observation import Floats, Series
 
-Floats = npt.NDArray[np.float64]
 Make = Callable[[np.random.Generator, int], Floats]
 
 
 def series(values: npt.ArrayLike, step: float = 60.0) -> Series:
     array = np.asarray(values, dtype=np.float64)
-    return Series(1_700_000_000 + step * np.arange(len(array)), array, step)
+    times = np.asarray(1_700_000_000 + step * np.arange(len(array)), dtype=np.float64)
+    return Series(times, array, step)
 
 
 def foresee(values: npt.ArrayLike, *steps: int, **limits: float) -> tuple[HorizonForecast, ...]:
@@ -221,12 +221,35 @@ def test_half_the_values_missing_at_random() -> None:
     assert 46 < found.lower < 49.5 < found.upper < 54
 
 
+def test_a_gap_where_the_tail_begins() -> None:
+    values = white(np.random.default_rng(15), 2000)
+    values[1000:1600] = np.nan
+    (found,) = foresee(values, 5)
+    assert found.calibrated
+    assert 46 < found.lower < 50 < found.upper < 54
+
+
+def test_only_the_recent_past_is_read() -> None:
+    values = white(np.random.default_rng(16), 3000)
+    recent = foresee(values[-(ORIGINS + WARM_UP + 10) :], 5)
+    values[:2000] = 1e6
+    assert foresee(values, 5) == recent
+
+
 def test_a_shock_after_a_long_calm_is_bounded_by_what_was_seen() -> None:
     values = np.full(600, 50.0)
     values[300:590] = 70
     values[590:] = 20
     for found in foresee(values, 6, 12, 24):
         assert -100 <= found.lower <= found.median <= found.upper <= 140
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.2, 0.3])
+def test_single_bursts_are_within_the_interval_when_they_are_frequent(rate: float) -> None:
+    bursts = (np.random.default_rng(17).random(900) < rate).astype(np.float64)
+    (found,) = foresee(bursts, 5, minimum=0.0, maximum=1.0)
+    assert found.lower == 0
+    assert found.upper > 0.5
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,15 +10,14 @@ from hypothesis.extra import numpy as arrays
 
 from twinops.core.damped_trend import DampedTrend, _combined, _scale
 from twinops.core.forecast import MIN_CHECKS, MIN_SAMPLES, QUANTILES
-from twinops.core.observation import Series
+from twinops.core.observation import Floats, Series
 from twinops.core.past import prepare
 
-Floats = npt.NDArray[np.float64]
 ANY = st.one_of(st.floats(), st.floats(-100, 100), st.just(np.nan))
 
 
 def series(values: Floats, step: float = 60.0) -> Series:
-    return Series(step * np.arange(len(values)), values, step)
+    return Series(np.asarray(step * np.arange(len(values)), dtype=np.float64), values, step)
 
 
 def rolling(seed: int, kind: str, count: int) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from statistics import NormalDist
 
 import numpy as np
@@ -12,7 +13,7 @@ from twinops.api.base import utc
 from twinops.api.status import Quality, Risk
 from twinops.core.damped_trend import DampedTrend
 from twinops.core.forecast import QUANTILES, HorizonForecast
-from twinops.core.observation import Sample, Series
+from twinops.core.observation import Floats, Sample, Series
 from twinops.core.risk import assess_risks, duration, predictions_for_status, probability_beyond
 
 NOW = 1_700_000_000.0
@@ -78,7 +79,7 @@ def test_probability_of_a_constant(limit: float, above: float, below: float) -> 
 
 def test_probability_falls_as_the_limit_rises() -> None:
     chances = [probability_beyond(forecast(50), limit) for limit in np.linspace(0, 100, 401)]
-    assert all(later <= before for before, later in zip(chances, chances[1:], strict=False))
+    assert all(later <= before for before, later in pairwise(chances))
 
 
 @pytest.mark.parametrize(
@@ -274,14 +275,16 @@ def test_no_forecast_no_prediction() -> None:
     assert predictions_for_status({CPU: ()}, (), NOW) == []
 
 
-def play_load(load: np.ndarray[tuple[int], np.dtype[np.float64]], first: int) -> list[Risk | None]:
+def play_load(load: Floats, first: int) -> list[Risk | None]:
     """Sync every 5 s over a load from its entry ``first`` on, with horizons of half a minute to two."""
     previous: tuple[Risk, ...] = ()
     seen = []
     for end in range(first, len(load) + 1):
-        times = NOW + 5.0 * np.arange(end)
+        times = np.asarray(NOW + 5.0 * np.arange(end), dtype=np.float64)
         ahead = DampedTrend().forecast(Series(times, load[:end], 5.0), [30, 60, 120], minimum=0.0)
-        previous = assess_risks({CPU: 95.0}, {CPU: ahead}, {CPU: sample(float(load[end - 1]))}, previous, times[-1])
+        previous = assess_risks(
+            {CPU: 95.0}, {CPU: ahead}, {CPU: sample(float(load[end - 1]))}, previous, float(times[-1])
+        )
         seen.append(previous[0] if previous else None)
     return seen
 

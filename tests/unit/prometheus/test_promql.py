@@ -58,6 +58,7 @@ def test_filled_in(template: str, filled: str) -> None:
 def test_value_arrives_as_it_is_in_every_kind_of_quotes(quote: str) -> None:
     parsed = promql_parser.parse(without_backticks(fill(f"a{{r={quote}$(label.odd){quote}}}")))
 
+    assert isinstance(parsed, promql_parser.VectorSelector)
     [matcher] = parsed.matchers.matchers
     assert matcher.value == SCOPE.labels["odd"]
 

@@ -75,9 +75,9 @@ class Grid:
         if self._newest is None or known.size == 0:
             return Series(times=np.empty(0), values=np.empty(0), step=float(self.step))
         first = int(known[0])
-        slots = np.arange(self._newest - self.size + 1 + first, self._newest + 1)
+        slots = np.arange(self._newest - self.size + 1 + first, self._newest + 1, dtype=np.float64)
         return Series(
-            times=self._phase + slots * float(self.step),
+            times=self._phase + slots * self.step,
             values=self._values[first:].astype(np.float64),
             step=float(self.step),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -28,6 +27,7 @@ class Shape:
 
     @classmethod
     def of(cls, source: SourceAccess, step: int, history_seconds: int) -> Shape:
+        """Return the shape for this source, step and length, all times in seconds."""
         headers = tuple(sorted(source.spec.headers.items()))
         return cls(source.name, source.spec.url, headers, step, min(history_seconds // step + 1, MAX_POINTS))
 
@@ -46,6 +46,7 @@ class Track:
         self.last_good: int | None = None
 
     def take_in(self, sample: Sample, slot: int) -> None:
+        """Move on to this slot, and set it where the sample is good."""
         if self.grid.newest is not None and slot < self.grid.newest:
             # A clock that was ahead has pushed out the oldest part.
             self.covered = self.last_good = None
@@ -76,10 +77,10 @@ class Twin:
         self.shape = shape
         self.source = source
         self.tracks: dict[str, Track] = {}
-        self.loading: asyncio.Task[None] | None = None
         self._phase = phase
 
     def take_in(self, queries: Mapping[str, str], samples: Mapping[str, Sample], now: float) -> None:
+        """Take in one sync; a metric whose query is another one begins anew."""
         self.tracks = {metric: track for metric, track in self.tracks.items() if metric in samples}
         for metric, promql in queries.items():
             if metric in samples and (metric not in self.tracks or self.tracks[metric].promql != promql):
@@ -89,6 +90,7 @@ class Twin:
             track.take_in(samples[metric], track.grid.slot(now))
 
     def wanted(self) -> list[Wanted]:
+        """Return what is to be read from Prometheus, possibly nothing."""
         found = ((metric, track, track.missing_from()) for metric, track in self.tracks.items())
         return [Wanted(metric, track, first) for metric, track, first in found if first is not None]
 
@@ -104,6 +106,7 @@ class Wanted:
         self.query = RangeQuery(track.promql, grid.time(first), grid.time(self._last), float(grid.step))
 
     def take_in(self, answer: RangeAnswer) -> None:
+        """Fill in what was read."""
         self._track.grid.merge(*_joined(answer))
         newest = self._track.grid.newest
         if newest is not None and self._last <= newest:  # else the clock went back meanwhile: read again

@@ -105,7 +105,7 @@ def test_the_way_back(held: Original, lever: Lever, way: Way, value: int, manage
 def test_since_when_the_need_is_below(
     lever: Lever,
     held: Original | None,
-    values: dict[str, float],
+    values: dict[str, Any],
     before: float | None,
     last: float,
     below: float | None,

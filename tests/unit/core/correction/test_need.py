@@ -84,7 +84,7 @@ def test_exactly_full_replicas_need_no_further_one(replicas: int, each: float) -
     ],
 )
 def test_a_lasting_risk_drives(
-    risks: list[Any], more: dict[str, Any], values: dict[str, float], replicas: int, why: str
+    risks: list[Any], more: dict[str, Any], values: dict[str, Any], replicas: int, why: str
 ) -> None:
     found = demand(spec(**LIMITS, **more), observation(**values), Drift(), risks)
     assert [(need.replicas, need.why) for need in found.needs] == [(replicas, why)]
@@ -144,7 +144,7 @@ def test_a_limit_that_is_crossed_already_drives_by_what_is_observed_alone() -> N
     ],
 )
 def test_lasting_drift_drives(
-    alerts: list[Any], more: dict[str, Any], values: dict[str, float], needs: dict[str, int]
+    alerts: list[Any], more: dict[str, Any], values: dict[str, Any], needs: dict[str, int]
 ) -> None:
     found = demand(spec(**EXPECTED, **more), observation(**values), drift(*alerts), [])
     assert [(need.trigger, need.replicas) for need in found.needs] == list(needs.items())
@@ -166,7 +166,7 @@ def test_lasting_drift_drives(
     ],
 )
 def test_recommended_replicas_are_told_always(
-    more: dict[str, Any], values: dict[str, float], recommended: int, *, known: bool
+    more: dict[str, Any], values: dict[str, Any], recommended: int, *, known: bool
 ) -> None:
     found = demand(spec(**more), observation(**values), Drift(), [])
     assert (found.needs, found.recommended, found.known) == ((), recommended, known)

@@ -32,7 +32,7 @@ def record(action: CorrectionAction, to: int, outcome: Outcome = Outcome.PENDING
 
 RAISE, BACK = record(CorrectionAction.RAISE, 6), record(CorrectionAction.GIVE_BACK, 2)
 RAISED = record(CorrectionAction.RAISE, 6, Outcome.APPLIED)
-APPLIED_BEFORE = {"manager": "kubectl", "operation": "Apply"}
+APPLIED_BEFORE: dict[str, Any] = {"manager": "kubectl", "operation": "Apply"}
 
 
 def settled(lever: Lever | None, corrections: list[CorrectionRecord], originals: list[Any]) -> Settled:
