@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from devcluster.cluster import DevCluster
 from devcluster.supervised import Supervised
 from support import operator as operator_support

@@ -1,16 +1,24 @@
-"""$(podRegex) against the names that a real kube-controller-manager gives to pods."""
+"""Built-in queries on pods that a real kube-controller-manager made, and a kubelet's own metrics."""
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from typing import Any
 
 import pytest
 
 from devcluster.cluster import DevCluster
 from devcluster.waiting import wait_until
+from twinops.adapters.prometheus.catalogue import PrometheusTexts
+from twinops.adapters.prometheus.client import PrometheusBackend
 from twinops.adapters.prometheus.pods import pod_regex
-from twinops.api.twin import TargetRef
+from twinops.api.source import MetricsSourceSpec
+from twinops.api.twin import DigitalTwinSpec, TargetRef
+from twinops.core.observation import Workload
+from twinops.services.gather import Gatherer
+from twinops.services.ports import SourceAccess
 
 SECONDS = 30.0
 
@@ -67,3 +75,39 @@ def test_real_pods_are_matched(cluster: DevCluster, namespace: str, kind: str, n
     if len(name) < 50:
         longer = pod_regex(TargetRef(kind=kind, name=f"{name}-worker"))
         assert [pod for pod in names if re.fullmatch(longer, pod)] == []
+
+
+async def test_cpu_and_memory_of_a_deployment(cluster: DevCluster, namespace: str) -> None:
+    for name in ("checkout", "checkout-worker"):
+        path, body = manifest("Deployment", name)
+        cluster.api.create(f"{path}/{namespace}/deployments", body)
+
+    def pods() -> list[str]:
+        return [pod["metadata"]["name"] for pod in cluster.api.get(f"/api/v1/namespaces/{namespace}/pods")["items"]]
+
+    for pod in wait_until(lambda: found if len(found := pods()) == 4 else None, within=SECONDS, what="four pods"):
+        mine = "worker" not in pod
+        cluster.set_pod_usage(namespace, pod, cpu="200m" if mine else "5", memory="64Mi" if mine else "4Gi")
+
+    target = {"name": "checkout"}
+    spec = DigitalTwinSpec.from_wire(
+        {"source": {"systemType": "Worker", "targetRef": target}, "syncFrequencySeconds": 5}
+    )
+    workload = Workload(TargetRef(name="checkout"), "uid", 2, 2, 0.5, 128 * 2**20, "limits", "requests")
+    source = SourceAccess("kubelet", MetricsSourceSpec(url=cluster.prometheus_url, scrape_interval_seconds=2))
+    backend = PrometheusBackend()
+    gatherer = Gatherer(backend, PrometheusTexts())
+    end = time.monotonic() + SECONDS
+    while True:
+        gathered = await gatherer.gather(
+            spec, source, namespace=namespace, workload=workload, previous=[], now=time.time()
+        )
+        cpu, memory = gathered.samples["cpuUsage"], gathered.samples["memoryUsage"]
+        if cpu.value == pytest.approx(40, abs=2) and memory.value == pytest.approx(50):
+            break
+        assert time.monotonic() < end, (cpu, memory)
+        await asyncio.sleep(0.5)
+    await backend.aclose()
+
+    assert (cpu.query, memory.query) == ("container-cpu", "container-memory")
+    assert (cpu.unit, memory.unit) == ("% of limits", "% of requests")

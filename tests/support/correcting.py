@@ -48,7 +48,13 @@ def hpa(value: int | None = 2, *owners: FieldOwner, maximum: int = 20, **more: A
 
 
 def scale(value: int | None = 2, *owners: FieldOwner, **more: Any) -> Lever:
-    known: dict[str, Any] = {"object": SCALE, "uid": "deployment-uid", "field": "spec.replicas", "minimum": None, "maximum": None}
+    known: dict[str, Any] = {
+        "object": SCALE,
+        "uid": "deployment-uid",
+        "field": "spec.replicas",
+        "minimum": None,
+        "maximum": None,
+    }
     return dataclasses.replace(hpa(value, *owners), **(known | more))
 
 

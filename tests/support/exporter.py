@@ -12,13 +12,20 @@ class Exporter:
     """Series by name and labels, served in the Prometheus text format."""
 
     def __init__(self) -> None:
-        self._series: dict[str, float] = {}
+        self._series: dict[str, str] = {}
         self._lock = threading.Lock()
 
-    def set(self, name: str, value: float, **labels: str) -> None:
-        """Serve this value from the next scrape on."""
+    def set(self, name: str, value: float, *, at: float | None = None, **labels: str) -> None:
+        """Serve this value from the next scrape on.
+
+        Args:
+            name: of the series.
+            value: its value.
+            at: Unix seconds of the sample; without it Prometheus takes the time of each scrape.
+            labels: of the series.
+        """
         with self._lock:
-            self._series[_text(name, labels)] = value
+            self._series[_text(name, labels)] = f"{value!r}" if at is None else f"{value!r} {int(at * 1000)}"
 
     def remove(self, name: str, **labels: str) -> None:
         """Serve this series no more."""
@@ -28,7 +35,7 @@ class Exporter:
     def render(self) -> bytes:
         """Return what a scrape gets."""
         with self._lock:
-            return "".join(f"{series} {value!r}\n" for series, value in self._series.items()).encode()
+            return "".join(f"{series} {sample}\n" for series, sample in self._series.items()).encode()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
@@ -14,7 +15,7 @@ from devcluster.cluster import DevCluster
 from devcluster.errors import ApiError
 from devcluster.waiting import wait_until
 from support.exporter import Exporter
-from support.operator import condition, twin
+from support.operator import SCRAPE_SECONDS, condition, twin
 
 WELL_WITHIN = 30.0
 """Seconds; far above what anything here takes, so that only a defect runs into it."""
@@ -96,6 +97,25 @@ class Shop:
         """Apply Deployment and HPA, and wait until the pods are ready."""
         self.apply(self.deployment(), self.hpa(**hpa))
         self.ready(2)
+
+    def sync(self, times: int = 1, *, name: str = "checkout") -> Body:
+        """Ask for syncs one after the other, and return the twin as the last one left it."""
+        body: Body = {}
+        for _ in range(times):
+            asked = uuid.uuid4().hex
+            self.merge({"metadata": {"annotations": {"twinops.dev/sync-requested-at": asked}}}, name)
+            body = self.until(
+                lambda twin, asked=asked: twin.get("status", {}).get("lastHandledSyncRequest") == asked,
+                "the requested sync",
+                name=name,
+            )
+        return body
+
+    def source(self, name: str, url: str, **spec: Any) -> None:
+        """Apply a MetricsSource."""
+        spec = {"url": url, "scrapeIntervalSeconds": SCRAPE_SECONDS, **spec}
+        body = {"apiVersion": "twinops.dev/v1alpha1", "kind": "MetricsSource", "metadata": {"name": name}, "spec": spec}
+        self.apply(body)
 
     def ready(self, replicas: int) -> None:
         """Wait until the Deployment has so many ready replicas."""

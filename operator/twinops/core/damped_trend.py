@@ -190,17 +190,15 @@ def _interval(errors: Floats, scale: Floats, checks: Indices, ahead: int) -> Flo
         checks: shape (m,), the checks' entries.
         ahead: steps.
     """
-    scale = np.maximum(scale, _CALM * scale.mean())
-    if not scale[-1]:
-        scale = np.ones_like(scale)
+    largest = np.abs(errors).max()
+    scale = np.maximum(scale, max(_CALM * scale.mean(), TINY * largest) or 1.0)
     ordered = np.sort(errors / scale[checks])
     levels = 0.5 + (np.array(QUANTILES) - 0.5) * (1 + ahead / len(ordered))
     offsets = scale[-1] * np.interp(levels * (len(ordered) + 1) - 1, np.arange(len(ordered)), ordered)
     offsets[:_MIDDLE] = np.minimum(offsets[:_MIDDLE], 0.0)
     offsets[_MIDDLE:] = np.maximum(offsets[_MIDDLE:], 0.0)
     offsets[_MIDDLE] = 0.0
-    farthest = _FARTHEST * np.abs(errors).max()
-    within: Floats = np.clip(offsets, -farthest, farthest)
+    within: Floats = np.clip(offsets, -_FARTHEST * largest, _FARTHEST * largest)
     return within
 
 

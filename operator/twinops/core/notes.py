@@ -98,5 +98,6 @@ def _of_risks(previous: DigitalTwinStatus, new: DigitalTwinStatus) -> list[Note]
     before = {risk.metric for risk in previous.risks if risk.persistent}
     after = {risk.metric for risk in new.risks if risk.persistent}
     raised = [Note(WARNING, "RiskPredicted", risk.message) for risk in new.risks if risk.metric in after - before]
-    passed = [Note(NORMAL, "RiskPassed", f"{metric}: the predicted risk has passed") for metric in sorted(before - after)]
+    gone = sorted(before - after)
+    passed = [Note(NORMAL, "RiskPassed", f"{metric}: the predicted risk has passed") for metric in gone]
     return raised + passed

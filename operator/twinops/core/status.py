@@ -127,9 +127,7 @@ def render_metrics_failed(
     """
     since = previous.failing_since or utc(sync.now)
     failed = previous.failed_syncs + 1
-    lasting = (
-        failed >= FAILED_SYNCS_BEFORE_UNREADY and sync.now - since.timestamp() >= FAILING_SECONDS_BEFORE_UNREADY
-    )
+    lasting = failed >= FAILED_SYNCS_BEFORE_UNREADY and sync.now - since.timestamp() >= FAILING_SECONDS_BEFORE_UNREADY
     conditions = Conditions(previous.conditions, now=sync.now, generation=sync.generation)
     conditions.drop(ConditionType.STALLED).no(ConditionType.PAUSED, "Active", "syncing on schedule")
     reason = "MetricsBackendUnavailable"
@@ -223,7 +221,8 @@ def _tell_metrics(conditions: Conditions, observation: Observation) -> None:
     message = "; ".join([*words, *observation.warnings])
     good = len(observation.samples) - len(bad)
     if good and not bad:
-        conditions.yes(kind, "AllAnswering", message or f"fresh values for all {good} metrics" if good > 1 else "a fresh value for the one metric")
+        fresh = f"fresh values for all {good} metrics" if good > 1 else "a fresh value for the one metric"
+        conditions.yes(kind, "AllAnswering", message or fresh)
     elif good:
         conditions.yes(kind, "SomeMissing", message)
     else:

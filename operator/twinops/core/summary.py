@@ -45,10 +45,15 @@ def drift_words(alerts: Sequence[DriftAlert]) -> str:
     """Return the worst alert in a few words, and how many more there are."""
     if not alerts:
         return "none"
-    worst = max(alerts, key=lambda a: (a.persistent and not a.harmless, _SEVERITY_ORDER[a.severity], abs(a.deviation_percent or 0)))
+    worst = max(alerts, key=_weight)
     size = f" {worst.deviation_percent:+.0f}%" if worst.deviation_percent is not None else ""
     more = f" +{len(alerts) - 1}" if len(alerts) > 1 else ""
     return f"{worst.component}{size} ({worst.severity.value}){more}"[:MAX_WORDS]
+
+
+def _weight(alert: DriftAlert) -> tuple[bool, int, float]:
+    lasting = alert.persistent and not alert.harmless
+    return lasting, _SEVERITY_ORDER[alert.severity], abs(alert.deviation_percent or 0)
 
 
 def risk_words(risks: Sequence[Risk]) -> str:

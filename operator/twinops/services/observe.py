@@ -65,9 +65,7 @@ class Observer:
         self._history = history
         self._index = index
 
-    async def observe(
-        self, ref: TwinRef, spec: DigitalTwinSpec, previous: DigitalTwinStatus, now: float
-    ) -> Observed:
+    async def observe(self, ref: TwinRef, spec: DigitalTwinSpec, previous: DigitalTwinStatus, now: float) -> Observed:
         """Read everything, once.
 
         Raises:

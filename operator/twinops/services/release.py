@@ -88,5 +88,3 @@ class Releases:
         message = f"deleted before these originals could be given back; set them by hand: {held}"
         log.error("given up on giving back", namespace=body["metadata"]["namespace"], held=held)
         await self._events.post(involved(body), kind=WARNING, reason="GiveBackFailed", message=message)
-
-

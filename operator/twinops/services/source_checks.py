@@ -112,9 +112,7 @@ class SourceChecks:
             conditions.no(ConditionType.READY, reason, message)
         status = MetricsSourceStatus(observed_generation=meta.get("generation", 0), conditions=conditions.listed())
         if status != before:
-            await self._sources.write_status(
-                name, status, uid=meta["uid"], resource_version=meta["resourceVersion"]
-            )
+            await self._sources.write_status(name, status, uid=meta["uid"], resource_version=meta["resourceVersion"])
 
 
 def _status_of(body: Mapping[str, Any]) -> MetricsSourceStatus:

@@ -33,7 +33,7 @@ from twinops.services.twin_index import TwinIndex
 
 log = structlog.get_logger()
 
-STALLED_RETRY = 8.0
+STALLED_RETRY = 5.0
 """Seconds; what a stalled twin misses may be of a kind, or a Secret, that no watch covers."""
 
 FAILED_RETRY = 30.0
@@ -77,7 +77,7 @@ class SyncService:
         clock: wall time.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keyword-only; the composition root names each part
         self,
         *,
         index: TwinIndex,

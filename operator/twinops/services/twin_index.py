@@ -66,9 +66,7 @@ class TwinIndex:
             return ref
         if known is not None:
             self._unlink(known)
-        entry = _Entry(
-            ref, body, _corrects(body), _depends(body), (str(meta.get("creationTimestamp", "")), ref.uid)
-        )
+        entry = _Entry(ref, body, _corrects(body), _depends(body), (str(meta.get("creationTimestamp", "")), ref.uid))
         self._entries[ref.uid] = entry
         for key in entry.depends:
             self._dependents.setdefault(key, set()).add(ref.uid)

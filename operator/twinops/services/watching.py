@@ -72,6 +72,7 @@ class Watching:
         """Wake the twins that name this object, when its spec is new or it came or went.
 
         Args:
+            body: the object as the watch sent it.
             listed: the object comes from a list, not from a change; one that is seen for the first time
                 so wakes nobody, or every start would sync all twins at once.
             deleted: it is gone.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,11 @@ import pytest
 import yaml
 
 from devcluster.cluster import DevCluster
-from devcluster.errors import CommandError
+from devcluster.errors import ApiError, CommandError
 from devcluster.options import ClusterOptions
-from support.chart import CHART, install_chart, operator_environment, render
-from support.manifests import SPEC
+from devcluster.waiting import wait_until
+from support.chart import CHART, ROOT, install_chart, operator_environment, render
+from support.manifests import SPEC, merged
 
 Json = dict[str, Any]
 
@@ -145,7 +148,7 @@ CORRECTING = [
 SOURCES = [
     "list twinops.dev metricssources",
     "watch twinops.dev metricssources",
-    "patch twinops.dev metricssources/status",
+    "update twinops.dev metricssources/status",
 ]
 OWN_NAMESPACE = ["create coordination.k8s.io leases", "get core secrets"]
 DENIED = [
@@ -159,6 +162,8 @@ DENIED = [
     "update autoscaling horizontalpodautoscalers",
     "delete autoscaling horizontalpodautoscalers",
     "patch keda.sh scaledobjects",
+    "patch twinops.dev digitaltwins/status",
+    "watch apps replicasets",
     "list core secrets",
     "watch core secrets",
     "get core pods",
@@ -224,3 +229,42 @@ def test_watching_one_namespace_ends_at_its_border(cluster: DevCluster, namespac
     assert account.allowed([*ALLOWED, *CORRECTING], namespace) == ALLOWED
     assert account.allowed([*ALLOWED, *CORRECTING, *OWN_NAMESPACE], "default") == []
     assert account.allowed(SOURCES, "default") == SOURCES
+
+
+@pytest.mark.parametrize("scoped", [pytest.param(False, id="whole-cluster"), pytest.param(True, id="one-namespace")])
+def test_the_operator_asks_for_nothing_it_has_no_right_to(cluster: DevCluster, namespace: str, scoped: bool) -> None:  # noqa: FBT001 - a table case
+    values: Json = {"metricsSource": {"url": cluster.prometheus_url, "name": namespace}}
+    if scoped:
+        values["watchNamespaces"] = [namespace]
+    account = install_chart(cluster, namespace, values)
+    kubeconfig = cluster.service_account_kubeconfig(namespace, account)
+    environment = operator_environment(cluster, namespace, values) | {
+        "TWINOPS_LISTEN_HOST": "127.0.0.1",
+        "TWINOPS_LISTEN_PORT": "0",
+    }
+    argv = [sys.executable, "-m", "twinops.cli.main", "run", "--kubeconfig", str(kubeconfig)]
+    operator = cluster.supervise(f"operator-{namespace}", argv, env=environment)
+    try:
+        cluster.kubectl("apply", "-n", namespace, "-f", str(ROOT / "examples" / "workload.yaml"))
+        twin = merged(SPEC, {"source": {"metricsSourceRef": {"name": namespace}}})
+        path = f"/apis/twinops.dev/v1alpha1/namespaces/{namespace}/digitaltwins"
+        body = {"apiVersion": "twinops.dev/v1alpha1", "kind": "DigitalTwin", "metadata": {"name": "checkout"}}
+        cluster.api.create(path, body | {"spec": twin})
+        for kind in (f"{path}/checkout", f"/apis/twinops.dev/v1alpha1/metricssources/{namespace}"):
+            wait_until(partial(ready, cluster, kind), within=30, what=f"{kind} is ready", retry_on=(ApiError,))
+        # Deleting needs the finalizer to be taken off.
+        cluster.kubectl("delete", "dt", "checkout", "-n", namespace, "--timeout=20s")
+    finally:
+        operator.stop()
+    asked = [
+        event
+        for event in cluster.audit_events(reads=True)
+        if event["user"]["username"] == f"system:serviceaccount:{namespace}:{account}"
+    ]
+    assert {"watch", "patch", "update"} <= {event["verb"] for event in asked}
+    assert [event for event in asked if event["annotations"]["authorization.k8s.io/decision"] != "allow"] == []
+
+
+def ready(cluster: DevCluster, path: str) -> bool:
+    conditions = cluster.api.get(path).get("status", {}).get("conditions", [])
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

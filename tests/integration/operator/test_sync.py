@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+
 from devcluster.supervised import Supervised
 from support.operator import condition
 from support.shop import Body, Shop

@@ -86,9 +86,7 @@ def test_observing_writes_nothing_but_twins_and_events(helm: Path) -> None:
     granted = written(render(helm, "r", "n", {"rbac": {"correct": False}}))
     assert granted == {
         ("digitaltwins", "patch"),
-        ("digitaltwins/status", "patch"),
         ("digitaltwins/status", "update"),
-        ("metricssources/status", "patch"),
         ("metricssources/status", "update"),
         ("events", "create"),
         ("events", "patch"),
