@@ -102,7 +102,8 @@ def twin() -> Json:
             "thresholds": {"cpuUsage": 50, "latencyMs": 100},
             "absoluteThresholds": {"errorRate": 0.02},
             "limits": {"cpuUsage": scenario.CPU_LIMIT_PERCENT, "latencyMs": scenario.LATENCY_LIMIT_MS},
-            "predictions": {"horizonsSeconds": [30, 60, 120], "historySeconds": 3600},
+            "limitsPerReplica": {"throughputRps": scenario.COMFORTABLE_RATE},
+            "predictions": {"horizonsSeconds": list(scenario.HORIZONS_SECONDS), "historySeconds": 7200},
             "autoCorrection": {"cooldownSeconds": 15},
         },
     }

@@ -88,7 +88,13 @@ BASE_RATE = 20.0
 
 PEAK_RATE = 150.0
 
-CLIMB = (Segment(seconds=50, to=45), Segment(seconds=55, to=PEAK_RATE))
+CLIMB = (Segment(seconds=85, to=44), Segment(seconds=50, to=PEAK_RATE))
 """Word gets round, then everybody comes."""
+
+COMFORTABLE_RATE = 12.0
+"""What one pod carries without queueing, requests/s: the load at which the HPA, too, is content."""
+
+HORIZONS_SECONDS = (90, 180)
+"""A pod takes 20 s to start; looking a few times as far ahead leaves time to act."""
 
 SEED = 7

@@ -25,9 +25,10 @@ def _create_twin(play: Play) -> None:
 
 
 def _is_healthy(_play: Play, twin: Twin) -> str:
-    foresees = twin.foreseen(CPU) is not None
+    foresees = twin.foreseen(THROUGHPUT) is not None
     well = twin.condition("Ready") == "True" and (twin.health or 0) >= HEALTHY_SCORE
-    return f"health {twin.health}, and it foresees the next two minutes" if well and foresees else ""
+    settled = (twin.observed(THROUGHPUT) or 0) > 0.9 * scenario.BASE_RATE and not twin.alerts and not twin.risks
+    return f"health {twin.health}, and it foresees the next three minutes" if well and foresees and settled else ""
 
 
 def _begin_climb(play: Play) -> None:
@@ -45,6 +46,7 @@ def _foresees_risk(play: Play, twin: Twin) -> str:
         for metric, limit in LIMITS.items()
         if (value := twin.observed(metric)) is not None and value >= limit
     ]
+    crossed += [risk["message"] for risk in twin.risks if risk.get("current")]
     risks = [risk["message"] for risk in twin.risks]
     if not risks:
         if crossed:

@@ -22,7 +22,6 @@ LONGEST_SECONDS = 480.0
 """The whole demonstration, set-up included (building programs for the first time aside)."""
 
 _POLL_SECONDS = 10 * POLL_SECONDS
-_GLANCE_SECONDS = 5.0
 
 
 class Story:
@@ -98,8 +97,9 @@ class Story:
 
     def _glance(self) -> str:
         try:
-            now = self._play.world.load_time()
-            state = state_of(self._play.world.report(now - _GLANCE_SECONDS, now - scenario.CLIENT_TIMEOUT_SECONDS))
+            # The newest second whose answers are all there.
+            second = int(self._play.world.load_time() - scenario.CLIENT_TIMEOUT_SECONDS) - 1
+            state = state_of(self._play.world.report(second, second + 1))
         except OSError as error:
             state = f"the load generator does not answer: {error}"
         return f"{clock(time.monotonic() - self._began)}  {state}"

@@ -98,16 +98,18 @@ class Operator:
         try:
             port = await web.start()
             log.info("started", version=__version__, identity=settings.identity, port=port)
-            await _first(elector.leading.wait(), stop.wait())
-            if not stop.is_set():
+            await _first(elector.leading.wait(), stop.wait(), asyncio.shield(electing))
+            if elector.leading.is_set() and not stop.is_set():
                 await self._lead(client, elector, stop)
         finally:
             lost = elector.lost.is_set()
             electing.cancel()
-            await asyncio.gather(electing, return_exceptions=True)
+            crashed = await asyncio.gather(electing, return_exceptions=True)
             await elector.release()
             await web.stop()
             await client.aclose()
+        if isinstance(crashed[0], Exception):
+            raise crashed[0]
         return 1 if lost else 0
 
     def _health(self) -> tuple[bool, str]:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from devcluster.cluster import DevCluster
+from devcluster.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "twinops"
@@ -51,9 +52,8 @@ def install_chart(cluster: DevCluster, namespace: str, values: Values | None = N
     # The definitions come first and are awaited: a MetricsSource cannot be applied before its kind is served.
     definitions = [document for document in objects if document["kind"] == "CustomResourceDefinition"]
     _apply(cluster, definitions)
-    names = [f"crd/{document['metadata']['name']}" for document in definitions]
-    if names:
-        cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
+    for document in definitions:
+        _await_served(cluster, document["metadata"]["name"])
     _apply(cluster, [document for document in objects if document not in definitions])
     return str(next(one["metadata"]["name"] for one in objects if one["kind"] == "ServiceAccount"))
 
@@ -71,6 +71,17 @@ def operator_environment(cluster: DevCluster, namespace: str, values: Values | N
         variable["name"]: variable.get("value", namespace)
         for variable in variables
     }
+
+
+def _await_served(cluster: DevCluster, definition: str) -> None:
+    """Wait for a definition; `kubectl wait` fails while its conditions are still null."""
+    path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{definition}"
+
+    def served() -> bool:
+        conditions = cluster.api.get(path).get("status", {}).get("conditions") or []
+        return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
+
+    wait_until(served, within=30, what=f"{definition} is served")
 
 
 def _apply(cluster: DevCluster, objects: list[dict[str, Any]]) -> None:

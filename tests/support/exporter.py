@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -12,7 +13,7 @@ class Exporter:
     """Series by name and labels, served in the Prometheus text format."""
 
     def __init__(self) -> None:
-        self._series: dict[str, str] = {}
+        self._series: dict[str, Callable[[], str]] = {}
         self._lock = threading.Lock()
 
     def set(self, name: str, value: float, *, at: float | None = None, **labels: str) -> None:
@@ -24,8 +25,15 @@ class Exporter:
             at: Unix seconds of the sample; without it Prometheus takes the time of each scrape.
             labels: of the series.
         """
+        sample = f"{value!r}" if at is None else f"{value!r} {int(at * 1000)}"
         with self._lock:
-            self._series[_text(name, labels)] = f"{value!r}" if at is None else f"{value!r} {int(at * 1000)}"
+            self._series[_text(name, labels)] = lambda: sample
+
+    def grow(self, name: str, per_second: float, **labels: str) -> None:
+        """Serve a counter that grows at this rate."""
+        begin = time.time()
+        with self._lock:
+            self._series[_text(name, labels)] = lambda: repr(per_second * (time.time() - begin))
 
     def remove(self, name: str, **labels: str) -> None:
         """Serve this series no more."""
@@ -35,7 +43,7 @@ class Exporter:
     def render(self) -> bytes:
         """Return what a scrape gets."""
         with self._lock:
-            return "".join(f"{series} {sample}\n" for series, sample in self._series.items()).encode()
+            return "".join(f"{series} {sample()}\n" for series, sample in self._series.items()).encode()
 
 
 @contextmanager

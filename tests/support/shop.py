@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -45,18 +46,22 @@ class Shop:
     def metric(self, name: str, value: float) -> None:
         """Set what the metric's query answers, ``shop_NAME{namespace="…"}``, and wait until Prometheus knows."""
         self._exporter.set(f"shop_{name}", value, namespace=self.namespace)
-        query = urlencode({"query": f'shop_{name}{{namespace="{self.namespace}"}}'})
-
-        def scraped() -> bool:
-            with urlopen(f"{self.cluster.prometheus_url}/api/v1/query?{query}", timeout=5) as answer:  # noqa: S310 - ours
-                result = json.load(answer)["data"]["result"]
-            return bool(result) and result[0]["value"][1] in {f"{value:g}", str(value), "NaN", "+Inf"}
-
-        wait_until(scraped, within=WELL_WITHIN, what=f"{name}={value} in Prometheus")
+        wait_until(
+            lambda: self._stored(name) in {f"{value:g}", str(value), *(["NaN"] if math.isnan(value) else ["+Inf"])},
+            within=WELL_WITHIN,
+            what=f"{name}={value} in Prometheus",
+        )
 
     def no_metric(self, name: str) -> None:
-        """Let the metric's series end."""
+        """Let the metric's series end, and wait until Prometheus knows."""
         self._exporter.remove(f"shop_{name}", namespace=self.namespace)
+        wait_until(lambda: self._stored(name) is None, within=WELL_WITHIN, what=f"no {name} in Prometheus")
+
+    def _stored(self, name: str) -> str | None:
+        query = urlencode({"query": f'shop_{name}{{namespace="{self.namespace}"}}'})
+        with urlopen(f"{self.cluster.prometheus_url}/api/v1/query?{query}", timeout=5) as answer:  # noqa: S310 - ours
+            result = json.load(answer)["data"]["result"]
+        return str(result[0]["value"][1]) if result else None
 
     def deployment(self, name: str = "checkout", *, replicas: int | None = 2, version: str = "1.8.2") -> Body:
         """Build a Deployment of pods that kwok makes ready."""
@@ -125,6 +130,11 @@ class Shop:
             within=WELL_WITHIN,
             what=f"{replicas} ready replicas",
         )
+
+    def pods(self, name: str = "checkout") -> list[str]:
+        """Return the names of a Deployment's pods."""
+        path = f"/api/v1/namespaces/{self.namespace}/pods?labelSelector=app%3D{name}"
+        return [pod["metadata"]["name"] for pod in self.cluster.api.get(path)["items"]]
 
     def get(self, name: str = "checkout") -> Body:
         """Return the twin as it is now."""

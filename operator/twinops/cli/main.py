@@ -41,6 +41,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    # Our arrays are small: threads of a BLAS library would only wait for each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Only here: printing CRDs should not wait for kopf and the Kubernetes client to load.
     from twinops.main import run  # noqa: PLC0415
     from twinops.settings import Settings  # noqa: PLC0415

@@ -6,9 +6,7 @@ value that swings from far below to far above is two alerts, each with a window 
 - It is listed at the first sync outside. It goes when it is not persistent and the last three syncs were
   inside: from then on its window could not help it to persistence any more. Until then it keeps its
   ``since`` and its window, also at syncs that find the value inside.
-- It is persistent by :mod:`twinops.core.persistence`. Besides being well back, an alert must be so far from
-  persistence that one more sync outside would not restore it: otherwise a value that jumps far out and far in
-  at every other sync would flap.
+- It is persistent by :mod:`twinops.core.persistence`.
 - ``detected`` says that some alert that does harm is persistent. A CPU that idles at night is listed, and is
   nothing that anybody should be told of.
 - It moves only on fresh values. Without one (missing, NaN, stale, held, a stand-in) it stays as it was,
@@ -135,9 +133,8 @@ def _judge(finding: Finding, before: DriftAlert | None) -> tuple[str, bool]:
     if not finding.judged:
         return "", False
     recent = push("" if before is None else before.recent, finding.outside)
-    one_more_would_do = recent[-(WINDOW - 1) :].count("1") >= ENOUGH - 1
     was = before is not None and before.persistent
-    return recent, persistent(recent, was, finding.well_back and not one_more_would_do)
+    return recent, persistent(recent, was, finding.well_back)
 
 
 def _not_eligible(finding: Finding, recent: str, *, lasting: bool) -> str:

@@ -6,10 +6,9 @@ sync, ``1`` = outside, ``0`` = not, newest last, at most ``WINDOW`` of them.
 The rule, for drift and risk alike:
 
 - It **becomes** persistent at the sync at which at least ``ENOUGH`` of the window are outside.
-- It **stays** so as long as that holds, and after that until a sync finds the value *well back*: under
-  ``WELL_BACK`` (80 %) of the threshold. One such sync is enough: at that point three of the last five
-  were inside already, so a single good reading between bad ones never ends it, and the value cannot
-  flap by swinging around the threshold.
+- It **stays** so as long as that holds, and after that until a sync finds the value *well back* (under
+  ``WELL_BACK``, 80 %, of the threshold) and one more sync outside would not bring it back: neither a
+  value that swings around the threshold nor one that jumps far out and far in makes it flap.
 - A sync that has no value (missing, stale, NaN) says nothing about either side: don't ``push`` for it,
   and hand ``well_back=False`` on; the window and the verdict stay as they are.
 """
@@ -44,4 +43,7 @@ def persistent(recent: str, was_persistent: bool, well_back: bool) -> bool:  # n
         was_persistent: the verdict of the sync before.
         well_back: whether this sync found the value under ``WELL_BACK`` of its threshold.
     """
-    return recent[-WINDOW:].count("1") >= ENOUGH or (was_persistent and not well_back)
+    window = recent[-WINDOW:]
+    # Else a value that jumps far out and far in at every other sync would come and go with every jump.
+    one_more_would_do = window[1 - WINDOW :].count("1") >= ENOUGH - 1
+    return window.count("1") >= ENOUGH or (was_persistent and (one_more_would_do or not well_back))

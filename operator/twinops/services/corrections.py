@@ -176,7 +176,7 @@ class CorrectionService:
             async with asyncio.timeout(deadline_seconds):
                 levers = await self._held(ref, status.originals, known=None)
                 status = settle(
-                    status, levers, now=now, generation=status.observed_generation, cooldown_seconds=0
+                    status, levers, now=now, generation=max(status.observed_generation, 0), cooldown_seconds=0
                 ).status
                 for original in status.originals:
                     lever = levers[original.object, original.field]

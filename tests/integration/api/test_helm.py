@@ -256,6 +256,7 @@ def test_the_operator_asks_for_nothing_it_has_no_right_to(cluster: DevCluster, n
         cluster.kubectl("delete", "dt", "checkout", "-n", namespace, "--timeout=20s")
     finally:
         operator.stop()
+        cluster.api.delete(f"/apis/twinops.dev/v1alpha1/metricssources/{namespace}")
     asked = [
         event
         for event in cluster.audit_events(reads=True)

@@ -178,7 +178,7 @@ def test_get_wide_adds_the_details(cluster: DevCluster, namespace: str, twin: st
     assert table.splitlines()[1].rstrip().endswith("0.62         raise minReplicas 2→6 (Applied)   Apply")
 
 
-@pytest.mark.parametrize("word", ["dt", "twin", "twins", "digitaltwin", "digitaltwins.twinops.dev"])
+@pytest.mark.parametrize("word", ["dt", "twin", "digitaltwin", "digitaltwins.twinops.dev"])
 def test_every_name_finds_the_twin(cluster: DevCluster, namespace: str, twin: str, word: str) -> None:
     del twin
     assert cluster.kubectl("get", word, "-n", namespace, "-o", "name").split() == ["digitaltwin.twinops.dev/checkout"]

@@ -1,0 +1,337 @@
+"""Corrections and their end on a real API server: value, owner, and the former owner's next apply."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+import pytest
+
+from devcluster.cluster import DevCluster
+from devcluster.errors import CommandError
+from devcluster.waiting import wait_until
+from support.cluster_levers import DEPLOYMENTS, Cluster, deployment, hpa
+from support.correcting import risk, spec
+from twinops.api.base import utc
+from twinops.api.status import DigitalTwinStatus, Outcome, Quality
+from twinops.core.observation import FieldOwner, Sample
+from twinops.services.corrections import Done, Plan
+from twinops.services.field_writer import FieldWriter
+
+KUBECTL = FieldOwner("kubectl-client-side-apply", "Update")
+KUBECTL_BY_SCALE = FieldOwner("kubectl-client-side-apply", "Update", "scale")
+SERVER_SIDE = FieldOwner("kubectl", "Apply")
+OURS = FieldOwner("twinops", "Apply")
+OURS_BY_SCALE = FieldOwner("twinops", "Apply", "scale")
+
+FORCE = {"ownershipPolicy": "Force"}
+BOUNDS = {"bounds": {"minReplicas": 1, "maxReplicas": 20}}
+NEEDED = 4
+"""Two ready replicas at 190 % of a limit of 95 %."""
+
+
+class Twin:
+    """A twin of the namespace's Deployment, with a risk that asks for ``NEEDED`` replicas."""
+
+    def __init__(self, cluster: Cluster, correction: dict[str, Any] | None = None) -> None:
+        self.cluster = cluster
+        self.spec = spec(correction, limits={"cpuUsage": 95})
+        self.status = DigitalTwinStatus()
+        # Whole seconds, as status keeps them.
+        self.now = float(int(time.time()))
+
+    def sync(self, *, needed: bool = True) -> Plan:
+        self.now += 60
+        samples = {"cpuUsage": Sample("cpuUsage", Quality.GOOD, 190.0 if needed else 10.0)}
+        risks = [risk(upper=190)] if needed else []
+        status = self.status.model_copy(update={"last_sync_time": utc(self.now - 60)})
+        plan, done = self.cluster.plan(self.spec, samples, risks, status, self.now)
+        self.status = done.status
+        return plan
+
+    def release(self) -> Done:
+        done = self.cluster.release(self.status, self.now)
+        self.status = done.status
+        return done
+
+    @property
+    def outcomes(self) -> list[str]:
+        return [f"{record.action.value} {record.to} {record.outcome.value}" for record in self.status.corrections]
+
+
+@pytest.fixture
+def shop(cluster: DevCluster, namespace: str) -> Cluster:
+    """Two ready pods of a Deployment whose replicas nobody but its creator has set."""
+    found = Cluster(cluster, namespace)
+    ready(found, deployment(2))
+    return found
+
+
+def ready(shop: Cluster, body: dict[str, Any], apply: Any = None) -> None:
+    body["spec"]["template"]["spec"]["nodeName"] = "node-0"
+    (apply or shop.apply)(body)
+    path = f"{DEPLOYMENTS.format(shop.namespace)}/checkout"
+    wait_until(
+        lambda: shop.cluster.api.get(path)["status"].get("readyReplicas") == 2, within=30, what="two ready replicas"
+    )
+
+
+def mine(replicas: int | None) -> dict[str, Any]:
+    body = deployment(replicas)
+    body["spec"]["template"]["spec"]["nodeName"] = "node-0"
+    return body
+
+
+@pytest.mark.parametrize(
+    ("write", "correction", "reason"),
+    [
+        pytest.param(lambda c: c.apply_server_side(hpa(None), "kustomize-controller"), {}, "", id="nobody"),
+        pytest.param(lambda c: c.apply(hpa(2)), {}, "", id="kubectl apply"),
+        pytest.param(lambda c: c.create(hpa(2), "helm"), {}, "", id="Helm 3"),
+        pytest.param(lambda c: c.create(hpa(2), "Terraform"), {}, "", id="Terraform"),
+        pytest.param(lambda c: c.apply(hpa(None)), {}, "", id="left out of a client-side apply"),
+        pytest.param(lambda c: c.apply_server_side(hpa(2)), {}, "OwnedByServerSideApply", id="kubectl --server-side"),
+        pytest.param(lambda c: c.apply_server_side(hpa(2), "helm"), {}, "OwnedByServerSideApply", id="Helm 4"),
+        pytest.param(lambda c: c.create(hpa(2), "argocd-controller"), {}, "OwnedByGitOps", id="Argo CD"),
+        pytest.param(lambda c: c.apply_server_side(hpa(2), "kustomize-controller"), {}, "OwnedByGitOps", id="Flux"),
+        pytest.param(lambda c: c.create(hpa(2), "my-tool"), {}, "OwnedByMyTool", id="unknown"),
+        pytest.param(lambda c: c.apply_server_side(hpa(2)), FORCE, "", id="server-side, forced"),
+        pytest.param(lambda c: c.create(hpa(2), "argocd-controller"), FORCE, "", id="Argo CD, forced"),
+    ],
+)
+def test_the_ownership_table(shop: Cluster, write: Any, correction: dict[str, Any], reason: str) -> None:
+    write(shop)
+    before = shop.field()
+    twin = Twin(shop, correction)
+    plan = twin.sync()
+    if reason:
+        assert (plan.decision.reason, plan.decision.blocked) == (reason, True)
+        assert shop.field() == before
+        assert twin.outcomes == [f"Raise {NEEDED} Blocked"]
+    else:
+        assert shop.field() == (NEEDED, (OURS,))
+        assert twin.outcomes == [f"Raise {NEEDED} Applied"]
+
+
+@pytest.mark.parametrize(
+    ("write", "correction", "value", "owners", "again"),
+    [
+        pytest.param(lambda c, n: c.apply(hpa(n)), {}, 2, (KUBECTL,), lambda c: c.apply(hpa(5)), id="kubectl apply"),
+        pytest.param(
+            lambda c, _: c.apply(hpa(None)), {}, 1, (KUBECTL,), lambda c: c.apply(hpa(5)), id="minReplicas left out"
+        ),
+        pytest.param(
+            lambda c, n: c.create(hpa(n), "helm"),
+            {},
+            2,
+            (FieldOwner("helm", "Update"),),
+            lambda c: c.kubectl(
+                "patch", "hpa", "checkout", "--field-manager=helm", "--type=merge", "-p", '{"spec":{"minReplicas":5}}'
+            ),
+            id="Helm 3",
+        ),
+        pytest.param(
+            lambda c, n: c.apply_server_side(hpa(n)),
+            FORCE,
+            2,
+            (SERVER_SIDE,),
+            lambda c: c.apply_server_side(hpa(5)),
+            id="server-side, forced",
+        ),
+        pytest.param(
+            lambda c, n: c.apply_server_side(hpa(n), "kustomize-controller"),
+            FORCE,
+            2,
+            (FieldOwner("kustomize-controller", "Apply"),),
+            lambda c: c.apply_server_side(hpa(5), "kustomize-controller"),
+            id="Flux, forced",
+        ),
+        pytest.param(
+            lambda c, _: c.apply_server_side(hpa(None), "kustomize-controller"),
+            {},
+            1,
+            (OURS,),
+            lambda c: c.kubectl("patch", "hpa", "checkout", "--type=merge", "-p", '{"spec":{"minReplicas":5}}'),
+            id="nobody",
+        ),
+    ],
+)
+def test_giving_an_hpa_back(
+    shop: Cluster, write: Any, correction: dict[str, Any], value: int, owners: tuple[FieldOwner, ...], again: Any
+) -> None:
+    write(shop, 2)
+    twin = Twin(shop, correction)
+    twin.sync()
+    assert shop.field() == (NEEDED, (OURS,))
+    assert twin.release().complete
+    assert shop.field() == (value, owners)
+    again(shop)
+    assert shop.field()[0] == 5
+
+
+@pytest.mark.parametrize(
+    ("write", "correction", "owners", "again"),
+    [
+        pytest.param(lambda _: None, {}, (KUBECTL_BY_SCALE,), lambda c: c.apply(mine(5)), id="kubectl apply"),
+        pytest.param(
+            lambda c: c.kubectl("scale", "deployment/checkout", "--replicas=2"),
+            {},
+            (KUBECTL_BY_SCALE,),
+            lambda c: c.kubectl("scale", "deployment/checkout", "--replicas=5"),
+            id="kubectl scale to what it is anyway",
+        ),
+    ],
+)
+def test_giving_replicas_back(
+    shop: Cluster, write: Any, correction: dict[str, Any], owners: tuple[FieldOwner, ...], again: Any
+) -> None:
+    write(shop)
+    twin = Twin(shop, correction | BOUNDS)
+    twin.sync()
+    assert shop.field() == (NEEDED, (OURS_BY_SCALE,))
+    assert twin.release().complete
+    assert shop.field() == (2, owners)
+    again(shop)
+    assert shop.field()[0] == 5
+
+
+def test_giving_replicas_back_that_were_applied_server_side(cluster: DevCluster, namespace: str) -> None:
+    shop = Cluster(cluster, namespace)
+    ready(shop, deployment(2), shop.apply_server_side)
+    blocked = Twin(shop, BOUNDS)
+    assert blocked.sync().decision.reason == "OwnedByServerSideApply"
+    twin = Twin(shop, BOUNDS | FORCE)
+    twin.sync()
+    assert shop.field() == (NEEDED, (OURS_BY_SCALE,))
+    assert twin.release().complete
+    assert shop.field() == (2, (SERVER_SIDE,))
+    shop.apply_server_side(mine(5))
+    assert shop.field() == (5, (SERVER_SIDE,))
+
+
+def test_replicas_without_bounds_are_left_alone(shop: Cluster) -> None:
+    assert Twin(shop).sync().decision.reason == "NoBounds"
+    assert shop.field()[0] == 2
+
+
+def test_after_a_forced_take_over_the_former_owners_apply_fails_until_it_is_given_back(shop: Cluster) -> None:
+    shop.apply_server_side(hpa(2))
+    twin = Twin(shop, FORCE)
+    twin.sync()
+    with pytest.raises(CommandError, match="conflict"):
+        shop.apply_server_side(hpa(2))
+    twin.release()
+    shop.apply_server_side(hpa(2))
+    assert shop.field() == (2, (SERVER_SIDE,))
+
+
+def test_an_old_manifest_puts_its_value_back_and_is_answered_at_the_next_sync(shop: Cluster) -> None:
+    shop.apply(hpa(2))
+    twin = Twin(shop)
+    twin.sync()
+    shop.apply(hpa(2))
+    assert shop.field() == (2, (KUBECTL,))
+    assert twin.sync().reversions == 1
+    assert twin.outcomes == [f"Raise {NEEDED} Reverted", f"Raise {NEEDED} Applied"]
+    assert shop.field() == (NEEDED, (OURS,))
+    shop.apply(hpa(2))
+    assert twin.sync().decision.reason == "BackedOff"
+    assert shop.field() == (2, (KUBECTL,))
+
+
+def test_a_manifest_that_adopts_our_value_keeps_it(shop: Cluster) -> None:
+    shop.apply(hpa(2))
+    twin = Twin(shop)
+    twin.sync()
+    shop.apply(hpa(NEEDED))
+    assert twin.sync(needed=False).reversions == 0
+    assert twin.release().complete
+    assert shop.field()[0] == NEEDED
+    shop.apply(hpa(3))
+    assert shop.field()[0] == 3
+
+
+def test_a_server_side_apply_of_our_value_keeps_it(shop: Cluster) -> None:
+    shop.apply(hpa(2))
+    twin = Twin(shop)
+    twin.sync()
+    shop.apply_server_side(hpa(NEEDED), "kustomize-controller")
+    assert twin.release().complete
+    assert shop.field() == (NEEDED, (FieldOwner("kustomize-controller", "Apply"),))
+
+
+def test_somebody_elses_value_is_never_undone(shop: Cluster) -> None:
+    shop.apply(hpa(2))
+    twin = Twin(shop)
+    twin.sync()
+    shop.kubectl("patch", "hpa", "checkout", "--type=merge", "-p", '{"spec":{"minReplicas":7}}')
+    assert twin.release().complete
+    assert shop.field() == (7, (FieldOwner("kubectl-patch", "Update"),))
+
+
+def test_ten_minutes_without_need_give_it_back(shop: Cluster) -> None:
+    shop.apply(hpa(2))
+    twin = Twin(shop)
+    twin.sync()
+    for _ in range(10):
+        assert not twin.sync(needed=False).writes
+    twin.sync(needed=False)
+    assert shop.field() == (2, (KUBECTL,))
+    assert twin.outcomes == [f"Raise {NEEDED} Applied", "GiveBack 2 Applied"]
+    assert twin.status.originals == []
+
+
+def test_another_hpa_gets_the_first_one_its_value_back(shop: Cluster) -> None:
+    shop.apply(hpa(2))
+    twin = Twin(shop)
+    twin.sync()
+    shop.kubectl("create", "-f", "-", body=hpa(2, "second"))
+    shop.kubectl("patch", "hpa", "checkout", "--type=merge", "-p", '{"spec":{"scaleTargetRef":{"name":"billing"}}}')
+    assert twin.sync().decision.trigger == "LeverChanged"
+    first = shop.cluster.api.get(f"/apis/autoscaling/v2/namespaces/{shop.namespace}/horizontalpodautoscalers/checkout")
+    assert first["spec"]["minReplicas"] == 2
+
+
+def test_a_crash_after_the_write_is_settled_from_the_live_object(shop: Cluster) -> None:
+    shop.apply(hpa(2))
+    twin = Twin(shop)
+    intent = twin.sync().status
+    twin.status = intent
+    version = shop.find().resource_version
+    twin.sync()
+    assert twin.outcomes == [f"Raise {NEEDED} Applied"]
+    assert shop.find().resource_version == version
+
+
+def test_a_hand_over_that_was_interrupted_is_finished(shop: Cluster) -> None:
+    shop.apply_server_side(hpa(2))
+    twin = Twin(shop, FORCE)
+    twin.sync()
+    restored = shop.write(shop.find(), 2, force=True)
+    assert restored.owners == (OURS,)
+    twin.sync(needed=False)
+    assert shop.field() == (2, (SERVER_SIDE,))
+    assert twin.status.corrections[-1].outcome is Outcome.APPLIED
+
+
+def test_an_owner_that_left_meanwhile_leaves_the_field_to_us(shop: Cluster) -> None:
+    shop.apply_server_side(hpa(2))
+    twin = Twin(shop, FORCE)
+    twin.sync()
+    held = twin.status.originals[0]
+    twin.status = twin.status.model_copy(update={"originals": [held.model_copy(update={"manager": "long-gone"})]})
+    assert twin.release().complete
+    assert shop.field() == (2, (OURS,))
+
+
+def test_a_stale_lever_is_read_again_before_giving_back(shop: Cluster) -> None:
+    shop.apply(hpa(2))
+    twin = Twin(shop)
+    twin.sync()
+    stale = dataclasses.replace(shop.find(), resource_version="1")
+    message = shop.with_levers(
+        lambda levers: FieldWriter(levers).give_back(shop.namespace, stale, twin.status.originals[0])
+    )
+    assert message == "given back to kubectl-client-side-apply"
+    assert shop.field() == (2, (KUBECTL,))

@@ -1,0 +1,142 @@
+"""A Deployment, its HPA, the writers that own their fields, and the real levers on them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from devcluster.cluster import DevCluster
+from twinops.adapters.cluster.client import KubeClient
+from twinops.adapters.cluster.discovery import Discovery
+from twinops.adapters.cluster.levers import ClusterLevers
+from twinops.adapters.cluster.workloads import ClusterWorkloads
+from twinops.api.status import DigitalTwinStatus
+from twinops.api.twin import DigitalTwinSpec, TargetRef
+from twinops.core.observation import FieldOwner, Lever, Observation, Sample
+from twinops.services.corrections import CorrectionService, Done, Plan
+from twinops.services.ports import TwinRef
+
+T = TypeVar("T")
+TARGET = TargetRef(name="checkout")
+HPAS = "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers"
+DEPLOYMENTS = "/apis/apps/v1/namespaces/{}/deployments"
+JsonObject = dict[str, Any]
+
+
+def deployment(replicas: int | None = 2, name: str = "checkout") -> JsonObject:
+    labels = {"app": name}
+    spec: JsonObject = {
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "shop", "image": "shop:1.8.2"}]}},
+    }
+    if replicas is not None:
+        spec["replicas"] = replicas
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
+
+
+def hpa(minimum: int | None = 2, name: str = "checkout", *, target: str = "checkout") -> JsonObject:
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": target}
+    spec: JsonObject = {"maxReplicas": 20, "scaleTargetRef": reference}
+    if minimum is not None:
+        spec["minReplicas"] = minimum
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+class Cluster:
+    """The writers of one namespace, each under the name it really uses."""
+
+    def __init__(self, cluster: DevCluster, namespace: str) -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+
+    def kubectl(self, *words: str, body: JsonObject | None = None) -> str:
+        stdin = None if body is None else json.dumps(body)
+        return self.cluster.kubectl("-n", self.namespace, *words, stdin=stdin)
+
+    def apply(self, body: JsonObject) -> None:
+        """``kubectl apply``."""
+        self.kubectl("apply", "-f", "-", body=body)
+
+    def apply_server_side(self, body: JsonObject, manager: str = "kubectl") -> None:
+        """``kubectl apply --server-side``, or another tool that applies under its own name."""
+        self.kubectl("apply", "--server-side", f"--field-manager={manager}", "-f", "-", body=body)
+
+    def create(self, body: JsonObject, manager: str) -> None:
+        """Create as a client with this name does."""
+        self.kubectl("create", f"--field-manager={manager}", "-f", "-", body=body)
+
+    def use(self, task: Callable[[KubeClient], Awaitable[T]]) -> T:
+        """Run something with a client of its own."""
+
+        async def run() -> T:
+            client = await KubeClient.connect(str(self.cluster.kubeconfig))
+            try:
+                return await task(client)
+            finally:
+                await client.aclose()
+
+        return asyncio.run(run())
+
+    def with_levers(self, task: Callable[[ClusterLevers], Awaitable[T]]) -> T:
+        return self.use(lambda client: task(ClusterLevers(client, Discovery(client))))
+
+    def find(self, hpa_name: str | None = None) -> Lever:
+        return self.with_levers(lambda levers: levers.find(self.namespace, TARGET, hpa_name))
+
+    def write(self, lever: Lever, value: int, *, force: bool = False) -> Lever:
+        return self.with_levers(lambda levers: levers.write(self.namespace, lever, value, force=force))
+
+    def field(self) -> tuple[int | None, tuple[FieldOwner, ...]]:
+        """Return the lever's value and owners as they are now."""
+        lever = self.find()
+        return lever.value, lever.owners
+
+    def plan(
+        self, spec: DigitalTwinSpec, seen: dict[str, Sample], risks: list[Any], status: DigitalTwinStatus, now: float
+    ) -> tuple[Plan, Done]:
+        """Plan and carry out one sync's correction on the real objects."""
+
+        async def run(client: KubeClient) -> tuple[Plan, Done]:
+            discovery = Discovery(client)
+            levers = ClusterLevers(client, discovery)
+            workload = await ClusterWorkloads(client, discovery).get(self.namespace, TARGET)
+            service = CorrectionService(levers, _At(now))
+            found = await levers.find(self.namespace, TARGET, None)
+            observation = Observation(now=now, samples=seen, workload=workload, lever=found)
+            ref = TwinRef(self.namespace, "checkout", "twin-uid")
+            plan = await service.plan(ref, spec, observation, status.drift, risks, status, 1)
+            return plan, await service.carry_out(ref, plan, plan.status) if plan.writes else Done(plan.status)
+
+        return self.use(run)
+
+    def release(self, status: DigitalTwinStatus, now: float) -> Done:
+        """Give back what the status holds."""
+        ref = TwinRef(self.namespace, "checkout", "twin-uid")
+        return self.with_levers(
+            lambda levers: CorrectionService(levers, _At(now)).release(
+                ref, status, why="Deleted", now=now, deadline_seconds=20
+            )
+        )
+
+
+class _At:
+    """A clock that stands still."""
+
+    def __init__(self, now: float) -> None:
+        self._now = now
+
+    def now(self) -> float:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        raise NotImplementedError(f"nothing here waits {seconds} s")

@@ -1,0 +1,100 @@
+"""One Event per transition, and none for what stays as it is."""
+
+from __future__ import annotations
+
+import pytest
+from twinops.api.base import utc
+from twinops.api.conditions import Condition, ConditionStatus, ConditionType
+from twinops.api.status import DigitalTwinStatus, Risk
+from twinops.core.notes import transitions
+
+T, F, U = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
+
+
+def status(*risks: Risk, **conditions: tuple[ConditionStatus, str]) -> DigitalTwinStatus:
+    return DigitalTwinStatus(
+        conditions=[
+            Condition(type=ConditionType(kind), status=told, reason=reason, message="why", last_transition_time=utc(0))
+            for kind, (told, reason) in conditions.items()
+        ],
+        risks=list(risks),
+    )
+
+
+def risk(*, persistent: bool) -> Risk:
+    return Risk(
+        metric="cpuUsage",
+        limit=95,
+        horizon_seconds=60,
+        probability=0.7,
+        upper=99,
+        since=utc(0),
+        persistent=persistent,
+        message="CPU may reach 95% in 60 seconds (70 %)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        pytest.param(status(), status(Drifted=(T, "Out")), ["Warning DriftDetected"], id="drift begins"),
+        pytest.param(status(Drifted=(T, "Out")), status(Drifted=(T, "Out")), [], id="drift goes on"),
+        pytest.param(status(Drifted=(T, "Out")), status(Drifted=(F, "In")), ["Normal DriftResolved"], id="drift ends"),
+        pytest.param(status(), status(Drifted=(F, "In")), [], id="no drift from the beginning"),
+        pytest.param(status(), status(Healthy=(F, "Low")), ["Warning Unhealthy"], id="sick when first seen"),
+        pytest.param(status(Healthy=(F, "Low")), status(Healthy=(T, "High")), ["Normal Healthy"], id="well again"),
+        pytest.param(status(Healthy=(T, "High")), status(Healthy=(U, "No")), [], id="health not known"),
+        pytest.param(
+            status(MetricsAvailable=(T, "All")),
+            status(MetricsAvailable=(F, "None")),
+            ["Warning MetricsUnavailable"],
+            id="metrics lost",
+        ),
+        pytest.param(
+            status(), status(PredictionsAvailable=(F, "Collecting")), [], id="predictions not there at the beginning"
+        ),
+        pytest.param(
+            status(PredictionsAvailable=(F, "Collecting")),
+            status(PredictionsAvailable=(T, "Predicting")),
+            ["Normal PredictionsAvailable"],
+            id="predictions begin",
+        ),
+        pytest.param(status(), status(Paused=(F, "Active")), [], id="never paused"),
+        pytest.param(status(Paused=(F, "Active")), status(Paused=(T, "S")), ["Normal Suspended"], id="suspended"),
+        pytest.param(status(Paused=(T, "S")), status(Paused=(F, "Active")), ["Normal Resumed"], id="resumed"),
+        pytest.param(
+            status(), status(Stalled=(T, "TargetNotFound")), ["Warning TargetNotFound"], id="stalled, by its reason"
+        ),
+        pytest.param(
+            status(Stalled=(T, "TargetNotFound")),
+            status(Stalled=(T, "QueryRefused")),
+            ["Warning QueryRefused"],
+            id="stalled for another reason",
+        ),
+        pytest.param(status(Stalled=(T, "TargetNotFound")), status(), ["Normal Recovered"], id="no longer stalled"),
+        pytest.param(
+            status(), status(CorrectionBlocked=(T, "NoBounds")), ["Warning CorrectionBlocked"], id="correction blocked"
+        ),
+        pytest.param(
+            status(CorrectionBlocked=(T, "NoBounds")), status(CorrectionBlocked=(T, "NoBounds")), [], id="still blocked"
+        ),
+        pytest.param(
+            status(CorrectionBlocked=(T, "NoBounds")),
+            status(CorrectionBlocked=(T, "AtMaximum")),
+            ["Warning CorrectionBlocked"],
+            id="blocked by something else",
+        ),
+        pytest.param(status(), status(risk(persistent=False)), [], id="a risk that may be chance"),
+        pytest.param(
+            status(risk(persistent=False)), status(risk(persistent=True)), ["Warning RiskPredicted"], id="a risk"
+        ),
+        pytest.param(status(risk(persistent=True)), status(), ["Normal RiskPassed"], id="a risk has passed"),
+    ],
+)
+def test_transitions(before: DigitalTwinStatus, after: DigitalTwinStatus, expected: list[str]) -> None:
+    assert [f"{note.kind} {note.reason}" for note in transitions(before, after)] == expected
+
+
+def test_an_event_says_why() -> None:
+    (note,) = transitions(status(), status(CorrectionBlocked=(T, "NoBounds")))
+    assert note.message == "NoBounds: why"
