@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from twinops.api.base import utc
 from twinops.api.conditions import Condition, ConditionStatus, ConditionType
 from twinops.core.conditions import MAX_MESSAGE, Conditions, shorten

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from twinops.api.base import utc
 from twinops.api.conditions import ConditionStatus, ConditionType, find
 from twinops.api.status import DigitalTwinStatus, Drift, Health, HealthComponent, Quality

@@ -1,0 +1,156 @@
+"""The life of a daemon, in fake time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fakes.clock import FakeClock, in_fake_time
+from twinops.services.ports import TwinRef
+from twinops.services.ticker import RETRY_AFTER_CRASH, Ticker
+from twinops.services.twin_index import TwinIndex
+from twinops.services.wakeups import Wakeups
+from twinops.services.watchdog import Watchdog
+
+REF = TwinRef("shop", "checkout", "u1")
+
+
+class Syncs:
+    """Writes down when it was asked to sync."""
+
+    def __init__(self, clock: FakeClock, *, settled: bool = False) -> None:
+        self.times: list[float] = []
+        self.forgotten: list[TwinRef] = []
+        self.retry: float | None = None
+        self.crash = False
+        self.takes = 0.0
+        self._clock = clock
+        self._settled = settled
+
+    async def sync(self, _: TwinRef, late_seconds: float) -> float | None:
+        assert late_seconds < 1
+        self.times.append(self._clock.monotonic())
+        await asyncio.sleep(self.takes)
+        if self.crash:
+            raise RuntimeError("a defect")
+        return self.retry
+
+    def settled(self, _: TwinRef) -> bool:
+        return self._settled
+
+    def forget(self, ref: TwinRef) -> None:
+        self.forgotten.append(ref)
+
+    @property
+    def gaps(self) -> list[float]:
+        return [later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)]
+
+
+class Scene:
+    """One daemon."""
+
+    def __init__(self, *, interval: int = 60, settled: bool = False) -> None:
+        self.clock = FakeClock()
+        self.syncs = Syncs(self.clock, settled=settled)
+        self.index = TwinIndex()
+        self.wakeups = Wakeups(self.clock)
+        self.ticker = Ticker(self.syncs, self.index, self.wakeups, self.clock, Watchdog(self.clock))
+        self._version = 0
+        self.interval(interval)
+
+    def interval(self, seconds: int) -> None:
+        self._version += 1
+        meta = {"namespace": "shop", "name": "checkout", "uid": "u1", "resourceVersion": str(self._version)}
+        self.index.put({"metadata": meta, "spec": {"syncFrequencySeconds": seconds}})
+
+    async def run(self, seconds: float, **then: Any) -> None:
+        """Let the daemon live so long, doing things at times: ``at_30=callable``."""
+        stop = asyncio.get_running_loop().create_future()
+        living = asyncio.create_task(self.ticker.run(REF, stop))
+        begin = self.clock.monotonic()
+        for name, act in sorted(then.items(), key=lambda item: float(item[0][3:])):
+            await asyncio.sleep(begin + float(name[3:]) - self.clock.monotonic())
+            act()
+        await asyncio.sleep(begin + seconds - self.clock.monotonic())
+        stop.set_result(None)
+        await living
+
+
+@in_fake_time
+async def test_a_new_twin_syncs_at_once_and_then_on_its_grid() -> None:
+    scene = Scene()
+    await scene.run(600)
+    assert scene.syncs.times[0] == 1000
+    assert all(abs(gap - 60) < 2 for gap in scene.syncs.gaps[2:])
+    assert all(30 <= gap <= 62 for gap in scene.syncs.gaps)
+
+
+@in_fake_time
+async def test_a_restart_does_not_sync_everything_at_once() -> None:
+    scene = Scene(interval=3600, settled=True)
+    await scene.run(3600)
+    assert len(scene.syncs.times) == 1
+    assert scene.syncs.times[0] > 1000
+
+
+@in_fake_time
+async def test_a_request_is_answered_at_once() -> None:
+    scene = Scene(interval=3600)
+    await scene.run(100, at_50=lambda: scene.wakeups.request("u1", "asked"))
+    assert scene.syncs.times == [1000, 1050]
+
+
+@in_fake_time
+async def test_requests_during_a_sync_run_once_after_it() -> None:
+    scene = Scene(interval=3600)
+    scene.syncs.takes = 10
+    await scene.run(
+        100,
+        at_3=lambda: scene.wakeups.request("u1", "asked"),
+        at_5=lambda: scene.wakeups.request("u1", "asked again"),
+    )
+    assert scene.syncs.times == [1000, 1010]
+
+
+@in_fake_time
+async def test_a_retry_comes_before_the_slot() -> None:
+    scene = Scene(interval=3600)
+    scene.syncs.retry = 6.0
+    await scene.run(20)
+    assert scene.syncs.times == [1000, 1006, 1012, 1018]
+
+
+@in_fake_time
+async def test_a_crash_does_not_end_the_daemon() -> None:
+    scene = Scene(interval=3600)
+    scene.syncs.crash = True
+    await scene.run(RETRY_AFTER_CRASH * 2.5)
+    assert scene.syncs.gaps == [RETRY_AFTER_CRASH] * 2
+
+
+@in_fake_time
+async def test_an_interval_changes_live() -> None:
+    scene = Scene(interval=3600)
+
+    def edit() -> None:
+        scene.interval(5)
+        scene.wakeups.request("u1", "spec changed")
+
+    await scene.run(100, at_40=edit)
+    assert len(scene.syncs.times) > 10
+    assert max(scene.syncs.gaps[1:]) <= 5.2
+
+
+@in_fake_time
+async def test_a_wall_clock_that_jumps_makes_neither_a_burst_nor_a_gap() -> None:
+    scene = Scene(interval=60)
+    await scene.run(1200, at_200=lambda: scene.clock.jump(-86_400), at_700=lambda: scene.clock.jump(7200.5))
+    assert all(29 <= gap <= 62 for gap in scene.syncs.gaps)
+
+
+@in_fake_time
+async def test_a_daemon_that_ends_leaves_nothing_behind() -> None:
+    scene = Scene()
+    await scene.run(10)
+    assert scene.syncs.forgotten == [REF]
+    assert len(scene.wakeups) == 0
