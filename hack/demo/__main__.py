@@ -16,6 +16,7 @@ from demo.show import Screen, clock
 from demo.stage import StoryFailed
 from demo.stages import STAGES
 from demo.story import Story, write_result
+from demo.twin import PATH
 from demo.world import World
 from devcluster.errors import DevClusterError
 
@@ -56,6 +57,7 @@ def _run(options: argparse.Namespace, screen: Screen) -> int:
             return 1
         finally:
             write_result(options.result, story.result())
+            write_result(world.logs / "digitaltwin.json", world.get(PATH))
         screen.say(f"\n✓ The whole story in {clock(time.monotonic() - began)}. Figures: {options.result}")
         if screen.terminal and not options.end:
             _stay(world, screen)

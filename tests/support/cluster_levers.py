@@ -57,7 +57,7 @@ class Cluster:
         self.namespace = namespace
 
     def kubectl(self, *words: str, body: JsonObject | None = None) -> str:
-        stdin = None if body is None else json.dumps(body)
+        stdin = "" if body is None else json.dumps(body)
         return self.cluster.kubectl("-n", self.namespace, *words, stdin=stdin)
 
     def apply(self, body: JsonObject) -> None:

@@ -1,0 +1,190 @@
+"""The thin client: what it sends, and how answers and faults become ours."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from twinops.adapters.cluster import client as client_module
+from twinops.adapters.cluster.client import APPLY_PATCH, JSON_PATCH, KubeClient, resource_path
+from twinops.errors import ClusterError, Conflict, NotFound, Refused, SettingsError, Unavailable
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def kubeconfig(directory: Path, url: str, token: str = "first") -> Path:  # noqa: S107 - not a secret
+    (directory / "token").write_text(token)
+    path = directory / "kubeconfig"
+    path.write_text(
+        json.dumps(
+            {
+                "current-context": "test",
+                "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+                "clusters": [{"name": "test", "cluster": {"server": url}}],
+                "users": [{"name": "test", "user": {"tokenFile": str(directory / "token")}}],
+            }
+        )
+    )
+    return path
+
+
+@asynccontextmanager
+async def served(directory: Path, handler: Handler, timeout_seconds: float = 5) -> AsyncIterator[KubeClient]:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    async with TestServer(app) as server:
+        path = kubeconfig(directory, str(server.make_url("")).rstrip("/"))
+        client = await KubeClient.connect(str(path), timeout_seconds=timeout_seconds)
+        try:
+            yield client
+        finally:
+            await client.aclose()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        pytest.param({"api_version": "v1", "plural": "pods"}, "/api/v1/pods", id="core, all namespaces"),
+        pytest.param(
+            {"api_version": "apps/v1", "plural": "deployments", "namespace": "a", "name": "b", "subresource": "scale"},
+            "/apis/apps/v1/namespaces/a/deployments/b/scale",
+            id="subresource",
+        ),
+        pytest.param(
+            {"api_version": "twinops.dev/v1alpha1", "plural": "metricssources", "name": "default"},
+            "/apis/twinops.dev/v1alpha1/metricssources/default",
+            id="cluster-scoped",
+        ),
+        pytest.param(
+            {"api_version": "v1", "plural": "pods", "namespace": "../x", "name": "a/b?c"},
+            "/api/v1/namespaces/..%2Fx/pods/a%2Fb%3Fc",
+            id="nothing escapes",
+        ),
+    ],
+)
+def test_paths(arguments: dict[str, Any], path: str) -> None:
+    assert resource_path(**arguments) == path
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "error", "retry_after"),
+    [
+        pytest.param(400, {}, Refused, None, id="bad request"),
+        pytest.param(401, {}, Unavailable, None, id="token run out"),
+        pytest.param(403, {}, Refused, None, id="forbidden"),
+        pytest.param(404, {}, NotFound, None, id="missing"),
+        pytest.param(409, {}, Conflict, None, id="conflict"),
+        pytest.param(410, {}, Unavailable, None, id="list expired"),
+        pytest.param(422, {}, Refused, None, id="invalid"),
+        pytest.param(429, {"Retry-After": "7"}, Unavailable, 7.0, id="too many requests"),
+        pytest.param(429, {"Retry-After": "soon"}, Unavailable, None, id="retry-after that is no number"),
+        pytest.param(500, {}, Unavailable, None, id="server error"),
+        pytest.param(503, {"Retry-After": "1"}, Unavailable, 1.0, id="overloaded"),
+    ],
+)
+@pytest.mark.parametrize("method", ["get", "create", "patch", "replace", "delete"])
+async def test_an_error_is_translated_and_the_request_sent_once(
+    tmp_path: Path,
+    method: str,
+    status: int,
+    headers: dict[str, str],
+    error: type[ClusterError],
+    retry_after: float | None,
+) -> None:
+    seen = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        seen.append(request.method)
+        return web.json_response({"kind": "Status", "message": "no, because"}, status=status, headers=headers)
+
+    async with served(tmp_path, handler) as client:
+        arguments: list[Any] = [] if method in ("get", "delete") else [{}]
+        with pytest.raises(error, match="no, because") as refused:
+            await getattr(client, method)("/api/v1/namespaces/a/pods/b", *arguments)
+    assert (refused.value.status, refused.value.retry_after) == (status, retry_after)
+    assert type(refused.value) is error
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    "body", [pytest.param("<html>", id="not JSON"), pytest.param("[1]", id="no object"), pytest.param("", id="empty")]
+)
+async def test_an_answer_that_is_no_object(tmp_path: Path, body: str) -> None:
+    async def handler(_: web.Request) -> web.StreamResponse:
+        return web.Response(text=body)
+
+    async with served(tmp_path, handler) as client:
+        with pytest.raises(Unavailable, match="not"):
+            await client.get("/api/v1/pods")
+
+
+async def test_a_server_that_never_answers(tmp_path: Path) -> None:
+    async def handler(_: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(60)
+        return web.Response()
+
+    async with served(tmp_path, handler, timeout_seconds=0.2) as client:
+        with pytest.raises(Unavailable, match="Timeout") as refused:
+            await client.get("/api/v1/pods")
+    assert isinstance(refused.value.__cause__, TimeoutError)
+
+
+async def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+    client = await KubeClient.connect(str(kubeconfig(tmp_path, "http://127.0.0.1:1")))
+    with pytest.raises(Unavailable):
+        await client.get("/api/v1/pods")
+    await client.aclose()
+
+
+async def test_what_is_sent(tmp_path: Path) -> None:
+    seen: list[tuple[str, str, str, Any]] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        body = await request.text()
+        content = request.headers.get("Content-Type", "").partition(";")[0]
+        seen.append((request.method, request.path_qs, content, json.loads(body) if body else None))
+        assert request.headers["Authorization"] == "Bearer first"
+        return web.json_response({"metadata": {"unknownField": 1}})
+
+    async with served(tmp_path, handler) as client:
+        assert await client.get("/x", params={"watch": False}) == {"metadata": {"unknownField": 1}}
+        await client.patch("/x", {"a": 1}, content_type=APPLY_PATCH, params={"force": True})
+        await client.patch("/x", [{"op": "test"}], content_type=JSON_PATCH)
+        await client.patch("/x", {"a": None}, params={"fieldManager": "kubectl-edit"})
+        await client.create("/x", {"a": 1})
+    assert [entry for entry in seen if entry[0] != "GET"] == [
+        ("PATCH", "/x?fieldManager=twinops&force=true", APPLY_PATCH, {"a": 1}),
+        ("PATCH", "/x?fieldManager=twinops", JSON_PATCH, [{"op": "test"}]),
+        ("PATCH", "/x?fieldManager=kubectl-edit", "application/merge-patch+json", {"a": None}),
+        ("POST", "/x?fieldManager=twinops", "application/json", {"a": 1}),
+    ]
+    assert seen[0][:2] == ("GET", "/x?watch=false")
+
+
+async def test_tokens_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        tokens.append(request.headers["Authorization"])
+        return web.json_response({})
+
+    async with served(tmp_path, handler) as client:
+        await client.get("/x")
+        (tmp_path / "token").write_text("second")
+        await client.get("/x")
+        monkeypatch.setattr(client_module, "_TOKEN_PERIOD_SECONDS", 0)
+        await client.get("/x")
+    assert tokens == ["Bearer first", "Bearer first", "Bearer second"]
+
+
+async def test_no_way_to_a_cluster(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError):
+        await KubeClient.connect(str(tmp_path / "missing"))
