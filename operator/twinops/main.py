@@ -6,7 +6,6 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Mapping
 from typing import Any
 
 import kopf
@@ -15,37 +14,14 @@ import structlog
 from twinops import __version__, logs
 from twinops.adapters.clock import SystemClock
 from twinops.adapters.cluster.client import KubeClient
-from twinops.adapters.cluster.discovery import Discovery
-from twinops.adapters.cluster.events import ClusterEvents
 from twinops.adapters.cluster.leases import ClusterLeases
-from twinops.adapters.cluster.levers import ClusterLevers
-from twinops.adapters.cluster.sources import ClusterSources
-from twinops.adapters.cluster.twins import ClusterTwins
-from twinops.adapters.cluster.workloads import ClusterWorkloads
-from twinops.adapters.prometheus.catalogue import PrometheusTexts
-from twinops.adapters.prometheus.client import PrometheusBackend
 from twinops.adapters.telemetry import PrometheusTelemetry
 from twinops.adapters.web import Web
-from twinops.core.damped_trend import DampedTrend
-from twinops.core.notes import NORMAL
 from twinops.handlers.operator import kopf_registry, kopf_settings
-from twinops.services.corrections import CorrectionService
 from twinops.services.election import ElectionTimes, Elector
-from twinops.services.gather import Gatherer
-from twinops.services.history import HistoryKeeper
-from twinops.services.observe import Observer
-from twinops.services.ports import TwinRef
-from twinops.services.release import Releases
-from twinops.services.roll_call import RollCall
-from twinops.services.source_checks import SourceChecks
-from twinops.services.status_writer import StatusWriter
-from twinops.services.sync import SyncService, involved
-from twinops.services.ticker import Ticker
-from twinops.services.twin_index import TwinIndex
-from twinops.services.wakeups import Wakeups
 from twinops.services.watchdog import Watchdog
-from twinops.services.watching import Watching
 from twinops.settings import Settings
+from twinops.wiring import Leader, Surroundings
 
 log = structlog.get_logger()
 
@@ -80,6 +56,7 @@ class Operator:
         self._clock = SystemClock()
         self._telemetry = PrometheusTelemetry(self._clock)
         self._watchdog = Watchdog(self._clock)
+        self._around = Surroundings(settings, self._clock, self._telemetry, self._watchdog)
 
     async def run(self) -> int:
         """Stand by, lead, and end. Returns the exit status."""
@@ -131,93 +108,18 @@ class Operator:
 
     async def _lead(self, client: KubeClient, elector: Elector, stop: asyncio.Event) -> None:
         """Run kopf until the stop signal or the loss of the lease."""
-        settings, clock, telemetry = self._settings, self._clock, self._telemetry
-        fenced = client.fenced(elector.fence)
-        backend = PrometheusBackend(connections=settings.metrics_threads)
-        events = ClusterEvents(client, clock, instance=settings.identity)
-        sources = ClusterSources(fenced, clock, namespace=settings.namespace)
-        twins = ClusterTwins(fenced)
-        discovery = Discovery(fenced)
-        levers = ClusterLevers(fenced, discovery)
-        index, wakeups = TwinIndex(), Wakeups(clock)
-        history = HistoryKeeper(backend)
-        corrections = CorrectionService(levers, clock)
-        observer = Observer(
-            sources=sources,
-            workloads=ClusterWorkloads(fenced, discovery),
-            levers=levers,
-            gatherer=Gatherer(backend, PrometheusTexts()),
-            history=history,
-            index=index,
-        )
-        syncs = SyncService(
-            index=index,
-            observer=observer,
-            forecaster=DampedTrend(),
-            corrections=corrections,
-            twins=twins,
-            writer=StatusWriter(
-                twins,
-                clock,
-                telemetry,
-                fence=elector.fence,
-                per_second=settings.status_writes_per_second,
-                heartbeat_seconds=settings.heartbeat_seconds,
-            ),
-            events=events,
-            telemetry=telemetry,
-            clock=clock,
-        )
-        releases = Releases(twins, corrections, events, clock)
-        checks = SourceChecks(sources, backend, telemetry, clock)
-        busy: set[asyncio.Task[None]] = set()
-
-        def tell_busy(body: Mapping[str, Any]) -> None:
-            message = "sync already in progress; the requested one runs next"
-            task = asyncio.ensure_future(
-                events.post(involved(body), kind=NORMAL, reason="SyncInProgress", message=message)
-            )
-            busy.add(task)
-            task.add_done_callback(busy.discard)
-
-        def source_changed(name: str) -> None:
-            sources.forget(name)
-            checks.seen(name)
-
-        def source_gone(name: str) -> None:
-            sources.forget(name)
-            backend.forget(name)
-            checks.gone(name)
-
-        def gone(ref: TwinRef) -> None:
-            syncs.forget(ref)
-            self._watchdog.forget(ref)
-
-        watching = Watching(
-            index,
-            wakeups,
-            release=releases.start,
-            source_changed=source_changed,
-            source_gone=source_gone,
-            busy=tell_busy,
-        )
-        ticker = Ticker(syncs, index, wakeups, clock, self._watchdog, concurrency=settings.sync_concurrency)
-        roll_call = RollCall(twins, index, clock, gone=gone, namespaces=settings.watch_namespaces)
-        tasks = [
-            asyncio.create_task(job, name=name)
-            for name, job in (("events", events.run()), ("roll call", roll_call.run()), ("sources", checks.run()))
-        ]
+        leader = Leader(self._around, client, elector)
+        tasks = [asyncio.create_task(job, name=name) for name, job in leader.jobs().items()]
         try:
-            await roll_call.first()
+            await _first(leader.roll_call.first(), stop.wait(), elector.lost.wait())
+            if stop.is_set() or elector.lost.is_set():
+                return
             # What lives now lives long: the collector need not look at it again.
             gc.freeze()
-            registry = kopf_registry(ticker=ticker, watching=watching, kubeconfig=self._kubeconfig)
+            registry = kopf_registry(ticker=leader.ticker, watching=leader.watching, kubeconfig=self._kubeconfig)
             await self._run_kopf(registry, elector, stop)
         finally:
-            await releases.aclose()
-            await history.aclose()
-            await backend.aclose()
-            await events.drain(2.0)
+            await leader.aclose()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -261,10 +163,12 @@ def _on_signals(stop: asyncio.Event) -> None:
 
 
 async def _first(*waits: Any) -> None:
-    """Return when the first of these ends."""
+    """Return when the first of these ends, and raise what it raised."""
     tasks = [asyncio.ensure_future(wait) for wait in waits]
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
     finally:
         for task in tasks:
             task.cancel()

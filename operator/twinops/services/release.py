@@ -13,7 +13,7 @@ from twinops.core.notes import WARNING
 from twinops.errors import NotFound, TwinOpsError
 from twinops.services.corrections import CorrectionService
 from twinops.services.ports import Clock, EventRecorder, TwinRef, Twins
-from twinops.services.sync import involved, read_status
+from twinops.services.publish import involved, read_status
 
 log = structlog.get_logger()
 

@@ -1,0 +1,182 @@
+"""Telling the cluster what a sync found: the status, its Events, and the finalizer that guards originals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from twinops.api import API_VERSION, GIVE_BACK_FINALIZER
+from twinops.api.status import DigitalTwinStatus
+from twinops.api.twin import DigitalTwinSpec
+from twinops.core.notes import transitions
+from twinops.core.status import Sync
+from twinops.core.status_diff import is_material
+from twinops.errors import ClusterError
+from twinops.services.ports import EventNote, EventRecorder, TwinRef, Twins
+from twinops.services.status_writer import StatusWriter, WriteOutcome
+from twinops.services.twin_index import TwinIndex
+
+log = structlog.get_logger()
+
+UNREADABLE_INTERVAL = 60.0
+"""Seconds; the interval of a twin whose spec cannot be read."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TwinAtSync:
+    """One twin as it was when a sync began.
+
+    Attributes:
+        body: the object as read; what is written carries its resourceVersion.
+        written: the status as it stands on the API server.
+        previous: the status as last computed, which may be newer than what was written.
+        spec: None when it cannot be read.
+    """
+
+    ref: TwinRef
+    body: Mapping[str, Any]
+    sync: Sync
+    written: DigitalTwinStatus
+    previous: DigitalTwinStatus
+    spec: DigitalTwinSpec | None
+
+
+class Publisher:
+    """Writes statuses and posts the Events that go with them.
+
+    Args:
+        index: is given every body that a write returns.
+        twins: sets finalizers.
+        writer: writes statuses, within its budget.
+        events: posts Events.
+    """
+
+    def __init__(self, index: TwinIndex, twins: Twins, writer: StatusWriter, events: EventRecorder) -> None:
+        self._index = index
+        self._twins = twins
+        self._writer = writer
+        self._events = events
+
+    def forget(self, ref: TwinRef) -> None:
+        """Drop what is remembered of a twin that is gone."""
+        self._writer.forget(ref.uid)
+
+    async def intend(self, twin: TwinAtSync, status: DigitalTwinStatus) -> Mapping[str, Any] | None:
+        """Put finalizer and intent onto the API server, before anything else is changed.
+
+        Returns:
+            The twin as written; None when it could not be written, and so nothing may be changed.
+
+        Raises:
+            ClusterError: the finalizer could not be set.
+        """
+        guarded = await self._with_finalizer(twin)
+        done = await self._writer.write(
+            twin.ref, guarded, status.to_wire(), material=True, urgent=True, interval=_interval(twin)
+        )
+        if done.body is not None:
+            self._index.put(done.body)
+        return done.body
+
+    async def publish(
+        self,
+        twin: TwinAtSync,
+        status: DigitalTwinStatus,
+        notes: Sequence[EventNote] = (),
+        *,
+        holds: bool,
+        urgent: bool = False,
+    ) -> bool:
+        """Write the status where it says something new, and post its Events once it is written.
+
+        Args:
+            twin: as it was when the sync began.
+            status: to write.
+            notes: Events beside those that follow from the change of status.
+            holds: whether the twin holds something that a deletion must give back; if not, the finalizer goes.
+            urgent: it records a correction.
+
+        Returns:
+            False when somebody else changed the twin meanwhile: sync again.
+        """
+        done = await self._writer.write(
+            twin.ref, twin.body, status.to_wire(), material=_news(twin, status), urgent=urgent, interval=_interval(twin)
+        )
+        body = twin.body if done.body is None else done.body
+        if done.written:
+            self._index.put(body)
+            await self._post(twin, status, notes)
+        if done.outcome is WriteOutcome.CONFLICT:
+            return False
+        if not holds:
+            await self._without_finalizer(twin.ref, body)
+        return True
+
+    async def _post(self, twin: TwinAtSync, status: DigitalTwinStatus, notes: Sequence[EventNote]) -> None:
+        for note in transitions(twin.written, status):
+            await self._events.post(involved(twin.body), kind=note.kind, reason=note.reason, message=note.message)
+        for event in notes:
+            await self._events.post(event.involved, kind=event.kind, reason=event.reason, message=event.message)
+
+    async def _with_finalizer(self, twin: TwinAtSync) -> Mapping[str, Any]:
+        finalizers = list(twin.body["metadata"].get("finalizers") or ())
+        if GIVE_BACK_FINALIZER in finalizers:
+            return twin.body
+        body = await self._twins.set_finalizers(
+            twin.ref,
+            [*finalizers, GIVE_BACK_FINALIZER],
+            resource_version=twin.body["metadata"]["resourceVersion"],
+        )
+        self._index.put(body)
+        return body
+
+    async def _without_finalizer(self, ref: TwinRef, body: Mapping[str, Any]) -> None:
+        finalizers = list(body["metadata"].get("finalizers") or ())
+        if GIVE_BACK_FINALIZER not in finalizers:
+            return
+        finalizers.remove(GIVE_BACK_FINALIZER)
+        try:
+            self._index.put(
+                await self._twins.set_finalizers(ref, finalizers, resource_version=body["metadata"]["resourceVersion"])
+            )
+        except ClusterError as error:
+            # It harms nobody until the twin is deleted, and the next sync tries again.
+            log.debug("finalizer not taken off", namespace=ref.namespace, twin=ref.name, error=str(error))
+
+
+def read_status(body: Mapping[str, Any]) -> DigitalTwinStatus:
+    """Return the status of a twin; one that cannot be read counts as empty, and is written anew."""
+    try:
+        return DigitalTwinStatus.from_wire(body.get("status") or {})
+    except ValidationError as error:
+        meta = body["metadata"]
+        log.warning("status unreadable", namespace=meta["namespace"], twin=meta["name"], error=str(error))
+        return DigitalTwinStatus()
+
+
+def involved(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the reference by which an Event names this twin."""
+    meta = body["metadata"]
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "DigitalTwin",
+        "namespace": meta["namespace"],
+        "name": meta["name"],
+        "uid": meta["uid"],
+        "resourceVersion": meta.get("resourceVersion", ""),
+    }
+
+
+def _news(twin: TwinAtSync, status: DigitalTwinStatus) -> bool:
+    known = twin.written if twin.body.get("status") else None
+    spec = twin.spec
+    limits, expected = ({}, {}) if spec is None else (spec.limits, spec.expected_state.metrics)
+    return is_material(known, status, limits=limits, expected=expected)
+
+
+def _interval(twin: TwinAtSync) -> float:
+    return UNREADABLE_INTERVAL if twin.spec is None else twin.spec.sync_frequency_seconds

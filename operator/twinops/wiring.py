@@ -1,0 +1,144 @@
+"""What a leader is made of: adapters and services, joined. Together with ``main`` the composition root."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from twinops.adapters.cluster.client import KubeClient
+from twinops.adapters.cluster.discovery import Discovery
+from twinops.adapters.cluster.events import ClusterEvents
+from twinops.adapters.cluster.levers import ClusterLevers
+from twinops.adapters.cluster.sources import ClusterSources
+from twinops.adapters.cluster.twins import ClusterTwins
+from twinops.adapters.cluster.workloads import ClusterWorkloads
+from twinops.adapters.prometheus.catalogue import PrometheusTexts
+from twinops.adapters.prometheus.client import PrometheusBackend
+from twinops.core.damped_trend import DampedTrend
+from twinops.core.notes import NORMAL
+from twinops.services.corrections import CorrectionService
+from twinops.services.election import Elector
+from twinops.services.gather import Gatherer
+from twinops.services.history import HistoryKeeper
+from twinops.services.observe import Observer
+from twinops.services.ports import Clock, Telemetry, TwinRef
+from twinops.services.publish import Publisher, involved
+from twinops.services.release import Releases
+from twinops.services.roll_call import RollCall
+from twinops.services.source_checks import SourceChecks
+from twinops.services.status_writer import StatusWriter
+from twinops.services.sync import SyncService
+from twinops.services.ticker import Ticker
+from twinops.services.twin_index import TwinIndex
+from twinops.services.wakeups import Wakeups
+from twinops.services.watchdog import Watchdog
+from twinops.services.watching import Watching
+from twinops.settings import Settings
+
+DRAIN_SECONDS = 2.0
+"""How long Events that are still queued may take to be posted at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every process has, leading or not."""
+
+    settings: Settings
+    clock: Clock
+    telemetry: Telemetry
+    watchdog: Watchdog
+
+
+class Leader:
+    """Everything that runs only while this process leads.
+
+    Args:
+        around: what the process has anyway.
+        client: the API server; every write through it is fenced by the elector, Events aside.
+        elector: knows whether this process still leads.
+    """
+
+    def __init__(self, around: Surroundings, client: KubeClient, elector: Elector) -> None:
+        settings, clock, telemetry = around.settings, around.clock, around.telemetry
+        fenced = client.fenced(elector.fence)
+        discovery = Discovery(fenced)
+        twins = ClusterTwins(fenced)
+        levers = ClusterLevers(fenced, discovery)
+        index, wakeups = TwinIndex(), Wakeups(clock)
+        corrections = CorrectionService(levers, clock)
+        self._watchdog = around.watchdog
+        self._backend = PrometheusBackend(connections=settings.metrics_threads)
+        self._events = ClusterEvents(client, clock, instance=settings.identity)
+        self._sources = ClusterSources(fenced, clock, namespace=settings.namespace)
+        self._history = HistoryKeeper(self._backend)
+        self._releases = Releases(twins, corrections, self._events, clock)
+        self._checks = SourceChecks(self._sources, self._backend, telemetry, clock)
+        self._telling: set[asyncio.Task[None]] = set()
+        writer = StatusWriter(
+            twins,
+            clock,
+            telemetry,
+            fence=elector.fence,
+            per_second=settings.status_writes_per_second,
+            heartbeat_seconds=settings.heartbeat_seconds,
+        )
+        observer = Observer(
+            sources=self._sources,
+            workloads=ClusterWorkloads(fenced, discovery),
+            levers=levers,
+            gatherer=Gatherer(self._backend, PrometheusTexts()),
+            history=self._history,
+            index=index,
+        )
+        self._syncs = SyncService(
+            index=index,
+            observer=observer,
+            forecaster=DampedTrend(),
+            corrections=corrections,
+            publisher=Publisher(index, twins, writer, self._events),
+            telemetry=telemetry,
+            clock=clock,
+        )
+        self.watching = Watching(
+            index,
+            wakeups,
+            release=self._releases.start,
+            source_changed=self._source_changed,
+            source_gone=self._source_gone,
+            busy=self._tell_busy,
+        )
+        self.ticker = Ticker(self._syncs, index, wakeups, clock, around.watchdog, concurrency=settings.sync_concurrency)
+        self.roll_call = RollCall(twins, index, clock, gone=self._gone, namespaces=settings.watch_namespaces)
+
+    def jobs(self) -> Mapping[str, Coroutine[Any, Any, None]]:
+        """Return what runs beside kopf, by name."""
+        return {"events": self._events.run(), "roll call": self.roll_call.run(), "sources": self._checks.run()}
+
+    async def aclose(self) -> None:
+        """End what is under way; everything that matters stands in status."""
+        await self._releases.aclose()
+        await self._history.aclose()
+        await self._backend.aclose()
+        await self._events.drain(DRAIN_SECONDS)
+
+    def _source_changed(self, name: str) -> None:
+        self._sources.forget(name)
+        self._checks.seen(name)
+
+    def _source_gone(self, name: str) -> None:
+        self._sources.forget(name)
+        self._backend.forget(name)
+        self._checks.gone(name)
+
+    def _gone(self, ref: TwinRef) -> None:
+        self._syncs.forget(ref)
+        self._watchdog.forget(ref)
+
+    def _tell_busy(self, body: Mapping[str, Any]) -> None:
+        message = "sync already in progress; the requested one runs next"
+        post = self._events.post(involved(body), kind=NORMAL, reason="SyncInProgress", message=message)
+        task = asyncio.ensure_future(post)
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
