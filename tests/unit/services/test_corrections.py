@@ -96,7 +96,7 @@ async def test_a_raise_from_intent_to_outcome() -> None:
     }
     assert done.notes[0].message == (
         "raised spec.minReplicas of HorizontalPodAutoscaler/checkout from 2 to 4: "
-        "CPU is foreseen at 118% in 1 minute (limit 95%): 3 x 118/95 = 4 replicas"
+        "CPU is foreseen at 118% in 1 minute (limit 95%): ceil(3 x 118/95) = 4 replicas"
     )
 
 

@@ -166,11 +166,11 @@ def _need(
 def _replicas(spec: DigitalTwinSpec, metric: str, value: float, goal: float, ready: int) -> tuple[int, str]:
     """Return the replicas by the metric's formula, and the formula with its figures."""
     if metric == CPU:
-        return ceil(ready * value / goal), f"{ready} x {_figure(value)}/{_figure(goal)}"
+        return ceil(ready * value / goal), f"ceil({ready} x {_figure(value)}/{_figure(goal)})"
     each = spec.limits_per_replica.get(metric)
     if metric == THROUGHPUT and each:
-        return ceil(value / each), f"{_figure(value)}/{_figure(each)} per replica"
-    return ceil(ready * STEP), f"one step of 25%, {ready} x {STEP:g}"
+        return ceil(value / each), f"ceil({_figure(value)}/{_figure(each)} per replica)"
+    return ceil(ready * STEP), f"one step of 25%, ceil({ready} x {STEP:g})"
 
 
 def _standing(spec: DigitalTwinSpec, observation: Observation, ready: int) -> tuple[int, bool, bool]:

@@ -77,7 +77,7 @@ def test_a_lasting_risk_raises_the_minimum() -> None:
     assert decision.writes
     assert (decision.action, decision.current, decision.to) == (CorrectionAction.RAISE, 2, 4)
     assert decision.trigger == "Risk/cpuUsage"
-    assert decision.why == "CPU is foreseen at 118% in 1 minute (limit 95%): 3 x 118/95 = 4 replicas"
+    assert decision.why == "CPU is foreseen at 118% in 1 minute (limit 95%): ceil(3 x 118/95) = 4 replicas"
     assert not decision.blocked
 
 

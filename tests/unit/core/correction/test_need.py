@@ -46,7 +46,7 @@ def test_exactly_full_replicas_need_no_further_one(replicas: int, each: float) -
             {},
             {"cpuUsage": 70},
             4,
-            "CPU is foreseen at 118% in 1 minute (limit 95%): 3 x 118/95 = 4 replicas",
+            "CPU is foreseen at 118% in 1 minute (limit 95%): ceil(3 x 118/95) = 4 replicas",
             id="cpu by proportion",
         ),
         pytest.param(
@@ -54,7 +54,7 @@ def test_exactly_full_replicas_need_no_further_one(replicas: int, each: float) -
             {},
             {"cpuUsage": 130},
             5,
-            "CPU is at 130% (limit 95%): 3 x 130/95 = 5 replicas",
+            "CPU is at 130% (limit 95%): ceil(3 x 130/95) = 5 replicas",
             id="observed is larger than foreseen",
         ),
         pytest.param(
@@ -62,7 +62,7 @@ def test_exactly_full_replicas_need_no_further_one(replicas: int, each: float) -
             {"limitsPerReplica": {"throughputRps": 50}},
             {"throughputRps": 120},
             6,
-            "throughput is foreseen at 260 req/s in 1 minute (limit 150 req/s): 260/50 per replica = 6 replicas",
+            "throughput is foreseen at 260 req/s in 1 minute (limit 150 req/s): ceil(260/50 per replica) = 6 replicas",
             id="throughput by what a replica carries",
         ),
         pytest.param(
@@ -70,7 +70,7 @@ def test_exactly_full_replicas_need_no_further_one(replicas: int, each: float) -
             {},
             {"throughputRps": 120},
             4,
-            "throughput is foreseen at 260 req/s in 1 minute (limit 200 req/s): one step of 25%, 3 x 1.25 = 4 replicas",
+            "throughput is foreseen at 260 req/s in 1 minute (limit 200 req/s): one step of 25%, ceil(3 x 1.25) = 4 replicas",
             id="throughput without a limit per replica",
         ),
         pytest.param(
@@ -78,7 +78,7 @@ def test_exactly_full_replicas_need_no_further_one(replicas: int, each: float) -
             {},
             {"latencyMs": 300},
             4,
-            "latency is foreseen at 900 ms in 1 minute (limit 500 ms): one step of 25%, 3 x 1.25 = 4 replicas",
+            "latency is foreseen at 900 ms in 1 minute (limit 500 ms): one step of 25%, ceil(3 x 1.25) = 4 replicas",
             id="latency by a step",
         ),
     ],
