@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from demo import scenario
+from demo.load.profile import Segment
 from demo.show import Screen, clock
 from demo.stage import StoryFailed
 from demo.stages import STAGES
@@ -65,7 +66,11 @@ def _run(options: argparse.Namespace, screen: Screen) -> int:
 
 
 def _stay(world: World, screen: Screen) -> None:
-    screen.say("\nIt stays up until Ctrl-C. In another terminal, try:\n")
+    world.go((Segment(seconds=30, to=scenario.BASE_RATE),))
+    screen.say(
+        "\nThe rush is over. When the need has been below for ten minutes, the twin gives minReplicas back.\n"
+        "It all stays up until Ctrl-C. In another terminal, try:\n"
+    )
     kubectl = world.cluster.bin_dir / "kubectl"
     for command in (
         f"export KUBECONFIG={world.cluster.kubeconfig} PATH={kubectl.parent}:$PATH",

@@ -86,7 +86,7 @@ AUTOSCALER = Autoscaler()
 BASE_RATE = 20.0
 """Requests/s on an ordinary day at this hour."""
 
-PEAK_RATE = 150.0
+PEAK_RATE = 140.0
 
 CLIMB = (Segment(seconds=85, to=44), Segment(seconds=50, to=PEAK_RATE))
 """Word gets round, then everybody comes."""

@@ -78,7 +78,9 @@ def latency(milliseconds: float) -> str:
 
 
 def state_of(report: Report) -> str:
-    """Return one line on how both shops fare, from the newest whole second."""
+    """Return one line on how both shops fare, from the newest second of a report."""
+    if not any(seconds for _, seconds in report.values()):
+        return "nothing measured yet"
     parts = []
     for name, (_, seconds) in report.items():
         if seconds:

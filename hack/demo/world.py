@@ -15,16 +15,19 @@ from demo.history import write_history
 from demo.kubelet import Kubelet, ask
 from demo.load.measure import Second, Summary
 from demo.load.profile import Segment
-from devcluster.cluster import DevCluster
+from devcluster.binaries import Binaries
+from devcluster.cluster import DevCluster, programs_of
 from devcluster.errors import ApiError, CommandError, ProcessError
 from devcluster.options import ClusterOptions
 from devcluster.ports import LOOPBACK, free_port
+from devcluster.programs import BY_NAME
 from devcluster.text import last_lines
 from devcluster.waiting import wait_until
 
 Json = dict[str, Any]
 Tell = Callable[[str], None]
 
+_MORE_PROGRAMS = ("promtool", "helm")
 _START_SECONDS = 40.0
 _BACKFILL_SECONDS = 120.0
 _WHOLE_PAST = "10000h"
@@ -46,7 +49,10 @@ class World:
         self._tell = tell
         self._tell("looking for the control plane's programs (those that are missing are built, once)")
         # As long as in any cluster; the short one of tests would let replicas go at the first lull.
-        self.cluster = DevCluster(directory / "cluster", ClusterOptions(downscale_stabilization="300s"))
+        options = ClusterOptions(downscale_stabilization="300s")
+        binaries = Binaries()
+        binaries.ensure([*programs_of(options), *(BY_NAME[name] for name in _MORE_PROGRAMS)])
+        self.cluster = DevCluster(directory / "cluster", options, binaries=binaries)
         self.logs = self.cluster.logs_dir
         self._load = f"http://{LOOPBACK}:{free_port()}"
         self.shops = {namespace: f"http://{LOOPBACK}:{free_port()}" for namespace in scenario.NAMESPACES}

@@ -10,6 +10,7 @@
     │   ├── SourceInvalid
     │   └── QueryRefused
     ├── MetricsUnavailable           the metrics backend did not answer; try again
+    ├── StatusUnreadable             a twin's own originals cannot be read: leave it alone
     ├── LeadershipLost               this process must not write any more
     └── ClusterError                 the Kubernetes API said no
         ├── NotFound                 404
@@ -75,6 +76,10 @@ class QueryRefused(SpecError):
 
 class MetricsUnavailable(TwinOpsError):
     """The metrics backend did not answer, or answered with a server error. Try again."""
+
+
+class StatusUnreadable(TwinOpsError):
+    """The originals in a twin's status cannot be read; writing the status would lose them."""
 
 
 class LeadershipLost(TwinOpsError):

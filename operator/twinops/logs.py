@@ -69,5 +69,11 @@ def hide_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMap
 
 def _renderers(form: str) -> list[structlog.types.Processor]:
     if form == "console":
-        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        return [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                # The richer one prints local variables, and credentials with them.
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        ]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]

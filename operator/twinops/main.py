@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import signal
+from collections.abc import Sequence
 from typing import Any
 
 import kopf
@@ -117,14 +118,21 @@ class Operator:
             # What lives now lives long: the collector need not look at it again.
             gc.freeze()
             registry = kopf_registry(ticker=leader.ticker, watching=leader.watching, kubeconfig=self._kubeconfig)
-            await self._run_kopf(registry, elector, stop)
+            await self._run_kopf(registry, elector, stop, tasks)
         finally:
             await leader.aclose()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _run_kopf(self, registry: kopf.OperatorRegistry, elector: Elector, stop: asyncio.Event) -> None:
+    async def _run_kopf(
+        self,
+        registry: kopf.OperatorRegistry,
+        elector: Elector,
+        stop: asyncio.Event,
+        jobs: Sequence[asyncio.Task[None]],
+    ) -> None:
+        """Run kopf until the process is to end, or until anything that should run for ever does not."""
         namespaces = self._settings.watch_namespaces
         stopping, ready = asyncio.Event(), asyncio.Event()
         # Made before kopf starts: at its end kopf waits for every task that was made after it.
@@ -145,15 +153,17 @@ class Operator:
         await asyncio.wait({running, started, *ends}, return_when=asyncio.FIRST_COMPLETED)
         # kopf has put its own handlers in place, after which it would wait five seconds for itself.
         _on_signals(stop)
-        await asyncio.wait({running, *ends}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({running, *ends, *jobs}, return_when=asyncio.FIRST_COMPLETED)
         stopping.set()
         # A leader that lost its lease has nothing to finish: every write of its would be refused anyway.
         await asyncio.wait({running}, timeout=0.1 if elector.lost.is_set() else STOP_SECONDS)
         for task in (running, started, *ends):
             task.cancel()
-        ended = await asyncio.gather(running, return_exceptions=True)
-        if isinstance(ended[0], Exception):
-            raise ended[0]
+        await asyncio.gather(running, return_exceptions=True)
+        for task in (running, *jobs):
+            if task.done() and not task.cancelled():
+                # Only a defect ends these: a restart is better than half an operator.
+                task.result()
 
 
 def _on_signals(stop: asyncio.Event) -> None:

@@ -20,7 +20,8 @@ PREFIX = "TWINOPS_"
 
 def _split(value: Any) -> Any:
     if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
+        # Only a value that is not there at all means all: "," is a mistake, and must not open every namespace.
+        return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip())) or ("",)
     return value
 
 
@@ -45,7 +46,13 @@ class Settings(BaseModel):
 
     lease_name: Annotated[Name, Field(description="name of the Lease that elects the leader")] = "twinops"
     identity: Annotated[
-        str, Field(min_length=1, max_length=253, description="who holds the Lease; must differ for every process")
+        str,
+        Field(
+            min_length=1,
+            max_length=253,
+            pattern=r"^[!-~]+$",
+            description="printable, without spaces: who holds the Lease; must differ for every process",
+        ),
     ] = Field(default_factory=lambda: f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}")
     lease_duration_seconds: Annotated[
         int, Field(ge=1, le=300, description="1 to 300: standbys wait this long after the last renewal they saw")
@@ -54,13 +61,13 @@ class Settings(BaseModel):
         float, Field(gt=0, le=300, description="above 0, below 300: a leader that cannot renew for so long stops")
     ] = 10
     retry_period_seconds: Annotated[
-        float, Field(gt=0, le=60, description="above 0, to 60: wait between two attempts to acquire or renew")
+        float, Field(ge=0.1, le=60, description="0.1 to 60: wait between two attempts to acquire or renew")
     ] = 2
     lease_request_timeout_seconds: Annotated[
         float, Field(gt=0, le=3, description="above 0, to 3: time-out of one request about the Lease")
     ] = 3
     request_timeout_seconds: Annotated[
-        float, Field(gt=0, le=60, description="above 0, to 60: time-out of any other request to the API server")
+        float, Field(ge=0.5, le=60, description="0.5 to 60: time-out of any other request to the API server")
     ] = 10
 
     # Not WEB_PORT or METRICS_PORT: the kubelet sets TWINOPS_WEB_PORT for a Service named twinops-web.
@@ -81,7 +88,7 @@ class Settings(BaseModel):
     ] = "json"
 
     status_writes_per_second: Annotated[
-        float, Field(gt=0, le=10_000, description="above 0, to 10000: status writes for the whole operator")
+        float, Field(ge=0.1, le=10_000, description="0.1 to 10000: status writes for the whole operator")
     ] = 50
     heartbeat_seconds: Annotated[
         float, Field(ge=5, le=86_400, description="5 to 86400: longest time between two status writes of a twin")

@@ -31,7 +31,7 @@ from twinops.services.source_checks import SourceChecks
 from twinops.services.status_writer import StatusWriter
 from twinops.services.sync import SyncService
 from twinops.services.ticker import Ticker
-from twinops.services.twin_index import TwinIndex
+from twinops.services.twin_index import SOURCE_KIND, ObjectKey, TwinIndex
 from twinops.services.wakeups import Wakeups
 from twinops.services.watchdog import Watchdog
 from twinops.services.watching import Watching
@@ -62,7 +62,9 @@ class Leader:
 
     def __init__(self, around: Surroundings, client: KubeClient, elector: Elector) -> None:
         settings, clock, telemetry = around.settings, around.clock, around.telemetry
-        fenced = client.fenced(elector.fence)
+        # What the fence lets through at the deadline must be over before the lease can change hands.
+        margin = settings.lease_duration_seconds - settings.renew_deadline_seconds
+        fenced = client.fenced(elector.fence, timeout_seconds=min(settings.request_timeout_seconds, margin))
         discovery = Discovery(fenced)
         twins = ClusterTwins(fenced)
         levers = ClusterLevers(fenced, discovery)
@@ -74,7 +76,8 @@ class Leader:
         self._sources = ClusterSources(fenced, clock, namespace=settings.namespace)
         self._history = HistoryKeeper(self._backend)
         self._releases = Releases(twins, corrections, self._events, clock)
-        self._checks = SourceChecks(self._sources, self._backend, telemetry, clock)
+        self._checks = SourceChecks(self._sources, self._backend, telemetry, clock, recovered=self._source_recovered)
+        self._index, self._wakeups = index, wakeups
         self._telling: set[asyncio.Task[None]] = set()
         writer = StatusWriter(
             twins,
@@ -126,6 +129,10 @@ class Leader:
     def _source_changed(self, name: str) -> None:
         self._sources.forget(name)
         self._checks.seen(name)
+
+    def _source_recovered(self, name: str) -> None:
+        dependents = self._index.dependents(ObjectKey(SOURCE_KIND, "", name))
+        self._wakeups.request_all([ref.uid for ref in dependents], f"{SOURCE_KIND} {name} answers again")
 
     def _source_gone(self, name: str) -> None:
         self._sources.forget(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from devcluster.cluster import DevCluster
@@ -28,9 +29,10 @@ def start(
     name: str = "operator",
     restart: bool = True,
     env: dict[str, str] | None = None,
+    kubeconfig: Path | None = None,
 ) -> Supervised:
     """Start the operator under this ServiceAccount; it is started again as a kubelet would."""
-    kubeconfig = cluster.service_account_kubeconfig(namespace, account)
+    kubeconfig = kubeconfig or cluster.service_account_kubeconfig(namespace, account)
     environment = operator_environment(cluster, namespace)
     environment |= {"TWINOPS_LISTEN_HOST": "127.0.0.1", "TWINOPS_LISTEN_PORT": "0", "TWINOPS_LOG_FORMAT": "console"}
     argv = [sys.executable, "-m", "twinops.cli.main", "run", "--kubeconfig", str(kubeconfig)]

@@ -6,6 +6,7 @@ import json
 import math
 import uuid
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 from urllib.request import urlopen
@@ -79,9 +80,17 @@ class Shop:
             spec["replicas"] = replicas
         return self._object("apps/v1", "Deployment", name, spec)
 
-    def hpa(self, name: str = "checkout", *, least: int | None = 2, most: int = 10, target: str = "checkout") -> Body:
-        """Build an HPA that scales on CPU."""
-        resource = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}
+    def hpa(
+        self,
+        name: str = "checkout",
+        *,
+        least: int | None = 2,
+        most: int = 10,
+        target: str = "checkout",
+        percent: int = 60,
+    ) -> Body:
+        """Build an HPA that scales on CPU, at this percentage of what the pods request."""
+        resource = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": percent}}
         spec: Body = {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target},
             "maxReplicas": most,
@@ -103,12 +112,17 @@ class Shop:
         self.apply(self.deployment(), self.hpa(**hpa))
         self.ready(2)
 
+    def ask(self, *, name: str = "checkout") -> str:
+        """Ask for a sync, and return what names the request."""
+        asked = uuid.uuid4().hex
+        self.merge({"metadata": {"annotations": {"twinops.dev/sync-requested-at": asked}}}, name)
+        return asked
+
     def sync(self, times: int = 1, *, name: str = "checkout") -> Body:
         """Ask for syncs one after the other, and return the twin as the last one left it."""
         body: Body = {}
         for _ in range(times):
-            asked = uuid.uuid4().hex
-            self.merge({"metadata": {"annotations": {"twinops.dev/sync-requested-at": asked}}}, name)
+            asked = self.ask(name=name)
             body = self.until(
                 lambda twin, asked=asked: twin.get("status", {}).get("lastHandledSyncRequest") == asked,
                 "the requested sync",
@@ -147,6 +161,18 @@ class Shop:
     def delete(self, name: str = "checkout") -> None:
         """Delete the twin, and do not wait."""
         self.cluster.api.delete(self._twin_path(name))
+
+    def until_gone(self, name: str = "checkout", *, within: float = 10) -> None:
+        """Wait until the twin does not exist any more."""
+
+        def gone() -> bool:
+            try:
+                self.get(name)
+            except ApiError as error:
+                return error.status == HTTPStatus.NOT_FOUND
+            return False
+
+        wait_until(gone, within=within, what=f"{name} is gone")
 
     def until(
         self, holds: Callable[[Body], Any], what: str, *, name: str = "checkout", within: float = WELL_WITHIN

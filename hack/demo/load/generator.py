@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping
 
 import aiohttp
@@ -12,6 +13,8 @@ from demo.load.profile import Arrivals, LoadProfile
 from demo.shop.service import REPLICAS_HEADER
 
 _SERVER_ERROR = 500
+_KEPT = 200_000
+"""Answers kept per shop: ten times what the story sends, and an end to it when the demonstration stays up."""
 
 
 class Generator:
@@ -19,7 +22,7 @@ class Generator:
 
     Attributes:
         profile: the rate over time; may be changed while it runs.
-        answers: what came back, by shop.
+        answers: what came back, by shop, the oldest first.
 
     Args:
         shops: URL by name of the shop.
@@ -30,7 +33,7 @@ class Generator:
 
     def __init__(self, shops: Mapping[str, str], profile: LoadProfile, *, seed: int, timeout: float) -> None:
         self.profile = profile
-        self.answers: dict[str, list[Answer]] = {name: [] for name in shops}
+        self.answers: dict[str, deque[Answer]] = {name: deque(maxlen=_KEPT) for name in shops}
         self._shops = dict(shops)
         self._arrivals = Arrivals(profile, seed)
         self._timeout = timeout

@@ -14,6 +14,10 @@ from twinops.api.twin import MAX_METRICS, CorrectionMode
 
 Text = Annotated[str, Field(max_length=1024)]
 Word = Annotated[str, Field(max_length=128)]
+Name = Annotated[str, Field(max_length=253)]
+
+MAX_OBSERVED = MAX_METRICS + 6
+"""A twin's own metrics beside the six standard ones."""
 
 
 class Quality(StrEnum):
@@ -79,12 +83,12 @@ class Health(ApiModel):
 
     confidence: Annotated[Fraction, Field(description="Share of the total weight whose metrics are known.")]
     components: Annotated[
-        list[HealthComponent], Field(max_length=MAX_METRICS, description="What every known metric costs.")
+        list[HealthComponent], Field(max_length=MAX_OBSERVED, description="What every known metric costs.")
     ] = []
     unknown: Annotated[
         list[Word],
         Field(
-            max_length=MAX_METRICS,
+            max_length=MAX_OBSERVED,
             description="Metrics that have a weight but no value; they lower confidence, not the score.",
         ),
     ] = []
@@ -110,11 +114,11 @@ class Prediction(ApiModel):
     horizon_seconds: Annotated[int, Field(ge=1, description="How far ahead this is, in seconds.")]
     time: Annotated[Time, Field(description="The time that is foreseen.")]
     metrics: Annotated[
-        list[PredictedMetric], Field(max_length=MAX_METRICS, description="What each metric is foreseen to be.")
+        list[PredictedMetric], Field(max_length=MAX_OBSERVED, description="What each metric is foreseen to be.")
     ] = []
     confidence: Annotated[Fraction | None, Field(description="The least of its metrics'.")] = None
     risk_factors: Annotated[
-        list[Text], Field(max_length=MAX_METRICS, description="Limits that may be crossed by then, in words.")
+        list[Text], Field(max_length=MAX_OBSERVED, description="Limits that may be crossed by then, in words.")
     ] = []
 
 
@@ -178,9 +182,9 @@ class Risk(ApiModel):
 class ObjectRef(ApiModel):
     """The object a correction writes to."""
 
-    api_version: Annotated[Word, Field(description="Group and version of the object.")]
+    api_version: Annotated[Name, Field(description="Group and version of the object.")]
     kind: Annotated[Word, Field(description="Kind of the object.")]
-    name: Annotated[Word, Field(description="Name of the object.")]
+    name: Annotated[Name, Field(description="Name of the object.")]
 
 
 class CorrectionAction(StrEnum):
@@ -283,13 +287,13 @@ class DigitalTwinStatus(ApiModel):
     ] = None
     health: Annotated[Health | None, Field(description="How the health score came about.")] = None
     observed: Annotated[
-        list[ObservedMetric], Field(max_length=MAX_METRICS, description="The last answer for every metric.")
+        list[ObservedMetric], Field(max_length=MAX_OBSERVED, description="The last answer for every metric.")
     ] = []
     predictions: Annotated[
         list[Prediction], Field(max_length=6, description="What is foreseen, one entry per horizon.")
     ] = []
     risks: Annotated[
-        list[Risk], Field(max_length=MAX_METRICS, description="Limits that are foreseen to be crossed.")
+        list[Risk], Field(max_length=MAX_OBSERVED, description="Limits that are foreseen to be crossed.")
     ] = []
     drift: Annotated[Drift, Field(description="Expected against actual.")] = Drift()
     replicas: Annotated[int | None, Field(description="Ready replicas of the target.")] = None

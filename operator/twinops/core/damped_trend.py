@@ -23,6 +23,7 @@ root mean square of one-step changes: the width of a random walk, honest but wid
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from statistics import NormalDist
 
@@ -69,6 +70,18 @@ _MIDDLE = QUANTILES.index(0.5)
 class DampedTrend:
     """Satisfies ``core.forecast.Forecaster``. Holds no state; see the module's docstring for the method."""
 
+    def depth(self, step: float, horizons_seconds: Sequence[int]) -> int:
+        """Return how many of the newest entries are read, counted from the last known one.
+
+        Two horizons come on top of origins and warm-up: what the newest origin foresaw came one horizon later,
+        and the errors known at the oldest one are of forecasts one horizon older.
+
+        Args:
+            step: seconds between two entries.
+            horizons_seconds: as for ``forecast``.
+        """
+        return _depth(max((_steps(horizon, step) for horizon in horizons_seconds), default=0))
+
     def forecast(
         self,
         series: Series,
@@ -84,8 +97,7 @@ class DampedTrend:
         unless a range is given.
 
         Args:
-            series: at least ``MIN_SAMPLES`` known values; only the newest ``ORIGINS + WARM_UP`` entries
-                and two horizons more are read.
+            series: at least ``MIN_SAMPLES`` known values; only the newest ``depth`` entries are read.
             horizons_seconds: each at least 1.
             minimum: least possible value, where there is one.
             maximum: largest possible value, where there is one.
@@ -99,13 +111,21 @@ class DampedTrend:
         if len(known) < MIN_SAMPLES or not horizons_seconds:
             return ()
         silent = len(values) - 1 - int(known[-1])
-        steps = [max(1, int(np.ceil(horizon / series.step - 1e-9))) + silent for horizon in horizons_seconds]
-        oldest = min(known[-MIN_SAMPLES], known[-1] + 1 - ORIGINS - WARM_UP - 2 * max(steps))
+        steps = [_steps(horizon, series.step) + silent for horizon in horizons_seconds]
+        oldest = min(known[-MIN_SAMPLES], known[-1] + 1 - _depth(max(steps)))
         past = prepare(values[known[np.searchsorted(known, oldest)] : known[-1] + 1])
         return tuple(
             _foresee(past, horizon, ahead, minimum, maximum)
             for horizon, ahead in zip(horizons_seconds, steps, strict=True)
         )
+
+
+def _steps(horizon: int, step: float) -> int:
+    return max(1, math.ceil(horizon / step - 1e-9))
+
+
+def _depth(ahead: int) -> int:
+    return ORIGINS + WARM_UP + 2 * ahead
 
 
 def _foresee(past: Past, horizon: int, ahead: int, minimum: float | None, maximum: float | None) -> HorizonForecast:

@@ -54,6 +54,13 @@ class HorizonForecast:
 class Forecaster(Protocol):
     """Foresees one metric from its own past."""
 
+    def depth(self, step: float, horizons_seconds: Sequence[int]) -> int:
+        """Return how many of the newest entries, ``step`` seconds apart, a forecast reads at most.
+
+        A longer past makes no forecast better: there is no need to keep it.
+        """
+        ...
+
     def forecast(
         self,
         series: Series,

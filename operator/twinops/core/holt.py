@@ -41,9 +41,9 @@ def _responses(smoothers: tuple[Smoother, ...]) -> tuple[Floats, Floats]:
     taken in one matrix product instead of one Python step each.
 
     Returns:
-        Shapes (k, block, 2, 2) and (k, block, 2, block).
+        Shapes (2, k, block, 2), by level and slope before, and (k, block, 2, block).
     """
-    carry = np.zeros((len(smoothers), _BLOCK, 2, 2))
+    carry = np.zeros((2, len(smoothers), _BLOCK, 2))
     drive = np.zeros((len(smoothers), _BLOCK, 2, _BLOCK))
     for k, one in enumerate(smoothers):
         gain = np.array([one.alpha, one.alpha * one.beta])
@@ -53,7 +53,7 @@ def _responses(smoothers: tuple[Smoother, ...]) -> tuple[Floats, Floats]:
             for at in range(lag, _BLOCK):
                 drive[k, at, :, at - lag] = power @ gain
             power = step @ power
-            carry[k, lag] = power
+            carry[:, k, lag] = power.T
     return carry, drive
 
 
@@ -72,10 +72,11 @@ def smooth(values: Floats, smoothers: tuple[Smoother, ...]) -> tuple[Floats, Flo
     blocks = -(-count // _BLOCK)
     padded = np.zeros(blocks * _BLOCK)
     padded[:count] = values
-    driven = drive.reshape(-1, _BLOCK) @ padded.reshape(blocks, _BLOCK).T
+    # One small product per smoother: a single large one is shared out to threads, which a busy machine waits for.
+    driven = drive.reshape(kinds, -1, _BLOCK) @ padded.reshape(blocks, _BLOCK).T
     states = np.ascontiguousarray(driven.reshape(kinds, _BLOCK, 2, blocks).transpose(3, 0, 1, 2))
     for block in range(1, blocks):
-        before = states[block - 1, :, -1]
-        states[block] += np.matmul(carry, before[:, None, :, None])[..., 0]
+        level, slope = states[block - 1, :, -1].T[:, :, None, None]
+        states[block] += carry[0] * level + carry[1] * slope
     rows = states.transpose(0, 2, 1, 3).reshape(-1, kinds, 2)[:count]
     return rows[..., 0], rows[..., 1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from twinops.api.conditions import Condition, ConditionStatus, ConditionType, find
+from twinops.api.conditions import Condition, ConditionStatus, ConditionType, find, is_true
 from twinops.api.status import DigitalTwinStatus
 
 NORMAL = "Normal"
@@ -99,5 +99,8 @@ def _of_risks(previous: DigitalTwinStatus, new: DigitalTwinStatus) -> list[Note]
     after = {risk.metric for risk in new.risks if risk.persistent}
     raised = [Note(WARNING, "RiskPredicted", risk.message) for risk in new.risks if risk.metric in after - before]
     gone = sorted(before - after)
+    if is_true(new.conditions, ConditionType.PAUSED):
+        # Nobody has looked: a risk that is not told any more has not passed.
+        gone = []
     passed = [Note(NORMAL, "RiskPassed", f"{metric}: the predicted risk has passed") for metric in gone]
     return raised + passed

@@ -144,6 +144,7 @@ class Observation:
         workload: None when the twin has no target.
         lever: None when there is nothing a correction may write to; then ``no_lever_reason`` says why.
         rival: name of the older twin that corrects the same target, else empty.
+        holder: name of any other twin that still holds a value of the same target or lever, else empty.
         warnings: what a person should know but nothing stops for (for example PromQL our parser refuses).
     """
 
@@ -156,4 +157,5 @@ class Observation:
     no_lever_reason: str = ""
     no_lever_message: str = ""
     rival: str = ""
+    holder: str = ""
     warnings: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from twinops.api.base import utc
 from twinops.api.conditions import ConditionStatus, ConditionType, find
-from twinops.api.status import DigitalTwinStatus, Drift, ObservedMetric, Quality
+from twinops.api.status import DigitalTwinStatus, Drift, ObservedMetric, Quality, Summary
 from twinops.api.twin import DigitalTwinSpec
 from twinops.core.assess import Assessment
 from twinops.core.conditions import Conditions, shorten
@@ -26,6 +26,14 @@ UNHEALTHY_BELOW = 70
 FAILED_SYNCS_BEFORE_UNREADY = 3
 FAILING_SECONDS_BEFORE_UNREADY = 120
 """A backend must fail in this many syncs in a row *and* for this long before ``Ready`` turns False."""
+
+
+_SEEN_ONLY_BY_SYNCING = (
+    ConditionType.METRICS_AVAILABLE,
+    ConditionType.PREDICTIONS_AVAILABLE,
+    ConditionType.HEALTHY,
+    ConditionType.DRIFTED,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +122,9 @@ def render_stalled(previous: DigitalTwinStatus, sync: Sync, reason: str, message
     conditions.no(ConditionType.READY, reason, message).yes(ConditionType.STALLED, reason, message)
     conditions.drop(ConditionType.RECONCILING).no(ConditionType.PAUSED, "Active", "syncing on schedule")
     conditions.unknown(ConditionType.METRICS_AVAILABLE, reason, "not asked while the twin is stalled")
-    return _base(previous, sync).model_copy(update={"conditions": conditions.listed()})
+    return _base(previous, sync).model_copy(
+        update={"conditions": conditions.listed(), "recommended_replicas": None, "need_below_since": None}
+    )
 
 
 def render_metrics_failed(
@@ -146,28 +156,56 @@ def render_metrics_failed(
         update={
             "conditions": conditions.listed(),
             "observed": observed(samples),
+            # What was not seen does not count towards the time in which nothing was needed.
+            "need_below_since": None,
             "failed_syncs": failed,
             "failing_since": since,
         }
     )
 
 
+def render_crashed(previous: DigitalTwinStatus, sync: Sync) -> DigitalTwinStatus:
+    """Return the status after a sync that a defect of the operator has ended. What was seen before stays.
+
+    The generation it speaks of stays, too: this one was not synced.
+    """
+    conditions = Conditions(previous.conditions, now=sync.now, generation=sync.generation)
+    message = "the operator failed on this twin; its log has the reason, please report it"
+    conditions.unknown(ConditionType.READY, "InternalError", message)
+    return previous.model_copy(update={"conditions": conditions.listed()})
+
+
 def render_suspended(previous: DigitalTwinStatus, sync: Sync) -> DigitalTwinStatus:
     """Return the status of a suspended twin: accepted, and not syncing."""
     conditions = Conditions(previous.conditions, now=sync.now, generation=sync.generation)
     conditions.drop(ConditionType.STALLED, ConditionType.RECONCILING)
-    message = "spec.suspend is true: nothing is synced or corrected"
+    message = "spec.suspend is true: nothing is looked at or corrected"
     conditions.yes(ConditionType.READY, "Suspended", message).yes(ConditionType.PAUSED, "Suspended", message)
     conditions.no(ConditionType.CORRECTION_BLOCKED, "Suspended", "no correction is considered")
+    for kind in _SEEN_ONLY_BY_SYNCING:
+        conditions.unknown(kind, "Suspended", "not looked at")
     return _base(previous, sync).model_copy(
         update={
             "conditions": conditions.listed(),
+            "summary": _resting(previous.summary),
+            "health_score": None,
+            "health": None,
+            "observed": [],
             "predictions": [],
             "risks": [],
+            "drift": Drift(),
+            "recommended_replicas": None,
+            "need_below_since": None,
+            "samples_collected": None,
             "failed_syncs": 0,
             "failing_since": None,
         }
     )
+
+
+def _resting(summary: Summary | None) -> Summary:
+    before = summary or Summary()
+    return before.model_copy(update={"drift": "", "replicas": "", "predicted": "suspended"})
 
 
 def observed(samples: Mapping[str, Sample]) -> list[ObservedMetric]:

@@ -11,6 +11,40 @@ from twinops.handlers import dependencies, twins
 from twinops.services.ticker import Ticker
 from twinops.services.watching import Watching
 
+
+class NothingDiffed(kopf.DiffBaseStorage):
+    """Keeps no last-handled state: no handler of ours compares with one.
+
+    kopf's own storages would read it from annotations, and choke on what anybody may write there.
+    """
+
+    def fetch(self, **_: Any) -> None:
+        """Find nothing."""
+
+    def store(self, **_: Any) -> None:
+        """Keep nothing."""
+
+
+class NothingInProgress(kopf.ProgressStorage):
+    """Keeps no progress, for the same reason: daemons and watches have none."""
+
+    def fetch(self, **_: Any) -> None:
+        """Find nothing."""
+
+    def store(self, **_: Any) -> None:
+        """Keep nothing."""
+
+    def purge(self, **_: Any) -> None:
+        """Have nothing to remove."""
+
+    def touch(self, **_: Any) -> None:
+        """Have nothing to touch."""
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        """Have nothing to hide."""
+        return essence
+
+
 DAEMON_FINALIZER = f"{GROUP}/daemon"
 """Held by every twin whose daemon runs; kopf puts it on and takes it off."""
 
@@ -18,10 +52,10 @@ DAEMON_FINALIZER = f"{GROUP}/daemon"
 def kopf_settings() -> kopf.OperatorSettings:
     """Return kopf's settings, for the reasons measured in this project."""
     settings = kopf.OperatorSettings()
-    # Changing one of these names after the first release would run handlers again.
+    # Changing this name after the first release would leave the old one on every twin.
     settings.persistence.finalizer = DAEMON_FINALIZER
-    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
-    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
+    settings.persistence.progress_storage = NothingInProgress()
+    settings.persistence.diffbase_storage = NothingDiffed()
     # All kinds are known: watching CRDs and namespaces would only ask for more rights.
     settings.scanning.disabled = True
     settings.watching.chunk_size = 500

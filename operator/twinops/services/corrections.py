@@ -14,7 +14,7 @@ from twinops.api.twin import DigitalTwinSpec
 from twinops.core.correction.decide import Decision, decide, noted
 from twinops.core.correction.need import demand
 from twinops.core.correction.news import announced, carried_out, reviews
-from twinops.core.correction.records import pending
+from twinops.core.correction.records import held_by, pending
 from twinops.core.correction.settle import Settled, settle
 from twinops.core.correction.write_down import applied, failed, given_back, released
 from twinops.core.notes import Note
@@ -113,7 +113,8 @@ class CorrectionService:
         lever, now = observation.lever, observation.now
         levers = await self._held(ref, previous.originals, known=lever)
         settled = self._settle(ref, spec, previous, levers, now, generation)
-        outlook = decide(spec, observation, settled.status, demand(spec, observation, drift, risks))
+        needed = demand(spec, observation, drift, risks, held_by=held_by(settled.status))
+        outlook = decide(spec, observation, settled.status, needed)
         status = noted(settled.status, outlook, lever, now)
         decision = outlook.decision
         written_to = levers.get((decision.object, decision.field)) if decision.writes and decision.object else None

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from twinops.api.status import DigitalTwinStatus
 from twinops.api.twin import DigitalTwinSpec
 from twinops.core.observation import Lever, Observation, Sample, Workload
-from twinops.errors import MetricsUnavailable, SpecError
+from twinops.errors import MetricsUnavailable, SourceInvalid, SpecError
 from twinops.services.gather import Gatherer
 from twinops.services.gathering.plan import sync_step
 from twinops.services.history import HistoryKeeper
-from twinops.services.ports import Levers, Sources, TwinRef, Workloads
+from twinops.services.ports import Levers, SourceAccess, Sources, TwinRef, Workloads
 from twinops.services.twin_index import TwinIndex
 
 
@@ -73,9 +73,9 @@ class Observer:
             MetricsUnavailable: the metrics backend did not answer.
             ClusterError: the API server did not answer.
         """
-        source, workload, lever = await asyncio.gather(
-            self._sources.access(spec.source.metrics_source_ref.name), self._workload(ref, spec), self._lever(ref, spec)
-        )
+        # First, and from a cache: while a source is missing, its twins must not ask for anything else.
+        source = await self._source(spec.source.metrics_source_ref.name)
+        workload, lever = await asyncio.gather(self._workload(ref, spec), self._lever(ref, spec))
         gathered = await self._gatherer.gather(
             spec, source, namespace=ref.namespace, workload=workload, previous=previous.observed, now=now
         )
@@ -113,6 +113,15 @@ class Observer:
     def forget(self, ref: TwinRef) -> None:
         """Drop the history of a twin that is gone."""
         self._history.drop(ref.uid)
+
+    async def _source(self, name: str) -> SourceAccess:
+        try:
+            return await self._sources.access(name)
+        except SourceInvalid as error:
+            # Why it is so speaks of Secrets that the twin's author may not see.
+            raise SourceInvalid(
+                f"MetricsSource {name} cannot be used; its own status says why: kubectl describe metricssource {name}"
+            ) from error
 
     async def _workload(self, ref: TwinRef, spec: DigitalTwinSpec) -> Workload | None:
         target = spec.source.target_ref

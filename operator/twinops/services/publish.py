@@ -15,12 +15,15 @@ from twinops.api.twin import DigitalTwinSpec
 from twinops.core.notes import transitions
 from twinops.core.status import Sync
 from twinops.core.status_diff import is_material
-from twinops.errors import ClusterError
+from twinops.errors import ClusterError, StatusUnreadable
 from twinops.services.ports import EventNote, EventRecorder, TwinRef, Twins
-from twinops.services.status_writer import StatusWriter, WriteOutcome
+from twinops.services.status_writer import Purpose, StatusWriter, WriteOutcome, Written
 from twinops.services.twin_index import TwinIndex
 
 log = structlog.get_logger()
+
+MOST_UNTOLD = 20
+"""Events of one twin that wait for a status write to succeed."""
 
 UNREADABLE_INTERVAL = 60.0
 """Seconds; the interval of a twin whose spec cannot be read."""
@@ -60,27 +63,29 @@ class Publisher:
         self._twins = twins
         self._writer = writer
         self._events = events
+        self._untold: dict[str, list[EventNote]] = {}
 
     def forget(self, ref: TwinRef) -> None:
         """Drop what is remembered of a twin that is gone."""
         self._writer.forget(ref.uid)
+        self._untold.pop(ref.uid, None)
 
-    async def intend(self, twin: TwinAtSync, status: DigitalTwinStatus) -> Mapping[str, Any] | None:
+    async def intend(self, twin: TwinAtSync, status: DigitalTwinStatus) -> Written:
         """Put finalizer and intent onto the API server, before anything else is changed.
 
         Returns:
-            The twin as written; None when it could not be written, and so nothing may be changed.
+            What became of it; unless it was written, nothing may be changed.
 
         Raises:
             ClusterError: the finalizer could not be set.
         """
         guarded = await self._with_finalizer(twin)
         done = await self._writer.write(
-            twin.ref, guarded, status.to_wire(), material=True, urgent=True, interval=_interval(twin)
+            twin.ref, guarded, status.to_wire(), material=True, purpose=Purpose.INTENT, interval=_interval(twin)
         )
         if done.body is not None:
             self._index.put(done.body)
-        return done.body
+        return done
 
     async def publish(
         self,
@@ -89,8 +94,8 @@ class Publisher:
         notes: Sequence[EventNote] = (),
         *,
         holds: bool,
-        urgent: bool = False,
-    ) -> bool:
+        purpose: Purpose = Purpose.OBSERVATION,
+    ) -> WriteOutcome:
         """Write the status where it says something new, and post its Events once it is written.
 
         Args:
@@ -98,23 +103,30 @@ class Publisher:
             status: to write.
             notes: Events beside those that follow from the change of status.
             holds: whether the twin holds something that a deletion must give back; if not, the finalizer goes.
-            urgent: it records a correction.
+            purpose: ``OUTCOME`` when it records what was changed.
 
         Returns:
-            False when somebody else changed the twin meanwhile: sync again.
+            What became of the status.
         """
         done = await self._writer.write(
-            twin.ref, twin.body, status.to_wire(), material=_news(twin, status), urgent=urgent, interval=_interval(twin)
+            twin.ref,
+            twin.body,
+            status.to_wire(),
+            material=_news(twin, status),
+            purpose=purpose,
+            interval=_interval(twin),
         )
         body = twin.body if done.body is None else done.body
+        untold = [*self._untold.pop(twin.ref.uid, ()), *notes]
         if done.written:
             self._index.put(body)
-            await self._post(twin, status, notes)
-        if done.outcome is WriteOutcome.CONFLICT:
-            return False
-        if not holds:
+            await self._post(twin, status, untold)
+        elif untold:
+            # What was done to others is told even when the write that says so fails now.
+            self._untold[twin.ref.uid] = untold[-MOST_UNTOLD:]
+        if done.outcome is not WriteOutcome.CONFLICT and not holds:
             await self._without_finalizer(twin.ref, body)
-        return True
+        return done.outcome
 
     async def _post(self, twin: TwinAtSync, status: DigitalTwinStatus, notes: Sequence[EventNote]) -> None:
         for note in transitions(twin.written, status):
@@ -149,13 +161,30 @@ class Publisher:
 
 
 def read_status(body: Mapping[str, Any]) -> DigitalTwinStatus:
-    """Return the status of a twin; one that cannot be read counts as empty, and is written anew."""
+    """Return the status of a twin.
+
+    Of one that cannot be read whole (an older operator may meet a newer status) every part that can
+    be read is kept.
+
+    Raises:
+        StatusUnreadable: the originals cannot be read; to go on would lose them.
+    """
+    raw = body.get("status") or {}
     try:
-        return DigitalTwinStatus.from_wire(body.get("status") or {})
+        return DigitalTwinStatus.from_wire(raw)
     except ValidationError as error:
         meta = body["metadata"]
-        log.warning("status unreadable", namespace=meta["namespace"], twin=meta["name"], error=str(error))
-        return DigitalTwinStatus()
+        log.warning("status unreadable in part", namespace=meta["namespace"], twin=meta["name"], error=str(error))
+    readable = {}
+    for field, value in raw.items():
+        try:
+            DigitalTwinStatus.from_wire({field: value})
+        except ValidationError as error:
+            if field == "originals":
+                raise StatusUnreadable(f"status.originals cannot be read: {error}") from error
+        else:
+            readable[field] = value
+    return DigitalTwinStatus.from_wire(readable)
 
 
 def involved(body: Mapping[str, Any]) -> dict[str, Any]:

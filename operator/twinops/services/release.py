@@ -10,7 +10,7 @@ import structlog
 
 from twinops.api import GIVE_BACK_FINALIZER
 from twinops.core.notes import WARNING
-from twinops.errors import NotFound, TwinOpsError
+from twinops.errors import Conflict, NotFound, TwinOpsError
 from twinops.services.corrections import CorrectionService
 from twinops.services.ports import Clock, EventRecorder, TwinRef, Twins
 from twinops.services.publish import involved, read_status
@@ -21,6 +21,7 @@ DEADLINE = 120.0
 """Seconds after which a twin is let go even though something could not be given back."""
 
 PAUSE = 3.0
+ATTEMPTS = 5
 
 
 class Releases:
@@ -70,7 +71,6 @@ class Releases:
     async def _once(self, ref: TwinRef, *, late: bool) -> bool:
         """Give back once; return whether the finalizer is off."""
         body = await self._twins.get(ref)
-        finalizers = [name for name in body["metadata"].get("finalizers") or () if name != GIVE_BACK_FINALIZER]
         done = await self._corrections.release(
             ref, read_status(body), why="Deleted", now=self._clock.now(), deadline_seconds=20
         )
@@ -80,8 +80,20 @@ class Releases:
             if not late:
                 return False
             await self._tell_left_behind(body)
-        await self._twins.set_finalizers(ref, finalizers, resource_version=body["metadata"]["resourceVersion"])
+        await self._let_go(ref, body)
         return True
+
+    async def _let_go(self, ref: TwinRef, body: Mapping[str, Any]) -> None:
+        for _ in range(ATTEMPTS):
+            finalizers = [name for name in body["metadata"].get("finalizers") or () if name != GIVE_BACK_FINALIZER]
+            try:
+                await self._twins.set_finalizers(ref, finalizers, resource_version=body["metadata"]["resourceVersion"])
+            except Conflict:
+                # The daemon's own finalizer goes at the same moment.
+                body = await self._twins.get(ref)
+            else:
+                return
+        raise Conflict("the twin kept changing", status=409)
 
     async def _tell_left_behind(self, body: Mapping[str, Any]) -> None:
         held = ", ".join(f"{o.object.kind} {o.object.name} {o.field}={o.value}" for o in read_status(body).originals)

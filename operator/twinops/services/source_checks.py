@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import structlog
@@ -18,6 +18,9 @@ from twinops.services.ports import Clock, MetricsBackend, SourceAccess, Telemetr
 log = structlog.get_logger()
 
 PERIOD_SECONDS = 30.0
+DOWN_PERIOD_SECONDS = 5.0
+"""A source that does not answer is looked at this often: a mended Secret tells nobody."""
+
 PROBE = "vector(1)"
 """Needs no series at all, so that only the endpoint itself is tested."""
 
@@ -41,40 +44,60 @@ class CheckedSources(Protocol):
 
 
 class SourceChecks:
-    """Asks every source something small every half minute, and at once when it changes.
+    """Asks every source something small every half minute, more often while it is down, at once when it changes.
 
     Args:
         sources: the MetricsSources.
         backend: asks them.
         telemetry: learns which answered.
         clock: wall time for the conditions.
+        recovered: called with the name of a source that answers again.
     """
 
-    def __init__(self, sources: CheckedSources, backend: MetricsBackend, telemetry: Telemetry, clock: Clock) -> None:
+    def __init__(
+        self,
+        sources: CheckedSources,
+        backend: MetricsBackend,
+        telemetry: Telemetry,
+        clock: Clock,
+        *,
+        recovered: Callable[[str], None],
+    ) -> None:
         self._sources = sources
         self._backend = backend
         self._telemetry = telemetry
         self._clock = clock
-        self._names: set[str] = set()
+        self._recovered = recovered
+        self._up: dict[str, bool | None] = {}
+        self._news: set[str] = set()
         self._hurry = asyncio.Event()
 
     def seen(self, name: str) -> None:
         """Check this source from now on, and now."""
-        self._names.add(name)
+        self._up.setdefault(name, None)
+        self._news.add(name)
         self._hurry.set()
 
     def gone(self, name: str) -> None:
         """Stop checking this source."""
-        self._names.discard(name)
+        self._up.pop(name, None)
+        self._news.discard(name)
         self._telemetry.source_gone(name)
 
     async def run(self) -> None:
         """Check for ever."""
+        checked_all = self._clock.monotonic() - PERIOD_SECONDS
         while True:
             self._hurry.clear()
-            await asyncio.gather(*(self._check(name) for name in sorted(self._names)))
+            now = self._clock.monotonic()
+            everyone = now - checked_all >= PERIOD_SECONDS
+            if everyone:
+                checked_all = now
+            due = [name for name, up in self._up.items() if everyone or not up or name in self._news]
+            self._news.clear()
+            await asyncio.gather(*(self._check(name) for name in sorted(due)))
             try:
-                async with asyncio.timeout(PERIOD_SECONDS):
+                async with asyncio.timeout(DOWN_PERIOD_SECONDS):
                     await self._hurry.wait()
             except TimeoutError:
                 continue
@@ -84,11 +107,18 @@ class SourceChecks:
             body = await self._sources.get(name)
             up, reason, message = await self._probe(name)
             self._telemetry.source_answered(name, up=up)
+            before = self._up.get(name)
+            if name in self._up:
+                self._up[name] = up
+            if up and before is False:
+                self._recovered(name)
             await self._tell(name, body, up=up, reason=reason, message=message)
         except NotFound:
             self.gone(name)
         except ClusterError as error:
             log.debug("source not checked", source=name, error=str(error))
+        except Exception:  # One source that answers in an unheard-of way must not end the checks of all others.
+            log.exception("source check crashed", source=name)
 
     async def _probe(self, name: str) -> tuple[bool, str, str]:
         try:

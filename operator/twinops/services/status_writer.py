@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from twinops.api import GIVE_BACK_FINALIZER
 from twinops.core.write_budget import WriteBudget
 from twinops.errors import ClusterError, Conflict, LeadershipLost, NotFound, Unavailable
 from twinops.services.ports import Clock, Telemetry, TwinRef, Twins
@@ -38,6 +39,17 @@ class WriteOutcome(StrEnum):
     """The API server does not take this status: a defect, or a missing right."""
     FENCED = "fenced"
     """This process does not lead any more."""
+
+
+class Purpose(StrEnum):
+    """What a status is written for."""
+
+    OBSERVATION = "observation"
+    """What a sync has seen: within the budget, onto the spec it was made from."""
+    INTENT = "intent"
+    """What is about to be changed: at once, onto the spec it was made from, and never onto a twin that goes."""
+    OUTCOME = "outcome"
+    """What was changed: at once, whatever else has changed meanwhile, since it must be known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +115,7 @@ class StatusWriter:
         *,
         material: bool,
         interval: float,
-        urgent: bool = False,
+        purpose: Purpose = Purpose.OBSERVATION,
     ) -> Written:
         """Write a status, or leave it for later. Never raises for what the cluster answers.
 
@@ -113,17 +125,17 @@ class StatusWriter:
             status: the new status as JSON, complete (it replaces the old one).
             material: whether it says something new (``core.status_diff``).
             interval: seconds until the twin's next sync.
-            urgent: it records a correction; written even if the spec has changed meanwhile, since what
-                was done must be known.
+            purpose: what it is written for.
         """
         now = self._clock.monotonic()
-        if urgent or material:
+        observing = purpose is Purpose.OBSERVATION
+        if material or not observing:
             self._budget.spend(now)
         elif now < self._quiet_until or not self._budget.allows(now, age=self._age(ref, body, now), interval=interval):
             return self._count(Written(WriteOutcome.SKIPPED))
-        kind = "urgent" if urgent else "material" if material else "heartbeat"
+        kind = purpose.value if not observing else "material" if material else "heartbeat"
         try:
-            written = await self._send(ref, body, status, urgent=urgent)
+            written = await self._send(ref, body, status, purpose)
         except LeadershipLost:
             return self._count(Written(WriteOutcome.FENCED))
         except ClusterError as error:
@@ -133,21 +145,21 @@ class StatusWriter:
         return Written(WriteOutcome.WRITTEN, written)
 
     async def _send(
-        self, ref: TwinRef, body: Mapping[str, Any], status: Mapping[str, Any], *, urgent: bool
+        self, ref: TwinRef, body: Mapping[str, Any], status: Mapping[str, Any], purpose: Purpose
     ) -> Mapping[str, Any]:
         try:
             return await self._put(ref, body, status)
         except Unavailable as error:
             self._pause(error)
         except Conflict:
-            body = await self._reread(ref, body, urgent=urgent)
+            body = await self._reread(ref, body, purpose)
         try:
             return await self._put(ref, body, status)
         except Unavailable as error:
             self._pause(error)
             raise
 
-    async def _reread(self, ref: TwinRef, body: Mapping[str, Any], *, urgent: bool) -> Mapping[str, Any]:
+    async def _reread(self, ref: TwinRef, body: Mapping[str, Any], purpose: Purpose) -> Mapping[str, Any]:
         """Return the twin as it is now, when our status may still replace the one it was made from.
 
         Raises:
@@ -157,8 +169,10 @@ class StatusWriter:
         fresh = await self._twins.get(ref)
         if (fresh.get("status") or {}) != (body.get("status") or {}):
             raise Conflict("the status changed since the sync began", status=409)
-        if _generation(fresh) != _generation(body) and not urgent:
+        if _generation(fresh) != _generation(body) and purpose is not Purpose.OUTCOME:
             raise Conflict("the spec changed since the sync began", status=409)
+        if purpose is Purpose.INTENT and not _guarded(fresh):
+            raise Conflict("the twin is being deleted, or its finalizer was taken off", status=409)
         return fresh
 
     async def _put(self, ref: TwinRef, body: Mapping[str, Any], status: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -201,6 +215,12 @@ class StatusWriter:
     def _count(self, written: Written) -> Written:
         self._telemetry.status_written(written.outcome.value)
         return written
+
+
+def _guarded(body: Mapping[str, Any]) -> bool:
+    """Tell whether a deletion would wait until what is to be changed is given back."""
+    meta = body["metadata"]
+    return not meta.get("deletionTimestamp") and GIVE_BACK_FINALIZER in (meta.get("finalizers") or ())
 
 
 def _generation(body: Mapping[str, Any]) -> Any:

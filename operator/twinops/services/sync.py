@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,32 +11,35 @@ import structlog
 from pydantic import ValidationError
 
 from twinops.api import SYNC_REQUESTED_ANNOTATION
+from twinops.api.conditions import ConditionType, is_true
 from twinops.api.status import DigitalTwinStatus, Outcome, Quality
 from twinops.api.twin import DigitalTwinSpec
 from twinops.core.assess import Assessment, assess
+from twinops.core.correction.give_back import unwanted
+from twinops.core.correction.records import RETRY_SECONDS, pending
 from twinops.core.forecast import Forecaster
 from twinops.core.status import (
     Blocked,
     Sync,
+    render_crashed,
     render_metrics_failed,
     render_stalled,
     render_suspended,
     render_synced,
 )
-from twinops.errors import ClusterError, MetricsUnavailable, SpecError
+from twinops.errors import ClusterError, MetricsUnavailable, SpecError, StatusUnreadable, TargetNotFound
 from twinops.services.corrections import CorrectionService, Plan
 from twinops.services.observe import Observed, Observer
 from twinops.services.ports import Clock, EventNote, Telemetry, TwinRef
 from twinops.services.publish import Publisher, TwinAtSync, read_status
+from twinops.services.retries import Retries
+from twinops.services.status_writer import Purpose, WriteOutcome
 from twinops.services.twin_index import TwinIndex
 
 log = structlog.get_logger()
 
-STALLED_RETRY = 5.0
-"""Seconds; what a stalled twin misses may be of a kind, or a Secret, that no watch covers."""
-
-CLUSTER_RETRY = 5.0
-"""Seconds; an API server that did not answer is asked again this soon."""
+TARGET_RETRY = 8.0
+"""Seconds; a target that is missing may be of a kind that no watch covers."""
 
 FAILED_RETRY = 30.0
 """Seconds; a backend that failed is asked again this soon, however long the interval."""
@@ -43,8 +47,20 @@ FAILED_RETRY = 30.0
 SILENT_RETRY = 60.0
 """Seconds; a workload whose metrics have not begun yet is looked at again this soon."""
 
+PENDING_RETRY = 5.0
+"""Seconds; whether a write without an answer has arrived is found out this soon."""
+
 CONFLICT_RETRY = 1.0
 HELD_RETRY = 10.0
+RELEASE_SECONDS = 20.0
+"""How long giving back may take within one sync."""
+
+SYNCED, SUSPENDED, STALLED = "synced", "suspended", "stalled"
+METRICS_UNAVAILABLE, CLUSTER_ERROR = "metrics_unavailable", "cluster_error"
+FAILURES = frozenset({STALLED, METRICS_UNAVAILABLE, CLUSTER_ERROR})
+
+LONGEST_REQUEST = 256
+"""Characters of a sync request that are remembered, as the schema allows."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,24 +119,36 @@ class SyncService:
         self._clock = clock
         # Written status lags behind: what must last from sync to sync is read from here first.
         self._computed: dict[str, DigitalTwinStatus] = {}
+        self._retries = Retries()
 
-    def settled(self, ref: TwinRef) -> bool:
-        """Tell whether status speaks of the current spec and nothing is half done."""
+    def resume(self, ref: TwinRef) -> bool:
+        """Take up a twin whose daemon starts, and tell whether its first sync can wait for its slot.
+
+        It can when status speaks of the current spec and nothing is half done. What status says is
+        published as metrics until then.
+        """
         body = self._index.body(ref.uid)
         if body is None:
             return False
-        status = read_status(body)
-        request = (body["metadata"].get("annotations") or {}).get(SYNC_REQUESTED_ANNOTATION)
+        try:
+            status = read_status(body)
+        except StatusUnreadable:
+            return False
+        self._telemetry.assessed(ref, status)
         return (
             status.observed_generation == body["metadata"].get("generation")
-            and status.last_handled_sync_request == request
+            and status.last_handled_sync_request == _request_of(body)
+            and not is_true(status.conditions, ConditionType.STALLED)
+            and not is_true(status.conditions, ConditionType.RECONCILING)
+            and status.failed_syncs == 0
             and not status.originals
-            and not any(record.outcome is Outcome.PENDING for record in status.corrections)
+            and pending(status) is None
         )
 
     def forget(self, ref: TwinRef) -> None:
         """Drop what is remembered of a twin that is gone."""
         self._computed.pop(ref.uid, None)
+        self._retries.forget(ref.uid)
         self._publisher.forget(ref)
         self._observer.forget(ref)
         self._telemetry.forget(ref)
@@ -136,45 +164,72 @@ class SyncService:
         if body is None or body["metadata"].get("deletionTimestamp"):
             return None
         started = self._clock.monotonic()
-        twin = self._begin(ref, body)
-        try:
-            spec = _spec_of(body)
-        except SpecError as error:
-            return await self._stall(twin, error)
-        twin = replace(twin, spec=spec)
-        try:
-            retry = await (self._suspended(twin) if spec.suspend else self._synced(twin, spec))
-            result = "suspended" if spec.suspend else "synced"
-        except SpecError as error:
-            retry, result = await self._stall(twin, error), "stalled"
-        except MetricsUnavailable as error:
-            retry, result = await self._metrics_failed(twin, spec, error), "metrics_unavailable"
-        except ClusterError as error:
-            log.warning("cluster did not answer", namespace=ref.namespace, twin=ref.name, error=str(error))
-            retry, result = error.retry_after or CLUSTER_RETRY, "cluster_error"
+        result, retry = await self._run(self._begin(ref, body))
+        if result not in FAILURES:
+            self._retries.forget(ref.uid)
         seconds = self._clock.monotonic() - started
         self._telemetry.synced(ref, result=result, seconds=seconds, late_seconds=late_seconds)
         return retry
 
+    async def _run(self, twin: TwinAtSync) -> tuple[str, float | None]:
+        """Sync, and return the result in a word and when to try again."""
+        try:
+            spec = _spec_of(twin.body)
+        except SpecError as error:
+            return STALLED, await self._stall(twin, error)
+        twin = replace(twin, spec=spec)
+        try:
+            if spec.suspend:
+                return SUSPENDED, await self._suspended(twin)
+            twin = await self._let_go(twin, spec)
+            return SYNCED, await self._synced(twin, spec)
+        except SpecError as error:
+            return STALLED, await self._stall(twin, error)
+        except MetricsUnavailable as error:
+            return METRICS_UNAVAILABLE, await self._metrics_failed(twin, spec, error)
+        except ClusterError as error:
+            log.warning("cluster did not answer", namespace=twin.ref.namespace, twin=twin.ref.name, error=str(error))
+            return CLUSTER_ERROR, self._retries.failed(twin.ref.uid, at_least=error.retry_after or 0)
+
     def _begin(self, ref: TwinRef, body: Mapping[str, Any]) -> TwinAtSync:
-        meta = body["metadata"]
         written = read_status(body)
         return TwinAtSync(
             ref=ref,
             body=body,
             sync=Sync(
-                generation=meta.get("generation", 0),
-                now=self._clock.now(),
-                request=(meta.get("annotations") or {}).get(SYNC_REQUESTED_ANNOTATION),
+                generation=body["metadata"].get("generation", 0), now=self._clock.now(), request=_request_of(body)
             ),
             written=written,
             previous=self._computed.get(ref.uid, written),
             spec=None,
         )
 
+    async def crashed(self, ref: TwinRef) -> None:
+        """Say in status that a sync has failed for a reason of our own. Never raises."""
+        body = self._index.body(ref.uid)
+        if body is None:
+            return
+        try:
+            twin = self._begin(ref, body)
+            await self._publisher.publish(twin, render_crashed(twin.previous, twin.sync), holds=True)
+        except Exception:  # What made the sync crash may well make this crash, too; the log has both.
+            log.exception("crash not told", namespace=ref.namespace, twin=ref.name)
+
+    async def _let_go(self, twin: TwinAtSync, spec: DigitalTwinSpec) -> TwinAtSync:
+        """Give back what a spec that wants no corrections holds, whether or not metrics answer."""
+        reason = unwanted(spec)
+        if reason is None or not self._corrections.holds(twin.previous):
+            return twin
+        done = await self._corrections.release(
+            twin.ref, twin.previous, why=reason.trigger, now=twin.sync.now, deadline_seconds=RELEASE_SECONDS
+        )
+        await self._publish(twin, done.status, done.notes, Purpose.OUTCOME)
+        return replace(twin, body=self._index.body(twin.ref.uid) or twin.body, previous=done.status)
+
     async def _synced(self, twin: TwinAtSync, spec: DigitalTwinSpec) -> float | None:
         observed = await self._observer.observe(twin.ref, spec, twin.previous, twin.sync.now)
-        assessment = assess(spec, observed.observation, twin.previous, self._forecaster)
+        # In a thread: however much there is to compute, the loop must go on renewing the lease.
+        assessment = await asyncio.to_thread(assess, spec, observed.observation, twin.previous, self._forecaster)
         plan = await self._corrections.plan(
             twin.ref,
             spec,
@@ -197,28 +252,37 @@ class SyncService:
     async def _correct(self, findings: _Findings, status: DigitalTwinStatus) -> float | None:
         """Write originals and intent, then correct, then write the outcome."""
         twin, plan = findings.twin, findings.plan
-        body = await self._publisher.intend(twin, status)
-        if body is None:
+        # The sync is not over: whoever asked for it waits for the outcome.
+        before = ("last_sync_time", "last_handled_sync_request")
+        status = status.model_copy(update={name: getattr(twin.previous, name) for name in before})
+        intent = await self._publisher.intend(twin, status)
+        if not intent.written or intent.body is None:
             # Nothing was done yet: the next sync decides afresh.
-            return CONFLICT_RETRY
+            return self._again(twin.ref, intent.outcome)
         self._computed[twin.ref.uid] = status
         done = await self._corrections.carry_out(twin.ref, plan, status)
         outcome = findings.render(done.status)
         if outcome.corrections:
             self._telemetry.corrected(twin.ref, outcome.corrections[-1].outcome)
-        return await self._publish(replace(twin, body=body), outcome, (*plan.notes, *done.notes), urgent=True)
+        notes = (*plan.notes, *done.notes)
+        retry = await self._publish(replace(twin, body=intent.body), outcome, notes, Purpose.OUTCOME)
+        return _until_known(outcome) if retry is None else retry
 
     async def _suspended(self, twin: TwinAtSync) -> float | None:
         done = await self._corrections.release(
-            twin.ref, twin.previous, why="Suspended", now=twin.sync.now, deadline_seconds=20
+            twin.ref, twin.previous, why="Suspended", now=twin.sync.now, deadline_seconds=RELEASE_SECONDS
         )
         status = render_suspended(done.status, twin.sync)
-        retry = await self._publish(twin, status, done.notes, urgent=bool(done.notes))
+        purpose = Purpose.OUTCOME if done.notes else Purpose.OBSERVATION
+        self._telemetry.assessed(twin.ref, status)
+        retry = await self._publish(twin, status, done.notes, purpose)
         return retry if done.complete else HELD_RETRY
 
     async def _stall(self, twin: TwinAtSync, error: SpecError) -> float | None:
         status = render_stalled(twin.previous, twin.sync, error.reason, str(error))
-        return await self._publish(twin, status) or STALLED_RETRY
+        self._telemetry.assessed(twin.ref, status)
+        wait = TARGET_RETRY if isinstance(error, TargetNotFound) else self._retries.failed(twin.ref.uid)
+        return await self._publish(twin, status) or wait
 
     async def _metrics_failed(self, twin: TwinAtSync, spec: DigitalTwinSpec, error: MetricsUnavailable) -> float | None:
         samples = self._observer.unavailable(spec, error, twin.previous, twin.sync.now)
@@ -226,15 +290,41 @@ class SyncService:
         return await self._publish(twin, status) or FAILED_RETRY
 
     async def _publish(
-        self, twin: TwinAtSync, status: DigitalTwinStatus, notes: tuple[EventNote, ...] = (), *, urgent: bool = False
+        self,
+        twin: TwinAtSync,
+        status: DigitalTwinStatus,
+        notes: tuple[EventNote, ...] = (),
+        purpose: Purpose = Purpose.OBSERVATION,
     ) -> float | None:
         self._computed[twin.ref.uid] = status
         holds = self._corrections.holds(status)
-        if await self._publisher.publish(twin, status, notes, holds=holds, urgent=urgent):
-            return None
-        # Somebody else has written: what stands there counts, not what was computed here.
-        self._computed.pop(twin.ref.uid, None)
-        return CONFLICT_RETRY
+        outcome = await self._publisher.publish(twin, status, notes, holds=holds, purpose=purpose)
+        return self._again(twin.ref, outcome)
+
+    def _again(self, ref: TwinRef, outcome: WriteOutcome) -> float | None:
+        """Return when to sync again because of a write that failed, None when it did not."""
+        match outcome:
+            case WriteOutcome.CONFLICT:
+                # Somebody else has written: what stands there counts, not what was computed here.
+                self._computed.pop(ref.uid, None)
+                return CONFLICT_RETRY
+            case WriteOutcome.UNAVAILABLE | WriteOutcome.REFUSED:
+                return self._retries.failed(ref.uid)
+            case _:
+                return None
+
+
+def _until_known(status: DigitalTwinStatus) -> float | None:
+    """Return when to look again at a correction that is not known to be done, None when it is."""
+    if pending(status) is not None:
+        return PENDING_RETRY
+    last = status.corrections[-1] if status.corrections else None
+    return RETRY_SECONDS if last is not None and last.outcome is Outcome.FAILED else None
+
+
+def _request_of(body: Mapping[str, Any]) -> str | None:
+    asked = (body["metadata"].get("annotations") or {}).get(SYNC_REQUESTED_ANNOTATION)
+    return None if asked is None else asked[:LONGEST_REQUEST]
 
 
 def _spec_of(body: Mapping[str, Any]) -> DigitalTwinSpec:

@@ -26,12 +26,16 @@ class Syncs(Protocol):
         """Sync once; return seconds after which to try again when that is sooner than the next slot."""
         ...
 
+    async def crashed(self, ref: TwinRef) -> None:
+        """Say in status that a sync has failed for a reason of our own. Never raises."""
+        ...
+
     def forget(self, ref: TwinRef) -> None:
         """Drop what is remembered of a twin whose daemon ends."""
         ...
 
-    def settled(self, ref: TwinRef) -> bool:
-        """Tell whether status speaks of the current spec and nothing is half done: a restart need not hurry."""
+    def resume(self, ref: TwinRef) -> bool:
+        """Take up a twin whose daemon starts, and tell whether its first sync can wait for its slot."""
         ...
 
 
@@ -69,7 +73,7 @@ class Ticker:
         late = 0.0
         self._watchdog.ticked(ref, self._interval(ref))
         try:
-            if self._syncs.settled(ref):
+            if self._syncs.resume(ref):
                 late = await self._rest(ref, stop, self._until_slot(ref, None))
             while not stop.done():
                 last = Tick(self._clock.monotonic())
@@ -88,6 +92,14 @@ class Ticker:
                     return await self._syncs.sync(ref, late)
             except Exception:  # A daemon that dies is never started again: log, and go on with the next slot.
                 log.exception("sync crashed", namespace=ref.namespace, twin=ref.name)
+                await self._syncs.crashed(ref)
+                return RETRY_AFTER_CRASH
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                # Something that this sync waited for was cancelled, not the daemon itself.
+                log.warning("sync cut short", namespace=ref.namespace, twin=ref.name)
                 return RETRY_AFTER_CRASH
             finally:
                 self._watchdog.ticked(ref, self._interval(ref))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+
 from devcluster.cluster import DevCluster
 from devcluster.options import PrometheusOptions
 from support.operator import condition

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+
 from support.exporter import Exporter
 from support.operator import condition
 from support.shop import Body, Shop

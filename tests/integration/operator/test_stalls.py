@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
 from devcluster.cluster import DevCluster
 from devcluster.ports import free_port
 from support.operator import SYSTEM, condition
@@ -85,9 +86,11 @@ def world(shop: Shop) -> Iterator[World]:
             "does not exist: create it, or name another one in spec.source.metricsSourceRef",
             id="unknown-source",
         ),
-        pytest.param(no_secret, "MetricsSourceInvalid", "does not exist: create it with the key token", id="no-secret"),
+        pytest.param(no_secret, "MetricsSourceInvalid", "its own status says why", id="no-secret"),
         pytest.param(no_target, "TargetNotFound", "create it or correct spec.source.targetRef", id="no-target"),
-        pytest.param(bad_query, "QueryRefused", "mend its query in spec.source.metrics", id="query-that-prometheus-refuses"),
+        pytest.param(
+            bad_query, "QueryRefused", "mend its query in spec.source.metrics", id="query-that-prometheus-refuses"
+        ),
     ],
 )
 def test_a_twin_that_cannot_work_says_how_to_mend_it_and_recovers_when_it_is_mended(
@@ -163,7 +166,7 @@ def test_kubectl_shows_what_is_wrong(world: World, cluster: DevCluster) -> None:
 
 def cell(header: str, row: str, column: str) -> str:
     """Return what stands under a column of ``kubectl get``."""
-    return row[header.index(column) :].split()[0]
+    return row[header.index(column) :].split(maxsplit=1)[0]
 
 
 def observed(body: Body) -> dict[str, tuple[str, Any]]:

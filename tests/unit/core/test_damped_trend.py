@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from twinops.core.damped_trend import ORIGINS, WARM_UP, DampedTrend
+from twinops.core.damped_trend import DampedTrend
 from twinops.core.forecast import MIN_CHECKS, QUANTILES, HorizonForecast
 from twinops.core.holt import Smoother, smooth
 from twinops.core.observation import Floats, Series
@@ -229,11 +229,24 @@ def test_a_gap_where_the_tail_begins() -> None:
     assert 46 < found.lower < 50 < found.upper < 54
 
 
-def test_only_the_recent_past_is_read() -> None:
+@pytest.mark.parametrize(
+    ("step", "horizons", "depth"),
+    [
+        pytest.param(60.0, [900, 1800, 3600], 820, id="the farthest horizon counts"),
+        pytest.param(60.0, [3600, 900], 820, id="in any order"),
+        pytest.param(60.0, [61], 704, id="begun steps count in full"),
+        pytest.param(900.0, [60], 702, id="at least one step"),
+        pytest.param(5.0, [3600], 2140, id="short steps"),
+        pytest.param(60.0, [], 700, id="no horizon"),
+    ],
+)
+def test_no_more_than_its_depth_is_read(step: float, horizons: list[int], depth: int) -> None:
     values = white(np.random.default_rng(16), 3000)
-    recent = foresee(values[-(ORIGINS + WARM_UP + 10) :], 5)
-    values[:2000] = 1e6
-    assert foresee(values, 5) == recent
+    recent = DampedTrend().forecast(series(values[-depth:], step), horizons)
+    values[:-depth] = 1e6
+
+    assert DampedTrend().depth(step, horizons) == depth
+    assert DampedTrend().forecast(series(values, step), horizons) == recent
 
 
 def test_a_shock_after_a_long_calm_is_bounded_by_what_was_seen() -> None:

@@ -347,6 +347,57 @@ async def test_changed_source_is_asked_anew(backend: PrometheusBackend) -> None:
     assert (before.values, after.values) == ((1.0,), (2.0,))
 
 
+def rotated(server: FakeServer, token: str) -> SourceAccess:
+    return SourceAccess("default", source(server.url, timeout_seconds=5).spec, bearer_token=token)
+
+
+async def test_changes_never_disturb_what_is_under_way(backend: PrometheusBackend) -> None:
+    token = 0
+
+    async def ask() -> None:
+        nonlocal token
+        for _ in range(15):
+            token += 1
+            await backend.instant(rotated(server, str(token)), ["a", "b", "c"], AT)
+
+    with serve(always(200, vector("1"))) as server:
+        await asyncio.gather(*(ask() for _ in range(8)))
+
+
+async def test_syncs_from_before_and_after_a_change_share_no_connections_and_break_none(
+    backend: PrometheusBackend,
+) -> None:
+    with serve(always(200, vector("1"))) as server:
+        for _ in range(5):
+            for token in ("old", "new"):
+                await backend.instant(rotated(server, token), ["up"], AT)
+
+        assert len({request.client_address for request in server.requests}) == 2
+
+
+async def test_connections_from_before_many_changes_are_closed(backend: PrometheusBackend) -> None:
+    with serve(always(200, vector("1"))) as server:
+        for token in ("first", "second", "third", "first"):
+            await backend.instant(rotated(server, token), ["up"], AT)
+
+        assert len({request.client_address for request in server.requests}) == 4
+
+
+async def test_source_that_goes_meanwhile_is_unavailable(backend: PrometheusBackend) -> None:
+    def slow(request: Request) -> None:
+        assert isinstance(request.server, FakeServer)
+        request.server.released.wait(0.1)
+        request.answer(200, vector("1"))
+
+    with serve(slow) as server:
+        asking = asyncio.ensure_future(backend.instant(source(server.url), ["up"] * 12, AT))
+        while not server.requests:
+            await asyncio.sleep(0.01)
+        backend.forget("default")
+        with pytest.raises(MetricsUnavailable, match="removed"):
+            await asking
+
+
 async def test_connections_are_kept_alive(backend: PrometheusBackend) -> None:
     with serve(always(200, vector("1"))) as server:
         for _ in range(5):

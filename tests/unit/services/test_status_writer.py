@@ -10,10 +10,11 @@ import pytest
 from fakes.clock import START, FakeClock, in_fake_time
 from fakes.telemetry import FakeTelemetry
 from fakes.twins import FakeTwins
+from twinops.api import GIVE_BACK_FINALIZER
 from twinops.api.base import utc
 from twinops.errors import ClusterError, Conflict, LeadershipLost, Refused, Unavailable
 from twinops.services.ports import TwinRef
-from twinops.services.status_writer import StatusWriter, WriteOutcome, Written
+from twinops.services.status_writer import Purpose, StatusWriter, WriteOutcome, Written
 
 NEW = {"healthScore": 90}
 
@@ -38,14 +39,14 @@ class Rig:
         status: Mapping[str, Any] = NEW,
         *,
         material: bool = True,
-        urgent: bool = False,
+        purpose: Purpose = Purpose.OBSERVATION,
         body: Mapping[str, Any] | None = None,
         ref: TwinRef | None = None,
         interval: float = 60,
     ) -> Written:
         ref = ref or self.ref
         body = body or await self.twins.get(ref)
-        return await self.writer.write(ref, body, status, material=material, urgent=urgent, interval=interval)
+        return await self.writer.write(ref, body, status, material=material, purpose=purpose, interval=interval)
 
     def drain_budget(self) -> None:
         """Use up the budget, as a storm of news would."""
@@ -75,11 +76,11 @@ async def test_news_is_written_at_once_and_the_object_comes_back() -> None:
 @in_fake_time
 async def test_the_written_object_is_good_for_the_next_write() -> None:
     rig = Rig()
-    first = await rig.write({"healthScore": 1}, urgent=True)
-    second = await rig.write({"healthScore": 2}, urgent=True, body=first.body)
+    first = await rig.write({"healthScore": 1}, purpose=Purpose.OUTCOME)
+    second = await rig.write({"healthScore": 2}, purpose=Purpose.OUTCOME, body=first.body)
     assert second.written
     assert rig.stored == {"healthScore": 2}
-    assert rig.telemetry.writes == {"urgent": 2}
+    assert rig.telemetry.writes == {"outcome": 2}
 
 
 @in_fake_time
@@ -157,18 +158,54 @@ async def test_what_a_correction_did_is_recorded_even_when_the_spec_changed() ->
     rig = Rig()
     body = await rig.twins.get(rig.ref)
     rig.twins.edit(rig.ref, spec=True)
-    assert (await rig.write(body=body, urgent=True)).written
+    assert (await rig.write(body=body, purpose=Purpose.OUTCOME)).written
     assert rig.stored == NEW
 
 
-@pytest.mark.parametrize("urgent", [pytest.param(False, id="news"), pytest.param(True, id="a correction")])
-def test_the_status_of_another_writer_is_never_overwritten(urgent: bool) -> None:  # noqa: FBT001 - a table case
+@pytest.mark.parametrize(
+    ("finalizers", "deleting", "expected"),
+    [
+        pytest.param([GIVE_BACK_FINALIZER], False, WriteOutcome.WRITTEN, id="guarded"),
+        pytest.param([], False, WriteOutcome.CONFLICT, id="the finalizer was taken off"),
+        pytest.param([GIVE_BACK_FINALIZER], True, WriteOutcome.CONFLICT, id="deleted meanwhile"),
+    ],
+)
+def test_an_intent_is_never_written_onto_a_twin_that_would_not_give_back(
+    finalizers: list[str],
+    deleting: bool,  # noqa: FBT001 - a table case
+    expected: WriteOutcome,
+) -> None:
+    @in_fake_time
+    async def scene() -> None:
+        rig = Rig()
+        body = await rig.twins.get(rig.ref)
+        meta = rig.twins.bodies[rig.ref.uid]["metadata"]
+        meta["finalizers"] = finalizers
+        if deleting:
+            meta["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        rig.twins.edit(rig.ref)
+        assert (await rig.write(body=body, purpose=Purpose.INTENT)).outcome is expected
+
+    scene()
+
+
+@in_fake_time
+async def test_an_intent_is_not_written_when_the_spec_changed() -> None:
+    rig = Rig()
+    body = await rig.twins.get(rig.ref)
+    rig.twins.bodies[rig.ref.uid]["metadata"]["finalizers"] = [GIVE_BACK_FINALIZER]
+    rig.twins.edit(rig.ref, spec=True)
+    assert (await rig.write(body=body, purpose=Purpose.INTENT)).outcome is WriteOutcome.CONFLICT
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+def test_the_status_of_another_writer_is_never_overwritten(purpose: Purpose) -> None:
     @in_fake_time
     async def scene() -> None:
         rig = Rig()
         body = await rig.twins.get(rig.ref)
         rig.twins.edit(rig.ref, status={"healthScore": 55})
-        assert (await rig.write(body=body, urgent=urgent)).outcome is WriteOutcome.CONFLICT
+        assert (await rig.write(body=body, purpose=purpose)).outcome is WriteOutcome.CONFLICT
         assert rig.stored == {"healthScore": 55}
 
     scene()
@@ -227,7 +264,7 @@ async def test_a_pause_the_api_server_asked_for_holds_for_all_twins() -> None:
 async def test_without_the_lease_nothing_is_sent() -> None:
     rig = Rig()
     rig.leading = False
-    assert (await rig.write(urgent=True)).outcome is WriteOutcome.FENCED
+    assert (await rig.write(purpose=Purpose.OUTCOME)).outcome is WriteOutcome.FENCED
     assert rig.twins.attempts == 0
 
 

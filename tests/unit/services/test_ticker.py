@@ -21,8 +21,10 @@ class Syncs:
     def __init__(self, clock: FakeClock, *, settled: bool = False) -> None:
         self.times: list[float] = []
         self.forgotten: list[TwinRef] = []
+        self.told: list[TwinRef] = []
         self.retry: float | None = None
         self.crash = False
+        self.cancelled = False
         self.takes = 0.0
         self._clock = clock
         self._settled = settled
@@ -31,11 +33,16 @@ class Syncs:
         assert late_seconds < 1
         self.times.append(self._clock.monotonic())
         await asyncio.sleep(self.takes)
+        if self.cancelled:
+            raise asyncio.CancelledError
         if self.crash:
             raise RuntimeError("a defect")
         return self.retry
 
-    def settled(self, _: TwinRef) -> bool:
+    async def crashed(self, ref: TwinRef) -> None:
+        self.told.append(ref)
+
+    def resume(self, _: TwinRef) -> bool:
         return self._settled
 
     def forget(self, ref: TwinRef) -> None:
@@ -124,6 +131,15 @@ async def test_a_retry_comes_before_the_slot() -> None:
 async def test_a_crash_does_not_end_the_daemon() -> None:
     scene = Scene(interval=3600)
     scene.syncs.crash = True
+    await scene.run(RETRY_AFTER_CRASH * 2.5)
+    assert scene.syncs.gaps == [RETRY_AFTER_CRASH] * 2
+    assert scene.syncs.told == [REF] * 3
+
+
+@in_fake_time
+async def test_a_cancellation_inside_a_sync_does_not_end_the_daemon() -> None:
+    scene = Scene(interval=3600)
+    scene.syncs.cancelled = True
     await scene.run(RETRY_AFTER_CRASH * 2.5)
     assert scene.syncs.gaps == [RETRY_AFTER_CRASH] * 2
 

@@ -32,6 +32,9 @@ PAGE: Final = 500
 _TOKEN_PERIOD_SECONDS: Final = 60.0
 _MESSAGE_LENGTH: Final = 500
 
+_NO_NAMES: Final = frozenset({"", ".", ".."})
+"""Parts that a path would swallow, and so lead elsewhere."""
+
 Json = dict[str, Any]
 Body = dict[str, Any] | list[dict[str, Any]]
 Params = Mapping[str, str | int | bool]
@@ -53,12 +56,17 @@ def resource_path(
         namespace: None for cluster-scoped resources, and to list over all namespaces.
         name: None for the collection.
         subresource: for example ``status`` or ``scale``.
+
+    Raises:
+        NotFound: a part that no object can be called.
     """
     parts = ["apis", *api_version.split("/", 1)] if "/" in api_version else ["api", api_version]
     if namespace is not None:
         parts += ["namespaces", namespace]
     parts.append(plural)
     parts += [part for part in (name, subresource) if part is not None]
+    if any(part in _NO_NAMES for part in parts):
+        raise NotFound(f"{plural} {name!r}: no object can be called so", status=404)
     return "/" + "/".join(quote(part, safe="") for part in parts)
 
 
@@ -107,9 +115,15 @@ class KubeClient:
             raise SettingsError(f"no way to reach a cluster: {error}") from error
         return cls(ApiClient(configuration), timeout_seconds=timeout_seconds)
 
-    def fenced(self, fence: Callable[[], None]) -> KubeClient:
-        """Return a client over the same connections whose writes go out only while ``fence`` does not raise."""
-        return KubeClient(self._api, timeout_seconds=self._timeout_seconds, fence=fence)
+    def fenced(self, fence: Callable[[], None], *, timeout_seconds: float) -> KubeClient:
+        """Return a client over the same connections whose writes go out only while ``fence`` does not raise.
+
+        Args:
+            fence: raises when this process may not write.
+            timeout_seconds: limit of one request; a write that was let through must end within the
+                time that the fence leaves before somebody else may write.
+        """
+        return KubeClient(self._api, timeout_seconds=timeout_seconds, fence=fence)
 
     async def get(self, path: str, *, params: Params | None = None, timeout_seconds: float | None = None) -> Json:
         """Read one object (or, raw, one page of a list).
@@ -261,8 +275,8 @@ def _text(value: str | int | bool) -> str:  # noqa: FBT001 - a query parameter, 
 def _object(what: str, raw: bytes) -> Json:
     try:
         data = json.loads(raw)
-    except ValueError as error:
-        raise Unavailable(f"{what}: the answer is not JSON") from error
+    except (ValueError, RecursionError) as error:
+        raise Unavailable(f"{what}: the answer is not JSON that can be read") from error
     if not isinstance(data, dict):
         raise Unavailable(f"{what}: the answer is not a JSON object")
     return data
@@ -272,7 +286,7 @@ def _error(what: str, status: int, raw: bytes, retry_after: str | None) -> Clust
     """Turn a ``metav1.Status`` answer into ours."""
     try:
         said = str(json.loads(raw).get("message") or "")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         said = ""
     message = f"{what}: {status} {said}".rstrip()[:_MESSAGE_LENGTH]
     return _kind(status)(message, status=status, retry_after=_seconds(retry_after))

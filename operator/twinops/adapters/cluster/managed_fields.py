@@ -108,7 +108,7 @@ def _applied(body: Mapping[str, Any], path: Path) -> tuple[bool, int | None]:
         return False, None
     try:
         node = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False, None
     for part in path:
         node = node.get(part) if isinstance(node, dict) else None

@@ -162,8 +162,7 @@ class _SecretReader:
             raise self._problem(name, None, "may not be read: the operator needs the right to get it") from error
         data = secret.get("data") or {}
         if key not in data:
-            keys = ", ".join(sorted(data)) or "no keys"
-            raise self._problem(name, key, f"is missing: add it, or name a key it has ({keys})")
+            raise self._problem(name, key, "is missing: add it, or name a key that it has")
         try:
             return base64.b64decode(data[key]).decode()
         except ValueError as error:

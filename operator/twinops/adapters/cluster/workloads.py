@@ -10,7 +10,7 @@ from twinops.adapters.cluster.discovery import Discovery
 from twinops.adapters.cluster.quantities import per_pod
 from twinops.api.twin import TargetRef
 from twinops.core.observation import Workload
-from twinops.errors import NotFound, TargetNotFound
+from twinops.errors import NotFound, SpecError, TargetNotFound
 
 VERSION_LABEL = "app.kubernetes.io/version"
 
@@ -61,7 +61,22 @@ class ClusterWorkloads:
 
 
 def workload(ref: TargetRef, body: Mapping[str, Any], scale: Mapping[str, Any] | None) -> Workload:
-    """Read a target's own object, and its ``/scale`` where its kind is not known to us."""
+    """Read a target's own object, and its ``/scale`` where its kind is not known to us.
+
+    Raises:
+        SpecError: ``UnsupportedTarget``, for a kind that keeps other things in the usual places.
+    """
+    try:
+        return _workload(ref, body, scale)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise SpecError(
+            f"{ref.kind}/{ref.name} cannot be read as a workload: its replicas or its pod template are not where "
+            "Deployments have them; leave targetRef out and give source.metrics",
+            reason="UnsupportedTarget",
+        ) from error
+
+
+def _workload(ref: TargetRef, body: Mapping[str, Any], scale: Mapping[str, Any] | None) -> Workload:
     spec, status = body.get("spec") or {}, body.get("status") or {}
     template = spec.get("template") or {}
     if scale is None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -40,7 +41,9 @@ log = structlog.get_logger()
 class PrometheusBackend:
     """Asks Prometheus and what speaks its HTTP API.
 
-    Every source has its own connections and threads, so that one that hangs does not hold up another.
+    Every source has its own connections and threads, so that one that hangs does not hold up another. So
+    has the same source before and after a change of its spec or credentials: syncs under way end with what
+    they began with.
 
     Args:
         connections: requests that run at once against one source.
@@ -48,7 +51,7 @@ class PrometheusBackend:
 
     def __init__(self, connections: int = 8) -> None:
         self._connections = connections
-        self._endpoints: dict[str, _Endpoint] = {}
+        self._endpoints: dict[str, list[_Endpoint]] = {}
 
     async def instant(self, source: SourceAccess, queries: Sequence[str], at: float) -> Sequence[InstantAnswer]:
         """Answer every query as of ``at`` (Unix seconds), in their order. A bad query fails alone.
@@ -60,8 +63,8 @@ class PrometheusBackend:
             MetricsUnavailable: the endpoint did not answer, or answered with a server error.
             SpecError: reason ``MetricsSourceForbidden`` (HTTP 401, 403) or ``MetricsSourceInvalid``.
         """
-        endpoint = self._endpoint(source)
-        return await _all([endpoint.ask(partial(endpoint.instant, text, at), _instant_error) for text in queries])
+        with self._endpoint(source) as endpoint:
+            return await _all([endpoint.ask(partial(endpoint.instant, text, at), _instant_error) for text in queries])
 
     async def ranges(self, source: SourceAccess, queries: Sequence[RangeQuery]) -> Sequence[RangeAnswer]:
         """Answer every range query, in their order. A bad query fails alone. Times are whole seconds.
@@ -74,13 +77,12 @@ class PrometheusBackend:
         for query in queries:
             if (query.end - query.start) / query.step >= MAX_POINTS:
                 raise ValueError(f"more than {MAX_POINTS} points: {query.start} to {query.end} by {query.step}")
-        endpoint = self._endpoint(source)
-        return await _all([endpoint.ask(partial(endpoint.range, query), _range_error) for query in queries])
+        with self._endpoint(source) as endpoint:
+            return await _all([endpoint.ask(partial(endpoint.range, query), _range_error) for query in queries])
 
     def forget(self, name: str) -> None:
         """Close the connections of a source that is gone."""
-        endpoint = self._endpoints.pop(name, None)
-        if endpoint is not None:
+        for endpoint in self._endpoints.pop(name, []):
             endpoint.close()
 
     async def aclose(self) -> None:
@@ -88,12 +90,22 @@ class PrometheusBackend:
         for name in list(self._endpoints):
             self.forget(name)
 
-    def _endpoint(self, source: SourceAccess) -> _Endpoint:
-        endpoint = self._endpoints.get(source.name)
-        if endpoint is None or endpoint.source != source:
-            self.forget(source.name)
-            endpoint = self._endpoints[source.name] = _Endpoint(source, self._connections)
-        return endpoint
+    @contextmanager
+    def _endpoint(self, source: SourceAccess) -> Iterator[_Endpoint]:
+        """Lend the endpoint for exactly this access. What changes have left behind is closed, never while in use."""
+        known = self._endpoints.get(source.name, [])
+        endpoint = next((one for one in known if one.source == source), None) or _Endpoint(source, self._connections)
+        others = [one for one in known if one is not endpoint]
+        # The last used one stands last. It and the one before it stay: syncs from before and after a change take turns.
+        unused = [one for one in others[:-1] if not one.users]
+        for one in unused:
+            one.close()
+        self._endpoints[source.name] = [*(one for one in others if one not in unused), endpoint]
+        endpoint.users += 1
+        try:
+            yield endpoint
+        finally:
+            endpoint.users -= 1
 
 
 def _instant_error(failure: QueryFailed) -> InstantAnswer:
@@ -124,10 +136,15 @@ async def _all(questions: Sequence[Awaitable[_Answer]]) -> Sequence[_Answer]:
 
 
 class _Endpoint:
-    """One source with its connections and threads."""
+    """One source with its connections and threads.
+
+    Attributes:
+        users: batches that are being asked.
+    """
 
     def __init__(self, source: SourceAccess, connections: int) -> None:
         self.source = source
+        self.users = 0
         self._timeout = float(source.spec.timeout_seconds)
         self._evaluation = f"{math.ceil(self._timeout * _EVALUATION_SHARE * 1000)}ms"
         try:
@@ -140,8 +157,11 @@ class _Endpoint:
         self._size = connections
 
     def close(self) -> None:
-        """Take no further requests; threads end with the request they have."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Take no further requests; threads end with those they have.
+
+        None is cancelled: a sync that waits for one could not tell that from being cancelled itself.
+        """
+        self._threads.shutdown(wait=False)
         self._transport.close()
 
     async def ask(self, call: Callable[[], _Answer], failed: Callable[[QueryFailed], _Answer]) -> _Answer:
@@ -155,7 +175,7 @@ class _Endpoint:
             future = self._threads.submit(call)
         except RuntimeError as error:
             self._free.release()
-            raise MetricsUnavailable(f"metrics source {self.source.name} has just changed") from error
+            raise MetricsUnavailable(f"metrics source {self.source.name} has just been removed") from error
         loop = asyncio.get_running_loop()
         future.add_done_callback(lambda done: self._give_back(loop, done))
         try:

@@ -8,7 +8,7 @@ from twinops.api.base import utc
 from twinops.api.status import Fight
 
 WINDOW_SECONDS = 600
-"""Two reversions by one manager within this time are a fight."""
+"""Two reversions within this time are a fight, whoever makes them: two managers may take turns."""
 
 REVERSIONS = 2
 FACTOR = 3
@@ -52,23 +52,23 @@ def reverted(fight: Fight | None, manager: str, *, now: float, generation: int, 
 
     Args:
         fight: what ``calm`` left.
-        manager: who put the value back.
+        manager: who put the value back; the last one is named.
         now: Unix seconds.
         generation: of the twin's spec.
         cooldown_seconds: the twin's cooldown; the first back-off is three times as long.
     """
     before = fight or Fight(manager=manager, generation=generation)
-    known = before.reversions if before.manager == manager else []
-    reversions = [*known, utc(now)]
+    reversions = [*before.reversions, utc(now)]
     if len(reversions) < REVERSIONS:
         return Round(before.model_copy(update={"manager": manager, "reversions": reversions}))
     cycles = before.cycles + 1
     if cycles > CYCLES:
         ended = before.model_copy(update={"manager": manager, "reversions": [], "cycles": cycles, "until": None})
-        return Round(ended, f"{manager} keeps putting the value back: no more corrections until the spec changes")
+        told = f"the value is put back again and again, last by {manager}: no more corrections until the spec changes"
+        return Round(ended, told)
     pause = min(LONGEST_SECONDS, max(cooldown_seconds, _SHORTEST_SECONDS) * FACTOR**cycles)
     update = {"manager": manager, "reversions": [], "cycles": cycles, "until": utc(now + pause)}
-    told = f"{manager} put the value back twice within ten minutes: no corrections for {pause:.0f} s"
+    told = f"the value was put back twice within ten minutes, last by {manager}: no corrections for {pause:.0f} s"
     return Round(before.model_copy(update=update), told if cycles == 1 else "")
 
 

@@ -96,18 +96,18 @@ def below_since(
 ) -> float | None:
     """Return since when (Unix seconds) the need has been below what is held, None when it is not.
 
-    What is not known leaves the time as it is. A gap in which nobody looked starts it anew.
+    Only time in which the need was known counts: a gap, of knowledge or of looking, starts it anew.
     """
     lever = observation.lever
-    if held is None or held.ours is None or lever is None:
+    if held is None or held.ours is None or lever is None or not demand.known:
+        return None
+    value = DEFAULTED if held.value is None else held.value
+    # An HPA goes on from its own metrics when we let go; without one the original must be enough by itself.
+    enough = held.ours - 1 if lever.is_hpa else value
+    # What calls for more than the original would raise it again as soon as it is back.
+    if demand.called > value or demand.holding > enough:
         return None
     before = status.need_below_since.timestamp() if status.need_below_since else None
-    if not demand.known:
-        return before
-    # Nothing scales a workload without an HPA when we let go: its original must be enough by itself.
-    enough = held.ours - 1 if lever.is_hpa else DEFAULTED if held.value is None else held.value
-    if demand.holding > enough:
-        return None
     last = status.last_sync_time.timestamp() if status.last_sync_time else observation.now
     away = observation.now - last > max(BELOW_SECONDS, 2 * spec.sync_frequency_seconds)
     return observation.now if before is None or away or before > observation.now else before

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from twinops.api.status import DigitalTwinStatus
-from twinops.api.twin import DigitalTwinSpec
+from twinops.api.twin import CorrectionMode, DigitalTwinSpec
 from twinops.core.correction import fights, ownership, records
 from twinops.core.correction.bounds import Limited
 from twinops.core.correction.need import Need
@@ -81,11 +81,15 @@ def workload_present(situation: Situation) -> Stop | None:
 
 
 def no_rival(situation: Situation) -> Stop | None:
-    """No older twin corrects the same target."""
-    rival = situation.observation.rival
-    if not rival:
-        return None
-    return Stop("AnotherTwin", f"the older twin {rival} corrects this target; this one only observes", blocked=True)
+    """No older twin corrects the same target, and no other twin holds a value that would be taken for the original."""
+    seen = situation.observation
+    if seen.rival:
+        told = f"the older twin {seen.rival} corrects this target; this one only observes"
+        return Stop("AnotherTwin", told, blocked=True)
+    if seen.holder and situation.spec.auto_correction.mode is CorrectionMode.APPLY:
+        told = f"the twin {seen.holder} still holds what it raised; this one corrects once that is given back"
+        return Stop("AnotherTwin", told, blocked=True)
+    return None
 
 
 def lever_present(situation: Situation) -> Stop | None:
@@ -125,13 +129,15 @@ def not_fighting(situation: Situation) -> Stop | None:
     if fights.given_up(fight):
         return Stop(
             "GaveUp",
-            f"{fight.manager} has put our value back again and again: settle with it who sets the field, "
+            f"our value was put back again and again, last by {fight.manager}: settle who sets the field, "
             "then change the spec",
             blocked=True,
         )
     until = "" if fight.until is None else f" until {fight.until:%H:%M:%S} UTC"
     return Stop(
-        "BackedOff", f"{fight.manager} put our value back twice within ten minutes: waiting{until}", blocked=True
+        "BackedOff",
+        f"our value was put back twice within ten minutes, last by {fight.manager}: waiting{until}",
+        blocked=True,
     )
 
 
@@ -167,8 +173,9 @@ def not_there_yet(situation: Situation) -> Stop | None:
 
 
 def cooled_down(situation: Situation) -> Stop | None:
-    """The last raise had time to show."""
-    last = records.last_raise(situation.status.corrections)
+    """The last raise had time to show; previews keep the same distance."""
+    preview = situation.spec.auto_correction.mode is CorrectionMode.PREVIEW
+    last = records.last_raise(situation.status.corrections, previewed=preview)
     if last is None:
         return None
     since = situation.now - (last.outcome_time or last.time).timestamp()

@@ -14,10 +14,10 @@ observed value and the .95 quantile at the risk's horizon.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from twinops.api.status import Direction, Drift, Risk
+from twinops.api.status import Direction, Drift, Quality, Risk
 from twinops.api.twin import DigitalTwinSpec
 from twinops.core.metrics import CPU, LATENCY, THROUGHPUT, facts
 from twinops.core.observation import Observation
@@ -32,6 +32,9 @@ STEP = 1.25
 
 MAX_REPLICAS = 10_000
 """What ``spec.autoCorrection.bounds`` allow at most; no need is stated beyond it."""
+
+_NEVER_THERE = frozenset({"NoRequestsOrLimits", "NoScope", "NoQuery"})
+"""Reasons by which a metric is missing for good; series that are not found may have been there."""
 
 _ROUNDING = 1e-9
 
@@ -61,14 +64,18 @@ class Demand:
         needs: what drives a correction, the largest first.
         recommended: replicas the twin would run now, before bounds, at least 1. Where nothing tells
             (no value, or nothing that replicas can be counted from), not fewer than are asked for now.
-        holding: replicas below which nothing that was raised may be given back: beside what drives a
-            correction, every listed risk counts.
-        known: whether every metric that drives corrections and has a goal has a fresh value. Nothing is
-            given back on what is not known.
+        called: replicas that drift and risks call for: what drives a correction, and every risk that is
+            listed by a forecast that is trusted.
+        holding: replicas below which nothing that was raised may be given back: beside ``called`` every
+            listed risk counts, and what is observed.
+        known: whether the metrics that drive corrections and have a goal have a fresh value. One that has
+            no data at all is left out, as long as another one tells and nothing is held because of it.
+            Nothing is given back on what is not known.
     """
 
     needs: tuple[Need, ...]
     recommended: int
+    called: int
     holding: int
     known: bool
 
@@ -79,7 +86,14 @@ def ceil(value: float) -> int:
     return max(0, min(rounded, MAX_REPLICAS))
 
 
-def demand(spec: DigitalTwinSpec, observation: Observation, drift: Drift, risks: Sequence[Risk]) -> Demand:
+def demand(
+    spec: DigitalTwinSpec,
+    observation: Observation,
+    drift: Drift,
+    risks: Sequence[Risk],
+    *,
+    held_by: Collection[str] = (),
+) -> Demand:
     """Work out what is needed.
 
     Args:
@@ -87,6 +101,7 @@ def demand(spec: DigitalTwinSpec, observation: Observation, drift: Drift, risks:
         observation: with the workload; without one nothing is needed.
         drift: alerts; the persistent, eligible ones drive a correction.
         risks: the persistent ones drive a correction.
+        held_by: the metrics that what is held now was raised for.
     """
     ready, desired = (observation.workload.ready, observation.workload.desired) if observation.workload else (0, 0)
     needs = [
@@ -94,23 +109,35 @@ def demand(spec: DigitalTwinSpec, observation: Observation, drift: Drift, risks:
         *_of_drift(spec, observation, drift, ready),
     ]
     needs.sort(key=lambda need: -need.replicas)
-    required, known, countable = _standing(spec, observation, ready)
+    required, known, countable = _standing(spec, observation, ready, held_by)
     driven = needs[0].replicas if needs else 0
-    listed = max((need.replicas for need in _of_risks(spec, observation, risks, ready)), default=0)
+    trusted = [risk for risk in risks if _trusted(risk, observation)]
+    called = max(driven, _largest(_of_risks(spec, observation, trusted, ready)))
+    listed = _largest(_of_risks(spec, observation, risks, ready))
     # Without a ready replica there is no load to reckon with, however idle everything looks.
     known = known and ready > 0
     least = required if known and countable else max(required, desired)
     return Demand(
         needs=tuple(needs),
         recommended=max(1, driven, least),
-        holding=max(driven, required, listed),
+        called=called,
+        holding=max(called, required, listed),
         known=known,
     )
 
 
+def _largest(needs: Iterator[Need]) -> int:
+    return max((need.replicas for need in needs), default=0)
+
+
 def _acts(risk: Risk, observation: Observation) -> bool:
     """Tell whether a risk may drive a correction: foreseen on a full history, or true already."""
-    return risk.persistent and (risk.current or (risk.calibrated and observation.history_complete))
+    return risk.persistent and (risk.current or _trusted(risk, observation))
+
+
+def _trusted(risk: Risk, observation: Observation) -> bool:
+    """Tell whether the forecast behind a risk may change anything; what is observed always may."""
+    return risk.calibrated and observation.history_complete
 
 
 def _of_risks(spec: DigitalTwinSpec, observation: Observation, risks: Sequence[Risk], ready: int) -> Iterator[Need]:
@@ -118,9 +145,7 @@ def _of_risks(spec: DigitalTwinSpec, observation: Observation, risks: Sequence[R
         observed = _value(observation, risk.metric)
         if risk.metric not in DRIVING or risk.limit <= 0:
             continue
-        # An interval that nobody has checked yet must not drive a change; what is observed may.
-        trusted = risk.calibrated and observation.history_complete
-        foreseen = risk.upper if trusted or observed is None else observed
+        foreseen = risk.upper if _trusted(risk, observation) or observed is None else observed
         value = foreseen if observed is None else max(observed, foreseen)
         show = facts(risk.metric).show
         seen = "is at" if observed is not None and value <= observed else "is foreseen at"
@@ -173,28 +198,40 @@ def _replicas(spec: DigitalTwinSpec, metric: str, value: float, goal: float, rea
     return ceil(ready * STEP), f"one step of 25%, ceil({ready} x {STEP:g})"
 
 
-def _standing(spec: DigitalTwinSpec, observation: Observation, ready: int) -> tuple[int, bool, bool]:
+def _standing(
+    spec: DigitalTwinSpec, observation: Observation, ready: int, held_by: Collection[str]
+) -> tuple[int, bool, bool]:
     """Return what the observed values ask for by themselves.
 
     Returns:
-        Replicas, 0 where nothing asks for any; whether every goal has a fresh value to be held against;
-        and whether any of them can be counted in replicas downwards, too.
+        Replicas, 0 where nothing asks for any; whether the goals have fresh values to be held against, as
+        ``Demand.known`` tells; and whether these can be counted in replicas downwards, too, with no series
+        out of sight that could be.
     """
-    required, known, countable = 0, True, False
+    required, known, countable, lost, goals, told = 0, True, False, False, 0, 0
     for metric in DRIVING:
         goal = _goal(spec, metric)
         each = spec.limits_per_replica.get(metric) if metric == THROUGHPUT else None
         if goal is None and each is None:
             continue
-        value = _value(observation, metric)
+        value, counts = _value(observation, metric), metric == CPU or each is not None
+        goals, told = goals + 1, told + (value is not None)
         if value is None:
-            known = False
-        elif metric == CPU or each is not None:
+            reason = _without_data(observation, metric)
+            known = known and bool(reason) and metric not in held_by
+            lost = lost or (counts and reason not in _NEVER_THERE)
+        elif counts:
             required = max(required, _replicas(spec, metric, value, goal or math.inf, ready)[0])
             countable = True
         elif goal is not None and value > goal:
             required = max(required, _replicas(spec, metric, value, goal, ready)[0])
-    return required, known, countable
+    return required, known and (told > 0 or goals == 0), countable and not lost
+
+
+def _without_data(observation: Observation, metric: str) -> str:
+    """Return why a metric has no data at all, empty when it has some that cannot be used now."""
+    sample = observation.samples.get(metric)
+    return sample.reason if sample is not None and sample.quality is Quality.MISSING else ""
 
 
 def _goal(spec: DigitalTwinSpec, metric: str) -> float | None:

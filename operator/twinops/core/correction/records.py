@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain, count
 
 from twinops.api.base import utc
 from twinops.api.status import CorrectionAction, CorrectionRecord, DigitalTwinStatus, ObjectRef, Original, Outcome
@@ -19,7 +20,7 @@ _CARRIED_OUT = frozenset({Outcome.PENDING, Outcome.APPLIED, Outcome.VERIFIED})
 
 def add(records: Sequence[CorrectionRecord], record: CorrectionRecord) -> list[CorrectionRecord]:
     """Append a decision. The oldest that changed nothing goes first when there are too many."""
-    kept = [*records, record]
+    kept = [*records, _named_apart(records, record)]
     while len(kept) > MAX_RECORDS:
         idle = (place for place, each in enumerate(kept[:-1]) if each.outcome not in _CARRIED_OUT)
         del kept[next(idle, 0)]
@@ -40,16 +41,40 @@ def pending(status: DigitalTwinStatus) -> CorrectionRecord | None:
 
 
 def last_raise(
-    records: Sequence[CorrectionRecord], reference: ObjectRef | None = None, field: str = ""
+    records: Sequence[CorrectionRecord],
+    reference: ObjectRef | None = None,
+    field: str = "",
+    *,
+    previewed: bool = False,
 ) -> CorrectionRecord | None:
-    """Return the newest raise that was carried out and stood, of one field where one is named."""
+    """Return the newest raise that was carried out and stood, of one field where one is named.
+
+    Args:
+        records: oldest first.
+        reference: the object, None for any.
+        field: of that object.
+        previewed: whether one that was only previewed counts, too.
+    """
     return _last(
         records,
         lambda record: (
             record.action is CorrectionAction.RAISE
-            and record.outcome in _CARRIED_OUT
+            and (record.outcome in _CARRIED_OUT or (previewed and record.outcome is Outcome.PREVIEWED))
             and (reference is None or (record.object == reference and record.field == field))
         ),
+    )
+
+
+def held_by(status: DigitalTwinStatus) -> frozenset[str]:
+    """Return the metrics that what is held now was raised for."""
+    since = {(original.object, original.field): original.time for original in status.originals}
+    return frozenset(
+        record.trigger.partition("/")[2]
+        for record in status.corrections
+        if record.action is CorrectionAction.RAISE
+        and record.outcome in _CARRIED_OUT
+        and (record.object, record.field) in since
+        and record.time >= since[record.object, record.field]
     )
 
 
@@ -60,6 +85,13 @@ def failing(records: Sequence[CorrectionRecord], reference: ObjectRef, now: floa
         return ""
     age = now - (last.outcome_time or last.time).timestamp()
     return last.message if 0 <= age < RETRY_SECONDS else ""
+
+
+def _named_apart(records: Sequence[CorrectionRecord], record: CorrectionRecord) -> CorrectionRecord:
+    """Return the decision under an id of its own: the same may be decided twice within a second."""
+    taken = {each.id for each in records}
+    names = chain([record.id], (f"{record.id}-{number}" for number in count(2)))
+    return record.model_copy(update={"id": next(name for name in names if name not in taken)})
 
 
 def with_original(originals: Sequence[Original], new: Original) -> list[Original]:

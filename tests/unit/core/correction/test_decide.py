@@ -118,6 +118,14 @@ STALE = dataclasses.replace(observation(), samples={"cpuUsage": Sample("cpuUsage
         ),
         pytest.param(
             None,
+            dataclasses.replace(observation(cpuUsage=70), holder="younger"),
+            None,
+            "AnotherTwin",
+            True,
+            id="another twin still holds the field",
+        ),
+        pytest.param(
+            None,
             dataclasses.replace(observation(cpuUsage=70), lever=None, no_lever_reason="AmbiguousHPA"),
             None,
             "AmbiguousHPA",
@@ -246,6 +254,20 @@ def test_a_preview_is_recorded_once_and_holds_nothing() -> None:
     assert again.originals == []
     more = noted(again, decided(twin, seen, again, [risk(upper=190)]), seen.lever, NOW + 120)
     assert [r.to for r in more.corrections] == [4, 6]
+
+
+def test_previews_are_as_far_apart_as_corrections_would_be() -> None:
+    twin, seen, last = spec({"mode": "Preview"}, **LIMITS), observation(cpuUsage=70), status()
+    for sync in range(20):
+        now = NOW + 60 * sync
+        need = risk(upper=150 + 40 * (sync % 2))
+        last = noted(last, decided(twin, dataclasses.replace(seen, now=now), last, [need]), seen.lever, now)
+    assert [r.time.timestamp() - NOW for r in last.corrections] == [0, 300, 600, 900]
+
+
+def test_a_preview_is_made_while_another_twin_holds_the_field() -> None:
+    seen = dataclasses.replace(observation(cpuUsage=70), holder="younger")
+    assert decided(spec({"mode": "Preview"}, **LIMITS), seen).decision.reason == "Preview"
 
 
 def test_a_blocked_need_is_recorded_once_per_reason() -> None:

@@ -76,7 +76,7 @@ def test_the_way_back(held: Original, lever: Lever, way: Way, value: int, manage
         pytest.param(hpa(6, OURS), original(2), {"cpuUsage": 90}, None, 60, NOW, id="need 3 under 6: begins"),
         pytest.param(hpa(6, OURS), original(2), {"cpuUsage": 90}, 300, 60, NOW - 300, id="goes on"),
         pytest.param(hpa(6, OURS), original(2), {"cpuUsage": 190}, 300, 60, None, id="need 6 again: over"),
-        pytest.param(hpa(6, OURS), original(2), {}, 300, 60, NOW - 300, id="no value: stays"),
+        pytest.param(hpa(6, OURS), original(2), {}, 300, 60, None, id="no value: begins anew"),
         pytest.param(hpa(6, OURS), original(2), {}, None, 60, None, id="no value: does not begin"),
         pytest.param(hpa(6, OURS), original(2), {"cpuUsage": 90}, 4000, 3600, NOW, id="nobody looked for an hour"),
         pytest.param(hpa(6, OURS), original(2), {"cpuUsage": 90}, -50, 60, NOW, id="the clock was set back"),
@@ -121,6 +121,24 @@ def test_a_long_interval_is_no_gap() -> None:
     seen = observation(hpa(6, OURS), cpuUsage=20)
     previous = status(need_below_since=utc(NOW - 3600), last_sync_time=utc(NOW - 3600))
     assert below_since(twin, seen, previous, demand(twin, seen, Drift(), []), original(2)) == NOW - 3600
+
+
+@pytest.mark.parametrize(
+    ("given", "seen", "below"),
+    [
+        pytest.param([risk(upper=83)], 60.0, None, id="a lasting risk needs 7, the original is 2"),
+        pytest.param([risk(upper=83, persistent=False)], 60.0, None, id="a risk that is only listed"),
+        pytest.param([risk(upper=20)], 20.0, NOW, id="the original is enough for the risk"),
+        pytest.param([risk(upper=83, calibrated=False)], 60.0, NOW, id="not calibrated: what is observed counts"),
+        pytest.param([], 60.0, NOW, id="observed alone: 6 of 8, the HPA goes on from there"),
+    ],
+)
+def test_an_hpa_is_not_given_back_while_a_need_would_raise_it_again(
+    given: list[Any], seen: float, below: float | None
+) -> None:
+    twin, looked = spec(limits={"cpuUsage": 95}), observation(hpa(8, OURS), ready=8, cpuUsage=seen)
+    needed = demand(twin, looked, Drift(), given)
+    assert below_since(twin, looked, status(), needed, original(2, ours=8)) == below
 
 
 def test_a_listed_risk_keeps_what_is_held() -> None:

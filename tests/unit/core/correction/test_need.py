@@ -172,6 +172,36 @@ def test_recommended_replicas_are_told_always(
     assert (found.needs, found.recommended, found.known) == ((), recommended, known)
 
 
+def gone(metric: str, reason: str = "NoSuchSeries") -> Sample:
+    return Sample(metric, Quality.MISSING, reason=reason)
+
+
+BOTH = {"expectedState": {"metrics": {"cpuUsage": 50, "latencyMs": 120}}}
+CAPACITY = {"limits": {"cpuUsage": 95}, "limitsPerReplica": {"throughputRps": 50}}
+
+
+@pytest.mark.parametrize(
+    ("more", "missing", "held_by", "recommended", "known"),
+    [
+        pytest.param(BOTH, gone("latencyMs"), set(), 1, True, id="it never had data"),
+        pytest.param(BOTH, gone("latencyMs"), {"latencyMs"}, 3, False, id="it is why the value was raised"),
+        pytest.param(BOTH, gone("latencyMs"), {"cpuUsage"}, 1, True, id="another one is"),
+        pytest.param(BOTH, Sample("latencyMs", Quality.STALE), set(), 3, False, id="it had data a moment ago"),
+        pytest.param(BOTH, Sample("latencyMs", Quality.EMPTY), set(), 3, False, id="its series are there"),
+        pytest.param(CAPACITY, gone("throughputRps"), set(), 3, True, id="load that vanished is not taken for little"),
+        pytest.param(CAPACITY, gone("throughputRps", "NoScope"), set(), 1, True, id="load that is not to be had"),
+        pytest.param({"limits": {"latencyMs": 500}}, gone("latencyMs"), set(), 3, False, id="nothing else is known"),
+    ],
+)
+def test_a_metric_without_any_data_does_not_hold_everything_up(
+    more: dict[str, Any], missing: Sample, held_by: set[str], recommended: int, *, known: bool
+) -> None:
+    seen = observation(**({"cpuUsage": 3} if more in (BOTH, CAPACITY) else {}))
+    seen = dataclasses.replace(seen, samples={**seen.samples, missing.metric: missing})
+    found = demand(spec(**more), seen, Drift(), [], held_by=held_by)
+    assert (found.recommended, found.known) == (recommended, known)
+
+
 def test_a_listed_risk_holds_what_was_raised_though_it_does_not_drive_yet() -> None:
     found = demand(spec(**LIMITS), observation(cpuUsage=20), Drift(), [risk(upper=190, persistent=False)])
     assert (found.needs, found.holding) == ((), 6)
