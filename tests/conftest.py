@@ -7,10 +7,17 @@ from collections.abc import Iterator
 import pytest
 
 from devcluster.cluster import DevCluster
+from devcluster.options import ClusterOptions, PrometheusOptions
 from devcluster.supervised import Supervised
 from support import operator as operator_support
 from support.exporter import Exporter, serve
 from support.shop import Shop
+
+
+@pytest.fixture(scope="session")
+def cluster_options() -> ClusterOptions:
+    """Metrics that are a second old at most, so that tests wait for nothing longer than that."""
+    return ClusterOptions(prometheus=PrometheusOptions(scrape_interval=f"{operator_support.SCRAPE_SECONDS}s"))
 
 
 @pytest.fixture(scope="session")

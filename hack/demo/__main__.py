@@ -30,7 +30,8 @@ def main(argv: list[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     screen = Screen()
     # Whoever ends us, every process ends with us.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         with _alone(options.directory):
             return _run(options, screen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 from collections.abc import Sequence
@@ -26,6 +27,9 @@ from twinops.wiring import Leader, Surroundings
 
 log = structlog.get_logger()
 
+LEASE_LOST = 1
+"""Exit status that makes a kubelet start the process again."""
+
 STOP_SECONDS = 20.0
 """How long running syncs may take to end after a signal."""
 
@@ -44,7 +48,16 @@ def run(settings: Settings, *, kubeconfig: str | None = None) -> int:
     if kubeconfig is not None:
         # kopf has no other way to be told.
         os.environ["KUBECONFIG"] = kubeconfig
-    return asyncio.run(Operator(settings, kubeconfig).run())
+    return asyncio.run(_run(Operator(settings, kubeconfig)))
+
+
+async def _run(operator: Operator) -> int:
+    status = await operator.run()
+    if status == LEASE_LOST:
+        # Somebody else leads by now. Threads that still wait for an answer must not keep this process.
+        logging.shutdown()
+        os._exit(status)
+    return status
 
 
 class Operator:
@@ -88,7 +101,7 @@ class Operator:
             await client.aclose()
         if isinstance(crashed[0], Exception):
             raise crashed[0]
-        return 1 if lost else 0
+        return LEASE_LOST if lost else 0
 
     def _health(self) -> tuple[bool, str]:
         verdict = self._watchdog.verdict()

@@ -75,7 +75,7 @@ class Leader:
         self._events = ClusterEvents(client, clock, instance=settings.identity)
         self._sources = ClusterSources(fenced, clock, namespace=settings.namespace)
         self._history = HistoryKeeper(self._backend)
-        self._releases = Releases(twins, corrections, self._events, clock)
+        self._releases = Releases(twins, corrections, self._events, clock, busy=wakeups.is_running)
         self._checks = SourceChecks(self._sources, self._backend, telemetry, clock, recovered=self._source_recovered)
         self._index, self._wakeups = index, wakeups
         self._telling: set[asyncio.Task[None]] = set()
@@ -87,18 +87,20 @@ class Leader:
             per_second=settings.status_writes_per_second,
             heartbeat_seconds=settings.heartbeat_seconds,
         )
+        forecaster = DampedTrend()
         observer = Observer(
             sources=self._sources,
             workloads=ClusterWorkloads(fenced, discovery),
             levers=levers,
             gatherer=Gatherer(self._backend, PrometheusTexts()),
             history=self._history,
+            forecaster=forecaster,
             index=index,
         )
         self._syncs = SyncService(
             index=index,
             observer=observer,
-            forecaster=DampedTrend(),
+            forecaster=forecaster,
             corrections=corrections,
             publisher=Publisher(index, twins, writer, self._events),
             telemetry=telemetry,

@@ -24,6 +24,7 @@ from twinops.api.twin import DigitalTwinSpec
 from twinops.core.observation import Sample
 from twinops.errors import MetricsUnavailable
 from twinops.services.gather import Gathered, Gatherer
+from twinops.services.gathering.past import MAX_POINTS
 from twinops.services.history import HistoryKeeper
 from twinops.services.ports import RangeQuery, SourceAccess
 
@@ -195,6 +196,20 @@ async def test_value_of_a_target_that_fell_silent_is_stale(scraped: Site, backen
     assert (await eventually(scraped, backend, query, Quality.GOOD)).value is not None
 
 
+async def test_gauge_of_a_target_that_fell_silent_is_stale(scraped: Site, backend: PrometheusBackend) -> None:
+    scraped.exporter.healthy = False
+    try:
+        stale = await eventually(scraped, backend, "gauge_value", Quality.STALE)
+        idle = await sample(scraped, backend, "gauge_value > 5")
+    finally:
+        scraped.exporter.healthy = True
+
+    assert (stale.value, stale.reason) == (None, "StaleSamples")
+    assert idle.quality is Quality.STALE
+    assert (await eventually(scraped, backend, "gauge_value", Quality.GOOD)).value == 4
+    assert (await sample(scraped, backend, "gauge_value > 5")).quality is Quality.EMPTY
+
+
 async def test_one_failed_scrape_is_not_stale(scraped: Site, backend: PrometheusBackend) -> None:
     scraped.exporter.healthy = False
     try:
@@ -226,7 +241,14 @@ async def test_new_twin_knows_its_past_at_the_first_sync(site: Site, backend: Pr
     now = time.time()
     good = {"m": Sample("m", Quality.GOOD, 0.0)}
     history = await keeper.update(
-        "uid", site.source, queries={"m": "past_minutes"}, samples=good, step=60, history_seconds=86_400, now=now
+        "uid",
+        site.source,
+        queries={"m": "past_minutes"},
+        samples=good,
+        step=60,
+        history_seconds=86_400,
+        depth=MAX_POINTS,
+        now=now,
     )
     await keeper.aclose()
 

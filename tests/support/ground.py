@@ -16,7 +16,7 @@ from devcluster.supervised import Supervised
 from devcluster.waiting import wait_until
 from support import operator as operator_support
 from support.exporter import Exporter, serve
-from support.shop import Shop
+from support.shop import Shop, open_shop
 
 QUICK_LEASE = {
     "TWINOPS_LEASE_DURATION_SECONDS": "3",
@@ -39,14 +39,7 @@ class Ground:
 
     def shop(self, namespace: str) -> Shop:
         """Make a namespace with nothing in it."""
-        self.cluster.api.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
-        wait_until(
-            lambda: self.cluster.api.get(f"/api/v1/namespaces/{namespace}/serviceaccounts/default"),
-            within=15,
-            what="a service account",
-            retry_on=(ApiError,),
-        )
-        return Shop(self.cluster, namespace, self.exporter)
+        return open_shop(self.cluster, namespace, self.exporter)
 
     @contextmanager
     def operator(

@@ -11,7 +11,7 @@ from devcluster.supervised import Supervised
 from support.chart import install_chart, operator_environment
 
 SYSTEM = "twinops-system"
-SCRAPE_SECONDS = 2
+SCRAPE_SECONDS = 1
 
 
 def install(cluster: DevCluster, namespace: str = SYSTEM, *, url: str | None = None) -> str:

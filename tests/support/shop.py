@@ -6,6 +6,7 @@ import json
 import math
 import uuid
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
@@ -23,6 +24,15 @@ WELL_WITHIN = 30.0
 """Seconds; far above what anything here takes, so that only a defect runs into it."""
 
 Body = dict[str, Any]
+
+
+def open_shop(cluster: DevCluster, namespace: str, exporter: Exporter) -> Shop:
+    """Make a namespace with nothing in it."""
+    cluster.api.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"
+    # Pods are refused as long as it is missing.
+    wait_until(lambda: cluster.api.get(path), within=WELL_WITHIN, what="a service account", retry_on=(ApiError,))
+    return Shop(cluster, namespace, exporter)
 
 
 class Shop:
@@ -123,11 +133,31 @@ class Shop:
         body: Body = {}
         for _ in range(times):
             asked = self.ask(name=name)
-            body = self.until(
-                lambda twin, asked=asked: twin.get("status", {}).get("lastHandledSyncRequest") == asked,
-                "the requested sync",
-                name=name,
-            )
+            body = self.until(partial(_has_answered, asked), "the requested sync", name=name)
+        return body
+
+    def seen(self, times: int, *, name: str = "checkout") -> Body:
+        """Ask for syncs until the worst deviation was found in so many samples; a sample counts once.
+
+        Returns:
+            The twin, with ``times`` entries in its first alert's window.
+        """
+        return self._sync_until(lambda alert: len(alert.get("recent", "")) >= times, f"{times} samples outside", name)
+
+    def lasting(self, *, name: str = "checkout") -> Body:
+        """Ask for syncs until a deviation has lasted, and return the twin as that sync left it."""
+        return self._sync_until(lambda alert: bool(alert.get("persistent")), "a lasting deviation", name)
+
+    def _sync_until(self, holds: Callable[[Body], bool], what: str, name: str) -> Body:
+        body: Body = {}
+
+        def look() -> bool:
+            nonlocal body
+            body = self.sync(name=name)
+            alerts = body["status"].get("drift", {}).get("alerts", ())
+            return bool(alerts) and holds(alerts[0])
+
+        wait_until(look, within=WELL_WITHIN, what=what, interval=0.3)
         return body
 
     def source(self, name: str, url: str, **spec: Any) -> None:
@@ -222,3 +252,7 @@ class Shop:
             "metadata": {"name": name, "namespace": self.namespace},
             "spec": spec,
         }
+
+
+def _has_answered(asked: str, body: Body) -> bool:
+    return bool(body.get("status", {}).get("lastHandledSyncRequest") == asked)

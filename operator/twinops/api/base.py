@@ -10,7 +10,11 @@ from pydantic.alias_generators import to_camel
 
 
 def _rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except OverflowError:
+        # The last day of the calendar in a zone west of Greenwich; nobody means it.
+        return "9999-12-31T23:59:59Z"
 
 
 Time = Annotated[

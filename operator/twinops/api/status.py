@@ -141,6 +141,7 @@ class DriftAlert(ApiModel):
     recent: Annotated[
         str, Field(max_length=5, pattern="^[01]*$", description="The last five syncs, newest last: 1 = outside.")
     ] = ""
+    last_data_time: Annotated[Time | None, Field(description="Time of the newest data that count in recent.")] = None
     persistent: Annotated[
         bool, Field(description="Outside in three of the last five syncs, and not yet well back.")
     ] = False
@@ -171,6 +172,7 @@ class Risk(ApiModel):
     recent: Annotated[
         str, Field(max_length=5, pattern="^[01]*$", description="The last five syncs, newest last: 1 = at risk.")
     ] = ""
+    last_data_time: Annotated[Time | None, Field(description="Time of the newest data that count in recent.")] = None
     persistent: Annotated[bool, Field(description="Foreseen in three of the last five syncs.")] = False
     calibrated: Annotated[
         bool, Field(description="Whether the forecast behind it has been checked often enough to be acted on.")
@@ -247,9 +249,9 @@ class Original(ApiModel):
 class Fight(ApiModel):
     """Somebody keeps putting back what the twin writes, and the twin steps back."""
 
-    manager: Annotated[Word, Field(description="Field manager that put the value back.")]
+    manager: Annotated[Word, Field(description="Field manager that put the value back last.")]
     reversions: Annotated[
-        list[Time], Field(max_length=2, description="When it did so within the last ten minutes, oldest first.")
+        list[Time], Field(max_length=2, description="When it was put back within the last ten minutes, oldest first.")
     ] = []
     cycles: Annotated[int, Field(ge=0, le=4, description="How often the twin has backed off; 4 = it has given up.")] = 0
     until: Annotated[Time | None, Field(description="Nothing is written before this time.")] = None

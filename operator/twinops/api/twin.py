@@ -13,11 +13,15 @@ from twinops.api.rules import ATOMIC, ATOMIC_LIST, keyed_by, validations
 
 MAX_METRICS = 32
 MetricName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-zA-Z][a-zA-Z0-9_]*$")]
+LARGEST = 1e18
+"""No metric comes near it, no reckoning with values up to it overflows, and the API server compares it rightly."""
+
+Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 MetricMap = Annotated[
-    dict[str, float],
+    dict[str, Number],
     Field(max_length=MAX_METRICS, json_schema_extra=validations(*twin_rules.METRIC_VALUES)),
 ]
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, le=LARGEST)]
 PositiveMap = Annotated[dict[str, Positive], Field(max_length=MAX_METRICS)]
 Horizon = Annotated[int, Field(ge=5, le=86_400)]
 LabelValue = Annotated[str, Field(max_length=63)]
@@ -121,7 +125,7 @@ class MetricSpec(ApiModel):
     hold_seconds: Annotated[
         int, Field(ge=5, le=86_400, description="How long onMissing Hold lets the last value stand in.")
     ] = 300
-    missing_value: Annotated[float | None, Field(description="What stands in with onMissing Value.")] = None
+    missing_value: Annotated[Number | None, Field(description="What stands in with onMissing Value.")] = None
 
 
 class Source(ApiModel):
@@ -201,7 +205,12 @@ class Predictions(ApiModel):
     ] = [900, 1800, 3600]
     history_seconds: Annotated[
         int,
-        Field(ge=60, le=5_184_000, description="History to learn from; at most 10,000 steps of it are read."),
+        Field(
+            ge=60,
+            le=5_184_000,
+            description="Length of the history to learn from. No more of it is read than a forecast takes into "
+            "account: by default 820 sync intervals, at most 10,000.",
+        ),
     ] = 1_814_400
 
 

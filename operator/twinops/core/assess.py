@@ -43,7 +43,14 @@ def assess(
     health_score, health = assess_health(spec, observation.samples)
     forecasts = foresee(spec, observation, forecaster)
     limits = limits_in_force(spec, observation.workload)
-    risks = assess_risks(limits, forecasts, observation.samples, previous.risks, observation.now)
+    risks = assess_risks(
+        limits,
+        forecasts,
+        observation.samples,
+        previous.risks,
+        observation.now,
+        interval=spec.sync_frequency_seconds,
+    )
     return Assessment(
         health_score=health_score,
         health=health,

@@ -11,6 +11,8 @@ value that swings from far below to far above is two alerts, each with a window 
   nothing that anybody should be told of.
 - It moves only on fresh values. Without one (missing, NaN, stale, held, a stand-in) it stays as it was,
   window and all, but is not eligible; and no new alert is raised.
+- A sample counts once, however often it is looked at; after a gap (``persistence.after_gap``) an alert begins
+  anew. What is read from the cluster is as of the sync.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from twinops.api.status import Direction, Drift, DriftAlert, Quality, Severity
 from twinops.api.twin import DigitalTwinSpec, ExpectedState
 from twinops.core.deviation import REPLICAS, VERSION, Finding, label_component, metric_findings, target_findings
 from twinops.core.observation import Sample, Workload
-from twinops.core.persistence import ENOUGH, WINDOW, persistent, push
+from twinops.core.persistence import ENOUGH, WINDOW, after_gap, is_new, persistent, push
 from twinops.core.tolerance import tolerance
 
 MAX_ALERTS = 64
@@ -73,7 +75,8 @@ def _of_metrics(
             yield from (_unmoved(alert, quality) for alert in standing.values() if alert.component == metric)
             continue
         for finding in metric_findings(allowed, sample.value):
-            if alert := _alert(finding, standing, now):
+            at = now if sample.time is None else sample.time
+            if alert := _alert(finding, standing, at, now, spec.sync_frequency_seconds):
                 yield alert
 
 
@@ -83,7 +86,7 @@ def _of_target(
     expected = spec.expected_state
     if workload is not None:
         for finding in target_findings(expected, workload):
-            if alert := _alert(finding, standing, now):
+            if alert := _alert(finding, standing, now, now, spec.sync_frequency_seconds):
                 yield alert
     unknown = _unknown_of_target(expected, workload)
     yield from (_unmoved(alert, Quality.MISSING) for alert in standing.values() if alert.component in unknown)
@@ -101,12 +104,23 @@ def _unknown_of_target(expected: ExpectedState, workload: Workload | None) -> se
     return unknown
 
 
-def _alert(finding: Finding, standing: _Standing, now: float) -> DriftAlert | None:
-    """Return the alert that a finding gives or keeps alive, None when there is nothing to tell."""
+def _alert(finding: Finding, standing: _Standing, at: float, now: float, interval: float) -> DriftAlert | None:
+    """Return the alert that a finding gives or keeps alive, None when there is nothing to tell.
+
+    Args:
+        finding: what was found.
+        standing: the alerts before.
+        at: Unix seconds of the data behind the finding.
+        now: Unix seconds.
+        interval: seconds between two syncs.
+    """
     before = standing.get((finding.component, finding.direction))
+    if before is not None and after_gap(before.last_data_time, at, interval):
+        before = None
     if before is None and not finding.outside:
         return None
-    recent, lasting = _judge(finding, before)
+    counts = before is None or is_new(before.last_data_time, at)
+    recent, lasting = _judge(finding, before, counts=counts)
     if not finding.outside and not lasting and (recent.endswith("0" * ENOUGH) or not finding.judged):
         return None
     reason = _not_eligible(finding, recent, lasting=lasting)
@@ -120,6 +134,7 @@ def _alert(finding: Finding, standing: _Standing, now: float) -> DriftAlert | No
         threshold_percent=finding.threshold_percent,
         since=utc(now) if before is None else before.since,
         recent=recent,
+        last_data_time=utc(at) if before is None or counts else before.last_data_time,
         persistent=lasting,
         harmless=finding.harmless,
         recommendation=finding.recommendation,
@@ -128,11 +143,13 @@ def _alert(finding: Finding, standing: _Standing, now: float) -> DriftAlert | No
     )
 
 
-def _judge(finding: Finding, before: DriftAlert | None) -> tuple[str, bool]:
-    """Return the window with this sync in it, and whether the alert is persistent."""
+def _judge(finding: Finding, before: DriftAlert | None, *, counts: bool) -> tuple[str, bool]:
+    """Return the window with this sync in it when it counts, and whether the alert is persistent."""
     if not finding.judged:
         return "", False
-    recent = push("" if before is None else before.recent, finding.outside)
+    recent = "" if before is None else before.recent
+    if counts:
+        recent = push(recent, finding.outside)
     was = before is not None and before.persistent
     return recent, persistent(recent, was, finding.well_back)
 

@@ -156,4 +156,6 @@ def _between(start: float, end: float, value: float) -> float:
     """Return how far the value is on its way from ``start`` to ``end``, clipped to 0..1."""
     if end == start:
         return 1.0 if value > end else 0.0
-    return min(max((value - start) / (end - start), 0.0), 1.0)
+    share = (value - start) / (end - start)
+    # Neither is known of two values that are both beyond all measure: then it is bad.
+    return 1.0 if math.isnan(share) else min(max(share, 0.0), 1.0)

@@ -11,9 +11,13 @@ The rule, for drift and risk alike:
   value that swings around the threshold nor one that jumps far out and far in makes it flap.
 - A sync that has no value (missing, stale, NaN) says nothing about either side: don't ``push`` for it,
   and hand ``well_back=False`` on; the window and the verdict stay as they are.
+- Data count, not looks: a sync that finds the same data as the last one does not ``push`` either. After a gap
+  in the data all that was remembered is forgotten (``is_new``, ``after_gap``).
 """
 
 from __future__ import annotations
+
+from datetime import datetime
 
 WINDOW = 5
 """Syncs that are looked at."""
@@ -23,6 +27,25 @@ ENOUGH = 3
 
 WELL_BACK = 0.8
 """Share of the threshold under which a value counts as well back."""
+
+
+GAP_SECONDS = 600.0
+"""Data that are further apart than this, and than two intervals, have nothing to do with each other."""
+
+
+def is_new(last: datetime | None, at: float) -> bool:
+    """Tell whether data are newer than those that counted last.
+
+    Args:
+        last: time of the data that counted last, None when none has. Status keeps whole seconds.
+        at: time of the data at hand, Unix seconds.
+    """
+    return last is None or int(at) > int(last.timestamp())
+
+
+def after_gap(last: datetime | None, at: float, interval: float) -> bool:
+    """Tell whether too much time lies between data and those that counted last; ``interval`` is that of syncs."""
+    return last is not None and abs(at - last.timestamp()) > max(GAP_SECONDS, 2 * interval)
 
 
 def push(recent: str, outside: bool) -> str:  # noqa: FBT001 - the fact itself, not a switch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import numpy as np
 
@@ -71,6 +72,8 @@ def assess_risks(
     samples: Mapping[str, Sample],
     previous: Sequence[Risk],
     now: float,
+    *,
+    interval: float,
 ) -> tuple[Risk, ...]:
     """Return at most one risk per metric with a limit, by metric name.
 
@@ -79,6 +82,7 @@ def assess_risks(
     ``persistent`` implies that the risk may be acted on: the sample is real and fresh, and the forecast is
     calibrated (or the metric is beyond its limit already, which needs no forecast). A metric without forecast
     that is not beyond its limit has no entry.
+    A sample counts once in the window; after a gap (``persistence.after_gap``) a risk begins anew.
 
     Args:
         limits: by metric name. Beyond means above, unless the metric is known to be harmful below.
@@ -86,8 +90,10 @@ def assess_risks(
         samples: by metric name.
         previous: the risks of the sync before, for ``since`` and the window.
         now: Unix seconds.
+        interval: seconds between two syncs.
     """
-    before = {risk.metric: risk for risk in previous}
+    times = {metric: _time(sample, now) for metric, sample in samples.items()}
+    before = {risk.metric: risk for risk in previous if not _forgotten(risk, times.get(risk.metric), interval)}
     risks = (
         _assess(metric, limit, forecasts.get(metric, ()), samples.get(metric), before.get(metric), now)
         for metric, limit in sorted(limits.items())
@@ -115,9 +121,8 @@ def _assess(
         return None
     forecast, probability = chosen or (None, 1.0)
     trusted = value is not None and (current or (forecast is not None and forecast.calibrated))
-    recent = before.recent if before else ""
-    if value is not None:
-        recent = persistence.push(recent, trusted and probability >= OUTSIDE_AT)
+    at = None if sample is None else _time(sample, now)
+    recent, counted = _window(before, at, outside=trusted and probability >= OUTSIDE_AT)
     lasting = persistence.persistent(
         recent,
         before is not None and before.persistent,
@@ -132,6 +137,7 @@ def _assess(
         upper=_short(forecast.upper if forecast else limit if value is None else value),
         since=before.since if before else utc(now),
         recent=recent,
+        last_data_time=counted,
         persistent=trusted and lasting,
         calibrated=forecast is not None and forecast.calibrated,
         current=current,
@@ -139,6 +145,25 @@ def _assess(
         if current and value is not None
         else _may_reach(metric, limit, horizon, probability, above=above),
     )
+
+
+def _time(sample: Sample, now: float) -> float | None:
+    """Return the time of a real, fresh value, None where there is none."""
+    if not sample.actionable:
+        return None
+    return now if sample.time is None else sample.time
+
+
+def _forgotten(risk: Risk, at: float | None, interval: float) -> bool:
+    return at is not None and persistence.after_gap(risk.last_data_time, at, interval)
+
+
+def _window(before: Risk | None, at: float | None, *, outside: bool) -> tuple[str, datetime | None]:
+    """Return the window, with this sync in it when its data are new, and the time of the newest data in it."""
+    recent, last = (before.recent, before.last_data_time) if before else ("", None)
+    if at is None or not persistence.is_new(last, at):
+        return recent, last
+    return persistence.push(recent, outside), utc(at)
 
 
 def _choose(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,7 +11,15 @@ from twinops.api.twin import DigitalTwinSpec, MetricSpec
 from twinops.core.metrics import facts
 from twinops.core.observation import Sample, Workload
 from twinops.errors import MetricsUnavailable, QueryRefused, SpecError
-from twinops.services.gathering.judge import Answers, explain_empty, judge, presence_texts, stand_in
+from twinops.services.gathering.judge import (
+    Answers,
+    explain_empty,
+    judge,
+    presence_texts,
+    scouts_found,
+    stand_in,
+    with_age,
+)
 from twinops.services.gathering.plan import MetricPlan, Plan, make_plan, metric_names
 from twinops.services.ports import MetricsBackend, QueryTexts, SourceAccess
 
@@ -60,7 +69,8 @@ class Gatherer:
 
         The first batch holds values and their freshness; a metric whose built-in query is known from
         ``previous`` costs these two queries alone. The second one is sent only where a result is empty: for
-        the other candidates, and to tell missing series from an empty result.
+        the other candidates, and to tell missing series from an empty result. Candidates that gave nothing
+        last time either are asked only when a look-up, one for them all, finds series of theirs.
 
         Args:
             spec: the twin's.
@@ -78,7 +88,7 @@ class Gatherer:
         asked = {metric.metric: metric for metric in plan.metrics if metric.known_bad is None}
         answers = dict(await self._ask(source, _first_texts(asked.values()), now))
         samples = {name: judge(metric, metric.first, answers, now) for name, metric in asked.items()}
-        empty = {name: asked[name].unfolded() for name in asked if samples[name].quality is Quality.EMPTY}
+        empty = {name: _unfolded(asked[name], answers) for name in asked if samples[name].quality is Quality.EMPTY}
         answers |= await self._ask(source, _second_texts(empty.values()), now)
         samples |= {name: _second_look(metric, samples[name], answers, now) for name, metric in empty.items()}
         samples |= {metric.metric: metric.known_bad for metric in plan.metrics if metric.known_bad is not None}
@@ -116,13 +126,22 @@ def _first_texts(metrics: Iterable[MetricPlan]) -> Iterable[str]:
     for metric in metrics:
         for asked in metric.first:
             yield from asked.texts
+        if metric.scouted:
+            yield from presence_texts(metric)
+
+
+def _unfolded(metric: MetricPlan, answers: Answers) -> MetricPlan:
+    if not metric.scouted:
+        return metric.unfolded()
+    return dataclasses.replace(metric, later=metric.scouted) if scouts_found(metric, answers) else metric
 
 
 def _second_texts(metrics: Iterable[MetricPlan]) -> Iterable[str]:
     for metric in metrics:
         for asked in metric.later:
             yield from asked.texts
-        yield from presence_texts(metric)
+        if not metric.scouted:
+            yield from presence_texts(metric)
 
 
 def _second_look(metric: MetricPlan, sample: Sample, answers: Answers, now: float) -> Sample:
@@ -141,10 +160,10 @@ def _gathered(
     now: float,
 ) -> Gathered:
     before = {metric.name: metric for metric in previous}
-    final = {
-        metric.metric: stand_in(samples[metric.metric], metric.rules, before.get(metric.metric), now)
-        for metric in plan.metrics
-    }
+    final = {}
+    for metric in plan.metrics:
+        last = before.get(metric.metric)
+        final[metric.metric] = stand_in(with_age(samples[metric.metric], last, now), metric.rules, last, now)
     queries = {name: promql for name, metric in asked.items() if (promql := _with_a_past(metric, samples[name]))}
     refused = {
         name: QueryRefused(f"metric {name}: {samples[name].message}; mend its query in spec.source.metrics")

@@ -10,7 +10,7 @@ import structlog
 
 from twinops.core.observation import Sample, Series
 from twinops.errors import MetricsUnavailable, SpecError
-from twinops.services.gathering.past import Shape, Twin
+from twinops.services.gathering.past import Shape, Twin, Wanted
 from twinops.services.ports import MetricsBackend, SourceAccess
 
 log = structlog.get_logger()
@@ -22,7 +22,7 @@ class History:
 
     Attributes:
         series: by metric name; it ends at the sync it was asked for, with NaN where nothing is known.
-        complete: False while something is still to be read from Prometheus.
+        complete: False while something that can be had is still to be read from Prometheus.
     """
 
     series: Mapping[str, Series]
@@ -39,17 +39,19 @@ class HistoryKeeper:
 
     Reading happens in the background, for a bounded number of twins at once, so that ten thousand twins
     after a restart neither flood Prometheus nor wait for each other. A sync waits for its own a short
-    while; what comes later is there at the next one. A read that fails is tried again at the next sync.
+    while, unless many others stand in line; what comes later is there at the next one. A read that fails
+    is tried again after a pause that grows, by itself, and for less at once.
 
     Args:
         backend: where range queries are sent.
-        loads: twins whose history is read at once.
+        loads: twins whose history is read at once; syncs of as many more wait for their turn.
         patience_seconds: how long a sync waits for its history.
     """
 
     def __init__(self, backend: MetricsBackend, *, loads: int = 4, patience_seconds: float = 3.0) -> None:
         self._backend = backend
         self._places = asyncio.Semaphore(loads)
+        self._worth_waiting = 2 * loads
         self._patience = patience_seconds
         self._twins: dict[str, Twin] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
@@ -63,6 +65,7 @@ class HistoryKeeper:
         samples: Mapping[str, Sample],
         step: int,
         history_seconds: int,
+        depth: int,
         now: float,
     ) -> History:
         """Take in what a sync gathered, read what is missing, and return the past as of ``now``.
@@ -77,10 +80,11 @@ class HistoryKeeper:
             queries: rendered query by metric; a metric that is left out keeps the past it has.
             samples: by metric; of a metric that is not among them the past is dropped. Only good ones count.
             step: seconds between two entries, see ``plan.sync_step``.
-            history_seconds: length of the past; at most 10,000 steps of it are kept.
+            history_seconds: length of the past.
+            depth: steps of it that are of use; no more than these, and than 10,000, are kept.
             now: Unix seconds; samples count as taken then.
         """
-        shape = Shape.of(source, step, history_seconds)
+        shape = Shape.of(source, step, history_seconds, depth)
         twin = self._twins.get(uid)
         if twin is None or twin.shape != shape:
             self.drop(uid)
@@ -89,11 +93,10 @@ class HistoryKeeper:
         twin.take_in(queries, samples, now)
         if twin.wanted() and uid not in self._loading:
             self._loading[uid] = asyncio.create_task(self._load(uid, twin))
-        if uid in self._loading:
+        if uid in self._loading and len(self._loading) <= self._worth_waiting:
+            # Further back in the line a sync would only keep its own place from others, for nothing.
             await asyncio.wait({self._loading[uid]}, timeout=self._patience)
-        return History(
-            {metric: track.grid.series() for metric, track in twin.tracks.items()}, complete=not twin.wanted()
-        )
+        return History({metric: track.grid.series() for metric, track in twin.tracks.items()}, complete=twin.complete)
 
     def drop(self, uid: str) -> None:
         """Forget a twin."""
@@ -112,15 +115,23 @@ class HistoryKeeper:
     async def _load(self, uid: str, twin: Twin) -> None:
         try:
             async with self._places:
-                wanted = twin.wanted()
-                answers = await self._backend.ranges(twin.source, [one.query for one in wanted])
-            for one, answer in zip(wanted, answers, strict=True):
-                if answer.error:
-                    log.warning("history query failed", twin=uid, metric=one.metric, error=answer.error)
-                else:
-                    one.take_in(answer)
-        except (MetricsUnavailable, SpecError) as error:
-            log.warning("history could not be read", twin=uid, error=str(error))
+                while wanted := twin.wanted():
+                    together = [one for one in wanted if not one.suspect]
+                    batches = [together, *([one] for one in wanted if one.suspect)]
+                    await asyncio.gather(*(self._read(uid, twin, batch) for batch in batches if batch))
         finally:
             if self._loading.get(uid) is asyncio.current_task():
                 del self._loading[uid]
+
+    async def _read(self, uid: str, twin: Twin, batch: Sequence[Wanted]) -> None:
+        try:
+            answers = await self._backend.ranges(twin.source, [one.query for one in batch])
+        except (MetricsUnavailable, SpecError) as error:
+            log.warning("history could not be read", twin=uid, error=str(error))
+            for one in batch:
+                one.unanswered(twin.now)
+            return
+        for one, answer in zip(batch, answers, strict=True):
+            if answer.error:
+                log.warning("history query failed", twin=uid, metric=one.metric, error=answer.error)
+            one.take_in(answer, twin.now)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from twinops.api.status import DigitalTwinStatus
 from twinops.api.twin import DigitalTwinSpec
+from twinops.core.forecast import Forecaster
 from twinops.core.observation import Lever, Observation, Sample, Workload
 from twinops.errors import MetricsUnavailable, SourceInvalid, SpecError
 from twinops.services.gather import Gatherer
@@ -45,6 +46,7 @@ class Observer:
         levers: what corrections may write to.
         gatherer: asks for the metrics.
         history: keeps each metric's past.
+        forecaster: says how much of it is of use.
         index: knows who else corrects the same target.
     """
 
@@ -56,6 +58,7 @@ class Observer:
         levers: Levers,
         gatherer: Gatherer,
         history: HistoryKeeper,
+        forecaster: Forecaster,
         index: TwinIndex,
     ) -> None:
         self._sources = sources
@@ -63,6 +66,7 @@ class Observer:
         self._levers = levers
         self._gatherer = gatherer
         self._history = history
+        self._forecaster = forecaster
         self._index = index
 
     async def observe(self, ref: TwinRef, spec: DigitalTwinSpec, previous: DigitalTwinStatus, now: float) -> Observed:
@@ -79,13 +83,15 @@ class Observer:
         gathered = await self._gatherer.gather(
             spec, source, namespace=ref.namespace, workload=workload, previous=previous.observed, now=now
         )
+        step = sync_step(spec.sync_frequency_seconds)
         past = await self._history.update(
             ref.uid,
             source,
             queries=gathered.queries,
             samples=gathered.samples,
-            step=sync_step(spec.sync_frequency_seconds),
+            step=step,
             history_seconds=spec.predictions.history_seconds,
+            depth=self._forecaster.depth(step, spec.predictions.horizons_seconds),
             now=now,
         )
         return Observed(
@@ -99,6 +105,8 @@ class Observer:
                 no_lever_reason=lever.reason,
                 no_lever_message=lever.message,
                 rival=self._index.rival(ref.uid),
+                # After the lever was read: who gives back meanwhile leaves a value that cannot be written over.
+                holder=self._index.holder(ref.uid, lever.lever.object if lever.lever else None),
                 warnings=gathered.warnings,
             ),
             refused=gathered.refused,

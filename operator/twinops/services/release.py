@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
 
 from twinops.api import GIVE_BACK_FINALIZER
 from twinops.core.notes import WARNING
-from twinops.errors import Conflict, NotFound, TwinOpsError
+from twinops.errors import Conflict, NotFound, StatusUnreadable, TwinOpsError
 from twinops.services.corrections import CorrectionService
 from twinops.services.ports import Clock, EventRecorder, TwinRef, Twins
 from twinops.services.publish import involved, read_status
@@ -32,13 +32,23 @@ class Releases:
         corrections: gives back.
         events: tells people.
         clock: for pauses and the deadline.
+        busy: tells by UID whether a sync of the twin runs now; what that is about to write must not be missed.
     """
 
-    def __init__(self, twins: Twins, corrections: CorrectionService, events: EventRecorder, clock: Clock) -> None:
+    def __init__(
+        self,
+        twins: Twins,
+        corrections: CorrectionService,
+        events: EventRecorder,
+        clock: Clock,
+        *,
+        busy: Callable[[str], bool],
+    ) -> None:
         self._twins = twins
         self._corrections = corrections
         self._events = events
         self._clock = clock
+        self._busy = busy
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self, ref: TwinRef) -> None:
@@ -60,28 +70,41 @@ class Releases:
         while True:
             late = self._clock.monotonic() >= deadline
             try:
-                if await self._once(ref, late=late):
+                if (late or not self._busy(ref.uid)) and await self._once(ref, late=late):
                     return
             except NotFound:
                 return
             except TwinOpsError as error:
                 log.warning("give back failed", namespace=ref.namespace, twin=ref.name, error=str(error))
+            except Exception:  # A task that dies leaves a finalizer that nobody takes off any more.
+                log.exception("give back crashed", namespace=ref.namespace, twin=ref.name)
             await self._clock.sleep(PAUSE)
 
     async def _once(self, ref: TwinRef, *, late: bool) -> bool:
         """Give back once; return whether the finalizer is off."""
         body = await self._twins.get(ref)
-        done = await self._corrections.release(
-            ref, read_status(body), why="Deleted", now=self._clock.now(), deadline_seconds=20
-        )
-        for note in done.notes:
-            await self._events.post(note.involved, kind=note.kind, reason=note.reason, message=note.message)
-        if not done.complete:
+        try:
+            complete = await self._give_back(ref, body)
+        except Exception:
+            if not late:
+                raise
+            log.exception("give back crashed", namespace=ref.namespace, twin=ref.name)
+            complete = False
+        if not complete:
             if not late:
                 return False
             await self._tell_left_behind(body)
         await self._let_go(ref, body)
         return True
+
+    async def _give_back(self, ref: TwinRef, body: Mapping[str, Any]) -> bool:
+        """Return whether nothing is held any more."""
+        done = await self._corrections.release(
+            ref, read_status(body), why="Deleted", now=self._clock.now(), deadline_seconds=20
+        )
+        for note in done.notes:
+            await self._events.post(note.involved, kind=note.kind, reason=note.reason, message=note.message)
+        return done.complete
 
     async def _let_go(self, ref: TwinRef, body: Mapping[str, Any]) -> None:
         for _ in range(ATTEMPTS):
@@ -96,7 +119,11 @@ class Releases:
         raise Conflict("the twin kept changing", status=409)
 
     async def _tell_left_behind(self, body: Mapping[str, Any]) -> None:
-        held = ", ".join(f"{o.object.kind} {o.object.name} {o.field}={o.value}" for o in read_status(body).originals)
+        try:
+            originals = read_status(body).originals
+            held = ", ".join(f"{o.object.kind} {o.object.name} {o.field}={o.value}" for o in originals)
+        except StatusUnreadable as error:
+            held = str(error)
         message = f"deleted before these originals could be given back; set them by hand: {held}"
         log.error("given up on giving back", namespace=body["metadata"]["namespace"], held=held)
         await self._events.post(involved(body), kind=WARNING, reason="GiveBackFailed", message=message)

@@ -1,4 +1,4 @@
-"""The twins this operator knows, by uid: their newest body, and who corrects which target.
+"""The twins this operator knows, by uid: their newest body, and who corrects and holds which target.
 
 Filled by a list at the start and by watch events after that; a cache that a restart rebuilds.
 """
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from twinops.api.status import ObjectRef
 from twinops.api.twin import CorrectionMode
 from twinops.services.ports import TwinRef
 
@@ -32,11 +33,31 @@ def group_of(api_version: str) -> str:
     return api_version.rpartition("/")[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a twin keeps others from correcting.
+
+    Attributes:
+        corrects: what its spec lets it correct.
+        holds: what it has raised and not given back yet, whatever its spec says, and what it names meanwhile.
+    """
+
+    corrects: frozenset[ObjectKey]
+    holds: frozenset[ObjectKey]
+
+
+def claims(body: Mapping[str, Any]) -> Claims:
+    """Return what this twin claims."""
+    held = _held(body)
+    return Claims(_corrects(body), frozenset(held | _levers(body)) if held else frozenset())
+
+
 @dataclass(slots=True)
 class _Entry:
     ref: TwinRef
     body: Mapping[str, Any]
-    corrects: frozenset[ObjectKey]
+    levers: frozenset[ObjectKey]
+    claims: Claims
     depends: frozenset[ObjectKey]
     age: tuple[str, str]
 
@@ -66,7 +87,8 @@ class TwinIndex:
             return ref
         if known is not None:
             self._unlink(known)
-        entry = _Entry(ref, body, _corrects(body), _depends(body), (str(meta.get("creationTimestamp", "")), ref.uid))
+        age = (str(meta.get("creationTimestamp", "")), ref.uid)
+        entry = _Entry(ref, body, frozenset(_levers(body)), claims(body), _depends(body), age)
         self._entries[ref.uid] = entry
         for key in entry.depends:
             self._dependents.setdefault(key, set()).add(ref.uid)
@@ -84,7 +106,7 @@ class TwinIndex:
         return None if entry is None else entry.body
 
     def dependents(self, key: ObjectKey) -> tuple[TwinRef, ...]:
-        """Return the twins that name this object."""
+        """Return the twins that name this object, or hold it."""
         return tuple(self._entries[uid].ref for uid in sorted(self._dependents.get(key, ())))
 
     def rival(self, uid: str) -> str:
@@ -94,15 +116,34 @@ class TwinIndex:
         have corrections switched off do not count.
         """
         mine = self._entries.get(uid)
-        if mine is None or not mine.corrects:
+        if mine is None:
             return ""
-        others = {other for key in mine.corrects for other in self._dependents.get(key, ())} - {uid}
+        corrects = mine.claims.corrects
         older = [
-            entry
-            for other in others
-            if (entry := self._entries[other]).corrects & mine.corrects and entry.age < mine.age
+            entry for entry in self._others(uid, corrects) if entry.claims.corrects & corrects and entry.age < mine.age
         ]
         return min(older, key=lambda entry: entry.age).ref.name if older else ""
+
+    def holder(self, uid: str, lever: ObjectRef | None) -> str:
+        """Return the name of another twin that holds a value of the same target or HPA; empty when there is none.
+
+        Until it has given that back, what stands in the field is not the original. The spec does not matter:
+        a twin that was suspended or switched off a moment ago holds on until its own next sync.
+
+        Args:
+            uid: of the twin that asks.
+            lever: what was found for it to correct, an HPA that its spec does not name among others.
+        """
+        mine = self._entries.get(uid)
+        if mine is None:
+            return ""
+        keys = mine.levers | ({_key_of(lever, mine.ref.namespace)} if lever else set())
+        holders = [entry for entry in self._others(uid, keys) if entry.claims.holds & keys]
+        return min(holders, key=lambda entry: entry.age).ref.name if holders else ""
+
+    def _others(self, uid: str, keys: frozenset[ObjectKey]) -> Iterator[_Entry]:
+        others = {other for key in keys for other in self._dependents.get(key, ())} - {uid}
+        return (self._entries[other] for other in others)
 
     def _unlink(self, entry: _Entry) -> None:
         for key in entry.depends:
@@ -125,6 +166,16 @@ def _version(body: Mapping[str, Any]) -> int:
         return 0
 
 
+def _key_of(reference: ObjectRef, namespace: str) -> ObjectKey:
+    return ObjectKey(reference.kind, namespace, reference.name, group_of(reference.api_version))
+
+
+def _held(body: Mapping[str, Any]) -> set[ObjectKey]:
+    namespace = body["metadata"]["namespace"]
+    held = (original["object"] for original in (body.get("status") or {}).get("originals") or ())
+    return {ObjectKey(each["kind"], namespace, each["name"], group_of(each["apiVersion"])) for each in held}
+
+
 def _levers(body: Mapping[str, Any]) -> set[ObjectKey]:
     spec, namespace = body.get("spec") or {}, body["metadata"]["namespace"]
     target = (spec.get("source") or {}).get("targetRef")
@@ -140,7 +191,7 @@ def _levers(body: Mapping[str, Any]) -> set[ObjectKey]:
 
 def _depends(body: Mapping[str, Any]) -> frozenset[ObjectKey]:
     source = ((body.get("spec") or {}).get("source") or {}).get("metricsSourceRef") or {}
-    return frozenset(_levers(body) | {ObjectKey(SOURCE_KIND, "", source.get("name", "default"))})
+    return frozenset(_levers(body) | _held(body) | {ObjectKey(SOURCE_KIND, "", source.get("name", "default"))})
 
 
 def _corrects(body: Mapping[str, Any]) -> frozenset[ObjectKey]:

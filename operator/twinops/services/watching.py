@@ -5,12 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from twinops.api import GIVE_BACK_FINALIZER, SYNC_REQUESTED_ANNOTATION
 from twinops.services.ports import TwinRef
-from twinops.services.twin_index import SOURCE_KIND, ObjectKey, TwinIndex, group_of
+from twinops.services.twin_index import HPA_KIND, SOURCE_KIND, Claims, ObjectKey, TwinIndex, claims, group_of
 from twinops.services.wakeups import Accepted, Wakeups
+
+_SCALING = frozenset({"replicas", "minReplicas"})
+"""Fields of a spec that move with every scaling, our own corrections among them: no reason to look at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What an event about a twin is compared with."""
+
+    generation: int
+    requested: str | None
+    claims: Claims
 
 
 class Watching:
@@ -43,33 +56,42 @@ class Watching:
         self._source_gone = source_gone
         self._busy = busy
         self._fingerprints: dict[ObjectKey, str] = {}
-        self._asked: dict[str, tuple[int, str | None]] = {}
+        self._seen: dict[str, _Seen] = {}
 
     def twin_seen(self, body: Mapping[str, Any], *, deleted: bool) -> None:
-        """Take note of a twin, and wake its daemon when its spec or its sync request is new."""
+        """Take note of a twin, and wake its daemon when its spec or its sync request is new.
+
+        Others are woken when it makes room for them, or takes what was theirs.
+        """
         meta = body["metadata"]
         uid = meta["uid"]
+        before = self._seen.pop(uid, None)
         if deleted:
             self._index.drop(uid)
-            self._asked.pop(uid, None)
+            if before is not None:
+                self._wake_others(uid, before.claims.corrects | before.claims.holds, f"twin {meta['name']} went")
             return
         ref = self._index.put(body)
+        requested = (meta.get("annotations") or {}).get(SYNC_REQUESTED_ANNOTATION)
+        now = self._seen[uid] = _Seen(meta.get("generation", 0), requested, claims(body))
+        if before is not None:
+            moved = (before.claims.corrects ^ now.claims.corrects) | (before.claims.holds - now.claims.holds)
+            self._wake_others(uid, moved, f"twin {meta['name']} changed")
         if meta.get("deletionTimestamp"):
             if GIVE_BACK_FINALIZER in (meta.get("finalizers") or ()):
                 self._release(ref)
             return
-        asked = (meta.get("generation", 0), (meta.get("annotations") or {}).get(SYNC_REQUESTED_ANNOTATION))
-        before = self._asked.get(uid)
-        self._asked[uid] = asked
-        if before is None or before == asked:
+        if before is None or (before.generation, before.requested) == (now.generation, now.requested):
             return
-        why = "spec changed" if before[0] != asked[0] else "sync requested"
+        why = "spec changed" if before.generation != now.generation else "sync requested"
         accepted = self._wakeups.request(uid, why)
-        if before[1] != asked[1] and accepted is Accepted.IN_PROGRESS:
+        if before.requested != now.requested and accepted is Accepted.IN_PROGRESS:
             self._busy(body)
 
     def dependency_seen(self, body: Mapping[str, Any], *, listed: bool, deleted: bool) -> None:
-        """Wake the twins that name this object, when its spec is new or it came or went.
+        """Wake the twins that name this object or its target, when its spec is new or it came or went.
+
+        A change of replicas alone wakes nobody.
 
         Args:
             body: the object as the watch sent it.
@@ -79,7 +101,7 @@ class Watching:
         """
         key = _key(body)
         is_source = key.kind == SOURCE_KIND
-        dependents = self._index.dependents(key)
+        dependents = {ref.uid for each in (key, *_targets(body)) for ref in self._index.dependents(each)}
         before = self._fingerprints.pop(key, None)
         if deleted:
             if is_source:
@@ -96,7 +118,11 @@ class Watching:
             if before is None and listed:
                 return
         verb = "went" if deleted else "changed"
-        self._wakeups.request_all([ref.uid for ref in dependents], f"{key.kind} {key.name} {verb}")
+        self._wakeups.request_all(sorted(dependents), f"{key.kind} {key.name} {verb}")
+
+    def _wake_others(self, uid: str, keys: frozenset[ObjectKey], why: str) -> None:
+        others = {ref.uid for key in keys for ref in self._index.dependents(key)} - {uid}
+        self._wakeups.request_all(sorted(others), why)
 
 
 def _key(body: Mapping[str, Any]) -> ObjectKey:
@@ -106,7 +132,17 @@ def _key(body: Mapping[str, Any]) -> ObjectKey:
     return ObjectKey(kind, meta.get("namespace") or "", meta["name"], group_of(body.get("apiVersion", "")))
 
 
+def _targets(body: Mapping[str, Any]) -> tuple[ObjectKey, ...]:
+    """Return what an HPA scales: a twin of that need not name the HPA."""
+    target = (body.get("spec") or {}).get("scaleTargetRef")
+    if body.get("kind") != HPA_KIND or not target:
+        return ()
+    namespace = body["metadata"].get("namespace") or ""
+    return (ObjectKey(target["kind"], namespace, target["name"], group_of(target.get("apiVersion", ""))),)
+
+
 def _fingerprint(body: Mapping[str, Any]) -> str:
-    """Return what changes when an object's uid or spec does, and not when its status does."""
-    told = [body["metadata"].get("uid"), body.get("spec")]
+    """Return what changes when an object's uid or spec does, and not when its status or its replicas do."""
+    spec = {field: value for field, value in (body.get("spec") or {}).items() if field not in _SCALING}
+    told = [body["metadata"].get("uid"), spec]
     return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=12).hexdigest()

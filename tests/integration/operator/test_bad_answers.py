@@ -48,7 +48,7 @@ class Case:
 
 
 CASES = {
-    "status-429": Case("PUT", STATUS, Fault.TOO_MANY, 3),
+    "status-429": Case("PUT", STATUS, Fault.TOO_MANY, 2),
     "status-409": Case("PUT", STATUS, Fault.CONFLICT),
     "status-answer-lost": Case("PUT", STATUS, Fault.ANSWER_LOST),
     "hpa-429": Case("PATCH", HPA, Fault.TOO_MANY),
@@ -67,10 +67,10 @@ def corrected(ground: Ground, proxy: ApiProxy) -> dict[str, tuple[Shop, Rule]]:
         shop.metric("cpuUsage", 90)
         shop.apply(shop.twin(expectedState={"metrics": {"cpuUsage": 50}}, syncFrequencySeconds=3600))
         shop.until_condition("Ready", "True")
-        shop.sync()
+        shop.seen(2)
         rule = proxy.expect(case.method, f"/namespaces/{shop.namespace}/{case.path}", case.fault, case.times)
-        # The third look at the drift is the one that corrects.
-        shop.ask()
+        # The third sample outside is the one that is corrected.
+        shop.lasting()
         shop.until(lambda body: outcomes(body)[-1:] == ["Applied"] and rule.left == 0, f"{name}: the correction")
         return shop, rule
 

@@ -6,29 +6,94 @@ Expected CPU is 50 with 20 % allowed, so two replicas at 90 % need ceil(2 x 90 /
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from urllib.request import urlopen
 
 import pytest
 
+from devcluster.cluster import DevCluster
 from devcluster.supervised import Supervised
 from devcluster.waiting import wait_until
+from support.exporter import Exporter
 from support.operator import condition
-from support.shop import Body, Shop
-
-pytestmark = pytest.mark.usefixtures("operator")
+from support.shop import Body, Shop, open_shop
 
 HPA = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "checkout"}
-CPU_50 = {"metrics": {"cpuUsage": 50}}
 
 
-def drifting(shop: Shop, name: str = "checkout", **spec: Any) -> Body:
-    """Apply a twin whose CPU lies far above what is expected, and return it once the drift has lasted."""
-    shop.metric("cpuUsage", 90)
-    shop.apply(shop.twin(name, syncFrequencySeconds=3600, expectedState=CPU_50, **spec))
+@dataclass(frozen=True)
+class Setup:
+    """What one shop starts with, beside a Deployment of two.
+
+    Attributes:
+        correction: ``spec.autoCorrection`` of its twin.
+        hpa: whether it has an HPA.
+        manager: who applies that HPA server-side; None for a client-side apply.
+        metric: what is far above what is expected.
+    """
+
+    correction: Body = field(default_factory=dict)
+    hpa: bool = True
+    manager: str | None = None
+    metric: str = "cpuUsage"
+
+
+SETUPS = {
+    **dict.fromkeys(("raised", "cooldown", "reverted", "older", "disable", "preview", "suspend", "delete"), Setup()),
+    "previewing": Setup(correction={"mode": "Preview"}),
+    "scale": Setup(correction={"bounds": {"minReplicas": 2, "maxReplicas": 5}}, hpa=False),
+    "no-bounds": Setup(hpa=False),
+    "argo": Setup(manager="argocd-controller"),
+    "flux": Setup(manager="kustomize-controller"),
+    "kubectl": Setup(manager="kubectl"),
+    "errors": Setup(metric="errorRate"),
+}
+VALUES = {"cpuUsage": (90, 50), "errorRate": (0.2, 0.01)}
+"""By metric: what is, and what is expected."""
+
+Shops = Mapping[str, Future[Shop]]
+
+
+@pytest.fixture(scope="module")
+def shops(cluster: DevCluster, exporter: Exporter, operator: Supervised) -> Iterator[Shops]:
+    """A shop for each case, whose twin has just found that the drift lasts; all set up at the same time."""
+    assert operator.process.alive
+    with ThreadPoolExecutor(8) as pool:
+        made = {name: pool.submit(drifting, cluster, exporter, name) for name in SETUPS}
+        yield made
+    for name in SETUPS:
+        cluster.api.delete(f"/api/v1/namespaces/corrections-{name}")
+
+
+def drifting(cluster: DevCluster, exporter: Exporter, name: str) -> Shop:
+    setup = SETUPS[name]
+    shop = open_shop(cluster, f"corrections-{name}", exporter)
+    actual, expected = VALUES[setup.metric]
+    exporter.set(f"shop_{setup.metric}", actual, namespace=shop.namespace)
+    shop.apply(shop.deployment())
+    if setup.hpa:
+        shop.apply(shop.hpa(), manager=setup.manager)
+    shop.ready(2)
+    shop.metric(setup.metric, actual)
+    add_twin(shop, "checkout", setup.metric, expected, setup.correction)
+    return shop
+
+
+def add_twin(shop: Shop, name: str, metric: str, expected: float, correction: Body) -> Body:
+    """Apply a twin, and return it once it has found that the drift lasts."""
+    shop.apply(
+        shop.twin(
+            name,
+            metrics=(metric,),
+            syncFrequencySeconds=3600,
+            expectedState={"metrics": {metric: expected}},
+            autoCorrection=correction,
+        )
+    )
     shop.until_condition("Ready", "True", name=name)
-    return shop.sync(3, name=name)
+    return shop.lasting(name=name)
 
 
 def least(shop: Shop) -> int:
@@ -58,9 +123,9 @@ def last(body: Body) -> Body:
     return decision
 
 
-def test_drift_raises_the_hpa_and_says_why_everywhere(shop: Shop) -> None:
-    shop.running()
-    body = drifting(shop)
+def test_drift_raises_the_hpa_and_says_why_everywhere(shops: Shops) -> None:
+    shop = shops["raised"].result()
+    body = shop.get()
     assert least(shop) == 3
     assert owners(shop) == {("twinops", "Apply")}
     (record,) = body["status"]["corrections"]
@@ -89,9 +154,8 @@ def test_drift_raises_the_hpa_and_says_why_everywhere(shop: Shop) -> None:
     shop.ready(3)
 
 
-def test_a_second_raise_waits_for_the_cooldown(shop: Shop) -> None:
-    shop.running()
-    drifting(shop)
+def test_a_second_raise_waits_for_the_cooldown(shops: Shops) -> None:
+    shop = shops["cooldown"].result()
     shop.ready(3)
     body = shop.sync(3)
     assert least(shop) == 3
@@ -99,20 +163,17 @@ def test_a_second_raise_waits_for_the_cooldown(shop: Shop) -> None:
     assert body["status"]["recommendedReplicas"] == 5, "three replicas at 90 % would need ceil(3 x 90 / 60)"
 
 
-def test_without_an_hpa_the_scale_is_raised_within_bounds(shop: Shop) -> None:
-    shop.apply(shop.deployment())
-    shop.ready(2)
-    body = drifting(shop, autoCorrection={"bounds": {"minReplicas": 2, "maxReplicas": 5}})
-    assert (last(body)["field"], last(body)["to"], last(body)["object"]["kind"]) == ("spec.replicas", 3, "Deployment")
+def test_without_an_hpa_the_scale_is_raised_within_bounds(shops: Shops) -> None:
+    shop = shops["scale"].result()
+    record = last(shop.get())
+    assert (record["field"], record["to"], record["object"]["kind"]) == ("spec.replicas", 3, "Deployment")
     shop.ready(3)
     shop.delete()
     shop.ready(2)
 
 
-def test_without_an_hpa_and_bounds_nothing_is_written(shop: Shop) -> None:
-    shop.apply(shop.deployment())
-    shop.ready(2)
-    body = drifting(shop)
+def test_without_an_hpa_and_bounds_nothing_is_written(shops: Shops) -> None:
+    body = shops["no-bounds"].result().get()
     blocked = condition(body, "CorrectionBlocked")
     assert (blocked["status"], blocked["reason"]) == ("True", "NoBounds")
     assert "set minReplicas and maxReplicas in spec.autoCorrection.bounds" in blocked["message"]
@@ -120,9 +181,9 @@ def test_without_an_hpa_and_bounds_nothing_is_written(shop: Shop) -> None:
     assert body["status"].get("originals", []) == []
 
 
-def test_preview_only_records_and_the_figure_is_published(shop: Shop, operator: Supervised) -> None:
-    shop.running()
-    body = drifting(shop, autoCorrection={"mode": "Preview"})
+def test_preview_only_records_and_the_figure_is_published(shops: Shops, operator: Supervised) -> None:
+    shop = shops["previewing"].result()
+    body = shop.get()
     assert (last(body)["outcome"], last(body)["to"]) == ("Previewed", 3)
     assert len(body["status"]["corrections"]) == 1
     assert body["status"].get("originals", []) == []
@@ -136,97 +197,85 @@ def test_preview_only_records_and_the_figure_is_published(shop: Shop, operator: 
     wait_until(lambda: shop.events("CorrectionPreviewed"), within=10, what="an Event")
 
 
-def patch(**spec: Any) -> Callable[[Shop], None]:
-    """Return what merges this into the twin's spec."""
-    return lambda shop: shop.merge({"spec": spec})
-
-
 @pytest.mark.parametrize(
-    "ends",
+    ("name", "spec"),
     [
-        pytest.param(patch(autoCorrection={"mode": "Preview"}), id="mode-preview"),
-        pytest.param(patch(autoCorrection={"enabled": False}), id="disabled"),
-        pytest.param(patch(suspend=True), id="suspended"),
-        pytest.param(Shop.delete, id="deleted"),
+        pytest.param("preview", {"autoCorrection": {"mode": "Preview"}}, id="mode-preview"),
+        pytest.param("disable", {"autoCorrection": {"enabled": False}}, id="disabled"),
+        pytest.param("suspend", {"suspend": True}, id="suspended"),
+        pytest.param("delete", None, id="deleted"),
     ],
 )
-def test_what_was_raised_is_given_back_and_its_owner_can_go_on(shop: Shop, ends: Callable[[Shop], None]) -> None:
-    shop.running()
-    drifting(shop)
+def test_what_was_raised_is_given_back_and_its_owner_can_go_on(shops: Shops, name: str, spec: Body | None) -> None:
+    shop = shops[name].result()
     assert least(shop) == 3
-    ends(shop)
+    if spec is None:
+        shop.delete()
+    else:
+        shop.merge({"spec": spec})
     wait_until(lambda: least(shop) == 2, within=10, what="the original value")
     assert owners(shop) == {("kubectl-client-side-apply", "Update")}
-    if ends is not Shop.delete:
+    if spec is None:
+        shop.until_gone()
+    else:
         body = shop.until(lambda body: not body["status"].get("originals"), "nothing held")
         assert (last(body)["action"], last(body)["outcome"]) == ("GiveBack", "Applied")
         shop.until(lambda body: "twinops.dev/give-back" not in body["metadata"]["finalizers"], "no finalizer of ours")
-    else:
-        shop.until_gone()
     assert wait_until(lambda: about_the_twin(shop, "CorrectionGivenBack"), within=10, what="an Event") == 1
     shop.apply(shop.hpa(least=4))
     assert least(shop) == 4
 
 
 @pytest.mark.parametrize(
-    ("manager", "reason", "says"),
+    ("name", "reason", "says"),
     [
-        pytest.param("argocd-controller", "OwnedByGitOps", "RespectIgnoreDifferences=true", id="argo-cd"),
-        pytest.param("kustomize-controller", "OwnedByGitOps", "spec.ignore of the Kustomization", id="flux"),
+        pytest.param("argo", "OwnedByGitOps", "RespectIgnoreDifferences=true", id="argo-cd"),
+        pytest.param("flux", "OwnedByGitOps", "spec.ignore of the Kustomization", id="flux"),
         pytest.param("kubectl", "OwnedByServerSideApply", "leave the field out", id="kubectl-server-side"),
     ],
 )
-def test_a_field_that_somebody_applies_is_left_alone(shop: Shop, manager: str, reason: str, says: str) -> None:
-    shop.apply(shop.deployment())
-    shop.apply(shop.hpa(), manager=manager)
-    shop.ready(2)
-    body = drifting(shop)
+def test_a_field_that_somebody_applies_is_left_alone(shops: Shops, name: str, reason: str, says: str) -> None:
+    shop = shops[name].result()
+    body = shop.get()
     blocked = condition(body, "CorrectionBlocked")
     assert (blocked["status"], blocked["reason"]) == ("True", reason)
     assert says in blocked["message"]
     assert (last(body)["outcome"], last(body)["to"]) == ("Blocked", 3)
     assert last(body)["message"].startswith(reason)
-    assert owners(shop) == {(manager, "Apply")}
+    assert owners(shop) == {(SETUPS[name].manager, "Apply")}
     wait_until(lambda: shop.events("CorrectionBlocked"), within=10, what="an Event")
 
 
-def test_of_two_twins_the_older_corrects_until_it_is_gone(shop: Shop) -> None:
-    shop.running()
-    older = drifting(shop, "older")
-    assert last(older)["outcome"] == "Applied"
-    younger = drifting(shop, "younger")
+def test_of_two_twins_the_older_corrects_until_it_is_gone(shops: Shops) -> None:
+    shop = shops["older"].result()
+    assert last(shop.get())["outcome"] == "Applied"
+    younger = add_twin(shop, "younger", "cpuUsage", 50, {})
     blocked = condition(younger, "CorrectionBlocked")
     assert (blocked["status"], blocked["reason"]) == ("True", "AnotherTwin")
-    assert "older" in blocked["message"]
-    shop.delete("older")
+    assert "the older twin checkout" in blocked["message"]
+    shop.delete()
     wait_until(lambda: least(shop) == 2, within=10, what="given back by the older one")
-    younger = shop.until(
+    shop.until(
         lambda _: last(shop.sync(name="younger"))["outcome"] == "Applied", "the younger corrects", name="younger"
     )
-    assert least(shop) == last(younger)["to"] > 2
+    assert least(shop) == last(shop.get("younger"))["to"] > 2
 
 
-def test_a_client_side_apply_of_the_old_manifest_is_answered_at_the_next_sync(shop: Shop) -> None:
-    shop.running()
-    drifting(shop)
+def test_a_client_side_apply_of_the_old_manifest_is_answered_at_the_next_sync(shops: Shops) -> None:
+    shop = shops["reverted"].result()
     shop.apply(shop.hpa())
     assert least(shop) == 2
     body = shop.sync()
-    assert least(shop) == 3
     reverted, again = body["status"]["corrections"]
     assert (reverted["outcome"], again["outcome"]) == ("Reverted", "Applied")
     assert "kubectl-client-side-apply set spec.minReplicas" in reverted["message"]
+    assert least(shop) == again["to"] >= 3
     wait_until(lambda: shop.events("CorrectionReverted"), within=10, what="an Event")
 
 
-def test_what_replicas_cannot_help_is_left_to_a_person(shop: Shop) -> None:
-    shop.running()
-    shop.metric("errorRate", 0.2)
-    shop.apply(
-        shop.twin(metrics=("errorRate",), syncFrequencySeconds=3600, expectedState={"metrics": {"errorRate": 0.01}})
-    )
-    shop.until_condition("Ready", "True")
-    body = shop.sync(3)
+def test_what_replicas_cannot_help_is_left_to_a_person(shops: Shops) -> None:
+    shop = shops["errors"].result()
+    body = shop.get()
     (alert,) = body["status"]["drift"]["alerts"]
     assert (alert["persistent"], alert.get("eligible", False), alert["severity"]) == (True, False, "critical")
     assert alert["notEligibleReason"]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from devcluster.cluster import DevCluster
 from devcluster.options import PrometheusOptions
+from support.exporter import Exporter
 from support.operator import condition
 from support.shop import Body, Shop
 
@@ -22,15 +24,18 @@ SHORT = 7
 
 
 @pytest.fixture(scope="module")
-def past(cluster: DevCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def past(cluster: DevCluster, exporter: Exporter, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prometheus that has a week of ``past_cpuUsage`` (a wave a day, 30 to 50), a climb and a short past.
 
     Yields its URL.
     """
     text = tmp_path_factory.mktemp("history") / "week.txt"
     text.write_text(openmetrics(time.time()))
-    options = PrometheusOptions(backfill=text, scrape_kwok=False)
+    options = PrometheusOptions(backfill=text, scrape_kwok=False, scrape_interval="1s")
     prometheus = cluster.start_prometheus("history", options)
+    exporter.set("past_climb", 85)
+    target = (cluster.prometheus.targets_dir / "exporter.json").read_text()
+    (prometheus.targets_dir / "exporter.json").write_text(target)
     yield prometheus.url
     prometheus.process.stop()
 
@@ -47,7 +52,7 @@ def openmetrics(now: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def of_the_past(shop: Shop, url: str, query: str, **spec: object) -> Body:
+def of_the_past(shop: Shop, url: str, query: str, **spec: Any) -> Body:
     """Build a twin that asks this query, once an hour, of the Prometheus with a past."""
     shop.source(shop.namespace, url, scrapeIntervalSeconds=STEP)
     metric = {"name": "cpuUsage", "query": query, "staleAfterSeconds": 3600}
@@ -74,7 +79,7 @@ def test_a_twin_with_a_past_predicts_at_its_first_sync(shop: Shop, past: str) ->
 
 def test_a_climb_is_foreseen_to_cross_the_limit_and_corrected_before_it_does(shop: Shop, past: str) -> None:
     shop.running()
-    shop.apply(of_the_past(shop, past, "past_climb", limits={"cpuUsage": 95}))
+    shop.apply(of_the_past(shop, past, "max(past_climb)", limits={"cpuUsage": 95}))
     body = shop.until(lambda body: body.get("status", {}).get("risks"), "a risk", within=10)
     (risk,) = body["status"]["risks"]
     assert risk["metric"] == "cpuUsage"
@@ -82,8 +87,8 @@ def test_a_climb_is_foreseen_to_cross_the_limit_and_corrected_before_it_does(sho
     assert any("CPU may reach 95% in" in words for words in risk_factors(body))
     assert body["status"].get("corrections", []) == [], "once is not lasting"
 
-    shop.sync(3)
-    body = shop.until(lambda body: body["status"].get("corrections"), "a correction")
+    shop.until(lambda _: shop.sync()["status"].get("corrections"), "a correction")
+    body = shop.get()
     (record,) = body["status"]["corrections"]
     assert (record["trigger"], record["outcome"], record["from"]) == ("Risk/cpuUsage", "Applied", 2)
     assert "is foreseen at" in record["why"]

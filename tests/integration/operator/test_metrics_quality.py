@@ -26,8 +26,9 @@ def test_every_way_of_having_no_value_is_told_apart(shop: Shop, exporter: Export
     exporter.set("shop_stale", 7, at=old, namespace=shop.namespace)
     exporter.set("shop_twice", 1, namespace=shop.namespace, zone="a")
     exporter.set("shop_twice", 2, namespace=shop.namespace, zone="b")
-    shop.metric("nan", float("nan"))
-    shop.metric("inf", float("inf"))
+    exporter.set("shop_nan", float("nan"), namespace=shop.namespace)
+    exporter.set("shop_inf", float("inf"), namespace=shop.namespace)
+    # One scrape brings them all.
     shop.metric("good", 0)
     queries = {name: query(name) for name in ("good", "missing", "nan", "inf", "stale", "twice")}
     queries["empty"] = f"{query('good')} > 1000"
@@ -55,14 +56,14 @@ def test_every_way_of_having_no_value_is_told_apart(shop: Shop, exporter: Export
     assert [alert["component"] for alert in body["status"]["drift"]["alerts"]] == ["good"]
 
 
-def test_what_stands_in_for_a_missing_value_never_corrects_anything(shop: Shop) -> None:
+def test_what_stands_in_for_a_missing_value_never_corrects_anything(shop: Shop, exporter: Exporter) -> None:
     shop.running()
-    names = {"cpuUsage": {"onMissing": "Hold"}, "latencyMs": {"onMissing": "Ignore"}}
+    names: dict[str, Body] = {"cpuUsage": {"onMissing": "Hold"}, "latencyMs": {"onMissing": "Ignore"}}
     names["throughputRps"] = {"onMissing": "Value", "missingValue": 99}
     metrics = [{"name": name, "query": query(name), **rule} for name, rule in names.items()]
     expected = {"cpuUsage": 50, "latencyMs": 100, "throughputRps": 10}
+    exporter.set("shop_latencyMs", 500, namespace=shop.namespace)
     shop.metric("cpuUsage", 90)
-    shop.metric("latencyMs", 500)
     shop.apply(
         shop.twin(
             source={"systemType": "Custom", "targetRef": {"name": "checkout"}, "metrics": metrics},
@@ -73,10 +74,10 @@ def test_what_stands_in_for_a_missing_value_never_corrects_anything(shop: Shop) 
     body = shop.until_condition("Ready", "True")
     assert values(body) == {"cpuUsage": ("Good", 90), "latencyMs": ("Good", 500), "throughputRps": ("Missing", 99)}
 
+    exporter.remove("shop_latencyMs", namespace=shop.namespace)
     shop.no_metric("cpuUsage")
-    shop.no_metric("latencyMs")
     body = shop.sync(5)
-    assert values(body) == {"cpuUsage": ("Held", 90), "latencyMs": ("Empty", None), "throughputRps": ("Missing", 99)}
+    assert values(body) == {"cpuUsage": ("Held", 90), "latencyMs": ("Stale", None), "throughputRps": ("Missing", 99)}
     alerts = body["status"]["drift"]["alerts"]
     assert alerts
     assert [alert["component"] for alert in alerts if alert.get("eligible")] == []
@@ -103,7 +104,8 @@ def test_a_web_service_is_measured_without_a_single_query_given(shop: Shop, expo
         good = len(seen) == 5 and {quality for quality, _ in seen.values()} == {"Good"}
         return good and seen["cpuUsage"][1] == pytest.approx(25, rel=0.1)
 
-    body = shop.until(measured, "all metrics of a web service")
+    body = shop.until(lambda _: measured(shop.sync()), "all metrics of a web service")
+    body = shop.get()
     seen = values(body)
     assert seen["memoryUsage"][1] == pytest.approx(25, rel=0.01)
     assert seen["throughputRps"][1] == pytest.approx(20 * len(pods), rel=0.1), "the worker's pods are not counted"

@@ -139,7 +139,7 @@ def corrected(shop: Shop) -> Body:
     shop.metric("cpuUsage", HIGH)
     shop.apply(shop.twin(syncFrequencySeconds=3600, expectedState={"metrics": {"cpuUsage": 50}}))
     shop.until_condition("Ready", "True")
-    body = shop.sync(3)
+    body = shop.lasting()
     assert shop.live_hpa()["spec"]["minReplicas"] == 3
     return body
 
@@ -152,7 +152,8 @@ def leave(case: Case, change: Callable[[Case], None], cpu: int) -> None:
 
 def settled(case: Case) -> Body:
     """Wait until the second operator has synced the twin twice."""
-    return case.shop.sync(2)["status"] | {"hpa": case.shop.live_hpa()["spec"]["minReplicas"]}
+    status: Body = case.shop.sync(2)["status"]
+    return status | {"hpa": case.shop.live_hpa()["spec"]["minReplicas"]}
 
 
 def outcomes(status: Body) -> list[tuple[str, str]]:
@@ -211,6 +212,6 @@ def test_what_was_seen_before_a_restart_still_counts(cases: dict[str, Case]) -> 
     (before,), status = case.twin["status"]["drift"]["alerts"], settled(case)
     (alert,) = status["drift"]["alerts"]
     assert (alert["since"], alert["persistent"]) == (before["since"], True)
-    assert len(alert["recent"]) > len(before["recent"]) or alert["recent"] == "11111"
+    assert alert["recent"].startswith(before["recent"])
     assert status["corrections"][0] == case.twin["status"]["corrections"][0]
     assert status["originals"] == case.twin["status"]["originals"]

@@ -14,6 +14,7 @@ import pytest
 
 from devcluster.cluster import DevCluster
 from devcluster.ports import free_port
+from support.exporter import Exporter
 from support.operator import SYSTEM, condition
 from support.shop import Body, Shop
 
@@ -53,7 +54,11 @@ def no_secret(world: World) -> Callable[[], None]:
     world.shop.source(world.source, world.shop.cluster.prometheus_url, auth=auth)
     world.shop.apply(world.twin(source=world.source))
     secret = {"metadata": {"name": world.source}, "data": {"token": base64.b64encode(b"s3cret").decode()}}
-    return lambda: world.shop.cluster.api.create(SECRETS, secret) and None
+
+    def mend() -> None:
+        world.shop.cluster.api.create(SECRETS, secret)
+
+    return mend
 
 
 def no_target(world: World) -> Callable[[], None]:
@@ -68,8 +73,9 @@ def bad_query(world: World) -> Callable[[], None]:
 
 
 @pytest.fixture
-def world(shop: Shop) -> Iterator[World]:
+def world(shop: Shop, exporter: Exporter) -> Iterator[World]:
     """A shop with a metric, and the name of a MetricsSource and a Secret that the case may make."""
+    exporter.set("shop_cpuUsage", 40, namespace=shop.namespace)
     shop.apply(shop.deployment())
     shop.metric("cpuUsage", 40)
     yield World(shop, shop.namespace)

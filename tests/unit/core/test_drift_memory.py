@@ -155,8 +155,9 @@ def test_target_alerts_stay_while_the_target_is_unknown() -> None:
     key = f"{'a' * 63}.{'b' * 63}/team"
     spec = twin({"replicas": {"min": 5}, "version": "2", "labels": {key: "shop"}})
     drift = Drift()
-    for seen in (target(version="1"), target(version="1"), target(version="1"), None, target(ready=5, version=None)):
-        before, drift = drift, assess_drift(spec, {}, seen, drift, 0)
+    syncs = (target(version="1"), target(version="1"), target(version="1"), None, target(ready=5, version=None))
+    for place, seen in enumerate(syncs):
+        before, drift = drift, assess_drift(spec, {}, seen, drift, place * STEP)
     by_name: dict[str, DriftAlert] = {alert.component.split(".")[0]: alert for alert in drift.alerts}
     assert len(before.alerts) == 3
     assert {alert.not_eligible_reason for alert in before.alerts} == {"no fresh value (Missing)"}
@@ -170,12 +171,60 @@ def test_target_alerts_stay_while_the_target_is_unknown() -> None:
 
 def test_rolled_out_version_ends_the_alert() -> None:
     spec, drift, seen = twin({"version": "2"}), Drift(), []
-    for version in ("1", "1", "1", "2", "2", "2"):
-        drift = assess_drift(spec, {}, target(version=version), drift, 0)
+    for place, version in enumerate(("1", "1", "1", "2", "2", "2")):
+        drift = assess_drift(spec, {}, target(version=version), drift, place * STEP)
         seen.append((drift.detected, [alert.recommendation for alert in drift.alerts]))
     assert line([detected for detected, _ in seen]) == "..DDD."
     assert seen[4][1] == ["version is 2 again: nothing to do unless it changes"]
     assert drift == Drift()
+
+
+def at_times(*syncs: tuple[float, float | None]) -> list[DriftAlert | None]:
+    """Return the alert after each sync, all of them two seconds apart unless the sample is newer than that.
+
+    Each sync is the time of the newest sample, and its value; None where there was none.
+    """
+    spec, drift, seen, now = twin({"metrics": {"cpuUsage": 50}}), Drift(), [], 0.0
+    for time, value in syncs:
+        now = max(now + 2, time)
+        quality = Quality.MISSING if value is None else Quality.GOOD
+        drift = assess_drift(spec, {"cpuUsage": Sample("cpuUsage", quality, value, time=time)}, None, drift, now)
+        drift = Drift.from_wire(drift.to_wire())
+        seen.append(drift.alerts[0] if drift.alerts else None)
+    return seen
+
+
+def test_one_sample_counts_once_however_often_it_is_looked_at() -> None:
+    seen = at_times((100, 90), (100, 90), (100, 90), (160, 90), (160, 90))
+    assert [(alert.recent, alert.persistent) for alert in seen if alert] == [
+        ("1", False),
+        ("1", False),
+        ("1", False),
+        ("11", False),
+        ("11", False),
+    ]
+
+
+def test_a_lasting_alert_stays_so_while_its_sample_is_looked_at_again() -> None:
+    seen = at_times((100, 90), (160, 90), (220, 90), (220, 90))
+    assert [(alert.recent, alert.eligible) for alert in seen if alert][2:] == [("111", True), ("111", True)]
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        pytest.param([], id="nobody looked"),
+        pytest.param([(220.0 + 60 * place, None) for place in range(12)], id="there was no value"),
+    ],
+)
+def test_after_a_gap_the_window_begins_anew(between: list[tuple[float, float | None]]) -> None:
+    seen = at_times((100, 90), (160, 90), *between, (1000, 90))
+    assert seen[-1] is not None
+    assert (seen[-1].recent, seen[-1].since, seen[-1].eligible) == ("1", utc(1000), False)
+
+
+def test_after_a_gap_an_alert_is_gone_when_its_value_is_as_expected() -> None:
+    assert at_times((100, 90), (160, 90), (220, 90), (1000, 50))[-1] is None
 
 
 @given(st.lists(st.sampled_from([50.0, 57.0, 59.0, 61.0, 90.0]), max_size=40))

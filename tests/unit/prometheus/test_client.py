@@ -16,6 +16,7 @@ import pytest
 
 from devcluster.pki import Pki
 from devcluster.ports import free_port
+from fakes.clock import until
 from fakes.http_server import FakeServer, Request, serve
 from twinops.adapters.prometheus.client import MAX_POINTS, PrometheusBackend
 from twinops.adapters.prometheus.transport import MAX_BODY_BYTES
@@ -116,6 +117,12 @@ async def test_matrix_is_decoded(backend: PrometheusBackend) -> None:
             id="native histogram",
         ),
         pytest.param(200, vector(SECRET), InstantAnswer(error="result_type"), id="no number"),
+        pytest.param(
+            200,
+            result([{"metric": {}, "value": [AT, int("9" * 400)]}]),
+            InstantAnswer(error="result_type"),
+            id="an integer beyond every float",
+        ),
     ],
 )
 async def test_bad_query_fails_alone(
@@ -145,6 +152,7 @@ async def test_bad_query_fails_alone(
         pytest.param(always(404, f"no such page {SECRET}"), id="404"),
         pytest.param(always(400, f"{SECRET}"), id="400 that is not of Prometheus"),
         pytest.param(always(400, error(SECRET)), id="unknown error type"),
+        pytest.param(always(400, '{"status":"error","errorType":["bad_data"]}'), id="an error type that is a list"),
         pytest.param(always(503, error("timeout")), id="every query timed out"),
         pytest.param(always(200, SECRET), id="garbage"),
         pytest.param(always(200, b"\xff\xfe\x00"), id="bytes"),
@@ -391,8 +399,7 @@ async def test_source_that_goes_meanwhile_is_unavailable(backend: PrometheusBack
 
     with serve(slow) as server:
         asking = asyncio.ensure_future(backend.instant(source(server.url), ["up"] * 12, AT))
-        while not server.requests:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(server.requests) > 0)
         backend.forget("default")
         with pytest.raises(MetricsUnavailable, match="removed"):
             await asking

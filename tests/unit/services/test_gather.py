@@ -55,7 +55,11 @@ async def gather(
 FIVE_ANSWERS = [
     pytest.param([gives(4), gives(NOW - 10), gives()], Quality.GOOD, "", id="good"),
     pytest.param([gives(), gives(), gives()], Quality.MISSING, "NoSuchSeries", id="no such series"),
-    pytest.param([gives(), gives(), gives(3)], Quality.EMPTY, "EmptyResult", id="series without a result"),
+    pytest.param([gives(), gives(NOW), gives(3)], Quality.EMPTY, "EmptyResult", id="series without a result"),
+    pytest.param([gives(), gives(), gives(3)], Quality.STALE, "StaleSamples", id="gauge that ended"),
+    pytest.param(
+        [gives(), InstantAnswer(error="execution"), gives(3)], Quality.EMPTY, "EmptyResult", id="empty, age unknown"
+    ),
     pytest.param([gives(math.nan), gives(NOW), gives()], Quality.NAN, "NotANumber", id="NaN"),
     pytest.param([gives(math.inf), gives(NOW), gives()], Quality.NAN, "Infinite", id="Inf"),
     pytest.param([gives(-math.inf), gives(NOW), gives()], Quality.NAN, "Infinite", id="minus Inf"),
@@ -272,6 +276,7 @@ def seen(samples: Mapping[str, Sample]) -> list[ObservedMetric]:
             unit=sample.unit,
             time=None if sample.time is None else utc(sample.time),
             quality=sample.quality,
+            reason=sample.reason,
             query=sample.query,
         )
         for sample in samples.values()
@@ -309,13 +314,146 @@ async def test_no_candidate_with_series_is_missing_and_names_what_was_tried() ->
 
 async def test_idle_series_are_empty_and_keep_their_candidate_and_history() -> None:
     # Of the candidates, the third has series, and no result.
-    backend = FakeBackend([(f"{PRESENCE}http_server_duration_milliseconds_bucket", gives(2))])
+    backend = FakeBackend(
+        [(f"{PRESENCE}http_server_duration_milliseconds_bucket", gives(2)), (FRESHNESS, gives(NOW - 7))]
+    )
 
     gathered = await gather(twin("WebService"), backend)
 
     assert gathered.samples["latencyMs"].quality is Quality.EMPTY
     assert gathered.samples["latencyMs"].query == "opentelemetry-old"
+    assert gathered.samples["latencyMs"].time == NOW - 7
     assert "http_server_duration_milliseconds_bucket" in gathered.queries["latencyMs"]
+
+
+@pytest.mark.parametrize(
+    ("before", "time", "words"),
+    [
+        pytest.param(
+            ObservedMetric(name="queueLength", quality=Quality.EMPTY, time=utc(NOW - 150), query="Custom"),
+            NOW - 150,
+            "150 s old",
+            id="seen before",
+        ),
+        pytest.param(
+            ObservedMetric(name="queueLength", quality=Quality.GOOD, time=utc(NOW - 150), query="other"),
+            None,
+            "no sample in the last 120 s",
+            id="of another query",
+        ),
+        pytest.param(
+            ObservedMetric(name="queueLength", quality=Quality.ERROR, query="Custom"),
+            None,
+            "no sample in the last 120 s",
+            id="never seen",
+        ),
+        pytest.param(None, None, "no sample in the last 120 s", id="first sync"),
+    ],
+)
+async def test_gauge_that_ended_tells_how_old_it_is(
+    before: ObservedMetric | None, time: float | None, words: str
+) -> None:
+    previous = [] if before is None else [before]
+
+    sample = (await gather(custom(), FakeBackend([(PRESENCE, gives(3))]), previous)).samples["queueLength"]
+
+    assert (sample.quality, sample.value, sample.time) == (Quality.STALE, None, time)
+    assert words in sample.message
+
+
+def every(*samples: Sample) -> list[ObservedMetric]:
+    return seen({sample.metric: sample for sample in samples})
+
+
+NO_CPU = Sample("cpuUsage", Quality.MISSING, reason="NoSuchSeries")
+NO_MEMORY = Sample("memoryUsage", Quality.MISSING, reason="NoSuchSeries")
+IDLE_CPU = Sample("cpuUsage", Quality.EMPTY, reason="EmptyResult", query="pod-cpu")
+
+
+async def test_metric_that_stays_missing_costs_one_query() -> None:
+    backend = FakeBackend()
+    first = await gather(twin("Worker"), backend)
+    asked = len(backend.batches)
+
+    again = await gather(twin("Worker"), backend, seen(first.samples))
+
+    assert again.samples == first.samples
+    [batch] = backend.batches[asked:]
+    assert [PRESENCE in text for text in batch] == [True, True]
+
+
+async def test_missing_metric_is_there_with_its_first_series() -> None:
+    backend = FakeBackend(
+        [
+            (f"{PRESENCE}container_cpu", gives(1)),
+            (FRESHNESS, gives(NOW)),
+            (PRESENCE, gives()),
+            ("(pod_cpu", gives(20)),
+        ]
+    )
+
+    gathered = await gather(twin("Worker"), backend, every(NO_CPU, NO_MEMORY))
+
+    assert (gathered.samples["cpuUsage"].query, gathered.samples["cpuUsage"].value) == ("pod-cpu", 20)
+    assert "pod_cpu" in gathered.queries["cpuUsage"]
+    assert gathered.samples["cpuUsage"].unit == "% of limits"
+    assert gathered.samples["memoryUsage"].reason == "NoSuchSeries"
+    assert len(backend.batches) == 2
+
+
+async def test_missing_metric_is_asked_for_where_nobody_knows_of_its_series() -> None:
+    backend = FakeBackend(
+        [(FRESHNESS, gives(NOW)), (PRESENCE, InstantAnswer(error="timeout")), ("container_cpu", gives(10))]
+    )
+
+    gathered = await gather(twin("Worker"), backend, every(NO_CPU, NO_MEMORY))
+
+    assert gathered.samples["cpuUsage"].value == 10
+    assert gathered.samples["memoryUsage"].quality is Quality.EMPTY
+    assert "unknown" in gathered.samples["memoryUsage"].message
+
+
+async def test_metric_that_stays_idle_asks_its_own_candidate_only() -> None:
+    backend = FakeBackend(
+        [(f"{PRESENCE}pod_cpu", gives(0)), (PRESENCE, gives()), (FRESHNESS, gives(NOW))],
+    )
+
+    sample = (await gather(twin("Worker"), backend, every(IDLE_CPU, NO_MEMORY))).samples["cpuUsage"]
+
+    assert (sample.quality, sample.query) == (Quality.EMPTY, "pod-cpu")
+    [batch] = backend.batches
+    assert not [text for text in batch if "container_cpu" in text and PRESENCE not in text]
+
+
+async def test_idle_metric_keeps_its_candidate_beside_another_idle_one() -> None:
+    backend = FakeBackend(
+        [
+            (f"{PRESENCE}pod_cpu", gives(0)),
+            (f"{PRESENCE}container_cpu", gives(1)),
+            (PRESENCE, gives()),
+            (FRESHNESS, gives(NOW)),
+        ]
+    )
+
+    sample = (await gather(twin("Worker"), backend, every(IDLE_CPU, NO_MEMORY))).samples["cpuUsage"]
+
+    assert (sample.quality, sample.query) == (Quality.EMPTY, "pod-cpu")
+
+
+async def test_idle_metric_gives_way_to_another_candidate_with_a_value() -> None:
+    backend = FakeBackend(
+        [
+            (f"{PRESENCE}pod_cpu", gives(0)),
+            (f"{PRESENCE}container_cpu", gives(1)),
+            (PRESENCE, gives()),
+            (FRESHNESS, gives(NOW)),
+            ("container_cpu", gives(10)),
+        ]
+    )
+
+    sample = (await gather(twin("Worker"), backend, every(IDLE_CPU, NO_MEMORY))).samples["cpuUsage"]
+
+    assert (sample.quality, sample.query, sample.value) == (Quality.GOOD, "container-cpu", 10)
 
 
 def held(value: float | None, age: float, quality: Quality = Quality.GOOD) -> ObservedMetric:

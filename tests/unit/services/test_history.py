@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
 
+from fakes.clock import until
 from fakes.metrics_backend import FakeBackend
 from twinops.api.source import MetricsSourceSpec
 from twinops.api.status import Quality
@@ -69,6 +70,7 @@ async def sync(
         samples=samples,
         step=step,
         history_seconds=length,
+        depth=MAX_POINTS,
         now=at,
     )
 
@@ -190,6 +192,25 @@ async def test_at_most_ten_thousand_points() -> None:
     assert (query.end - query.start) / query.step == MAX_POINTS - 1
 
 
+async def test_no_more_is_kept_than_is_of_use() -> None:
+    backend = FakeBackend(history=past())
+    async with keeping(backend) as keeper:
+        history = await keeper.update(
+            "uid-1",
+            SOURCE,
+            queries={"cpuUsage": "cpu"},
+            samples=good(0),
+            step=STEP,
+            history_seconds=LENGTH,
+            depth=20,
+            now=NOW,
+        )
+
+    assert history.complete
+    assert history.series["cpuUsage"].times.tolist() == [NOW - 1140 + STEP * k for k in range(20)]
+    assert [query.start for query in backend.range_batches[0]] == [NOW - 1140]
+
+
 async def test_clock_that_jumps_ahead_and_back_does_no_lasting_harm() -> None:
     backend = FakeBackend(history=past())
     async with keeping(backend) as keeper:
@@ -227,14 +248,129 @@ async def test_failed_read_is_tried_again_and_live_samples_count_meanwhile() -> 
     assert second.samples_collected(["cpuUsage"]) == 61
 
 
-async def test_refused_history_query_is_not_fatal() -> None:
-    backend = FakeBackend(history=lambda _query: RangeAnswer(error="execution"))
+async def test_refused_past_is_done_without() -> None:
+    backend = FakeBackend(history=lambda _query: RangeAnswer(error="bad_data"))
     async with keeping(backend) as keeper:
-        await sync(keeper, NOW, good(0))
+        first = await sync(keeper, NOW, good(0))
         history = await sync(keeper, NOW + 60, good(60))
 
-    assert not history.complete
+    assert first.complete
+    assert history.complete
     assert history.samples_collected(["cpuUsage"]) == 2
+
+
+def asked_at(backend: FakeBackend, seen: list[float], promql: str = "cpu") -> Callable[[float], None]:
+    """Return what notes the minute of each sync at which the query was sent."""
+    sent = 0
+
+    def note(minute: float) -> None:
+        nonlocal sent
+        asked = sum(query.promql == promql for batch in backend.range_batches for query in batch)
+        if asked > sent:
+            seen.append(minute)
+        sent = asked
+
+    return note
+
+
+@pytest.mark.parametrize(
+    ("answer", "failure"),
+    [
+        pytest.param(RangeAnswer(error="bad_data"), None, id="refused"),
+        pytest.param(RangeAnswer(error="too_large"), None, id="too large"),
+        pytest.param(RangeAnswer(), MetricsUnavailable("down"), id="no answer"),
+    ],
+)
+async def test_past_that_cannot_be_read_is_asked_for_ever_more_rarely(
+    answer: RangeAnswer, failure: Exception | None
+) -> None:
+    backend = FakeBackend(history=lambda _query: answer, failure=failure)
+    minutes: list[float] = []
+    note = asked_at(backend, minutes)
+    async with keeping(backend) as keeper:
+        for minute in range(300):
+            await sync(keeper, NOW + 60 * minute, good(0))
+            note(minute)
+
+    assert minutes == [0, 1, 3, 7, 15, 31, 63, 123, 183, 243]
+
+
+async def test_clock_that_goes_back_does_not_lengthen_the_pause() -> None:
+    backend = FakeBackend(failure=MetricsUnavailable("down"))
+    async with keeping(backend) as keeper:
+        await sync(keeper, NOW + 86_400, good(0))
+        await sync(keeper, NOW, good(0))
+
+    assert len(backend.range_batches) == 2
+
+
+async def test_changed_query_is_asked_at_once() -> None:
+    backend = FakeBackend(history=lambda _query: RangeAnswer(error="bad_data"))
+    async with keeping(backend) as keeper:
+        await sync(keeper, NOW, good(0))
+        await sync(keeper, NOW + 5, good(0), promql="mended")
+
+    assert [batch[0].promql for batch in backend.range_batches] == ["cpu", "mended"]
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        pytest.param("", MetricsUnavailable("down"), id="no answer"),
+        pytest.param("timeout", None, id="gave up"),
+        pytest.param("too_large", None, id="too large"),
+    ],
+)
+async def test_past_that_cannot_be_read_is_incomplete_until_it_is_given_up(
+    error: str, failure: Exception | None
+) -> None:
+    backend = FakeBackend(history=lambda _query: RangeAnswer(error=error), failure=failure)
+    async with keeping(backend) as keeper:
+        complete = [(await sync(keeper, NOW + 60 * minute, good(0))).complete for minute in range(5)]
+
+    assert complete == [False, False, False, True, True]
+
+
+async def test_one_metric_that_fails_does_not_keep_the_others_from_their_past() -> None:
+    class OneBreaksAll(FakeBackend):
+        async def ranges(self, source: SourceAccess, queries: Sequence[RangeQuery]) -> Sequence[RangeAnswer]:
+            self.failure = MetricsUnavailable("504") if any(one.promql == "heavy" for one in queries) else None
+            return await super().ranges(source, queries)
+
+    async with keeping(OneBreaksAll(history=past())) as keeper:
+        for minute in range(4):
+            history = await keeper.update(
+                "uid-1",
+                SOURCE,
+                queries={"cpuUsage": "cpu", "latencyMs": "heavy"},
+                samples=good(60.0 * minute) | good(1, "latencyMs"),
+                step=STEP,
+                history_seconds=LENGTH,
+                depth=100,
+                now=NOW + 60 * minute,
+            )
+
+    assert history.complete
+    assert history.series["cpuUsage"].known == 61
+    assert history.series["latencyMs"].known == 4
+
+
+async def test_past_that_is_too_long_for_one_answer_is_read_in_pieces_newest_first() -> None:
+    def limited(query: RangeQuery) -> RangeAnswer:
+        too_long = (query.end - query.start) / query.step >= 20
+        return RangeAnswer(error="too_large") if too_long else past()(query)
+
+    backend = FakeBackend(history=limited)
+    async with keeping(backend) as keeper:
+        for minute in range(4):
+            history = await sync(keeper, NOW + 60 * minute, good(60.0 * minute))
+
+    asked = [(query.start, query.end) for batch in backend.range_batches for query in batch]
+    assert [(end - start) / STEP + 1 for start, end in asked] == [61, 30, 15, 15, 15, 15, 1]
+    assert [end for _start, end in asked[2:]] == [NOW + 180 - 900 * piece for piece in range(5)]
+    assert history.complete
+    assert history.series["cpuUsage"].values.tolist() == (history.series["cpuUsage"].times - NOW).tolist()
+    assert history.series["cpuUsage"].known == 61
 
 
 async def test_slow_read_does_not_hold_up_the_sync_and_is_there_later() -> None:
@@ -262,6 +398,23 @@ async def test_reads_are_bounded_in_number() -> None:
 
         assert len(backend.range_batches) == 1
         assert not waiting.complete
+
+
+async def test_syncs_wait_for_their_past_only_near_the_head_of_the_line() -> None:
+    backend = FakeBackend(history=past(), gate=asyncio.Event())
+    async with keeping(backend, patience=3600) as keeper:
+        near = [asyncio.ensure_future(sync(keeper, NOW, good(0), uid=f"uid-{at}")) for at in range(2)]
+        await until(lambda: len(backend.range_batches) > 0)
+        far = await sync(keeper, NOW, good(0), uid="uid-2")
+
+        assert backend.gate is not None
+        backend.gate.set()
+        waited = await asyncio.gather(*near)
+        later = await sync(keeper, NOW + 60, good(60), uid="uid-2")
+
+    assert not far.complete
+    assert [history.complete for history in waited] == [True, True]
+    assert later.complete
 
 
 @pytest.mark.parametrize(
@@ -301,7 +454,7 @@ async def test_metric_without_query_keeps_its_past_until_the_metric_goes() -> No
     async with keeping(backend) as keeper:
         await sync(keeper, NOW, good(0))
         without_query = await keeper.update(
-            "uid-1", SOURCE, queries={}, samples=bad(), step=STEP, history_seconds=LENGTH, now=NOW + 60
+            "uid-1", SOURCE, queries={}, samples=bad(), step=STEP, history_seconds=LENGTH, depth=100, now=NOW + 60
         )
         gone = await sync(keeper, NOW + 120, {})
 
@@ -333,6 +486,7 @@ async def test_samples_collected_is_the_least_over_the_metrics_asked_for() -> No
             samples=good(1) | good(2, "latencyMs"),
             step=STEP,
             history_seconds=LENGTH,
+            depth=100,
             now=NOW,
         )
 

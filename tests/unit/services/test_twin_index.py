@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from support.correcting import HPA, original
+from twinops.api.status import ObjectRef
 from twinops.services.twin_index import SOURCE_KIND, ObjectKey, TwinIndex
 
 CHECKOUT = ObjectKey("Deployment", "shop", "checkout", "apps")
@@ -19,6 +21,7 @@ def twin(
     target: str = "checkout",
     namespace: str = "shop",
     deleting: bool = False,
+    holds: str = "",
     **spec: Any,
 ) -> dict[str, Any]:
     meta: dict[str, Any] = {
@@ -30,7 +33,12 @@ def twin(
     }
     if deleting:
         meta["deletionTimestamp"] = "2026-01-02T00:00:00Z"
-    return {"metadata": meta, "spec": {"source": {"systemType": "WebService", "targetRef": {"name": target}}, **spec}}
+    body = {"metadata": meta, "spec": {"source": {"systemType": "WebService", "targetRef": {"name": target}}, **spec}}
+    return body | ({"status": {"originals": [original(2, object=hpa(holds)).to_wire()]}} if holds else {})
+
+
+def hpa(name: str) -> ObjectRef:
+    return HPA.model_copy(update={"name": name})
 
 
 def test_an_older_body_never_replaces_a_newer_one() -> None:
@@ -103,3 +111,48 @@ def test_twins_of_the_same_second_are_told_apart_by_uid() -> None:
     index = TwinIndex()
     a, b = index.put(twin("a")), index.put(twin("b"))
     assert [index.rival(a.uid), index.rival(b.uid)] == ["", "a"]
+
+
+PREVIEW: dict[str, Any] = {"autoCorrection": {"mode": "Preview"}}
+OFF: dict[str, Any] = {"autoCorrection": {"enabled": False}}
+
+
+@pytest.mark.parametrize(
+    ("other", "lever", "expected"),
+    [
+        pytest.param(twin("young", created="2026-06-01T00:00:00Z", holds="a"), "a", "young", id="a younger twin holds"),
+        pytest.param(twin("old", created="2025-01-01T00:00:00Z", holds="a", suspend=True), "a", "old", id="suspended"),
+        pytest.param(twin("old", created="2025-01-01T00:00:00Z", holds="a", **PREVIEW), "a", "old", id="previews now"),
+        pytest.param(twin("old", created="2025-01-01T00:00:00Z", holds="a", **OFF), "a", "old", id="switched off"),
+        pytest.param(twin("old", created="2025-01-01T00:00:00Z", holds="a", deleting=True), "a", "old", id="deleted"),
+        pytest.param(twin("other", holds="a", target="elsewhere"), "a", "other", id="holds what was found by itself"),
+        pytest.param(twin("other", holds="a"), None, "other", id="the same target, no lever found"),
+        pytest.param(twin("other", holds="a", target="elsewhere"), "b", "", id="holds something else"),
+        pytest.param(twin("other", holds="a", target="elsewhere", namespace="b"), "a", "", id="another namespace"),
+        pytest.param(twin("other"), "a", "", id="holds nothing"),
+        pytest.param(twin("other") | {"status": {}}, "a", "", id="holds nothing any more"),
+    ],
+)
+def test_who_holds_a_value_is_told_whatever_its_spec_says(
+    other: dict[str, Any], lever: str | None, expected: str
+) -> None:
+    index = TwinIndex()
+    mine = index.put(twin("mine"))
+    index.put(other)
+    assert index.holder(mine.uid, hpa(lever) if lever else None) == expected
+
+
+def test_a_twin_that_holds_a_value_itself_is_not_its_own_rival() -> None:
+    index = TwinIndex()
+    mine = index.put(twin("mine", holds="a"))
+    assert index.holder(mine.uid, hpa("a")) == ""
+    assert index.holder("unknown", hpa("a")) == ""
+
+
+def test_what_is_held_and_no_longer_named_still_concerns_the_twin() -> None:
+    index = TwinIndex()
+    mine = index.put(twin("mine", holds="a"))
+    key = ObjectKey("HorizontalPodAutoscaler", "shop", "a", "autoscaling")
+    assert index.dependents(key) == (mine,)
+    index.put(twin("mine", version="2"))
+    assert index.dependents(key) == ()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fakes.clock import FakeClock, in_fake_time
+from support.correcting import original
 from twinops.api import GIVE_BACK_FINALIZER
 from twinops.services.ports import TwinRef
 from twinops.services.twin_index import TwinIndex
@@ -35,9 +36,9 @@ class Scene:
         )
         self.watching.twin_seen(twin(), deleted=False)
 
-    async def woken(self) -> str | None:
+    async def woken(self, uid: str = "u1") -> str | None:
         """Return why the twin was woken, None when it was not."""
-        return await self.wakeups.wait("u1", 10)
+        return await self.wakeups.wait(uid, 10)
 
 
 def twin(*, generation: int = 1, version: str = "1", asked: str | None = None, **meta: Any) -> Body:
@@ -56,10 +57,69 @@ def twin(*, generation: int = 1, version: str = "1", asked: str | None = None, *
     }
 
 
-def thing(kind: str = "Deployment", *, uid: str = "d1", replicas: int = 2, name: str = "checkout", **more: Any) -> Body:
+def thing(kind: str = "Deployment", *, uid: str = "d1", name: str = "checkout", **more: Any) -> Body:
     versions = {"Deployment": "apps/v1", "MetricsSource": "twinops.dev/v1alpha1"}
     meta = {"name": name, "uid": uid} | ({"namespace": "shop"} if kind == "Deployment" else {})
-    return {"apiVersion": versions[kind], "kind": kind, "metadata": meta, "spec": {"replicas": replicas}, **more}
+    spec = {"replicas": 2, "paused": False}
+    return {"apiVersion": versions[kind], "kind": kind, "metadata": meta, "spec": spec, **more}
+
+
+def hpa(target: str = "checkout", *, name: str = "by-itself", least: int = 2, most: int = 9) -> Body:
+    to = {"apiVersion": "apps/v1", "kind": "Deployment", "name": target}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": name, "namespace": "shop", "uid": "h1"},
+        "spec": {"scaleTargetRef": to, "minReplicas": least, "maxReplicas": most},
+    }
+
+
+def beside(version: str, *, holds: bool = False, deleting: bool = False, **spec: Any) -> Body:
+    """Build a second twin of the same target."""
+    going = {"deletionTimestamp": "2026-01-01T00:00:00Z"} if deleting else {}
+    body = twin(generation=int(version), version=version, name="other", uid="u2", **going)
+    held = {"originals": [original(2).to_wire()]} if holds else {}
+    return body | {"spec": body["spec"] | spec, "status": held}
+
+
+PREVIEW: Body = {"autoCorrection": {"mode": "Preview"}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "deleted", "expected"),
+    [
+        pytest.param(beside("1"), beside("2", suspend=True), False, "twin other changed", id="it was suspended"),
+        pytest.param(beside("1", **PREVIEW), beside("2"), False, "twin other changed", id="it corrects from now on"),
+        pytest.param(beside("1"), beside("2", deleting=True), False, "twin other changed", id="it is being deleted"),
+        pytest.param(beside("1"), beside("1"), True, "twin other went", id="it is gone"),
+        pytest.param(
+            beside("1", holds=True, suspend=True),
+            beside("2", suspend=True),
+            False,
+            "twin other changed",
+            id="it holds nothing any more",
+        ),
+        pytest.param(beside("1", holds=True), beside("1", holds=True), True, "twin other went", id="gone with all"),
+        pytest.param(beside("1"), beside("2", holds=True), False, None, id="it holds something now"),
+        pytest.param(beside("1"), beside("2", limits={"cpuUsage": 90}), False, None, id="something else in its spec"),
+        pytest.param(
+            beside("1", suspend=True), beside("2", suspend=True, deleting=True), False, None, id="it did nothing"
+        ),
+    ],
+)
+def test_a_twin_is_woken_when_another_one_makes_room_or_takes_it(
+    before: Body, after: Body, expected: str | None, *, deleted: bool
+) -> None:
+    @in_fake_time
+    async def check() -> None:
+        scene = Scene()
+        scene.watching.twin_seen(before, deleted=False)
+        # The operator's own writes reach the index before the watch tells of them.
+        scene.index.put(after)
+        scene.watching.twin_seen(after, deleted=deleted)
+        assert await scene.woken() == expected
+
+    check()
 
 
 @pytest.mark.parametrize(
@@ -128,7 +188,26 @@ Step = tuple[Body, bool, bool]
             [(thing(), True, False), (thing(status={"readyReplicas": 1}), False, False)], None, id="only its status"
         ),
         pytest.param(
-            [(thing(), True, False), (thing(replicas=3), False, False)], "Deployment checkout changed", id="its spec"
+            [(thing(), True, False), (thing(spec={"replicas": 2, "paused": True}), False, False)],
+            "Deployment checkout changed",
+            id="its spec",
+        ),
+        pytest.param(
+            [(thing(), True, False), (thing(spec={"replicas": 7, "paused": False}), False, False)],
+            None,
+            id="scaled, by its HPA or by us",
+        ),
+        pytest.param([(hpa(), False, False)], "HorizontalPodAutoscaler by-itself changed", id="an HPA for its target"),
+        pytest.param([(hpa("other"), False, False)], None, id="an HPA for another one"),
+        pytest.param([(hpa(), True, False)], None, id="its HPA is listed at the start"),
+        pytest.param(
+            [(hpa(), True, False), (hpa(most=20), False, False)],
+            "HorizontalPodAutoscaler by-itself changed",
+            id="the maximum of its HPA",
+        ),
+        pytest.param([(hpa(), True, False), (hpa(least=4), False, False)], None, id="the minimum that we set"),
+        pytest.param(
+            [(hpa(), True, False), (hpa(), False, True)], "HorizontalPodAutoscaler by-itself went", id="its HPA went"
         ),
         pytest.param(
             [(thing(), True, False), (thing(uid="d2"), True, False)], "Deployment checkout changed", id="made anew"
@@ -158,6 +237,8 @@ async def test_sources_are_told_of_only_when_their_spec_is_new() -> None:
     for body, listed in ((source, True), (source | {"status": {"conditions": []}}, False)):
         scene.watching.dependency_seen(body, listed=listed, deleted=False)
     assert scene.sources == ["thanos"]
-    scene.watching.dependency_seen(thing("MetricsSource", name="thanos", replicas=9), listed=False, deleted=False)
+    scene.watching.dependency_seen(
+        thing("MetricsSource", name="thanos", spec={"url": "x"}), listed=False, deleted=False
+    )
     scene.watching.dependency_seen(source, listed=False, deleted=True)
     assert scene.sources == ["thanos", "thanos", "-thanos"]

@@ -31,7 +31,7 @@ _EVALUATION_SHARE = 0.8
 # Connecting, sending and reading each have their own time-out within a thread; this one bounds them together.
 _GRACE_SECONDS = 1.0
 
-_NOT_DECODABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
+_NOT_DECODABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
 
 _Answer = TypeVar("_Answer", InstantAnswer, RangeAnswer)
 

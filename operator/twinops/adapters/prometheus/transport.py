@@ -141,7 +141,7 @@ class Transport:
         if status == _OK and document.get("status") == "success":
             return Answer(status, self._with_result(document))
         kind = document.get("errorType")
-        if kind in _REFUSALS and status != _TOO_MANY_REQUESTS:
+        if isinstance(kind, str) and kind in _REFUSALS and status != _TOO_MANY_REQUESTS:
             found = _POSITION.match(str(document.get("error", "")))
             raise QueryFailed(kind, found.group(1) if found else "")
         if status == _OK:

@@ -48,6 +48,9 @@ class Situation:
     now: float
 
 
+_ROUNDING_SECONDS = 1.0
+"""Times are rounded where they are kept; a moment ago may so lie ahead."""
+
 Guard = Callable[[Situation], Stop | None]
 
 
@@ -181,7 +184,7 @@ def cooled_down(situation: Situation) -> Stop | None:
     since = situation.now - (last.outcome_time or last.time).timestamp()
     left = situation.spec.auto_correction.cooldown_seconds - since
     # A clock that was set back must not stretch the wait.
-    if left <= 0 or since < 0:
+    if left <= 0 or since < -_ROUNDING_SECONDS:
         return None
     return Stop(
         "Cooldown", f"the last correction is {since:.0f} s old; the next may follow in {left:.0f} s", blocked=False

@@ -28,7 +28,8 @@ def judge(plan: MetricPlan, asked: Sequence[Asked], answers: Answers, at: float)
     An empty result is ``Empty`` here; ``explain_empty`` tells whether it is ``Missing``.
     """
     samples = [_verdict(plan, one, answers, at) for one in asked]
-    return min(samples, key=lambda sample: _PREFERENCE.index(sample.quality))
+    nothing = _empty(Sample(plan.metric, Quality.EMPTY, unit=plan.unit))
+    return min(samples, key=lambda sample: _PREFERENCE.index(sample.quality), default=nothing)
 
 
 def _verdict(plan: MetricPlan, asked: Asked, answers: Answers, at: float) -> Sample:
@@ -37,12 +38,7 @@ def _verdict(plan: MetricPlan, asked: Asked, answers: Answers, at: float) -> Sam
     if answer.error:
         return _failed(base, answer)
     if not answer.values:
-        return _bad(
-            base,
-            Quality.EMPTY,
-            "EmptyResult",
-            "series exist, or did in the last minutes, but the query gives no result",
-        )
+        return dataclasses.replace(_empty(base), time=_newest(asked, answers))
     if len(answer.values) > 1:
         return _bad(
             base, Quality.ERROR, "ManySeries", "the query gives more than one series; aggregate, for example with sum()"
@@ -53,6 +49,17 @@ def _verdict(plan: MetricPlan, asked: Asked, answers: Answers, at: float) -> Sam
     if math.isinf(value):
         return _bad(base, Quality.NAN, "Infinite", "the query gives an infinite value")
     return _aged(dataclasses.replace(base, value=value), plan, asked, answers, at)
+
+
+def _empty(base: Sample) -> Sample:
+    message = "series exist, or did in the last minutes, but the query gives no result"
+    return _bad(base, Quality.EMPTY, "EmptyResult", message)
+
+
+def _newest(asked: Asked, answers: Answers) -> float | None:
+    """Return the time of the newest sample behind a query, None where none is found."""
+    times = answers.get(asked.inspection.freshness, _NO_ANSWER).values
+    return max((time for time in times if math.isfinite(time)), default=None)
 
 
 def _failed(base: Sample, answer: InstantAnswer) -> Sample:
@@ -66,14 +73,11 @@ def _aged(sample: Sample, plan: MetricPlan, asked: Asked, answers: Answers, at: 
     if not asked.inspection.freshness:
         # A value without any series behind it is as of now; of a query that we cannot read nothing is known.
         return dataclasses.replace(sample, time=None if asked.inspection.warning else at)
-    freshness = answers.get(asked.inspection.freshness, _NO_ANSWER)
-    if freshness.error:
+    if answers.get(asked.inspection.freshness, _NO_ANSWER).error:
         return sample
-    newest = max((time for time in freshness.values if math.isfinite(time)), default=None)
+    newest = _newest(asked, answers)
     if newest is None:
-        return _bad(
-            sample, Quality.STALE, "StaleSamples", f"its series ended; no sample in the last {plan.stale_after} s"
-        )
+        return _ended(plan, sample)
     aged = dataclasses.replace(sample, time=newest)
     if at - newest > plan.stale_after:
         return _bad(
@@ -85,6 +89,10 @@ def _aged(sample: Sample, plan: MetricPlan, asked: Asked, answers: Answers, at: 
     return aged
 
 
+def _ended(plan: MetricPlan, sample: Sample) -> Sample:
+    return _bad(sample, Quality.STALE, "StaleSamples", f"its series ended; no sample in the last {plan.stale_after} s")
+
+
 def _bad(sample: Sample, quality: Quality, reason: str, message: str) -> Sample:
     return dataclasses.replace(sample, quality=quality, value=None, reason=reason, message=message)
 
@@ -93,45 +101,71 @@ def presence_texts(plan: MetricPlan) -> tuple[str, ...]:
     """Return the look-ups that tell missing series from an empty result.
 
     One per selector of a person's query, so that the message can name it. One in all for the built-in
-    candidates; its value is the index of the first candidate whose series exist.
+    candidates, or a second one for those that are scouted; its value is the index of the first candidate
+    whose series exist.
     """
     if plan.custom:
         return tuple(_presences(plan).values())
-    parts = [
-        f"({' or '.join(asked.inspection.presence.values())}) * 0 + {index}"
-        for index, asked in enumerate((*plan.first, *plan.later))
+    first = _lookup(plan.first if plan.scouted else plan.candidates, 0)
+    return tuple(text for text in (first, scouting_text(plan)) if text)
+
+
+def scouting_text(plan: MetricPlan) -> str:
+    """Return the look-up for the series of the scouted candidates, empty where there are none."""
+    return _lookup(plan.scouted, len(plan.first))
+
+
+def scouts_found(plan: MetricPlan, answers: Answers) -> bool:
+    """Tell whether the scouted candidates must be asked: series of theirs exist, or nobody knows."""
+    found = answers[scouting_text(plan)]
+    return bool(found.values or found.error)
+
+
+def _lookup(candidates: Sequence[Asked], index: int) -> str:
+    return " or ".join(
+        f"({' or '.join(asked.inspection.presence.values())}) * 0 + {at}"
+        for at, asked in enumerate(candidates, index)
         if asked.inspection.presence
-    ]
-    return (" or ".join(parts),) if parts else ()
+    )
 
 
 def explain_empty(plan: MetricPlan, sample: Sample, answers: Answers) -> Sample:
-    """Tell whether an empty result is ``Missing``: no series at all, or ``Empty``: series without a result."""
+    """Tell what an empty result is.
+
+    ``Missing``: no series at all. ``Stale``: series that have ended. ``Empty``: series without a result.
+    """
     lookups = presence_texts(plan)
     if not lookups or any(answers.get(lookup, _NO_ANSWER).error for lookup in lookups):
         return _bad(sample, Quality.EMPTY, "EmptyResult", "the query gives no result; whether series exist is unknown")
     if not plan.custom:
-        found = answers[lookups[0]].values
-        return _first_present(plan, sample, found[0]) if found else _none_found(plan, sample)
+        found = min((index for lookup in lookups for index in answers[lookup].values), default=None)
+        if found is None:
+            return _none_found(plan, sample)
+        asked = next((one for at, one in enumerate(plan.candidates) if at == found), None)
+        return sample if asked is None else _silent(plan, asked, sample, answers)
     absent = [selector for selector, lookup in _presences(plan).items() if not answers[lookup].values]
     if len(absent) == len(lookups):
         return _bad(sample, Quality.MISSING, "NoSuchSeries", f"no series match {_list(absent)}")
     if absent:
         return dataclasses.replace(sample, message=f"the query gives no result; no series match {_list(absent)}")
-    return sample
+    return _silent(plan, plan.first[0], sample, answers)
 
 
-def _first_present(plan: MetricPlan, sample: Sample, index: float) -> Sample:
-    names = {float(at): asked.query.name for at, asked in enumerate((*plan.first, *plan.later))}
-    return dataclasses.replace(sample, query=names.get(index, sample.query))
+def _silent(plan: MetricPlan, asked: Asked, sample: Sample, answers: Answers) -> Sample:
+    """Tell series that exist and give no result from those that have ended."""
+    sample = dataclasses.replace(sample, query=asked.query.name, time=_newest(asked, answers))
+    freshness = answers.get(asked.inspection.freshness)
+    ended = freshness is not None and not freshness.error and not freshness.values
+    return _ended(plan, sample) if ended else sample
 
 
 def _none_found(plan: MetricPlan, sample: Sample) -> Sample:
-    names = ", ".join(dict.fromkeys(asked.query.name for asked in (*plan.first, *plan.later)))
+    names = ", ".join(dict.fromkeys(asked.query.name for asked in plan.candidates))
     return dataclasses.replace(
         sample,
         quality=Quality.MISSING,
         query="",
+        time=None,
         reason="NoSuchSeries",
         message=f"none of the built-in queries finds a series ({names}); give a query in spec.source.metrics",
     )
@@ -144,6 +178,17 @@ def _presences(plan: MetricPlan) -> Mapping[str, str]:
 def _list(selectors: Sequence[str]) -> str:
     text = ", ".join(selectors)
     return text if len(text) <= _MAX_SELECTOR else f"{text[:_MAX_SELECTOR]}…"
+
+
+def with_age(sample: Sample, previous: ObservedMetric | None, now: float) -> Sample:
+    """Give a metric whose series ended the age of the newest sample that was ever seen of it, where one was."""
+    ended = sample.quality is Quality.STALE and sample.time is None
+    if not ended or previous is None or previous.time is None or previous.query != sample.query:
+        return sample
+    time = previous.time.timestamp()
+    return dataclasses.replace(
+        sample, time=time, message=f"its series ended; the newest sample is {now - time:.0f} s old"
+    )
 
 
 def stand_in(sample: Sample, rules: MetricSpec, previous: ObservedMetric | None, now: float) -> Sample:

@@ -27,6 +27,8 @@ _MIN_STALE_AFTER = 60
 
 # These say that a metric is not to be had here; everything else a person can mend in the query.
 _NOT_TO_BE_HAD = frozenset({"NoRequestsOrLimits", "NoScope"})
+# After these a metric's candidates are looked for before they are asked.
+_SILENT = frozenset({"NoSuchSeries", "EmptyResult"})
 _BASIS = {CPU: "$(cpuCores)", MEMORY: "$(memoryBytes)"}
 
 
@@ -52,6 +54,8 @@ class MetricPlan:
         first: asked at once: a person's query, the candidate that answered last time, or all of them.
         rest: renders the other candidates; a steady sync does without.
         later: the other candidates, once they are asked because ``first`` yields nothing.
+        scouted: the other candidates when nothing answered last time either: a look-up goes with ``first``, and
+            they are asked only when it finds series of theirs.
         known_bad: the answer when there is nothing to ask.
     """
 
@@ -62,12 +66,18 @@ class MetricPlan:
     first: tuple[Asked, ...] = ()
     rest: Callable[[], tuple[Asked, ...]] = tuple
     later: tuple[Asked, ...] = ()
+    scouted: tuple[Asked, ...] = ()
     known_bad: Sample | None = None
 
     @property
     def custom(self) -> bool:
         """Tell whether a person wrote the query."""
         return any(asked.query.name == CUSTOM for asked in self.first)
+
+    @property
+    def candidates(self) -> tuple[Asked, ...]:
+        """All that could answer, as far as they are rendered, the preferred one first."""
+        return (*self.first, *(self.scouted or self.later))
 
     def unfolded(self) -> MetricPlan:
         """Return the same plan with its other candidates rendered."""
@@ -142,7 +152,7 @@ def make_plan(
     """
     scope = query_scope(spec, source, workload, namespace)
     rules = {metric.name: metric for metric in spec.source.metrics}
-    winners = {metric.name: metric.query for metric in previous}
+    last = {metric.name: metric for metric in previous}
     plans: list[MetricPlan] = []
     warnings: list[str] = []
     refused: dict[str, SpecError] = {}
@@ -156,7 +166,7 @@ def make_plan(
                 refused[metric] = SpecError(f"metric {metric}: {error}", reason=error.reason)
                 planned = planner.bad(Quality.ERROR, error)
         else:
-            planned = planner.built_in(spec, winners.get(metric, ""))
+            planned = planner.built_in(spec, last.get(metric))
         plans.append(planned)
         warnings += _warnings(planned)
     return Plan(tuple(plans), tuple(warnings), refused)
@@ -204,21 +214,32 @@ class _Planner:
             return self.bad(Quality.MISSING, error)
         return self._plan((asked,))
 
-    def built_in(self, spec: DigitalTwinSpec, winner: str) -> MetricPlan:
+    def built_in(self, spec: DigitalTwinSpec, last: ObservedMetric | None) -> MetricPlan:
         queries = self.texts.candidates(spec.source.system_type, self.metric)
+        winner = "" if last is None else last.query
         remembered, _problem = self._ask_all(query for query in queries if query.name == winner)
-        if remembered:
-            others = [query for query in queries if query.name != winner]
+        others = [query for query in queries if not remembered or query.name != winner]
+        silent = last is not None and last.reason in _SILENT
+        if remembered and not silent:
             return self._plan(remembered, lambda: self._ask_all(others)[0])
-        asked, problem = self._ask_all(queries)
+        asked, problem = self._ask_all(others)
+        if silent and asked and all(one.inspection.presence for one in asked):
+            return self._plan(remembered, scouted=asked)
+        asked = (*remembered, *asked)
         return self._plan(asked) if asked else self.bad(Quality.MISSING, problem or self._no_query(spec))
 
     def bad(self, quality: Quality, error: SpecError) -> MetricPlan:
         sample = Sample(self.metric, quality, unit=self._unit(()), reason=error.reason, message=str(error))
         return MetricPlan(self.metric, self.rules, sample.unit, self._stale_after, known_bad=sample)
 
-    def _plan(self, first: tuple[Asked, ...], rest: Callable[[], tuple[Asked, ...]] = tuple) -> MetricPlan:
-        return MetricPlan(self.metric, self.rules, self._unit(first), self._stale_after, first, rest)
+    def _plan(
+        self,
+        first: tuple[Asked, ...],
+        rest: Callable[[], tuple[Asked, ...]] = tuple,
+        scouted: tuple[Asked, ...] = (),
+    ) -> MetricPlan:
+        unit = self._unit((*first, *scouted))
+        return MetricPlan(self.metric, self.rules, unit, self._stale_after, first, rest, scouted=scouted)
 
     def _ask_all(self, queries: Iterable[Query]) -> tuple[tuple[Asked, ...], SpecError | None]:
         """Return what can be asked, and the first reason why something cannot."""

@@ -199,6 +199,15 @@ def test_what_does_not_stop_a_raise(previous: DigitalTwinStatus) -> None:
     assert decided(previous=previous).decision.to == 4
 
 
+def test_a_raise_that_was_settled_in_this_very_sync_starts_the_cooldown() -> None:
+    # Times are kept in microseconds: this one rounds up, to after the moment it was taken from.
+    now = 1_700_000_000.1234567
+    assert utc(now).timestamp() > now
+    previous = status(corrections=[record(time=utc(now), outcome_time=utc(now))])
+    seen = dataclasses.replace(observation(cpuUsage=70), now=now)
+    assert decided(seen=seen, previous=previous).decision.reason == "Cooldown"
+
+
 def test_nothing_drives_it() -> None:
     decision = decided(risks=[]).decision
     assert (decision.reason, decision.blocked, decision.trigger) == ("NotNeeded", False, "")
@@ -252,7 +261,8 @@ def test_a_preview_is_recorded_once_and_holds_nothing() -> None:
     again = noted(first, decided(twin, seen, first), seen.lever, NOW + 60)
     assert [(r.outcome, r.to) for r in again.corrections] == [(Outcome.PREVIEWED, 4)]
     assert again.originals == []
-    more = noted(again, decided(twin, seen, again, [risk(upper=190)]), seen.lever, NOW + 120)
+    later = dataclasses.replace(seen, now=NOW + 300)
+    more = noted(again, decided(twin, later, again, [risk(upper=190)]), seen.lever, NOW + 300)
     assert [r.to for r in more.corrections] == [4, 6]
 
 

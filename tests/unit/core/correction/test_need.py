@@ -70,7 +70,8 @@ def test_exactly_full_replicas_need_no_further_one(replicas: int, each: float) -
             {},
             {"throughputRps": 120},
             4,
-            "throughput is foreseen at 260 req/s in 1 minute (limit 200 req/s): one step of 25%, ceil(3 x 1.25) = 4 replicas",
+            "throughput is foreseen at 260 req/s in 1 minute (limit 200 req/s): "
+            "one step of 25%, ceil(3 x 1.25) = 4 replicas",
             id="throughput without a limit per replica",
         ),
         pytest.param(
@@ -177,6 +178,7 @@ def gone(metric: str, reason: str = "NoSuchSeries") -> Sample:
 
 
 BOTH = {"expectedState": {"metrics": {"cpuUsage": 50, "latencyMs": 120}}}
+LATENCY = {"limits": {"latencyMs": 500}}
 CAPACITY = {"limits": {"cpuUsage": 95}, "limitsPerReplica": {"throughputRps": 50}}
 
 
@@ -190,14 +192,14 @@ CAPACITY = {"limits": {"cpuUsage": 95}, "limitsPerReplica": {"throughputRps": 50
         pytest.param(BOTH, Sample("latencyMs", Quality.EMPTY), set(), 3, False, id="its series are there"),
         pytest.param(CAPACITY, gone("throughputRps"), set(), 3, True, id="load that vanished is not taken for little"),
         pytest.param(CAPACITY, gone("throughputRps", "NoScope"), set(), 1, True, id="load that is not to be had"),
-        pytest.param({"limits": {"latencyMs": 500}}, gone("latencyMs"), set(), 3, False, id="nothing else is known"),
+        pytest.param(LATENCY, gone("latencyMs"), set(), 3, False, id="nothing else is known"),
     ],
 )
 def test_a_metric_without_any_data_does_not_hold_everything_up(
     more: dict[str, Any], missing: Sample, held_by: set[str], recommended: int, *, known: bool
 ) -> None:
-    seen = observation(**({"cpuUsage": 3} if more in (BOTH, CAPACITY) else {}))
-    seen = dataclasses.replace(seen, samples={**seen.samples, missing.metric: missing})
+    cpu = {} if more == LATENCY else {"cpuUsage": Sample("cpuUsage", Quality.GOOD, 3.0)}
+    seen = dataclasses.replace(observation(), samples=cpu | {missing.metric: missing})
     found = demand(spec(**more), seen, Drift(), [], held_by=held_by)
     assert (found.recommended, found.known) == (recommended, known)
 

@@ -1,38 +1,49 @@
-"""The list of decisions in status."""
+"""What the list of decisions tells."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from support.correcting import HPA, NOW, SCALE, original, status
 from twinops.api.base import utc
 from twinops.api.status import CorrectionAction, CorrectionRecord, Outcome
 from twinops.api.twin import CorrectionMode
-from twinops.core.correction.records import MAX_RECORDS, add, resolve
-
-from support.correcting import HPA, NOW
+from twinops.core.correction.records import held_by
 
 
-def record(name: str = "20231114T221320Z-Raise-2-3", outcome: Outcome = Outcome.APPLIED) -> CorrectionRecord:
-    return CorrectionRecord(
-        id=name,
-        time=utc(NOW),
-        action=CorrectionAction.RAISE,
-        mode=CorrectionMode.APPLY,
-        object=HPA,
-        field="spec.minReplicas",
-        trigger="Drift/cpuUsage",
-        why="",
-        outcome=outcome,
-    )
+def raised(metric: str, *, age: float = 60, **more: Any) -> CorrectionRecord:
+    known: dict[str, Any] = {
+        "id": f"{metric}-{age}",
+        "time": utc(NOW - age),
+        "action": CorrectionAction.RAISE,
+        "mode": CorrectionMode.APPLY,
+        "object": HPA,
+        "field": "spec.minReplicas",
+        "trigger": f"Drift/{metric}",
+        "why": "",
+        "outcome": Outcome.APPLIED,
+    }
+    return CorrectionRecord(**(known | more))
 
 
-def test_the_same_decision_twice_within_a_second_has_two_names_and_two_outcomes() -> None:
-    records = add(add(add([], record()), record()), record())
-    assert [each.id.removeprefix(record().id) for each in records] == ["", "-2", "-3"]
-    outcomes = [each.outcome for each in resolve(records, records[1].id, Outcome.REVERTED, now=NOW)]
-    assert outcomes == [Outcome.APPLIED, Outcome.REVERTED, Outcome.APPLIED]
+@pytest.mark.parametrize(
+    ("records", "metrics"),
+    [
+        pytest.param([], set(), id="nothing recorded any more"),
+        pytest.param([raised("cpuUsage")], {"cpuUsage"}, id="one raise"),
+        pytest.param([raised("cpuUsage"), raised("latencyMs", age=30)], {"cpuUsage", "latencyMs"}, id="two in a row"),
+        pytest.param([raised("cpuUsage", age=4000)], set(), id="before the value that is held was found"),
+        pytest.param([raised("cpuUsage", outcome=Outcome.PREVIEWED)], set(), id="a preview"),
+        pytest.param([raised("cpuUsage", outcome=Outcome.FAILED)], set(), id="refused"),
+        pytest.param([raised("NeedPassed", action=CorrectionAction.GIVE_BACK)], set(), id="given back"),
+        pytest.param([raised("cpuUsage", object=SCALE)], set(), id="of another object"),
+    ],
+)
+def test_what_a_value_is_held_for(records: list[CorrectionRecord], metrics: set[str]) -> None:
+    assert held_by(status(originals=[original(2)], corrections=records)) == metrics
 
 
-def test_of_too_many_the_oldest_that_changed_nothing_goes_first() -> None:
-    records: list[CorrectionRecord] = []
-    for number in range(MAX_RECORDS + 1):
-        records = add(records, record(str(number), Outcome.BLOCKED if number == 3 else Outcome.APPLIED))
-    assert [each.id for each in records] == ["0", "1", "2", "4", "5", "6", "7", "8", "9", "10"]
+def test_a_twin_that_holds_nothing_holds_it_for_nothing() -> None:
+    assert held_by(status(corrections=[raised("cpuUsage")])) == set()
