@@ -58,7 +58,7 @@ def of_the_past(shop: Shop, url: str, query: str, **spec: Any) -> Body:
     metric = {"name": "cpuUsage", "query": query, "staleAfterSeconds": 3600}
     source = {"systemType": "Custom", "targetRef": {"name": "checkout"}, "metrics": [metric]}
     source["metricsSourceRef"] = {"name": shop.namespace}
-    defaults = {"syncFrequencySeconds": 60, "predictions": {"horizonsSeconds": [900, 1800, 3600]}}
+    defaults: Body = {"syncFrequencySeconds": 60, "predictions": {"horizonsSeconds": [900, 1800, 3600]}}
     return shop.twin(source=source, **(defaults | spec))
 
 
@@ -67,7 +67,7 @@ def test_a_twin_with_a_past_predicts_at_its_first_sync(shop: Shop, past: str) ->
     shop.apply(of_the_past(shop, past, "past_cpuUsage"))
     body = shop.until_condition("PredictionsAvailable", "True", reason="Predicting", within=10)
     status = body["status"]
-    assert status["samplesCollected"] > 7 * DAY / STEP * 0.9
+    assert status["samplesCollected"] > 500, "as much of the week as the forecaster has a use for"
     assert [prediction["horizonSeconds"] for prediction in status["predictions"]] == [900, 1800, 3600]
     for prediction in status["predictions"]:
         (metric,) = prediction["metrics"]

@@ -77,7 +77,7 @@ def test_what_stands_in_for_a_missing_value_never_corrects_anything(shop: Shop, 
     exporter.remove("shop_latencyMs", namespace=shop.namespace)
     shop.no_metric("cpuUsage")
     body = shop.sync(5)
-    assert values(body) == {"cpuUsage": ("Held", 90), "latencyMs": ("Stale", None), "throughputRps": ("Missing", 99)}
+    assert values(body) == {"cpuUsage": ("Held", 90), "latencyMs": ("Empty", None), "throughputRps": ("Missing", 99)}
     alerts = body["status"]["drift"]["alerts"]
     assert alerts
     assert [alert["component"] for alert in alerts if alert.get("eligible")] == []

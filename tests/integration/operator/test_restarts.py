@@ -1,6 +1,6 @@
 """An operator that ends at a bad moment, or is away for a while: nothing is lost, and nothing is applied twice.
 
-Expected CPU is 50 with 20 % allowed, so two replicas at 90 % need 3. One operator corrects every shop and
+Expected CPU is 50 with 20 % allowed, so two replicas at 90 % need 3, and three of them 5. One operator corrects every shop and
 is stopped. Each case then leaves its shop as a crash at one moment would have left it, or as somebody
 changed it meanwhile; then the operator is started again, once for all of them.
 """
@@ -141,6 +141,7 @@ def corrected(shop: Shop) -> Body:
     shop.until_condition("Ready", "True")
     body = shop.lasting()
     assert shop.live_hpa()["spec"]["minReplicas"] == 3
+    shop.ready(3)
     return body
 
 
@@ -164,7 +165,7 @@ def outcomes(status: Body) -> list[tuple[str, str]]:
     ("name", "decisions", "least", "more_writes"),
     [
         pytest.param(
-            "before-the-write-need-stands", [("Raise", "Failed"), ("Raise", "Applied")], 3, 1, id="killed-before-raise"
+            "before-the-write-need-stands", [("Raise", "Failed"), ("Raise", "Applied")], 5, 1, id="killed-before-raise"
         ),
         pytest.param("before-the-write-need-passed", [("Raise", "Failed")], 2, 0, id="killed-before-raise-need-passed"),
         pytest.param("after-the-write", [("Raise", "Applied")], 3, 0, id="killed-after-raise"),
@@ -185,7 +186,7 @@ def test_a_restart_finds_out_what_was_done_and_does_the_rest_once(
     assert status["hpa"] == least
     assert len(ground.hpa_writes(case.shop)) - case.writes == more_writes
     held = [original["ours"] for original in status.get("originals", ())]
-    assert held == ([least] if least == 3 else [])
+    assert held == ([least] if least > 2 else [])
     finalizers = case.shop.get()["metadata"]["finalizers"]
     assert ("twinops.dev/give-back" in finalizers) is bool(held)
 

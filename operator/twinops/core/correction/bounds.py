@@ -78,11 +78,10 @@ def limit(need: int, *, current: int, ready: int, max_step_percent: int, within:
         max_step_percent: one correction adds at most this share of the ready replicas, at least one replica.
         within: bounds.
     """
-    value, by = within.clip(need), []
-    if value < need:
-        by.append(within.stop)
+    value = within.clip(need)
+    by = (within.stop,) if value < need else ()
     farthest = ready + max(1, ready * max_step_percent // 100)
     if value > farthest:
-        value = farthest
-        by.append("spec.autoCorrection.bounds.maxStepPercent")
-    return Limited(max(value, current), tuple(by))
+        # A bound farther away than the step did not hold it back.
+        value, by = farthest, ("spec.autoCorrection.bounds.maxStepPercent",)
+    return Limited(max(value, current), by)

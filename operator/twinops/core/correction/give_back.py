@@ -68,6 +68,9 @@ def _kept(original: Original, lever: Lever) -> Return | None:
     """Return why the present value stays, None when it is to be undone."""
     if not is_ours(lever, original.ours):
         return Return(Way.LEAVE, lever.value, message=f"it is {lever.value} and no longer ours: left as it is")
+    if (DEFAULTED if original.value is None else original.value) > (original.ours or 0):
+        # Corrections only raise: no original of theirs lies above what they set, whatever a status says.
+        return Return(Way.LEAVE, lever.value, message="the recorded original is above the value held: left as it is")
     heirs = [owner for owner in others_of(lever) if owner.operation == "Apply"]
     if heirs:
         told = f"{heirs[0].manager} has applied the same value: it stays"

@@ -82,6 +82,8 @@ class Demand:
 
 def ceil(value: float) -> int:
     """Round up, but not because of a float's last digits: 3.0000000004 is 3."""
+    if not math.isfinite(value):
+        return MAX_REPLICAS
     rounded = math.ceil(value - _ROUNDING * max(1.0, abs(value)))
     return max(0, min(rounded, MAX_REPLICAS))
 

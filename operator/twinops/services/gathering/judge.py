@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from twinops.api.status import ObservedMetric, Quality
-from twinops.api.twin import MetricSpec, OnMissing
+from twinops.api.twin import LARGEST, MetricSpec, OnMissing
 from twinops.core.observation import Sample
 from twinops.services.gathering.plan import Asked, MetricPlan
 from twinops.services.ports import InstantAnswer
@@ -46,7 +46,7 @@ def _verdict(plan: MetricPlan, asked: Asked, answers: Answers, at: float) -> Sam
     value = answer.values[0]
     if math.isnan(value):
         return _bad(base, Quality.NAN, "NotANumber", "the query gives NaN")
-    if math.isinf(value):
+    if abs(value) > LARGEST:
         return _bad(base, Quality.NAN, "Infinite", "the query gives an infinite value")
     return _aged(dataclasses.replace(base, value=value), plan, asked, answers, at)
 

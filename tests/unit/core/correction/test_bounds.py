@@ -43,7 +43,7 @@ def test_the_envelope(bounds: dict[str, Any], lever: Any, held: Any, expected: E
         pytest.param(9, 2, 3, 10, 4, ("spec.autoCorrection.bounds.maxStepPercent",), id="at least one replica"),
         pytest.param(40, 2, 15, 100, 20, (LIVE,), id="maximum"),
         pytest.param(
-            40, 2, 9, 100, 18, (LIVE, "spec.autoCorrection.bounds.maxStepPercent"), id="maximum, then the step"
+            40, 2, 9, 100, 18, ("spec.autoCorrection.bounds.maxStepPercent",), id="the step is nearer than the maximum"
         ),
         pytest.param(8, 6, 2, 100, 6, ("spec.autoCorrection.bounds.maxStepPercent",), id="never below the present"),
         pytest.param(3, 25, 3, 100, 25, (), id="present value beyond the bounds"),

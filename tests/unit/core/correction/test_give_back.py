@@ -63,6 +63,7 @@ BOUNDS = {"bounds": {"minReplicas": 1, "maxReplicas": 9}}
         ),
         pytest.param(original(2), hpa(6, OURS, SERVER_SIDE), Way.HAND_OVER, 6, "kubectl", id="applied by others, too"),
         pytest.param(original(2, ours=None), hpa(2, KUBECTL), Way.LEAVE, 2, "", id="never written"),
+        pytest.param(original(300), hpa(6, OURS), Way.LEAVE, 6, "", id="a forged original above what we set"),
     ],
 )
 def test_the_way_back(held: Original, lever: Lever, way: Way, value: int, manager: str) -> None:

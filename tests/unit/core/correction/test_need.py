@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import pytest
@@ -221,3 +222,8 @@ def test_nothing_is_concluded_from_a_workload_without_a_ready_replica() -> None:
     seen = dataclasses.replace(observation(cpuUsage=0), workload=workload(0, desired=6))
     found = demand(spec(limits={"cpuUsage": 95}), seen, Drift(), [])
     assert (found.recommended, found.known) == (6, False)
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan, 1e300])
+def test_replicas_are_counted_up_to_a_maximum_whatever_the_figures(value: float) -> None:
+    assert ceil(value) == MAX_REPLICAS
