@@ -20,6 +20,11 @@ def cluster_options() -> ClusterOptions:
     return ClusterOptions(prometheus=PrometheusOptions(scrape_interval=f"{operator_support.SCRAPE_SECONDS}s"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what shares the operator last: until then nobody but the test itself touches the twins it makes."""
+    items.sort(key=lambda item: "operator" in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def exporter(cluster: DevCluster) -> Iterator[Exporter]:
     """A scrape target of the run's Prometheus whose series tests set."""

@@ -38,12 +38,14 @@ class Rule:
 
     Attributes:
         path: regular expression, searched in the path.
+        body: likewise, searched in what is sent.
         left: how many more.
         met: how many have.
     """
 
     method: str
     path: str
+    body: str
     fault: Fault
     left: int
     met: int = 0
@@ -58,22 +60,22 @@ class ApiProxy:
     rules: list[Rule] = field(default_factory=list)
     url: str = ""
 
-    def expect(self, method: str, path: str, fault: Fault, times: int = 1) -> Rule:
+    def expect(self, method: str, path: str, fault: Fault, times: int = 1, *, body: str = "") -> Rule:
         """Let the next ``times`` requests of this kind go wrong."""
-        rule = Rule(method, path, fault, times)
+        rule = Rule(method, path, body, fault, times)
         self.rules.append(rule)
         return rule
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Pass a request on, or not."""
-        rule = self._rule(request)
+        body = await request.read()
+        rule = self._rule(request, body)
         if rule is not None and rule.fault is Fault.TOO_MANY:
             return _status(HTTPStatus.TOO_MANY_REQUESTS, "slow down", {"Retry-After": "1"})
         if rule is not None and rule.fault is Fault.CONFLICT:
             return _status(HTTPStatus.CONFLICT, "the object has been modified", {})
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP}
         session: aiohttp.ClientSession = request.app[SESSION]
-        body = await request.read()
         async with session.request(
             request.method, self.upstream + request.raw_path, headers=headers, data=body or None
         ) as got:
@@ -92,9 +94,10 @@ class ApiProxy:
                 await response.write_eof()
             return response
 
-    def _rule(self, request: web.Request) -> Rule | None:
+    def _rule(self, request: web.Request, body: bytes) -> Rule | None:
         for rule in self.rules:
-            if rule.left and rule.method == request.method and re.search(rule.path, request.path):
+            fits = rule.method == request.method and re.search(rule.path, request.path)
+            if rule.left and fits and re.search(rule.body, body.decode()):
                 rule.left -= 1
                 rule.met += 1
                 return rule

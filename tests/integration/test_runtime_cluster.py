@@ -204,7 +204,7 @@ async def test_a_source_that_is_missing_or_mended_is_seen(
             {"bearerTokenSecretRef": {"name": "prom", "key": "token"}},
             None,
             {"tokens": b"x"},
-            ["key token, is missing", "tokens"],
+            ["key token, is missing: add it"],
             id="key missing",
         ),
         pytest.param(
@@ -232,7 +232,7 @@ async def test_a_source_that_is_missing_or_mended_is_seen(
             {"basicAuthSecretRef": {"name": "prom"}},
             None,
             {"username": b"reader"},
-            ["key password, is missing", "username"],
+            ["key password, is missing: add it"],
             id="password missing",
         ),
         pytest.param(

@@ -1,8 +1,8 @@
 """An operator that ends at a bad moment, or is away for a while: nothing is lost, and nothing is applied twice.
 
-Expected CPU is 50 with 20 % allowed, so two replicas at 90 % need 3, and three of them 5. One operator corrects every shop and
-is stopped. Each case then leaves its shop as a crash at one moment would have left it, or as somebody
-changed it meanwhile; then the operator is started again, once for all of them.
+Expected CPU is 50 with 20 % allowed, so two replicas at 90 % need 3, and three of them 5. One operator
+corrects every shop and is killed. Each case then leaves its shop as a crash at one moment would have left it,
+or as somebody changed it meanwhile; then another operator is started, once for all of them.
 """
 
 from __future__ import annotations
