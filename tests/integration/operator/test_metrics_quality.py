@@ -102,13 +102,14 @@ def test_a_web_service_is_measured_without_a_single_query_given(shop: Shop, expo
     def measured(body: Body) -> bool:
         seen = values(body)
         good = len(seen) == 5 and {quality for quality, _ in seen.values()} == {"Good"}
-        return good and seen["cpuUsage"][1] == pytest.approx(25, rel=0.1)
+        # A rate is too low until its window is full. Were the worker's pods counted, it would never come so low.
+        filled = {"cpuUsage": 25, "throughputRps": 20 * len(pods)}
+        return good and all(seen[name][1] == pytest.approx(value, rel=0.1) for name, value in filled.items())
 
-    body = shop.until(lambda _: measured(shop.sync()), "all metrics of a web service")
+    shop.until(lambda _: measured(shop.sync()), "all metrics of a web service")
     body = shop.get()
     seen = values(body)
     assert seen["memoryUsage"][1] == pytest.approx(25, rel=0.01)
-    assert seen["throughputRps"][1] == pytest.approx(20 * len(pods), rel=0.1), "the worker's pods are not counted"
     assert seen["errorRate"][1] == pytest.approx(0.05, rel=0.2)
     assert seen["latencyMs"][1] == pytest.approx(100, rel=0.1)
     answered = {metric["name"]: metric.get("query") for metric in body["status"].get("observed", ())}
