@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check lint format types contracts generated crds lock cluster-build cluster-up cluster-down clean
+.PHONY: help demo bench-drift test check lint format types contracts generated crds lock cluster-build cluster-up cluster-down clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -20,6 +20,9 @@ demo: $(READY) ## Run the whole story on a real control plane and a real Prometh
 
 test: cluster-build ## Run all tests, on the real parts (JOBS=0: in one process, ARGS="-k drift -x": some of them)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+bench-drift: $(READY) ## Measure how well anomalies are found (DATA=folder, JSON=file)
+	@$(BIN)/python -m benchmarks.drift $(if $(DATA),DATA=$(DATA)) $(if $(JSON),JSON=$(JSON))
 
 check: lint types contracts generated test ## Check everything: format, lint, types, imports, generated files, tests
 

@@ -1,0 +1,163 @@
+"""The product and its peers, all behind one shape: a score is computed once, alarms at any threshold after."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.drift.series import Floats, Labelled
+from twinops.core.baseline.alarms import Raiser
+from twinops.core.baseline.learner import LearnedBaseline
+from twinops.core.baseline.settings import SETTINGS
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alarms:
+    """What a detector raised on one series.
+
+    Attributes:
+        begun: rows at which an alarm was raised.
+        standing: how many seconds alarms stood, by row; 0 where none did.
+    """
+
+    begun: Rows
+    standing: Floats
+
+
+Judge = Callable[[float], Alarms]
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """A way to raise alarms.
+
+    Attributes:
+        name: for the table.
+        thresholds: to choose from, from the most sensitive to the least.
+        own: the threshold it comes with, None where it has none of its own.
+        prepare: takes a series, once; returns what raises its alarms at a threshold.
+    """
+
+    name: str
+    thresholds: Sequence[float]
+    own: float | None
+    prepare: Callable[[Labelled], Judge]
+
+
+def _learned(series: Labelled) -> Judge:
+    step = max(SETTINGS.step, series.step)
+    exact = series.step >= SETTINGS.step
+    numbers = series.times / step
+    # On a grid of their own step, values a moment early or late stay in order; finer ones are averaged.
+    slots = np.round(numbers - numbers[0]) + np.floor(numbers[0]) if exact else np.floor(numbers)
+    slots = slots.astype(np.int64)
+    first, places = int(slots[0]), slots - slots[0]
+    known = np.isfinite(series.values)
+    counts = np.bincount(places[known], minlength=places[-1] + 1)
+    total = np.bincount(places[known], weights=series.values[known], minlength=places[-1] + 1)
+    values = np.divide(total, counts, out=np.full(len(total), np.nan), where=counts > 0)
+    excess = LearnedBaseline(1, step).advance(first, values[:, None]).excess
+    # A slot is judged when it is over: at its last row.
+    rows = np.full(len(values), -1, np.int64)
+    rows[places] = np.arange(len(places))
+
+    def judge(threshold: float) -> Alarms:
+        settings = dataclasses.replace(
+            SETTINGS,
+            ratio=threshold,
+            least_ratio=1 + (SETTINGS.least_ratio - 1) * (threshold - 1) / (SETTINGS.ratio - 1),
+        )
+        raiser = Raiser(1, excess.shape[2], step, settings)
+        begun, standing = (flags[:, 0] for flags in raiser.advance(first, excess)[:2])
+        seconds = np.zeros(len(places))
+        held = np.flatnonzero(standing & (rows >= 0))
+        seconds[rows[held]] = step
+        return Alarms(rows[np.flatnonzero(begun & (rows >= 0))], seconds)
+
+    return judge
+
+
+def _gaussian(series: Labelled, window: int = 1000) -> Judge:
+    """Judge a value by the mean and deviation of the latest ``window`` values before it."""
+    values = np.where(np.isfinite(series.values), series.values, np.nanmean(series.values))
+    centred = values - values.mean()
+    sums = np.concatenate([np.zeros((2, 1)), np.cumsum([centred, centred**2], axis=1)], axis=1)
+    ends = np.arange(1, len(values))
+    starts = np.maximum(ends - window, 0)
+    means, squares = (sums[:, ends] - sums[:, starts]) / (ends - starts)
+    deviation = np.sqrt(np.maximum(squares - means**2, 0.0))
+    scores = np.concatenate([[0.0], np.abs(centred[1:] - means) / np.maximum(deviation, 1e-6)])
+
+    def judge(threshold: float) -> Alarms:
+        alarms = np.flatnonzero(scores >= threshold)
+        return Alarms(alarms, np.where(scores >= threshold, series.step, 0.0))
+
+    return judge
+
+
+def _blind(series: Labelled) -> Judge:
+    """Raise an alarm every so many hours, whatever the values."""
+
+    def judge(hours: float) -> Alarms:
+        turns = np.floor((series.times - series.times[0]) / (hours * 3600))
+        alarms = np.flatnonzero(np.diff(turns, prepend=0.0) > 0)
+        seconds = np.zeros(len(turns))
+        seconds[alarms] = series.step
+        return Alarms(alarms, seconds)
+
+    return judge
+
+
+def _gaussian_held_off(series: Labelled) -> Judge:
+    """The windowed Gaussian with the product's own hold-off: what the hold-off alone is worth."""
+    plain = _gaussian(series)
+
+    def judge(threshold: float) -> Alarms:
+        every = plain(threshold)
+        begun: list[int] = []
+        for row in every.begun.tolist():
+            if not begun or series.times[row] - series.times[begun[-1]] >= SETTINGS.hold_off:
+                begun.append(row)
+        return Alarms(np.array(begun, np.int64), every.standing)
+
+    return judge
+
+
+LEARNED = Detector(
+    "learned baseline",
+    (
+        1.02,
+        1.05,
+        1.08,
+        1.1,
+        1.15,
+        SETTINGS.ratio,
+        1.25,
+        1.3,
+        1.4,
+        1.5,
+        1.75,
+        2.0,
+        2.5,
+        3.0,
+        4.0,
+        6.0,
+        10.0,
+        15.0,
+        20.0,
+        40.0,
+    ),
+    SETTINGS.ratio,
+    _learned,
+)
+PEERS = (
+    Detector("windowed Gaussian", tuple(float(one) for one in np.arange(2.0, 20.0, 0.25)), None, _gaussian),
+    Detector("Gaussian, held off", tuple(float(one) for one in np.arange(2.0, 20.0, 0.25)), None, _gaussian_held_off),
+    Detector("blind periodic alarm", tuple(float(one) for one in range(6, 175, 6)), None, _blind),
+)

@@ -1,0 +1,171 @@
+"""The expected value of a series: its level and, where they help, its daily and weekly shape.
+
+Three candidates compete on their own errors one step ahead: the level alone, the level with the daily
+shape, and that with an hour-of-week correction. The level of each is the median of the last day's half-hour
+means of what its shape leaves over (a median of a day stands still through anything that lasts less than
+half of it, and follows what lasts longer). A shape is a running mean per time of day that weighs at least
+one part in seven and learns from errors clipped as Huber (1964) clips them, so that an incident of one day
+does not become what is expected of the next.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from twinops.core.baseline.settings import DAY, HOUR, BaselineSettings
+from twinops.core.observation import Floats
+
+Ints = npt.NDArray[np.intp]
+
+CANDIDATES = 3
+_LEVEL, _DAILY, _WEEKLY = range(CANDIDATES)
+_HOURS_OF_WEEK = 168
+
+
+class Expectation:
+    """Expected values of k series on one even grid. State of fixed size, moved by ``advance``.
+
+    Args:
+        series: k.
+        step: seconds between two entries.
+        settings: the configuration.
+    """
+
+    def __init__(self, series: int, step: float, settings: BaselineSettings) -> None:
+        self._settings, self._step = settings, step
+        self._bins = max(1, round(DAY / step))
+        self._block = max(1, round(settings.level_block / step))
+        blocks = max(1, round(settings.level_memory / (step * self._block)))
+        self._keep = 0.5 ** (step * self._block / settings.error_half_life)
+        self._daily = np.full((self._bins, series), np.nan, np.float32)
+        self._visits = np.zeros((self._bins, series), np.int8)
+        self._weekly = np.zeros((_HOURS_OF_WEEK, series), np.float32)
+        self._weekly_visits = np.zeros((_HOURS_OF_WEEK, series), np.int8)
+        self._blocks = np.full((blocks, CANDIDATES, series), np.nan, np.float32)
+        self._open = np.zeros((3, CANDIDATES, series))  # sum of what is left over, of its size, and how many
+        self._level = np.zeros((CANDIDATES, series))
+        self._level[_LEVEL] = np.nan
+        self._errors = np.zeros((2, CANDIDATES, series))  # faded sum of errors and of their number
+        self._usual = np.full((CANDIDATES, series), np.inf)
+        self._chosen = np.zeros(series, np.intp)
+        self._first = np.full(series, np.nan)
+
+    def advance(self, index: int, values: Floats) -> tuple[Floats, Ints]:
+        """Return what was expected of each value before it was seen, and learn from the values.
+
+        Args:
+            index: number of the first entry on the grid: its Unix time over the step.
+            values: shape (n, k), NaN where unknown.
+
+        Returns:
+            What each candidate expected, shape (n, 3, k), NaN as long as it knows nothing; and which of
+            them was believed, shape (n, k).
+        """
+        expected = np.empty((len(values), CANDIDATES, values.shape[1]))
+        chosen = np.empty(values.shape, np.intp)
+        start = 0
+        while start < len(values):
+            now = index + start
+            stop = min(len(values), start + self._block - now % self._block)
+            chosen[start:stop] = self._chosen
+            expected[start:stop] = self._segment(now, values[start:stop])
+            if (index + stop) % self._block == 0:
+                self._close_block(index + stop)
+            start = stop
+        return expected, chosen
+
+    def peek(self, index: int) -> Floats:
+        """Return what is expected at one entry of the grid, shape (k,), without learning anything."""
+        now: Floats = believed(self._shaped(index, 1).swapaxes(0, 1), self._chosen[None])[0]
+        return now
+
+    def _shaped(self, index: int, count: int) -> Floats:
+        """Return level plus shape of each candidate, shape (3, count, k)."""
+        daily = self._daily[np.arange(index, index + count) % self._bins].astype(np.float64)
+        shapes = np.stack([np.zeros_like(daily), daily, daily + self._weekly[self._hour(index)]])
+        shaped: Floats = shapes + self._level[:, None, :]
+        return shaped
+
+    def _hour(self, index: int) -> int:
+        return int(index * self._step // HOUR) % _HOURS_OF_WEEK
+
+    def _segment(self, index: int, values: Floats) -> Floats:
+        """Take entries that lie in one level block: level, weekly shape and choice stand still meanwhile."""
+        known = np.isfinite(values)
+        self._first = np.where(np.isnan(self._first) & known.any(axis=0), index, self._first)
+        shaped = self._shaped(index, len(values))
+        left = values - shaped
+        over = left + self._level[:, None, :]
+        over[_LEVEL] = values
+        self._open += [
+            np.where(np.isfinite(over), over, 0.0).sum(axis=1),
+            np.where(np.isfinite(left), np.abs(left), 0.0).sum(axis=1),
+            np.isfinite(over).sum(axis=1),
+        ]
+        self._learn_day(index, values, left[_DAILY])
+        return shaped.swapaxes(0, 1)
+
+    def _learn_day(self, index: int, values: Floats, left: Floats) -> None:
+        """Move the daily shape toward the values; each time of day occurs once at most."""
+        at = np.arange(index, index + len(values)) % self._bins
+        known, visits, before = np.isfinite(values), self._visits[at], self._daily[at]
+        reach = self._settings.clip * self._usual[_DAILY]
+        moved = before + np.clip(left, -reach, reach) / np.minimum(visits + 1, self._settings.shape_days)
+        fresh = np.where(visits == 0, values - self._level[_DAILY], moved)
+        self._daily[at] = np.where(known, fresh, before)
+        self._visits[at] = np.minimum(visits + known, self._settings.shape_days)
+
+    def _close_block(self, index: int) -> None:
+        """Take the open block into the errors, the weekly shape and the level; choose anew."""
+        total, size, count = self._open
+        enough = count * 2 >= self._block
+        means = np.divide(total, count, out=np.full_like(total, np.nan), where=enough)
+        self._errors = self._errors * self._keep + [size, np.where(np.isfinite(self._level), count, 0.0)]
+        self._usual = np.divide(
+            self._errors[0], self._errors[1], out=np.full_like(total, np.inf), where=self._errors[1] > 0
+        )
+        self._learn_week(index - self._block, means[_DAILY] - self._level[_DAILY])
+        self._blocks[:-1] = self._blocks[1:]
+        self._blocks[-1] = means
+        self._open[:] = 0.0
+        level = _median(self._blocks.astype(np.float64))
+        self._level = np.where(np.isnan(level), self._level, level)
+        self._choose(index)
+
+    def _learn_week(self, index: int, error: Floats) -> None:
+        """Move this hour's weekly correction toward what the daily shape left over in one block."""
+        hour, reach = self._hour(index), self._settings.clip * self._usual[_DAILY]
+        known, visits = np.isfinite(error), self._weekly_visits[hour]
+        most = self._settings.shape_weeks * max(1, round(HOUR / (self._block * self._step)))
+        move = np.clip(error - self._weekly[hour], -reach, reach) / np.minimum(visits + 1, most)
+        self._weekly[hour] += np.where(known, move, 0.0)
+        self._weekly_visits[hour] = np.minimum(visits + known, most)
+
+    def _choose(self, index: int) -> None:
+        """Choose the candidate to believe, by age and by error."""
+        settings, error = self._settings, self._usual
+        age = (index - self._first) * self._step
+        seasonal = settings.daily_gain * error[_LEVEL]
+        daily = (age >= settings.daily_after) & (error[_DAILY] < seasonal)
+        better = (error[_WEEKLY] < settings.weekly_gain * error[_DAILY]) & (error[_WEEKLY] < seasonal)
+        weekly = (age >= settings.weekly_after) & better
+        self._chosen = np.where(weekly, _WEEKLY, np.where(daily, _DAILY, _LEVEL))
+
+
+def believed(each: Floats, chosen: Ints) -> Floats:
+    """Return the chosen candidate's entries, shape (n, k, …), out of each candidate's, shape (n, 3, k, …)."""
+    taken: Floats = np.take_along_axis(each, chosen[:, None], axis=1)[:, 0]
+    return taken
+
+
+def _median(blocks: Floats) -> Floats:
+    """Return the median along axis 0 of what is known, NaN where nothing is."""
+    ordered = np.sort(blocks, axis=0)  # NaN last
+    if not np.isnan(ordered[-1]).any():
+        middle: Floats = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+        return middle
+    counts = np.isfinite(blocks).sum(axis=0)
+    places = np.maximum(counts - 1, 0) // 2, np.minimum(counts // 2, np.maximum(counts - 1, 0))
+    low, high = (np.take_along_axis(ordered, place[None], axis=0)[0] for place in places)
+    return np.asarray((low + high) / 2)

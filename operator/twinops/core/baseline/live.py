@@ -1,0 +1,141 @@
+"""The learned baseline of one twin, fed by its syncs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from twinops.core.baseline.learner import Alarm, LearnedBaseline
+from twinops.core.baseline.settings import SETTINGS, BaselineSettings
+from twinops.core.observation import Floats, Series
+
+_LONGEST_GAP = 2
+"""Gaps longer than this many times the normal half-life start the baseline anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the baseline says of one metric at one moment.
+
+    Attributes:
+        expected: value expected now, None as long as nothing is known.
+        lower: least value that is no spike, None likewise.
+        upper: largest value that is no spike, None likewise.
+        alarm: the alarm that stands, None where none does.
+        since: Unix seconds from which on the alarm's window was unusual, None without an alarm.
+    """
+
+    expected: float | None
+    lower: float | None
+    upper: float | None
+    alarm: Alarm | None = None
+    since: float | None = None
+
+
+class TwinBaseline:
+    """What is normal for each metric of a twin.
+
+    Values are averaged onto the baseline's grid; a slot is judged when it is over. State is a cache: after a
+    restart it is rebuilt by ``learn`` from the metrics' history.
+
+    Args:
+        metrics: their names.
+        interval: seconds between the twin's syncs.
+        settings: the configuration.
+    """
+
+    def __init__(self, metrics: Iterable[str], interval: float, settings: BaselineSettings = SETTINGS) -> None:
+        self.metrics = tuple(metrics)
+        self.step = max(interval, settings.step)
+        self._settings = settings
+        self._restart(None)
+
+    def _restart(self, slot: int | None) -> None:
+        count = len(self.metrics)
+        self._baseline = LearnedBaseline(count, self.step, self._settings)
+        self._slot = slot
+        self._sums = np.zeros((2, count))
+        self._standing: list[Alarm | None] = [None] * count
+
+    def learn(self, history: Mapping[str, Series], until: float) -> None:
+        """Learn from recorded history, all metrics at once.
+
+        Args:
+            history: by metric; a metric without history is unknown all the time.
+            until: Unix seconds; nothing from then on is used.
+        """
+        known = [series for name, series in history.items() if name in self.metrics and len(series.times)]
+        if not known:
+            return
+        first = int(min(series.times[0] for series in known) // self.step)
+        last = int(until // self.step)
+        if last <= first:
+            return
+        values = np.full((last - first, len(self.metrics)), np.nan)
+        for column, name in enumerate(self.metrics):
+            if name in history:
+                values[:, column] = _onto_grid(history[name], first, last, self.step)
+        self._restart(last)
+        self._take(first, values)
+
+    def observe(self, now: float, values: Mapping[str, float | None]) -> dict[str, Reading]:
+        """Take the fresh values of one sync and say what the baseline knows.
+
+        Args:
+            now: Unix seconds.
+            values: by metric; None, NaN or left out where there is no fresh value. Censored values are left out.
+        """
+        slot = int(now // self.step)
+        if self._slot is None or slot > self._slot:
+            self._close(slot)
+        fresh = np.array([_finite(values.get(name)) for name in self.metrics])
+        self._sums += [np.nan_to_num(fresh), np.isfinite(fresh)]
+        return self._readings(slot)
+
+    def _close(self, slot: int) -> None:
+        """Judge the slots that are over."""
+        if self._slot is None:
+            self._slot = slot
+            return
+        gap = (slot - self._slot) * self.step
+        if gap > _LONGEST_GAP * self._settings.normal_half_life:
+            self._restart(slot)
+            return
+        values = np.full((slot - self._slot, len(self.metrics)), np.nan)
+        np.divide(self._sums[0], self._sums[1], out=values[0], where=self._sums[1] > 0)
+        self._sums[:] = 0.0
+        start, self._slot = self._slot, slot
+        self._take(start, values)
+
+    def _take(self, index: int, values: Floats) -> None:
+        judgement = self._baseline.advance(index, values)
+        latest = {alarm.series: alarm for alarm in judgement.alarms}
+        for column in range(len(self.metrics)):
+            standing = bool(judgement.standing[-1, column])
+            self._standing[column] = latest.get(column, self._standing[column]) if standing else None
+
+    def _readings(self, slot: int) -> dict[str, Reading]:
+        columns = zip(*(one.tolist() for one in self._baseline.peek(slot)), strict=True)
+        readings = {}
+        for name, band, alarm in zip(self.metrics, columns, self._standing, strict=True):
+            expected, lower, upper = (value if math.isfinite(value) else None for value in band)
+            since = None if alarm is None else alarm.since * self.step
+            readings[name] = Reading(expected, lower, upper, alarm, since)
+        return readings
+
+
+def _finite(value: float | None) -> float:
+    return value if value is not None and math.isfinite(value) else math.nan
+
+
+def _onto_grid(series: Series, first: int, last: int, step: float) -> Floats:
+    """Return the means per slot, shape (last - first,), NaN where nothing is known."""
+    slots = (series.times // step).astype(np.int64) - first
+    used = np.isfinite(series.values) & (slots >= 0) & (slots < last - first)
+    counts = np.bincount(slots[used], minlength=last - first)
+    sums = np.bincount(slots[used], weights=series.values[used], minlength=last - first)
+    means: Floats = np.divide(sums, counts, out=np.full(last - first, np.nan), where=counts > 0)
+    return means

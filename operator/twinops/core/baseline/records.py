@@ -1,0 +1,127 @@
+"""How large a size is against the largest one that this series has shown before.
+
+If nothing has changed, each of n past windows is as likely as the present one to hold the largest value, so
+a new record comes with probability 1 / (n + 1) (Rényi 1962), whatever the distribution: the heavier a series'
+tail, the higher its record already stands. That it is beaten by a fair margin besides is rarer still. No
+distribution is fitted.
+
+The window itself, and all that overlap it, are no part of the record: a slow change would otherwise
+always stand just above its own last value. Records fade, so that what was normal months ago is not normal
+forever, and never lie below a multiple of the usual size.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from twinops.core.baseline.statistics import logarithm
+from twinops.core.observation import Floats
+
+
+class FadingMean:
+    """Mean of k series in which the past fades exponentially.
+
+    Args:
+        series: k.
+        half_life: steps after which an entry counts half.
+    """
+
+    def __init__(self, series: int, half_life: float) -> None:
+        self._rate = math.log(2) / half_life
+        self._sums = np.zeros((2, series))
+
+    def advance(self, values: Floats) -> Floats:
+        """Return the mean up to and with each entry, shape (n, k); NaN entries count for nothing."""
+        known = np.isfinite(values)
+        grown = np.exp(self._rate * np.arange(1, len(values) + 1))[:, None]
+        totals = self._sums[0] + np.cumsum(np.where(known, values, 0.0) * grown, axis=0)
+        counts = self._sums[1] + np.cumsum(known * grown, axis=0)
+        self._sums = np.stack([totals[-1], counts[-1]]) / grown[-1]
+        means: Floats = np.divide(totals, counts, out=np.full_like(totals, np.nan), where=counts > 0)
+        return means
+
+
+class Record:
+    """Largest size, in logarithms, that k series have shown before; fading at two speeds.
+
+    What exceeds all that was shown before by a given ratio is exceptional and fades soon, so that one great
+    incident does not hide the smaller ones of months to come. What does not is normal, and remembered for
+    longer. What comes back while it is still remembered becomes normal.
+
+    Args:
+        series: k.
+        half_life: steps after which any size counts half.
+        normal: steps after which a normal size counts half.
+        ratio: what exceeds the record by more than this is exceptional.
+    """
+
+    def __init__(self, series: int, half_life: float, normal: float, ratio: float) -> None:
+        self._rates = math.log(2) / half_life, math.log(2) / normal
+        self._ratio = math.log(ratio)
+        self._best = np.full((2, series), -np.inf)
+
+    def advance(self, sizes: Floats) -> Floats:
+        """Take n logarithms of sizes, shape (n, k); return the record with each of them, shape (n, k)."""
+        sizes = np.where(np.isnan(sizes), -np.inf, sizes)
+        first = self._best[:1].copy()
+        every = self._fade(0, sizes)
+        before = np.concatenate([first, every[:-1]])
+        normal = self._fade(1, np.where(sizes <= before + self._ratio, sizes, -np.inf))
+        return np.maximum(every, normal)
+
+    def _fade(self, speed: int, sizes: Floats) -> Floats:
+        faded = self._rates[speed] * np.arange(1, len(sizes) + 1)[:, None]
+        best: Floats = (
+            np.maximum.accumulate(np.concatenate([self._best[speed][None], sizes + faded]), axis=0)[1:] - faded
+        )
+        self._best[speed] = best[-1]
+        return best
+
+
+class Rests:
+    """Rests of k series: how long nothing has stirred, against the longest rest before.
+
+    A rest is judged once enough rests were seen, or once the series has stirred so often without any that the
+    first one tells. Only known entries count into it. Where stirs come by chance, with a mean distance m, any of
+    n rests is longer than m·ln(n / p) with probability p (exponential waiting times, Bonferroni), so no rest
+    below that is unusual, however short the rests seen so far.
+
+    Args:
+        record: of the rests' lengths.
+        series: k.
+        shortest: steps that a rest is at least taken to be long; what is shorter is no rest.
+        needed: rests that must have been seen.
+        chance: p.
+        dense: stirs after which the first rest is judged.
+    """
+
+    def __init__(self, record: Record, series: int, shortest: int, needed: int, chance: float, dense: float) -> None:
+        self._record = record
+        self._shortest, self._needed, self._chance, self._dense = shortest, needed, chance, dense
+        self._known, self._last, self._seen, self._rests = np.zeros((4, series))
+
+    def advance(self, stirs: Floats) -> tuple[Floats, Floats]:
+        """Take n entries; return the logarithm of the running rest over its record, and of the record.
+
+        Args:
+            stirs: shape (n, k): 1 where something stirs, 0 where not, NaN where that is unknown.
+
+        Returns:
+            Shape (n, k) each; -inf where a rest cannot be judged.
+        """
+        stirring = stirs == 1
+        known = self._known + np.cumsum(np.isfinite(stirs), axis=0)
+        last = np.maximum.accumulate(np.where(stirring, known, self._last), axis=0)
+        before = np.concatenate([self._last[None], last[:-1]])
+        seen = self._seen + np.cumsum(stirring, axis=0)
+        done = np.where(stirring & (seen > 1), known - before, np.nan)
+        rests = self._rests + np.cumsum(done > self._shortest, axis=0)
+        self._known, self._last, self._seen, self._rests = known[-1], last[-1], seen[-1], rests[-1]
+        longest = np.fmax(self._record.advance(logarithm(done)), math.log(self._shortest))
+        often = np.maximum(seen, 1)
+        longest = np.fmax(longest, logarithm(known / often * (np.log(often) - math.log(self._chance))))
+        regular = (rests >= self._needed) | ((rests == 0) & (seen >= self._dense))
+        running = logarithm(known - last)
+        return np.where(regular, running - longest, -np.inf), longest

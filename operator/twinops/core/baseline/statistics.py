@@ -1,0 +1,100 @@
+"""What is watched of a series: how far off, how lively and how calm it has been over minutes and hours.
+
+Each statistic is a size ≥ 0 for which large is unusual. Means over several windows see what a single value
+cannot show: a small but lasting shift, many ordinary spikes in a row, unusual unrest, unusual calm. Of the
+clipped means (Huber 1964) a spike is but one vote: they see a level shift that the spikes of every day would
+hide from the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from twinops.core.baseline.settings import BaselineSettings
+from twinops.core.observation import Floats
+
+
+class Kind(StrEnum):
+    """What an anomaly is, in a word."""
+
+    SPIKE = "spike"
+    SHIFT = "level shift"
+    VARIANCE = "increased variance"
+    CALM = "decreased variance"
+    FLAT = "flat line"
+    SILENCE = "missing activity"
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """One statistic.
+
+    Attributes:
+        kind: what it shows.
+        sign: +1 above and -1 below what is expected, 0 where there is no side.
+        width: window in steps.
+        clipped: whether deviations are clipped before they are averaged.
+    """
+
+    kind: Kind
+    sign: int
+    width: int
+    clipped: bool = False
+
+
+def watches(step: float, settings: BaselineSettings) -> tuple[Watch, ...]:
+    """Return the windowed statistics on a grid of this many seconds; windows that coincide are one."""
+
+    def widths(*windows: float) -> list[int]:
+        return sorted({max(1, round(window / step)) for window in windows})
+
+    sides = (1, -1)
+    brief = round(settings.spike / step)
+    deviations = [
+        Watch(Kind.SPIKE if width <= max(brief, 1) else Kind.SHIFT, sign, width)
+        for width in widths(step, *settings.deviation_windows)
+        for sign in sides
+    ]
+    shifts = [
+        Watch(Kind.SHIFT, sign, width, clipped=True) for width in widths(*settings.shift_windows) for sign in sides
+    ]
+    movements = [Watch(Kind.VARIANCE, 0, width) for width in widths(*settings.movement_windows) if width > 1]
+    calms = [Watch(Kind.CALM, 0, width) for width in widths(settings.calm_window) if width > 1]
+    return (*deviations, *shifts, *movements, *calms)
+
+
+def window_means(values: Floats, width: int, unknown: Floats | float) -> Floats:
+    """Return the mean of the latest ``width`` entries along axis 0, with something harmless for unknown ones.
+
+    A mean of what is known alone would make one spike among few known entries look like many.
+
+    Args:
+        values: shape (n, …), NaN where unknown.
+        width: entries of the window.
+        unknown: what unknown entries are taken for, of a shape that fits.
+
+    Returns:
+        Shape (n, …); NaN where less than half of the window is known, as at the start.
+    """
+    if width == 1:
+        return values
+    known = np.isfinite(values)
+    counts = _window_sums(known.astype(np.float64), width)
+    total = _window_sums(np.where(known, values, unknown), width)
+    return np.where(counts * 2 >= width, total / width, np.nan)
+
+
+def _window_sums(values: Floats, width: int) -> Floats:
+    sums = np.cumsum(values, axis=0)
+    sums[width:] -= sums[:-width].copy()
+    return sums
+
+
+def logarithm(sizes: Floats) -> Floats:
+    """Return the natural logarithm, -inf for 0 and below, NaN for NaN."""
+    with np.errstate(divide="ignore"):
+        logs: Floats = np.log(np.maximum(sizes, 0.0))
+    return logs

@@ -1,0 +1,110 @@
+"""The learned baseline as a twin's syncs feed it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from support.baseline_series import DAY, START, STEP, daily, noise
+from twinops.core.baseline.live import TwinBaseline
+from twinops.core.baseline.settings import SETTINGS
+from twinops.core.baseline.statistics import Kind
+from twinops.core.observation import Floats, Series
+
+BEGIN = START * STEP
+MINUTE = 60.0
+
+
+def history(values: Floats, step: float = STEP) -> Series:
+    times: Floats = BEGIN + step * np.arange(len(values), dtype=np.float64)
+    return Series(times, values, step)
+
+
+def taught(values: Floats) -> tuple[TwinBaseline, float]:
+    """Return a baseline that has learned these values, and the moment after them."""
+    baseline = TwinBaseline(["cpuUsage", "latencyMs"], MINUTE)
+    now = BEGIN + STEP * len(values)
+    baseline.learn({"cpuUsage": history(values)}, now)
+    return baseline, now
+
+
+def test_nothing_is_expected_before_anything_is_known() -> None:
+    reading = TwinBaseline(["cpuUsage"], MINUTE).observe(BEGIN, {"cpuUsage": 5.0})["cpuUsage"]
+    assert (reading.expected, reading.lower, reading.upper, reading.alarm) == (None, None, None, None)
+
+
+def test_first_sync_after_history_knows_what_to_expect() -> None:
+    baseline, now = taught(daily(8.5))
+    readings = baseline.observe(now, {"cpuUsage": 60.0, "latencyMs": None})
+    reading = readings["cpuUsage"]
+    assert reading.expected == pytest.approx(60, abs=2)
+    assert reading.lower is not None
+    assert reading.upper is not None
+    assert reading.lower < 60 < reading.upper
+    assert reading.alarm is None
+    assert readings["latencyMs"].expected is None
+
+
+def test_expectation_moves_with_the_hour() -> None:
+    baseline, now = taught(daily(8))
+    night = baseline.observe(now, {})["cpuUsage"].expected
+    noon = baseline.observe(now + 12 * 3600, {})["cpuUsage"].expected
+    assert night == pytest.approx(20, abs=2)
+    assert noon == pytest.approx(60, abs=2)
+
+
+def test_alarm_comes_when_the_slot_is_over_and_says_since_when() -> None:
+    baseline, now = taught(noise(5))
+    readings = [baseline.observe(now + MINUTE * sync, {"cpuUsage": 90.0})["cpuUsage"] for sync in range(6)]
+    assert [reading.alarm is None for reading in readings] == [True] * 5 + [False]
+    last = readings[-1]
+    assert last.alarm is not None
+    assert last.alarm.watch.kind is Kind.SPIKE
+    assert last.since == now
+    assert last.alarm.actual == pytest.approx(90)
+
+
+def test_alarm_ends_when_values_are_back() -> None:
+    baseline, now = taught(noise(5))
+    back = np.repeat(noise(0.5, seed=7), 5)
+    values = [90.0] * 5 + back.tolist()
+    readings = [
+        baseline.observe(now + MINUTE * sync, {"cpuUsage": value})["cpuUsage"] for sync, value in enumerate(values)
+    ]
+    assert readings[5].alarm is not None
+    assert readings[-1].alarm is None
+
+
+@pytest.mark.parametrize("value", [None, math.nan, math.inf])
+def test_no_fresh_value_is_no_anomaly(value: float | None) -> None:
+    baseline, now = taught(noise(5))
+    for sync in range(60 * 24):
+        assert baseline.observe(now + MINUTE * sync, {"cpuUsage": value})["cpuUsage"].alarm is None
+
+
+def test_history_at_the_twins_own_step_is_averaged() -> None:
+    minutes = np.repeat(noise(3), 5)
+    baseline = TwinBaseline(["cpuUsage"], MINUTE)
+    baseline.learn({"cpuUsage": history(minutes, MINUTE)}, BEGIN + 3 * DAY * STEP)
+    whole, now = taught(noise(3))
+    one, other = (which.observe(now, {})["cpuUsage"] for which in (baseline, whole))
+    assert (one.expected, one.upper) == pytest.approx((other.expected, other.upper))
+
+
+def test_nothing_later_than_asked_for_is_learned() -> None:
+    values = noise(4)
+    changed = values.copy()
+    changed[3 * DAY :] += 100
+    readings = []
+    for one in (values, changed):
+        baseline = TwinBaseline(["cpuUsage"], MINUTE)
+        baseline.learn({"cpuUsage": history(one)}, BEGIN + 3 * DAY * STEP)
+        readings.append(baseline.observe(BEGIN + 3 * DAY * STEP, {}))
+    assert readings[0] == readings[1]
+
+
+def test_half_a_year_of_silence_starts_anew() -> None:
+    baseline, now = taught(noise(3))
+    assert baseline.observe(now + 3 * SETTINGS.normal_half_life, {"cpuUsage": 1.0})["cpuUsage"].expected is None
