@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo bench-drift test check lint format types contracts generated crds lock cluster-build cluster-up cluster-down clean
+.PHONY: help demo test bench-drift bench-forecast bench-cost check lint format types contracts generated crds lock cluster-build cluster-up cluster-down clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -23,6 +23,12 @@ test: cluster-build ## Run all tests, on the real parts (JOBS=0: in one process,
 
 bench-drift: $(READY) ## Measure how well anomalies are found (DATA=folder, JSON=file)
 	@$(BIN)/python -m benchmarks.drift $(if $(DATA),DATA=$(DATA)) $(if $(JSON),JSON=$(JSON))
+
+bench-forecast: $(READY) ## Forecasts and risk on real series, beside their peers (JSON=file, DATA=folder)
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.forecast
+
+bench-cost: $(READY) ## CPU time and memory of the forecasting core (JSON=file)
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.cost
 
 check: lint types contracts generated test ## Check everything: format, lint, types, imports, generated files, tests
 

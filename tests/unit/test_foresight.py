@@ -1,0 +1,158 @@
+"""Properties that hold whatever the series is: no look-ahead, equivariance, no harm from missing data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twinops.core.foresight import live
+from twinops.core.foresight.backtest import backtest
+from twinops.core.foresight.config import CONFIG
+from twinops.core.foresight.crossing import backtest_crossing
+from twinops.core.foresight.forecaster import Ensemble, pack, unpack
+from twinops.core.foresight.live import advance, start
+from twinops.core.foresight.track import relative_error, weights
+from twinops.core.observation import Series
+
+HORIZONS = np.array([3, 6, 12])
+FIRST = 4_700_000
+
+
+def series(seed: int, count: int = 700, *, holes: float = 0.0, daily: bool = True) -> np.ndarray:
+    """A positive series with spikes, a daily wave and holes, shape (1, count)."""
+    rng = np.random.default_rng(seed)
+    values = 100 + rng.normal(0, 3, count).cumsum() + rng.gamma(0.3, 30, count)
+    if daily:
+        values += 40 * np.sin(np.arange(count) * 2 * np.pi / 288)
+    values[rng.random(count) < holes] = np.nan
+    values[0] = 100.0
+    return values[None]
+
+
+def published(values: np.ndarray, step: float = 300.0) -> np.ndarray:
+    done = backtest(values, FIRST, step, HORIZONS, CONFIG, keep=True)
+    assert done.quantiles is not None
+    return done.quantiles[:, 0]
+
+
+@given(seed=st.integers(0, 10_000), cut=st.integers(20, 690), holes=st.sampled_from([0.0, 0.2]))
+@settings(max_examples=15, deadline=None)
+def test_a_prefix_gives_the_same_forecasts_as_the_whole(seed: int, cut: int, holes: float) -> None:
+    values = series(seed, holes=holes)
+    np.testing.assert_allclose(published(values[:, :cut]), published(values)[:cut], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("step", [pytest.param(60.0, id="a minute"), pytest.param(900.0, id="a quarter of an hour")])
+@given(seed=st.integers(0, 10_000), cut=st.integers(20, 690))
+@settings(max_examples=8, deadline=None)
+def test_a_prefix_gives_the_same_at_other_steps(step: float, seed: int, cut: int) -> None:
+    values = series(seed, holes=0.1)
+    np.testing.assert_allclose(published(values[:, :cut], step), published(values, step)[:cut], rtol=1e-6, atol=1e-6)
+
+
+@given(
+    seed=st.integers(0, 10_000), scale=st.sampled_from([1e-3, 0.5, 1024.0]), move=st.sampled_from([0.0, 500.0, -2000.0])
+)
+@settings(max_examples=15, deadline=None)
+def test_scaling_and_shifting_the_series_does_the_same_to_the_forecast(seed: int, scale: float, move: float) -> None:
+    values = series(seed)
+    expected = (published(values) + move) * scale
+    np.testing.assert_allclose(published((values + move) * scale), expected, rtol=0, atol=0.02 * scale * 100)
+
+
+@given(seed=st.integers(0, 10_000), holes=st.sampled_from([0.3, 0.9]))
+@settings(max_examples=10, deadline=None)
+def test_quantiles_are_finite_and_do_not_decrease(seed: int, holes: float) -> None:
+    found = published(series(seed, holes=holes))
+    assert np.isfinite(found).all()
+    assert (np.diff(found, axis=-1) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    "value", [pytest.param(0.0, id="zeros"), pytest.param(7.0, id="seven"), pytest.param(-1e9, id="large")]
+)
+def test_a_constant_series_is_forecast_as_it_is(value: float) -> None:
+    found = published(np.full((1, 600), value))
+    np.testing.assert_allclose(found[100:], value, rtol=1e-6, atol=1e-9)
+
+
+def test_ten_values_give_the_width_of_a_random_walk() -> None:
+    values = np.array([[1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0, 2.0]])
+    found = published(values)[-1]
+    assert found[0, 4] == 2.0
+    np.testing.assert_allclose(found[:, -1] - 2.0, 1.6449 * np.sqrt(HORIZONS), rtol=1e-3)
+
+
+@pytest.mark.parametrize("step", [pytest.param(300.0, id="five minutes"), pytest.param(60.0, id="a minute")])
+def test_step_by_step_gives_what_the_backtest_gives(step: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    # In full precision, so that nothing but rounding can tell them apart in use.
+    monkeypatch.setattr(live, "STORED", np.float64)
+    monkeypatch.setattr(live, "STORED_OLD", np.float64)
+    values = np.concatenate([series(seed, 2500, holes=0.02) for seed in (1, 2, 3)])
+    cut = 2300
+    found = start(values[:, :cut], FIRST, step, HORIZONS, CONFIG, days=21)
+    steps = [advance(found, FIRST + t, values[:, t], CONFIG) for t in range(cut, 2500)]
+    done = backtest(values, FIRST, step, HORIZONS, CONFIG, keep=True)
+    assert done.quantiles is not None
+    np.testing.assert_allclose(np.array(steps), done.quantiles[cut:], rtol=1e-6, atol=1e-6)
+
+
+def test_a_level_shift_hands_over_to_naive() -> None:
+    values = series(5, 1200, daily=False)
+    values[:, 900:] += 5000
+    done = backtest(values, FIRST, 300.0, HORIZONS, CONFIG)
+    np.testing.assert_array_equal(done.centre[902, 0, :, 0], done.centre[902, 0, :, 1])
+
+
+def test_a_censored_value_changes_no_calibration() -> None:
+    values = series(6)
+    censored = np.zeros(values.shape, dtype=bool)
+    censored[:, -1] = True
+    with_it = backtest(values, FIRST, 300.0, HORIZONS, CONFIG, censored=censored).state
+    without = backtest(values[:, :-1], FIRST, 300.0, HORIZONS, CONFIG).state
+    np.testing.assert_array_equal(with_it.quantiles, without.quantiles)
+    np.testing.assert_array_equal(with_it.loss, without.loss)
+
+
+def test_what_was_learned_fits_into_status_and_comes_back() -> None:
+    done = backtest(series(7, 900), FIRST, 300.0, HORIZONS, CONFIG)
+    text = pack(done.state, 0)
+    back = unpack(text)
+    assert len(text) <= 300
+    np.testing.assert_allclose(back.quantiles, done.state.quantiles, rtol=1e-2, atol=1e-2)
+    np.testing.assert_allclose(weights(back, CONFIG), weights(done.state, CONFIG), atol=0.35)
+    np.testing.assert_allclose(relative_error(back), relative_error(done.state), rtol=1e-2)
+
+
+@pytest.mark.parametrize("text", [pytest.param("", id="empty"), pytest.param("no base64!", id="other text")])
+def test_a_stored_state_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        unpack(text)
+
+
+def test_fewer_than_ten_known_values_give_no_forecast() -> None:
+    values = np.array([1.0, np.nan, np.inf, *range(8)])
+    past = Series(times=300.0 * np.arange(11, dtype=np.float64), values=values, step=300.0)
+    assert Ensemble().forecast(past, [900]) == ()
+
+
+def test_a_forecast_stays_in_its_range() -> None:
+    values = series(8)[0]
+    past = Series(times=300.0 * np.arange(len(values), dtype=np.float64), values=values, step=300.0)
+    found = Ensemble().forecast(past, [900, 3600], minimum=90.0, maximum=101.0)
+    assert all(90.0 <= value <= 101.0 for one in found for value in one.quantiles)
+    assert all(one.calibrated and one.confidence is not None for one in found)
+
+
+@given(seed=st.integers(0, 1000), cut=st.integers(50, 650))
+@settings(max_examples=8, deadline=None)
+def test_a_probability_of_crossing_sees_nothing_of_what_comes(seed: int, cut: int) -> None:
+    values = series(seed, holes=0.1)
+    limit = np.array([np.nanpercentile(values, 90)])
+    centre = backtest(values, FIRST, 300.0, HORIZONS, CONFIG).centre[..., 0]
+    whole = backtest_crossing(values, centre, limit, HORIZONS, 300.0, CONFIG)
+    prefix = backtest_crossing(values[:, :cut], centre[:cut], limit, HORIZONS, 300.0, CONFIG)
+    np.testing.assert_allclose(prefix, whole[:cut], rtol=1e-9, atol=1e-12)
+    assert ((whole >= 0) & (whole <= 1)).all()
