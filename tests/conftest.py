@@ -21,8 +21,12 @@ def cluster_options() -> ClusterOptions:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what shares the operator last: until then nobody but the test itself touches the twins it makes."""
-    items.sort(key=lambda item: "operator" in getattr(item, "fixturenames", ()))
+    """Run what shares the operator last: until then nobody but the test itself touches the twins it makes.
+
+    Whole files, since a file is what one process takes when there are several.
+    """
+    sharing = {item.path for item in items if "operator" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path in sharing)
 
 
 @pytest.fixture(scope="session")

@@ -245,6 +245,7 @@ def test_the_operator_asks_for_nothing_it_has_no_right_to(cluster: DevCluster, n
     argv = [sys.executable, "-m", "twinops.cli.main", "run", "--kubeconfig", str(kubeconfig)]
     operator = cluster.supervise(f"operator-{namespace}", argv, env=environment)
     try:
+        wait_until(lambda: "leading" in operator.process.tail(), within=30, what="the operator leads")
         cluster.kubectl("apply", "-n", namespace, "-f", str(ROOT / "examples" / "workload.yaml"))
         twin = merged(SPEC, {"source": {"metricsSourceRef": {"name": namespace}}})
         path = f"/apis/twinops.dev/v1alpha1/namespaces/{namespace}/digitaltwins"
