@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 # Each process has a control plane of its own; most of the time they wait, so two fit onto two cores.
-JOBS ?= 0
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
