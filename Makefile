@@ -24,7 +24,7 @@ test: cluster-build ## Run all tests, on the real parts (JOBS=0: in one process,
 bench-drift: $(READY) ## Measure how well anomalies are found (DATA=folder, JSON=file)
 	@$(BIN)/python -m benchmarks.drift $(if $(DATA),DATA=$(DATA)) $(if $(JSON),JSON=$(JSON))
 
-bench-forecast: $(READY) ## Forecasts and risk on real series, beside their peers (JSON=file, DATA=folder)
+bench-forecast: $(READY) ## Forecasts and risk on real series, beside their peers (JSON=file, DATA=folder, PLOTS=folder)
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.forecast
 
 bench-cost: $(READY) ## CPU time and memory of the forecasting core (JSON=file)

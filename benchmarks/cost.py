@@ -1,4 +1,4 @@
-"""``python -m benchmarks.cost``: CPU time and memory of the forecasting core, beside a fixed numpy reference."""
+"""``python -m benchmarks.cost``: CPU time and memory of a twin's memory, beside a fixed numpy reference."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from statistics import median
 
 import numpy as np
 
-from twinops.core.foresight.backtest import backtest
-from twinops.core.foresight.config import CONFIG
-from twinops.core.foresight.live import advance, start
+from twinops.core.foresight.config import CONFIG, DAY
+from twinops.core.memory import QUICK_ORIGINS, RECENT_STEPS, Recorded, TwinMemory
+from twinops.core.metrics import STANDARD
+from twinops.core.series import Floats, Series
 
-METRICS = 6
-HORIZONS = np.array([3, 6, 12])
-FIRST_ORIGINS = 45
-"""Origins of the short backtest of a first sync."""
-FULL_ORIGINS = 1440
-"""Origins of a full one: three days of skill, and two before for weights and scale to settle."""
-BATCH = 60
-"""Metrics that a full backtest takes at once: ten twins'."""
+METRICS = tuple(STANDARD)
+HORIZONS = (900, 1800, 3600)
+LIMITS = {"cpuUsage": 90.0, "memoryUsage": 95.0}
+STEP = 300.0
+"""Seconds between two syncs; at every one of them a new cell begins, which is the dearest."""
+MINUTE = 60.0
+_OLDER = 300.0
+_NOW = 1_800_000_000.0
 _REPEATS = 5
 _SYNCS = 288
 
@@ -31,39 +32,71 @@ _SYNCS = 288
 def main() -> int:
     """Measure, print the table, return the exit code."""
     rng = np.random.default_rng(1)
-    week = _series(rng, BATCH, 2016)
-    twin = week[:METRICS]
-    more = _series(rng, METRICS, 21 * 288)
-    live = start(twin, 0, 300.0, HORIZONS, CONFIG, origins=FULL_ORIGINS, days=7)
-    fresh = _series(rng, METRICS, _REPEATS * _SYNCS)
-    position = [2016]
-
-    def day() -> None:
-        for _ in range(_SYNCS):
-            advance(live, position[0], fresh[:, position[0] - 2016], CONFIG)
-            position[0] += 1
-
     reference = rng.normal(size=(64, 2016))
-    figures = {
-        "reference_ms": _ms(lambda: reference.T @ reference),
-        "first_sync_ms_per_metric": _ms(lambda: start(twin, 0, 300.0, HORIZONS, CONFIG, origins=FIRST_ORIGINS))
-        / METRICS,
-        "full_backtest_ms_per_metric": _ms(lambda: backtest(week, 0, 300.0, HORIZONS, CONFIG, origins=FULL_ORIGINS))
-        / BATCH,
-        "steady_sync_ms_per_twin": _ms(day) / _SYNCS,
-        "bytes_per_twin_7_days": start(twin, 0, 300.0, HORIZONS, CONFIG, origins=FIRST_ORIGINS, days=7).nbytes,
-        "bytes_per_twin_21_days": start(more, 0, 300.0, HORIZONS, CONFIG, origins=FIRST_ORIGINS, days=21).nbytes,
-    }
+    figures: dict[str, float | int] = {"reference_ms": _ms(lambda: reference.T @ reference)}
+    week = _past(rng, 7, STEP)
+    figures["first_sync_ms_per_metric"] = _ms(lambda: _first_sync(week)) / len(METRICS)
+    figures["full_backtest_ms_per_metric"] = _ms(lambda: _learned(week, STEP)) / len(METRICS)
+    for label, step in (("", STEP), ("_each_minute", MINUTE)):
+        for days in (7, 21):
+            memory = _learned(_past(rng, days, step), step)
+            memory.observe(_NOW + step, dict.fromkeys(METRICS, 50.0), limits=LIMITS, replicas=3)
+            figures[f"bytes_per_twin_{days}_days{label}"] = memory.nbytes
+            if days == 21:  # noqa: PLR2004 - the dearest
+                figures[f"steady_sync_ms_per_twin{label}"] = _ms(_a_day(memory, rng)) / _SYNCS
+    memory = _learned(week, STEP, learned=True)
+    figures["steady_sync_ms_per_twin_with_baseline"] = _ms(_a_day(memory, rng)) / _SYNCS
+    for name in [name for name in figures if "_ms" in name and name != "reference_ms"]:
+        figures[name.replace("_ms_", "_references_")] = figures[name] / figures["reference_ms"]
     for name, value in figures.items():
-        print(f"{name:32s} {value:10.3f}" if isinstance(value, float) else f"{name:32s} {value:10d}")
+        print(f"{name:50s} {value:10.3f}" if isinstance(value, float) else f"{name:50s} {value:10d}")
     if target := os.environ.get("JSON"):
-        Path(target).write_text(json.dumps({"summary": figures, "config": CONFIG.digest}, indent=1))
+        Path(target).write_text(json.dumps({"summary": figures, "series": {}, "config": CONFIG.digest}, indent=1))
     return 0
 
 
-def _series(rng: np.random.Generator, count: int, length: int) -> np.ndarray:
-    wave = 50 + 30 * np.sin(np.arange(length) * 2 * np.pi / 288)
-    return wave + rng.normal(0, 4, (count, length)) + rng.gamma(0.2, 20, (count, length))
+def _series(rng: np.random.Generator, times: Floats, step: float) -> Series:
+    wave = 50 + 30 * np.sin(times * 2 * np.pi / DAY)
+    return Series(times, wave + rng.normal(0, 4, len(times)) + rng.gamma(0.2, 20, len(times)), step)
+
+
+def _past(rng: np.random.Generator, days: int, step: float) -> dict[str, Recorded]:
+    """Return what the operator reads: all at the twin's step from five minutes on, else in two resolutions."""
+    length = days * DAY
+    if step >= _OLDER:
+        times = _NOW - step * np.arange(length // step, dtype=np.float64)[::-1]
+        return {name: Recorded(_series(rng, times, step)) for name in METRICS}
+    times = _NOW - step * np.arange(RECENT_STEPS, dtype=np.float64)[::-1]
+    before = np.arange(_NOW - length, times[0], _OLDER)
+    return {name: Recorded(_series(rng, times, step), _series(rng, before, _OLDER)) for name in METRICS}
+
+
+def _learned(
+    past: dict[str, Recorded], step: float, origins: int | None = None, *, learned: bool = False
+) -> TwinMemory:
+    memory = TwinMemory(METRICS, step, HORIZONS, learned=learned)
+    memory.learn(past, limits=LIMITS, origins=origins)
+    return memory
+
+
+def _first_sync(past: dict[str, Recorded]) -> None:
+    memory = _learned(past, STEP, QUICK_ORIGINS)
+    memory.observe(_NOW + STEP, dict.fromkeys(METRICS, 50.0), limits=LIMITS, replicas=3)
+
+
+def _a_day(memory: TwinMemory, rng: np.random.Generator) -> Callable[[], None]:
+    """Return the work of 288 syncs, each time it is called."""
+    values = 50 + rng.normal(0, 4, (_SYNCS, len(METRICS))) + rng.gamma(0.2, 20, (_SYNCS, len(METRICS)))
+
+    def work() -> None:
+        if memory.newest is None:
+            raise AssertionError("it has learned")
+        begin = memory.newest + 1
+        for k, row in enumerate(values.tolist()):
+            fresh = dict(zip(METRICS, row, strict=True))
+            memory.observe((begin + k) * memory.step, fresh, limits=LIMITS, replicas=3)
+
+    return work
 
 
 def _ms(work: Callable[[], object]) -> float:

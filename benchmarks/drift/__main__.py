@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.drift.detectors import LEARNED, PEERS
 from benchmarks.drift.report import as_json, evaluate, lines
 from benchmarks.drift.series import WHERE, read_all
+from twinops.errors import InputError
 
 DEFAULT_DATA = "../shared/data"
 
@@ -23,7 +24,7 @@ def main(arguments: list[str]) -> int:
     folder = Path(options.get("DATA") or os.environ.get("TWINOPS_BENCH_DATA") or DEFAULT_DATA)
     try:
         series = read_all(folder)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, InputError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     if not any(one.labelled for one in series):

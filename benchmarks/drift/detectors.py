@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.drift.series import Floats, Labelled
+from benchmarks.drift.series import Labelled
 from twinops.core.baseline.alarms import Raiser
 from twinops.core.baseline.learner import LearnedBaseline
 from twinops.core.baseline.settings import SETTINGS
+from twinops.core.series import Floats
 
 Rows = npt.NDArray[np.int64]
 
@@ -62,7 +63,8 @@ def _learned(series: Labelled) -> Judge:
     counts = np.bincount(places[known], minlength=places[-1] + 1)
     total = np.bincount(places[known], weights=series.values[known], minlength=places[-1] + 1)
     values = np.divide(total, counts, out=np.full(len(total), np.nan), where=counts > 0)
-    excess = LearnedBaseline(1, step).advance(first, values[:, None]).excess
+    baseline = LearnedBaseline(1, step)
+    judged = baseline.advance(first, values[:, None])
     # A slot is judged when it is over: at its last row.
     rows = np.full(len(values), -1, np.int64)
     rows[places] = np.arange(len(places))
@@ -73,8 +75,10 @@ def _learned(series: Labelled) -> Judge:
             ratio=threshold,
             least_ratio=1 + (SETTINGS.least_ratio - 1) * (threshold - 1) / (SETTINGS.ratio - 1),
         )
-        raiser = Raiser(1, excess.shape[2], step, settings)
-        begun, standing = (flags[:, 0] for flags in raiser.advance(first, excess)[:2])
+        raiser = Raiser(1, baseline.watches, step, settings)
+        known = np.isfinite(values)[:, None]
+        course = raiser.advance(first, judged.excess, judged.sizes, judged.records, known)
+        begun, standing = course.begun[:, 0], course.standing[:, 0]
         seconds = np.zeros(len(places))
         held = np.flatnonzero(standing & (rows >= 0))
         seconds[rows[held]] = step

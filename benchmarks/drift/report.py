@@ -32,6 +32,7 @@ class Result:
         other_half: standard profile; the best threshold of each half scored on the other, and both together.
         found: windows with an alarm at the threshold, and what its alarms cost.
         at_budget: the same at the most sensitive threshold within the budget, the own one where it is within.
+        at_begin_budget: the same where an alarm costs its begin.
         at_standing_budget: the same where an alarm costs as long as it stands.
     """
 
@@ -43,6 +44,7 @@ class Result:
     other_half: dict[str, float]
     found: Spent
     at_budget: Spent | None
+    at_begin_budget: Spent | None
     at_standing_budget: Spent | None
 
 
@@ -79,6 +81,7 @@ def evaluate(detector: Detector, series: Sequence[Labelled]) -> Result:
         other_half=other,
         found=spent[threshold],
         at_budget=_within(order, spent, lambda one: one.raised),
+        at_begin_budget=_within(order, spent, lambda one: one.begin),
         at_standing_budget=_within(order, spent, lambda one: one.standing),
     )
 
@@ -125,20 +128,27 @@ def as_json(series: Sequence[Labelled], result: Result, peers: Sequence[Result])
 
 def _summary(series: Sequence[Labelled], result: Result) -> dict[str, Any]:
     totals = {profile: _total(scores) for profile, scores in result.scores.items()}
-    raised = result.at_budget or Spent(0, 0.0, 0.0)
-    standing = result.at_standing_budget or Spent(0, 0.0, 0.0)
+    nothing = Spent(0, 0.0, 0.0, 0.0)
+    raised = result.at_budget or nothing
+    begin = result.at_begin_budget or nothing
+    standing = result.at_standing_budget or nothing
     return {
         **{profile: round(total.normalised, 2) for profile, total in totals.items()},
         "other_half": round(result.other_half["both"], 2),
-        "windows_found": standing.found,
+        "windows_found": raised.found,
+        "windows_found_if_half_hours_count": begin.found,
+        "windows_found_if_standing_counts": standing.found,
         "alarms_on_quiet_files": sum(
             len(its.begun) for one, its in zip(series, result.alarms, strict=True) if quiet(one)
         ),
         "windows": sum(len(one.windows) for one in series),
         "false_alarms": sum(outcome_of(one, its)[1] for one, its in zip(series, result.alarms, strict=True)),
-        "windows_found_if_raised_steps_count": raised.found,
         "windows_found_at_threshold": result.found.found,
-        "alarm_hours_a_month": {"standing": round(result.found.standing, 3), "raised": round(result.found.raised, 3)},
+        "alarm_hours_a_month": {
+            "raised": round(result.found.raised, 3),
+            "half_hours": round(result.found.begin, 3),
+            "standing": round(result.found.standing, 3),
+        },
         "threshold": result.threshold,
         "intervals": {profile: [round(end, 1) for end in bootstrap(its)] for profile, its in result.scores.items()},
         "halves": {
@@ -178,7 +188,10 @@ def lines(series: Sequence[Labelled], results: Sequence[Result]) -> Iterator[str
         found, false = outcome_of(one, its)
         yield f"{one.name:46} {one.half:4} {len(one.windows):8} {found:6} {false:13}"
     yield ""
-    yield f"{'':22} standard          low FP           low FN           other half  found  false  quiet  budget   hours"
+    yield (
+        f"{'':22} standard          low FP           low FN           other half  found  false  quiet"
+        "       budget   hours"
+    )
     for result in results:
         yield _row(series, result)
     yield ""
@@ -191,8 +204,8 @@ def lines(series: Sequence[Labelled], results: Sequence[Result]) -> Iterator[str
     )
     yield (
         f"at budget: windows found with at most {HOURS_PER_MONTH:g} alarm-hour a 30-day month outside of windows; "
-        "first, an alarm costs as long as it stands (every step in alarm, the definition); "
-        "second, only the step at which it is raised"
+        "first, an alarm costs the step at which it is raised: the alarms that are scored above, held off; "
+        "second, as long as it stands, but half an hour at most; third, as long as it stands"
     )
     yield "hours: alarm-hours a month outside of windows at the row's threshold, an alarm costing as long as it stands"
     yield "peers without a threshold of their own get the one that is best on all these labels"
@@ -204,7 +217,8 @@ def _row(series: Sequence[Labelled], result: Result) -> str:
         f"{figures[profile]:5.1f} ({low:5.1f} {high:5.1f})" for profile, (low, high) in figures["intervals"].items()
     )
     budgets = (
-        f"{figures['windows_found']:5} /{figures['windows_found_if_raised_steps_count']:3} {result.found.standing:7.1f}"
+        f"{figures['windows_found']:4} /{figures['windows_found_if_half_hours_count']:3}"
+        f" /{figures['windows_found_if_standing_counts']:3} {result.found.standing:7.1f}"
     )
     return (
         f"{result.name:22} {marks} {figures['other_half']:10.1f} {result.found.found:6} "

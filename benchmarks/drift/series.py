@@ -1,26 +1,19 @@
-"""Reading recorded series and their labels."""
+"""Recorded series with their labels."""
 
 from __future__ import annotations
 
-import csv
 import json
-import math
-import sys
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.drift.nab import Window
+from benchmarks.series import Floats, half_of, read
+from twinops.replay.csv_file import parse_time
+from twinops.replay.recording import usual_step
 
-Floats = npt.NDArray[np.float64]
-
-_MILLISECONDS_FROM = 1e11
-"""Epoch figures from here on are milliseconds: as seconds they would lie beyond the year 5000."""
 WHERE = """\
 Series and labels of the Numenta Anomaly Benchmark are public: https://github.com/numenta/NAB
 Put its data/ and labels/combined_windows.json into a folder `nab` and name the folder above it:
@@ -50,12 +43,12 @@ class Labelled:
     @property
     def step(self) -> float:
         """Seconds between rows, by the median."""
-        return float(np.median(np.diff(self.times)))
+        return usual_step(self.times)
 
     @property
     def half(self) -> str:
         """Tuning happens on the even half only. The file's name alone decides."""
-        return "odd" if zlib.crc32(self.name.split(":")[0].encode()) % 2 else "even"
+        return half_of(self.name.split(":")[0])
 
 
 def read_all(folder: Path) -> list[Labelled]:
@@ -63,6 +56,7 @@ def read_all(folder: Path) -> list[Labelled]:
 
     Raises:
         FileNotFoundError: there is no CSV.
+        InputError: a CSV cannot be used; names file, line and column.
     """
     root = folder / "nab" if (folder / "nab").is_dir() else folder
     labels_file = root / "labels" / "combined_windows.json"
@@ -81,39 +75,22 @@ def read_all(folder: Path) -> list[Labelled]:
 
 def _read(path: Path, spans: list[list[str]] | None) -> Iterator[Labelled]:
     """Yield the series of one file: a time and any number of metrics."""
-    with path.open(newline="") as file:
-        header, *rows = [row for row in csv.reader(file) if row]
-    stamps = np.array([moment(row[0]) for row in rows])
-    times, where = np.unique(stamps, return_inverse=True)
-    if len(times) < len(stamps):
-        sys.stderr.write(f"{path.name}: {len(stamps) - len(times)} rows share their time with others: mean taken\n")
-    ends = [(moment(first), moment(last)) for first, last in spans or []]
+    rows = read(path)
     windows = tuple(
-        (int(np.searchsorted(times, first)), int(np.searchsorted(times, last, side="right")) - 1)
-        for first, last in ends
+        (
+            int(np.searchsorted(rows.times, moment(first))),
+            int(np.searchsorted(rows.times, moment(last), side="right")) - 1,
+        )
+        for first, last in spans or []
     )
-    for column in range(1, len(header)):
-        values = np.array([_number(row[column]) if column < len(row) else math.nan for row in rows])
-        known = np.isfinite(values)
-        counts = np.bincount(where[known], minlength=len(times))
-        total = np.bincount(where[known], weights=values[known], minlength=len(times))
-        means = np.divide(total, counts, out=np.full(len(times), np.nan), where=counts > 0)
-        name = path.name if len(header) <= 2 else f"{path.name}:{header[column]}"  # noqa: PLR2004 - time and one value
-        yield Labelled(name, path.parent.name, times, means, windows, spans is not None)
+    for column, values in zip(rows.names, rows.values.T, strict=True):
+        name = path.name if len(rows.names) == 1 else f"{path.name}:{column}"
+        yield Labelled(name, path.parent.name, rows.times, values, windows, spans is not None)
 
 
 def moment(text: str) -> float:
-    """Return the Unix seconds of a time: ISO 8601 (UTC unless it says otherwise), epoch seconds or milliseconds."""
-    try:
-        number = float(text)
-    except ValueError:
-        stamp = datetime.fromisoformat(text.strip())
-        return (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()
-    return number / 1000 if abs(number) >= _MILLISECONDS_FROM else number
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
+    """Return the Unix seconds of a time in a label: ISO 8601 (UTC unless it says otherwise), or an epoch figure."""
+    time = parse_time(text)
+    if time is None:
+        raise ValueError(f"{text!r} is no time")
+    return time

@@ -2,50 +2,85 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from benchmarks.forecast.runs import ours
-from benchmarks.forecast.scoring import HORIZONS, geometric, inside, losses, ratio, targets
-from benchmarks.series import BenchSeries, Floats
+from benchmarks.forecast.scoring import HORIZONS, inside, losses, ratio, targets
+from benchmarks.series import DAY, BenchSeries, Floats
 from twinops.core.foresight.config import Config
 from twinops.core.foresight.views import filled
 
-_WINDOW = 24
+_WINDOW_SECONDS = 7200
 _COVERAGE = 0.85
-_DAY = 288
-_WEEK = 2016
-_PER_STEP_HOURS = 1 / 12
+_DAY_STEP = 300.0
 MINUTES = (2, 4, 6)
 
 
-def shift_hours(series: BenchSeries, config: Config) -> tuple[Floats, Floats]:
-    """Double a series from its middle on; return hours until coverage and error are back, each per horizon.
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Recovery:
+    """Hours until it is well again after a shift, each of shape (horizons,).
 
-    The windows of two hours hold the origins after the shift, at steps 3, 6 and 12, and count from their begin: what
-    is asked is from when on a forecast can be trusted. (Counted from their end, the answer would hold the window's
-    own length, and the aim of one hour could not be reached by anything.)
+    Attributes:
+        coverage: of the 90 % interval, by trailing windows.
+        error: against naive's, by trailing windows.
+        coverage_ahead: by windows that begin at that time.
+        error_ahead: likewise.
+    """
+
+    coverage: Floats
+    error: Floats
+    coverage_ahead: Floats
+    error_ahead: Floats
+
+
+def shift_hours(series: BenchSeries, config: Config) -> Recovery:
+    """Double a series from its middle on; return how long it takes to be well again, for steps 3, 6 and 12.
+
+    Windows hold the forecasts whose targets lie in two hours. A trailing window ends at the time that counts; hours
+    run from the shift to the end of the last window in the first six hours that is not well, so a spoilt window is
+    waited for until it is over. A window ahead holds the forecasts made in the two hours from that time on: from when
+    on forecasts can be trusted.
     """
     values = series.values.copy()
-    middle = len(values) // 2
+    middle, window = len(values) // 2, series.steps(_WINDOW_SECONDS)
     values[middle:] *= 2
     found = ours(series, np.array(HORIZONS), config, values)
     came = targets(values)[:, [h - 1 for h in HORIZONS]]
     last = filled(values[None])[0]
-    known = np.isfinite(came[middle:])
+    known = np.isfinite(came)
+    covered = np.nan_to_num(inside(found.ours, came))
+    error = np.where(known, np.abs(came - found.ours[..., 4]), 0.0)
+    naive = np.where(known, np.abs(came - last[:, None]), 0.0)
+    hours = series.step / 3600
 
-    def rolling(figures: Floats) -> Floats:
-        windows = np.lib.stride_tricks.sliding_window_view(np.where(known, figures[middle:], 0.0), _WINDOW, axis=0)
+    def sums(figures: Floats, begin: int, count: int) -> Floats:
+        windows = np.lib.stride_tricks.sliding_window_view(figures[begin : begin + count + window - 1], window, axis=0)
         total: Floats = windows.sum(axis=-1)
         return total
 
-    covered = rolling(inside(found.ours, came)) >= _COVERAGE * rolling(np.ones_like(came)) - 1e-9
-    error, naive = np.abs(came - found.ours[..., 4]), np.abs(came - last[:, None])
-    better = rolling(error) <= rolling(naive) * (1 + 1e-9)
-    return _until(covered), _until(better)
+    def spoilt(begin: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        covers = sums(covered, begin, count) < _COVERAGE * sums(known.astype(float), begin, count) - 1e-9
+        return covers, sums(error, begin, count) > sums(naive, begin, count) * (1 + 1e-9)
+
+    trailing = np.zeros((2, len(HORIZONS)))
+    for k, h in enumerate(HORIZONS):
+        # The window that ends with the target at middle + i holds the origins up to middle + i - h.
+        both = spoilt(middle - h - window + 1, 3 * window)
+        for which, bad in enumerate(both):
+            trailing[which, k] = _back(bad[:, k]) * hours
+    ahead = [np.where((~bad).any(axis=0), (~bad).argmax(axis=0) * hours, np.inf) for bad in spoilt(middle, 3 * window)]
+    return Recovery(trailing[0], trailing[1], ahead[0], ahead[1])
 
 
-def _until(holds: np.ndarray) -> Floats:
-    return np.where(holds.any(axis=0), holds.argmax(axis=0) * _PER_STEP_HOURS, np.inf)
+def _back(bad: np.ndarray) -> float:
+    """Return the steps from the shift until the first spell of bad windows is over; 0 where there is none."""
+    if not bad.any():
+        return 0.0
+    begin = int(bad.argmax())
+    good = np.flatnonzero(~bad[begin:])
+    return float(begin + good[0]) if len(good) else float("inf")
 
 
 def minute_ratios(series: BenchSeries, config: Config) -> Floats:
@@ -60,12 +95,17 @@ def minute_ratios(series: BenchSeries, config: Config) -> Floats:
 
 
 def day_ahead(series: BenchSeries, config: Config) -> float:
-    """Return the mean absolute error over the next 288 steps, every two hours, relative to the better simple one."""
+    """Return the mean absolute error over the next day, every two hours, relative to the better simple one.
+
+    A series finer than five minutes is averaged over five first.
+    """
+    series = _coarser(series)
     values, last = series.values, filled(series.values[None])[0]
-    found = ours(series, np.arange(1, _DAY + 1), config)
-    came = targets(values, _DAY)
-    origins = np.arange(_WEEK, len(values) - 1, 24)
-    middle = np.array([np.median(last[t - _DAY + 1 : t + 1]) for t in origins])
+    day = series.steps(DAY)
+    found = ours(series, np.arange(1, day + 1), config)
+    came = targets(values, day)
+    origins = np.arange(series.steps(7 * DAY), len(values) - 1, series.steps(7200))
+    middle = np.array([np.median(last[t - day + 1 : t + 1]) for t in origins])
 
     def error(forecast: Floats) -> float:
         return float(np.nanmean(np.abs(came[origins] - forecast)))
@@ -73,6 +113,13 @@ def day_ahead(series: BenchSeries, config: Config) -> float:
     return ratio(error(found.ours[origins, :, 4]), min(error(last[origins, None]), error(middle[:, None])))
 
 
-def over_series(ratios: list[float]) -> float:
-    """Return their geometric mean."""
-    return geometric(np.array(ratios))
+def _coarser(series: BenchSeries) -> BenchSeries:
+    group = int(_DAY_STEP // series.step)
+    if group <= 1:
+        return series
+    count = len(series.values) // group
+    cells = series.values[: count * group].reshape(count, group)
+    known = np.isfinite(cells)
+    means = np.where(known, cells, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    values = np.where(known.any(axis=1), means, np.nan)
+    return dataclasses.replace(series, values=values, step=series.step * group)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks.forecast.scoring import STEPS
 from benchmarks.series import BenchSeries, Floats
-from twinops.core.foresight.backtest import backtest, run
+from twinops.core.foresight.backtest import backtest
 from twinops.core.foresight.config import Config
 from twinops.core.foresight.views import filled
+from twinops.replay import peers as replay
 
 ALL_STEPS = np.arange(1, STEPS + 1)
 
@@ -26,7 +28,7 @@ class Forecasts:
 def ours(series: BenchSeries, horizons: np.ndarray, config: Config, values: Floats | None = None) -> Forecasts:
     """Run the product's core over a series, from its first entry on."""
     past = series.values if values is None else values
-    done = backtest(past[None], int(series.start // series.step), series.step, horizons, config, keep=True)
+    done = backtest(past[None], series.first, series.step, horizons, config, keep=True)
     if done.quantiles is None or done.naive is None:
         raise AssertionError("asked for with keep=True")
     return Forecasts(done.quantiles[:, 0], done.naive[:, 0])
@@ -44,16 +46,10 @@ def calibrated(centre: Floats, values: Floats, config: Config, step: float = 300
     Returns:
         Shape (series, n, 12, 9).
     """
-    members = np.ascontiguousarray(centre.transpose(2, 0, 1))[..., None]
-    count = values.shape[1]
-    never = np.zeros((len(values), count), dtype=bool)
-    done = run(members, values, never, np.arange(count), 0, step, ALL_STEPS, config, keep=True)
-    if done.naive is None:
-        raise AssertionError("asked for with keep=True")
-    return done.naive.transpose(1, 0, 2, 3)
+    return replay.calibrated(centre, values, 0, step, ALL_STEPS, config).transpose(1, 0, 2, 3)
 
 
-def padded(series: list[BenchSeries]) -> Floats:
+def padded(series: Sequence[BenchSeries]) -> Floats:
     """Return the series one below the other, shape (series, longest), NaN past their ends."""
     longest = max(len(one.values) for one in series)
     rows = np.full((len(series), longest), np.nan)

@@ -10,10 +10,7 @@ from twinops.core.forecast import QUANTILES
 LEVELS = np.array(QUANTILES)
 HORIZONS = (3, 6, 12)
 STEPS = 12
-WEEK = 2016
-"""Steps before the first origin that is scored."""
 _STATIC = 2016
-_ROLLING = 288
 _RATIOS = (1e-3, 1e3)
 
 
@@ -35,8 +32,8 @@ def losses(quantiles: Floats, came: Floats) -> Floats:
     return np.where(np.isfinite(came), score, np.nan)
 
 
-def path_sum(loss: Floats, horizon: int, start: int = WEEK) -> float:
-    """Return the sum over origins of the mean loss of steps 1..horizon, of what is known."""
+def path_sum(loss: Floats, horizon: int, start: int) -> float:
+    """Return the sum over origins from ``start`` on of the mean loss of steps 1..horizon, of what is known."""
     part = loss[start:, :horizon]
     known = np.isfinite(part)
     count = known.sum(axis=1)
@@ -44,19 +41,25 @@ def path_sum(loss: Floats, horizon: int, start: int = WEEK) -> float:
     return float(means.sum())
 
 
-def step_sum(loss: Floats, horizon: int, start: int = WEEK) -> float:
+def step_sum(loss: Floats, horizon: int, start: int) -> float:
     """Return the sum over origins of the loss of step ``horizon`` exactly."""
     return float(np.nansum(loss[start:, horizon - 1]))
 
 
-def static_naive(values: Floats, last: Floats) -> Floats:
-    """Return naive with the empirical quantiles of its last 2,016 known h-step residuals, shape (n, 12, 9)."""
+def static_naive(values: Floats, last: Floats, start: int) -> Floats:
+    """Return naive with the empirical quantiles of its last 2,016 known h-step residuals, shape (n, 12, 9).
+
+    Args:
+        values: shape (n,), NaN where unknown.
+        last: the last known ones.
+        start: first origin that is wanted.
+    """
     quantiles = np.full((len(values), STEPS, len(LEVELS)), np.nan)
     for h in range(1, STEPS + 1):
         residual = values[h:] - last[:-h]
         places = np.flatnonzero(np.isfinite(residual))
         known, before = residual[places], -1
-        for t in range(WEEK, len(values)):
+        for t in range(start, len(values)):
             end = int(np.searchsorted(places, t - h, side="right"))
             if end != before:
                 ordered = np.sort(known[max(0, end - _STATIC) : end])
@@ -73,10 +76,10 @@ def inside(quantiles: Floats, came: Floats) -> Floats:
     return np.where(np.isfinite(came), within, np.nan)
 
 
-def rolling_low(within: Floats) -> float:
-    """Return the 5 %-quantile of the coverage of rolling days of known values."""
+def rolling_low(within: Floats, day: int) -> float:
+    """Return the 5 %-quantile of the coverage of rolling days, of so many known values each."""
     known = within[np.isfinite(within)]
-    days = np.convolve(known, np.ones(_ROLLING) / _ROLLING, mode="valid")
+    days = np.convolve(known, np.ones(day) / day, mode="valid")
     return float(np.percentile(days, 5))
 
 

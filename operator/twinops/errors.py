@@ -4,6 +4,7 @@
 
     TwinOpsError
     ├── SettingsError                the operator's own configuration cannot be used
+    ├── InputError                   what a person gave a command cannot be used
     ├── SpecError                    a person must act: the twin, its source or its target
     │   ├── TargetNotFound
     │   ├── SourceNotFound
@@ -31,6 +32,10 @@ class TwinOpsError(Exception):
 
 class SettingsError(TwinOpsError):
     """The operator's own configuration cannot be used."""
+
+
+class InputError(TwinOpsError):
+    """What a person gave a command, its arguments or a file, cannot be used. Says where, and how to mend it."""
 
 
 class SpecError(TwinOpsError):

@@ -16,12 +16,11 @@ from twinops.adapters.cluster.twins import ClusterTwins
 from twinops.adapters.cluster.workloads import ClusterWorkloads
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
-from twinops.core.damped_trend import DampedTrend
 from twinops.core.notes import NORMAL
 from twinops.services.corrections import CorrectionService
 from twinops.services.election import Elector
 from twinops.services.gather import Gatherer
-from twinops.services.history import HistoryKeeper
+from twinops.services.memories import MemoryKeeper
 from twinops.services.observe import Observer
 from twinops.services.ports import Clock, Telemetry, TwinRef
 from twinops.services.publish import Publisher, involved
@@ -74,7 +73,7 @@ class Leader:
         self._backend = PrometheusBackend(connections=settings.metrics_threads)
         self._events = ClusterEvents(client, clock, instance=settings.identity)
         self._sources = ClusterSources(fenced, clock, namespace=settings.namespace)
-        self._history = HistoryKeeper(self._backend)
+        self._memories = MemoryKeeper(self._backend)
         self._releases = Releases(twins, corrections, self._events, clock, busy=wakeups.is_running)
         self._checks = SourceChecks(self._sources, self._backend, telemetry, clock, recovered=self._source_recovered)
         self._index, self._wakeups = index, wakeups
@@ -87,20 +86,17 @@ class Leader:
             per_second=settings.status_writes_per_second,
             heartbeat_seconds=settings.heartbeat_seconds,
         )
-        forecaster = DampedTrend()
         observer = Observer(
             sources=self._sources,
             workloads=ClusterWorkloads(fenced, discovery),
             levers=levers,
             gatherer=Gatherer(self._backend, PrometheusTexts()),
-            history=self._history,
-            forecaster=forecaster,
+            memories=self._memories,
             index=index,
         )
         self._syncs = SyncService(
             index=index,
             observer=observer,
-            forecaster=forecaster,
             corrections=corrections,
             publisher=Publisher(index, twins, writer, self._events),
             telemetry=telemetry,
@@ -124,7 +120,7 @@ class Leader:
     async def aclose(self) -> None:
         """End what is under way; everything that matters stands in status."""
         await self._releases.aclose()
-        await self._history.aclose()
+        await self._memories.aclose()
         await self._backend.aclose()
         await self._events.drain(DRAIN_SECONDS)
 

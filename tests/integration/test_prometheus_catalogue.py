@@ -6,6 +6,7 @@ whose name begins with the target's, with a thousand times the load: it must nev
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -26,6 +27,7 @@ from twinops.services.ports import Query, QueryScope, SourceAccess
 SCRAPE = 15
 WINDOW = 4 * SCRAPE
 MINUTES = 10
+RESET = 190
 TARGET = TargetRef(name="edge")
 POD, SECOND_POD = "edge-7d9f8c6b5d-x2k9z", "edge-7d9f8c6b5d-b4cdf"
 
@@ -36,8 +38,9 @@ TEXTS = PrometheusTexts()
 class Case:
     """One exporter's output and what the built-in query makes of it.
 
-    ``lines`` are exposition format with a rate (``5/s``) or a constant as value. ``NS`` is the twin's
-    namespace, ``POD`` and ``POD2`` are the names of its pods.
+    ``lines`` are exposition format with a rate (``5/s``; ``5/s~`` for a counter that is reset 30 s before the
+    end, and before) or a constant as value. ``NS`` is the twin's namespace, ``POD`` and ``POD2`` are the names
+    of its pods.
     """
 
     kind: SystemType
@@ -80,7 +83,7 @@ SECONDS = """
 MILLISECONDS = SECONDS.replace('"0.1"', '"100"').replace('"0.2"', '"200"')
 MICROSECONDS = SECONDS.replace('"0.1"', '"100000"').replace('"0.2"', '"200000"')
 IDLE = SECONDS.replace("9/s", "0/s").replace("10/s", "0/s")
-P95_MS = 150.0
+P95_MS, OPEN_MS = 150.0, 200.0
 
 PODS = 'namespace="NS",pod="POD",instance="10.0.0.1:80"'
 NGINX = (
@@ -411,6 +414,25 @@ CASES = [
         IDLE.format(name="http_request_duration_seconds", labels=f'{PODS},code="200"'),
         None,
     ),
+    # What came between the last scrape and the restart is lost; the rest counts, and the old total does not.
+    Case(WEB, "throughputRps", "http-requests", f"http_requests_total{{{PODS}}} 9/s~\n", 6),
+    Case(
+        WORKER,
+        "cpuUsage",
+        "pod-cpu",
+        CPU_PODS.replace("0.3/s", "0.3/s~"),
+        30,
+    ),
+    # Of 100 requests 2 are counted within the largest finite bound.
+    Case(
+        WEB,
+        "latencyMs",
+        "http-request-duration",
+        SECONDS.replace("9/s", "0.1/s")
+        .replace("10/s", "0.2/s", 1)
+        .format(name="http_request_duration_seconds", labels=PODS),
+        OPEN_MS,
+    ),
     # A counter without the label that this candidate reads says nothing about errors.
     Case(WEB, "errorRate", "http-requests-status", f'http_requests_total{{{PODS},code="500"}} 5/s\n', None),
 ]
@@ -440,7 +462,11 @@ def exposition(case: Case, start: float, end: float) -> Iterator[tuple[str, str]
                 continue
             at = start
             while at <= end:
-                shown = float(value[:-2]) * (at - start) if value.endswith("/s") else float(value)
+                shown = float(value.removesuffix("~").removesuffix("/s"))
+                if value.endswith("~"):
+                    shown *= (at - start) % RESET
+                elif value.endswith("/s"):
+                    shown *= at - start
                 yield series.split("{")[0], f"{text} {shown * factor:.6f} {at:.0f}"
                 at += SCRAPE
 
@@ -482,6 +508,32 @@ async def test_figure_is_as_the_exporter_shows_it(case: Case, loaded: Loaded, ba
 
     assert not answer.error
     assert list(answer.values) == ([] if case.expected is None else pytest.approx([case.expected], rel=1e-6, abs=1e-9))
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.metric == "cpuUsage"], ids=case_id)
+async def test_pods_behind_the_mean_are_counted(case: Case, loaded: Loaded, backend: PrometheusBackend) -> None:
+    [query] = [one for one in TEXTS.candidates(case.kind, case.metric) if one.name == case.candidate]
+    text = TEXTS.render(dataclasses.replace(query, template=query.pods), scope(case.namespace, {}))
+
+    [answer] = await backend.instant(source(loaded.prometheus), [text], loaded.end)
+
+    assert answer.values == (2,)
+
+
+HISTOGRAMS = [case for case in CASES if case.expected and "histogram_quantile" in case.query()]
+
+
+@pytest.mark.parametrize("case", HISTOGRAMS, ids=case_id)
+async def test_quantile_in_the_open_bucket_equals_the_largest(
+    case: Case, loaded: Loaded, backend: PrometheusBackend
+) -> None:
+    promql = case.query()
+    top = TEXTS.inspect(promql, stale_after_seconds=120, scrape_interval_seconds=SCRAPE).top
+
+    value, largest = await backend.instant(source(loaded.prometheus), [promql, top], loaded.end)
+
+    assert largest.values == pytest.approx((OPEN_MS,))
+    assert (value.values == largest.values) == (case.expected == OPEN_MS)
 
 
 ALL_QUERIES = [

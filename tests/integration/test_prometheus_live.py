@@ -24,8 +24,7 @@ from twinops.api.twin import DigitalTwinSpec
 from twinops.core.observation import Sample
 from twinops.errors import MetricsUnavailable
 from twinops.services.gather import Gathered, Gatherer
-from twinops.services.gathering.past import MAX_POINTS
-from twinops.services.history import HistoryKeeper
+from twinops.services.memories import MemoryKeeper, Moment
 from twinops.services.ports import RangeQuery, SourceAccess
 
 DEADLINE = 30.0
@@ -237,25 +236,18 @@ async def test_range_query_reads_the_past(site: Site, backend: PrometheusBackend
 
 
 async def test_new_twin_knows_its_past_at_the_first_sync(site: Site, backend: PrometheusBackend) -> None:
-    keeper = HistoryKeeper(backend)
-    now = time.time()
+    keeper = MemoryKeeper(backend)
+    spec = DigitalTwinSpec.from_wire({"source": {"systemType": "Custom"}, "predictions": {"historySeconds": 86_400}})
     good = {"m": Sample("m", Quality.GOOD, 0.0)}
-    history = await keeper.update(
-        "uid",
-        site.source,
-        queries={"m": "past_minutes"},
-        samples=good,
-        step=60,
-        history_seconds=86_400,
-        depth=MAX_POINTS,
-        now=now,
-    )
+    moment = Moment(now=time.time(), queries={"m": "past_minutes"}, samples=good)
+    remembered = await keeper.update("uid", site.source, spec, moment)
     await keeper.aclose()
 
-    series = history.series["m"]
-    assert history.complete
-    assert history.samples_collected(["m"]) >= len(PAST_MINUTES)
-    assert np.ptp(series.times[:100] + 60 * series.values[:100]) == 0
+    assert remembered.complete
+    assert remembered.outlook.samples["m"] >= len(PAST_MINUTES)
+    assert len(PAST_MINUTES) >= remembered.outlook.samples["m"] - 1, "nothing is made up"
+    nearest = remembered.outlook.forecasts["m"][0]
+    assert nearest.lower < PAST_MINUTES[-1] < nearest.upper, "a first answer starts from the newest value"
 
 
 async def test_stopped_and_started_again(site: Site, backend: PrometheusBackend) -> None:

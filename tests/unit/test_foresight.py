@@ -7,14 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twinops.core.foresight import live
+from twinops.core.foresight import history, live
 from twinops.core.foresight.backtest import backtest
 from twinops.core.foresight.config import CONFIG
-from twinops.core.foresight.crossing import backtest_crossing
-from twinops.core.foresight.forecaster import Ensemble, pack, unpack
 from twinops.core.foresight.live import advance, start
-from twinops.core.foresight.track import relative_error, weights
-from twinops.core.observation import Series
 
 HORIZONS = np.array([3, 6, 12])
 FIRST = 4_700_000
@@ -88,12 +84,16 @@ def test_ten_values_give_the_width_of_a_random_walk() -> None:
 @pytest.mark.parametrize("step", [pytest.param(300.0, id="five minutes"), pytest.param(60.0, id="a minute")])
 def test_step_by_step_gives_what_the_backtest_gives(step: float, monkeypatch: pytest.MonkeyPatch) -> None:
     # In full precision, so that nothing but rounding can tell them apart in use.
-    monkeypatch.setattr(live, "STORED", np.float64)
-    monkeypatch.setattr(live, "STORED_OLD", np.float64)
+    monkeypatch.setattr(history, "STORED", np.float64)
+    monkeypatch.setattr(history, "STORED_OLD", np.float64)
+    monkeypatch.setattr(live, "STORED_ROOTS", np.float64)
     values = np.concatenate([series(seed, 2500, holes=0.02) for seed in (1, 2, 3)])
     cut = 2300
-    found = start(values[:, :cut], FIRST, step, HORIZONS, CONFIG, days=21)
-    steps = [advance(found, FIRST + t, values[:, t], CONFIG) for t in range(cut, 2500)]
+    found, _ = start(values[:, :cut], FIRST, step, HORIZONS, CONFIG)
+    steps = []
+    for t in range(cut, 2500):
+        advance(found, FIRST + t, values[:, t], CONFIG)
+        steps.append(found.quantiles(CONFIG))
     done = backtest(values, FIRST, step, HORIZONS, CONFIG, keep=True)
     assert done.quantiles is not None
     np.testing.assert_allclose(np.array(steps), done.quantiles[cut:], rtol=1e-6, atol=1e-6)
@@ -110,49 +110,7 @@ def test_a_censored_value_changes_no_calibration() -> None:
     values = series(6)
     censored = np.zeros(values.shape, dtype=bool)
     censored[:, -1] = True
-    with_it = backtest(values, FIRST, 300.0, HORIZONS, CONFIG, censored=censored).state
+    with_it = backtest(values, FIRST, 300.0, HORIZONS, CONFIG, unscored=censored).state
     without = backtest(values[:, :-1], FIRST, 300.0, HORIZONS, CONFIG).state
     np.testing.assert_array_equal(with_it.quantiles, without.quantiles)
     np.testing.assert_array_equal(with_it.loss, without.loss)
-
-
-def test_what_was_learned_fits_into_status_and_comes_back() -> None:
-    done = backtest(series(7, 900), FIRST, 300.0, HORIZONS, CONFIG)
-    text = pack(done.state, 0)
-    back = unpack(text)
-    assert len(text) <= 300
-    np.testing.assert_allclose(back.quantiles, done.state.quantiles, rtol=1e-2, atol=1e-2)
-    np.testing.assert_allclose(weights(back, CONFIG), weights(done.state, CONFIG), atol=0.35)
-    np.testing.assert_allclose(relative_error(back), relative_error(done.state), rtol=1e-2)
-
-
-@pytest.mark.parametrize("text", [pytest.param("", id="empty"), pytest.param("no base64!", id="other text")])
-def test_a_stored_state_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r".+"):
-        unpack(text)
-
-
-def test_fewer_than_ten_known_values_give_no_forecast() -> None:
-    values = np.array([1.0, np.nan, np.inf, *range(8)])
-    past = Series(times=300.0 * np.arange(11, dtype=np.float64), values=values, step=300.0)
-    assert Ensemble().forecast(past, [900]) == ()
-
-
-def test_a_forecast_stays_in_its_range() -> None:
-    values = series(8)[0]
-    past = Series(times=300.0 * np.arange(len(values), dtype=np.float64), values=values, step=300.0)
-    found = Ensemble().forecast(past, [900, 3600], minimum=90.0, maximum=101.0)
-    assert all(90.0 <= value <= 101.0 for one in found for value in one.quantiles)
-    assert all(one.calibrated and one.confidence is not None for one in found)
-
-
-@given(seed=st.integers(0, 1000), cut=st.integers(50, 650))
-@settings(max_examples=8, deadline=None)
-def test_a_probability_of_crossing_sees_nothing_of_what_comes(seed: int, cut: int) -> None:
-    values = series(seed, holes=0.1)
-    limit = np.array([np.nanpercentile(values, 90)])
-    centre = backtest(values, FIRST, 300.0, HORIZONS, CONFIG).centre[..., 0]
-    whole = backtest_crossing(values, centre, limit, HORIZONS, 300.0, CONFIG)
-    prefix = backtest_crossing(values[:, :cut], centre[:cut], limit, HORIZONS, 300.0, CONFIG)
-    np.testing.assert_allclose(prefix, whole[:cut], rtol=1e-9, atol=1e-12)
-    assert ((whole >= 0) & (whole <= 1)).all()

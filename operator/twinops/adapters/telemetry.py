@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from twinops.api.status import DigitalTwinStatus, Outcome
+from twinops.api.status import DigitalTwinStatus, ForecastSkill, Outcome
 from twinops.services.ports import Clock, TwinRef
 
 SYNC_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -29,6 +29,7 @@ class _Row:
     health: int | None = None
     recommended: int | None = None
     drifted: bool = False
+    skill: ForecastSkill | None = None
     risks: dict[str, float] = field(default_factory=dict)
 
 
@@ -43,6 +44,16 @@ _PER_TWIN: tuple[tuple[str, str, Value], ...] = (
         lambda row: row.recommended,
     ),
     ("twinops_drift_detected", "1 while the twin is not as expected.", lambda row: float(row.drifted)),
+    (
+        "twinops_forecast_error_ratio",
+        "Error of the forecasts relative to naive, over the last three days.",
+        lambda row: None if row.skill is None else row.skill.error,
+    ),
+    (
+        "twinops_forecast_coverage_ratio",
+        "Share of values that came inside the 90 % interval, over the last three days.",
+        lambda row: None if row.skill is None else row.skill.coverage,
+    ),
 )
 
 
@@ -127,6 +138,7 @@ class PrometheusTelemetry:
         row.health = status.health_score
         row.recommended = status.recommended_replicas
         row.drifted = status.drift.detected
+        row.skill = None if status.forecast_skill is None else status.forecast_skill.model_copy(update={"metrics": []})
         row.risks = {risk.metric: risk.probability for risk in status.risks}
 
     def forget(self, ref: TwinRef) -> None:

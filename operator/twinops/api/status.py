@@ -65,7 +65,10 @@ class ObservedMetric(ApiModel):
         ),
     ]
     reason: Annotated[Word, Field(description="Why the quality is not Good, in one word.")] = ""
-    message: Annotated[Text, Field(description="Why the quality is not Good, and how to mend it.")] = ""
+    message: Annotated[
+        Text,
+        Field(description="Why the quality is not Good, and how to mend it; or why the value is only a lower bound."),
+    ] = ""
     query: Annotated[Word, Field(description="Which query answered: Custom, or the name of a built-in one.")] = ""
 
 
@@ -122,6 +125,49 @@ class Prediction(ApiModel):
     ] = []
 
 
+class MetricSkill(ApiModel):
+    """How good the forecasts of one metric have been over the last three days."""
+
+    name: Annotated[Word, Field(description="Name of the metric.")]
+    error: Annotated[
+        float | None,
+        Field(ge=0, description="Error relative to naive under the same calibrator; left out before 30 checks."),
+    ] = None
+    coverage: Annotated[
+        Fraction | None, Field(description="Share of values that came inside the 90 % interval; .9 is right.")
+    ] = None
+    width: Annotated[float | None, Field(ge=0, description="Width of the 90 % interval relative to naive's.")] = None
+    checks: Annotated[int, Field(ge=0, description="Past forecasts this was measured on, the least of a horizon.")] = 0
+    trusted: Annotated[
+        bool, Field(description="Whether this forecast is published at every horizon; if not, naive is at some.")
+    ] = True
+    state: Annotated[
+        str,
+        Field(max_length=1024, description="What a restart resumes from. Not meant to be read, or written, by others."),
+    ] = ""
+
+
+class ForecastSkill(ApiModel):
+    """How good the twin's forecasts have been over the last three days."""
+
+    error: Annotated[
+        float | None,
+        Field(ge=0, description="Error relative to naive under the same calibrator, geometric mean over the metrics."),
+    ] = None
+    coverage: Annotated[
+        Fraction | None, Field(description="Share of values that came inside the 90 % interval; .9 is right.")
+    ] = None
+    width: Annotated[
+        float | None,
+        Field(ge=0, description="Width of the 90 % interval relative to naive's, geometric mean over the metrics."),
+    ] = None
+    checks: Annotated[int, Field(ge=0, description="Past forecasts this was measured on, the least of a metric.")] = 0
+    metrics: Annotated[
+        list[MetricSkill],
+        Field(max_length=MAX_OBSERVED, description="The same of each metric.", json_schema_extra=keyed_by("name")),
+    ] = []
+
+
 class DriftAlert(ApiModel):
     """One component that is not as expected."""
 
@@ -148,6 +194,7 @@ class DriftAlert(ApiModel):
     harmless: Annotated[
         bool, Field(description="On the side that does no harm; listed, and never counted as drift.")
     ] = False
+    learned: Annotated[bool, Field(description="Against what was learned to be normal for this hour.")] = False
     recommendation: Annotated[Text, Field(description="What a person, or the twin, can do about it.")] = ""
     eligible: Annotated[bool, Field(description="Whether the twin may correct this by itself.")] = False
     not_eligible_reason: Annotated[Text, Field(description="Why it may not.")] = ""
@@ -166,7 +213,13 @@ class Risk(ApiModel):
     metric: Annotated[Word, Field(description="Name of the metric.")]
     limit: Annotated[float, Field(description="The limit, from spec.limits.")]
     horizon_seconds: Annotated[int, Field(ge=1, description="Nearest horizon at which it may be crossed.")]
-    probability: Annotated[Fraction, Field(description="Probability that the limit is crossed at this horizon.")]
+    probability: Annotated[
+        Fraction,
+        Field(
+            description="Probability that any step until this horizon crosses the limit; at the horizon itself while "
+            "that is not known."
+        ),
+    ]
     upper: Annotated[float, Field(description=".95 quantile at this horizon.")]
     since: Annotated[Time, Field(description="Since when it has been foreseen.")]
     recent: Annotated[
@@ -297,6 +350,9 @@ class DigitalTwinStatus(ApiModel):
     risks: Annotated[
         list[Risk], Field(max_length=MAX_OBSERVED, description="Limits that are foreseen to be crossed.")
     ] = []
+    forecast_skill: Annotated[
+        ForecastSkill | None, Field(description="How good forecasts have been; confidence is 1 less its error.")
+    ] = None
     drift: Annotated[Drift, Field(description="Expected against actual.")] = Drift()
     replicas: Annotated[int | None, Field(description="Ready replicas of the target.")] = None
     recommended_replicas: Annotated[int | None, Field(description="What the twin would run now, in every mode.")] = None

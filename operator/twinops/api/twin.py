@@ -172,6 +172,13 @@ class ExpectedState(ApiModel):
     """The baseline that drift is measured against."""
 
     metrics: Annotated[MetricMap, Field(description="Expected value by metric name.")] = {}
+    learned: Annotated[
+        bool,
+        Field(
+            description="Learn from its own past what is normal for each hour, of every metric that is not named in "
+            "metrics. It takes a day of data."
+        ),
+    ] = False
     replicas: Annotated[ReplicaRange | None, Field(description="How many ready replicas are expected.")] = None
     version: Annotated[
         str | None,

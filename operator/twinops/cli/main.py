@@ -1,4 +1,4 @@
-"""``twinops``: run the operator, or print its CRDs."""
+"""``twinops``: run the operator, try it on recorded history, or print its CRDs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from twinops import __version__
 from twinops.api import crdgen
+from twinops.cli import replay
 from twinops.errors import TwinOpsError
 
 EXIT_USAGE = 2
@@ -34,6 +35,8 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run the operator; settings come from TWINOPS_… variables")
     run.add_argument("--kubeconfig", help="default: the pod's service account, else KUBECONFIG")
     run.set_defaults(run=_run)
+
+    replay.add_command(commands)
 
     crds = commands.add_parser("crds", help="print the CRDs, for kubectl apply --server-side -f -")
     crds.set_defaults(run=_crds)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from twinops.api.status import DigitalTwinStatus, Drift, Health, Prediction, Risk
+from twinops.api.status import DigitalTwinStatus, Drift, ForecastSkill, Health, Prediction, Risk
 from twinops.api.twin import DigitalTwinSpec
 from twinops.core.drift import assess_drift
-from twinops.core.forecast import Forecaster, HorizonForecast
+from twinops.core.forecast import HorizonForecast
 from twinops.core.health import assess_health
-from twinops.core.metrics import facts
 from twinops.core.observation import Observation, Workload
 from twinops.core.risk import assess_risks, predictions_for_status
+from twinops.core.skill import skill_for_status
 
 Forecasts = Mapping[str, Sequence[HorizonForecast]]
 
@@ -23,6 +23,7 @@ class Assessment:
 
     Attributes:
         forecasts: by metric; metrics with fewer than ``MIN_SAMPLES`` values are left out.
+        skill: how good forecasts have been, None before ``MIN_CHECKS``.
         samples_collected: the least number of known values over the metrics that have any,
             None when no metric has.
     """
@@ -33,19 +34,19 @@ class Assessment:
     predictions: list[Prediction]
     risks: tuple[Risk, ...]
     drift: Drift
+    skill: ForecastSkill | None
     samples_collected: int | None
 
 
-def assess(
-    spec: DigitalTwinSpec, observation: Observation, previous: DigitalTwinStatus, forecaster: Forecaster
-) -> Assessment:
+def assess(spec: DigitalTwinSpec, observation: Observation, previous: DigitalTwinStatus) -> Assessment:
     """Judge one observation. No I/O, no clock: the same arguments give the same answer."""
-    health_score, health = assess_health(spec, observation.samples)
-    forecasts = foresee(spec, observation, forecaster)
+    outlook = observation.outlook
+    health_score, health = assess_health(spec, observation.samples, outlook.readings)
     limits = limits_in_force(spec, observation.workload)
     risks = assess_risks(
         limits,
-        forecasts,
+        outlook.forecasts,
+        outlook.chances,
         observation.samples,
         previous.risks,
         observation.now,
@@ -54,11 +55,14 @@ def assess(
     return Assessment(
         health_score=health_score,
         health=health,
-        forecasts=forecasts,
-        predictions=predictions_for_status(forecasts, risks, observation.now),
+        forecasts=outlook.forecasts,
+        predictions=predictions_for_status(outlook.forecasts, risks, observation.now),
         risks=risks,
-        drift=assess_drift(spec, observation.samples, observation.workload, previous.drift, observation.now),
-        samples_collected=min((n for series in observation.series.values() if (n := series.known)), default=None),
+        drift=assess_drift(
+            spec, observation.samples, outlook.readings, observation.workload, previous.drift, observation.now
+        ),
+        skill=skill_for_status(outlook.skills),
+        samples_collected=min((known for known in outlook.samples.values() if known), default=None),
     )
 
 
@@ -73,16 +77,3 @@ def limits_in_force(spec: DigitalTwinSpec, workload: Workload | None) -> dict[st
             total = each * max(workload.ready, 1)
             limits[metric] = min(limits.get(metric, total), total)
     return limits
-
-
-def foresee(spec: DigitalTwinSpec, observation: Observation, forecaster: Forecaster) -> Forecasts:
-    """Return a forecast for every metric with enough history."""
-    forecasts = {}
-    for metric, series in observation.series.items():
-        known = facts(metric)
-        found = forecaster.forecast(
-            series, spec.predictions.horizons_seconds, minimum=known.minimum, maximum=known.maximum
-        )
-        if found:
-            forecasts[metric] = found
-    return forecasts

@@ -33,6 +33,10 @@ class Finding:
         well_back: under 80 % of the threshold.
         obstacle: why a replica change cannot mend it, empty when it can.
         harmless: on the side that does no harm.
+        since: Unix seconds from when on it has been outside, where that is known better than by counting syncs.
+        learned: against what was learned to be normal.
+        ample: whether the deviation is large enough to be corrected; a small one that has been is, until it is slight.
+        slight: whether it is too small for that, by far.
     """
 
     component: str
@@ -48,6 +52,10 @@ class Finding:
     threshold_percent: float | None = None
     judged: bool = True
     harmless: bool = False
+    since: float | None = None
+    learned: bool = False
+    ample: bool = True
+    slight: bool = False
 
 
 def severity_of(ratio: float) -> Severity:
@@ -79,25 +87,29 @@ def metric_findings(allowed: Tolerance, value: float) -> Iterator[Finding]:
         yield Finding(
             component=allowed.metric,
             direction=Direction.ABOVE if above else Direction.BELOW,
-            severity=_metric_severity(allowed, value, above=above) if harmful else Severity.LOW,
+            severity=metric_severity(allowed, value, above=above),
             expected=shown(allowed.metric, allowed.expected),
             actual=shown(allowed.metric, value),
             outside=outside,
             well_back=allowed.well_back(value, above=above),
             recommendation=metric_advice(allowed, value, above=above),
             obstacle=reason,
-            deviation_percent=_rounded(allowed.percent(value - allowed.expected)),
-            threshold_percent=None if reach is None else _rounded(allowed.percent(reach)),
+            deviation_percent=rounded(allowed.percent(value - allowed.expected)),
+            threshold_percent=None if reach is None else rounded(allowed.percent(reach)),
             judged=reach is not None,
             harmless=not harmful,
         )
 
 
-def _rounded(percent: float | None) -> float | None:
+def rounded(percent: float | None) -> float | None:
+    """Return a percentage as status shows it."""
     return None if percent is None else round(percent, 1)
 
 
-def _metric_severity(allowed: Tolerance, value: float, *, above: bool) -> Severity:
+def metric_severity(allowed: Tolerance, value: float, *, above: bool) -> Severity:
+    """Return how bad it is that the value lies to this side of the expected one."""
+    if not allowed.harmful(above=above):
+        return Severity.LOW
     if allowed.past_limit(value, above=above):
         return Severity.CRITICAL
     scale = allowed.scale(above=above)

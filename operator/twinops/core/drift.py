@@ -9,6 +9,8 @@ value that swings from far below to far above is two alerts, each with a window 
 - It is persistent by :mod:`twinops.core.persistence`.
 - ``detected`` says that some alert that does harm is persistent. A CPU that idles at night is listed, and is
   nothing that anybody should be told of.
+- A metric without an expected value is judged by what was learned to be normal, where the twin wants that
+  (:mod:`twinops.core.learned`).
 - It moves only on fresh values. Without one (missing, NaN, stale, held, a stand-in) it stays as it was,
   window and all, but is not eligible; and no new alert is raised.
 - A sample counts once, however often it is looked at; after a gap (``persistence.after_gap``) an alert begins
@@ -19,37 +21,49 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 from twinops.api.base import utc
 from twinops.api.status import Direction, Drift, DriftAlert, Quality, Severity
 from twinops.api.twin import DigitalTwinSpec, ExpectedState
+from twinops.core.baseline.live import Reading
 from twinops.core.deviation import REPLICAS, VERSION, Finding, label_component, metric_findings, target_findings
+from twinops.core.learned import is_learned, learned_findings
 from twinops.core.observation import Sample, Workload
 from twinops.core.persistence import ENOUGH, WINDOW, after_gap, is_new, persistent, push
 from twinops.core.tolerance import tolerance
 
 MAX_ALERTS = 64
 
+LEARNING = "what is normal is still being learned"
+
 _SEVERITIES = tuple(Severity)
 _Standing = Mapping[tuple[str, Direction], DriftAlert]
 
 
-def has_expected_state(spec: DigitalTwinSpec) -> bool:
+def has_expected_state(spec: DigitalTwinSpec, *, apart_from_learned: bool = False) -> bool:
     """Tell whether the twin expects anything that drift could be measured against."""
     expected = spec.expected_state
     replicas = expected.replicas
     some_replicas = replicas is not None and (replicas.min is not None or replicas.max is not None)
-    return bool(expected.metrics or some_replicas or expected.version or expected.labels)
+    learned = expected.learned and not apart_from_learned
+    return bool(expected.metrics or learned or some_replicas or expected.version or expected.labels)
 
 
 def assess_drift(
-    spec: DigitalTwinSpec, samples: Mapping[str, Sample], workload: Workload | None, previous: Drift, now: float
+    spec: DigitalTwinSpec,
+    samples: Mapping[str, Sample],
+    readings: Mapping[str, Reading],
+    workload: Workload | None,
+    previous: Drift,
+    now: float,
 ) -> Drift:
     """Compare what is expected with what is.
 
     Args:
         spec: the twin's spec; without an expected state there is no drift.
         samples: the answers of this sync, by metric.
+        readings: what was learned to be normal, by metric.
         workload: the target as it is now, None when it is not known.
         previous: the drift of the last status. All the memory there is.
         now: Unix seconds.
@@ -58,23 +72,33 @@ def assess_drift(
         The alerts, worst first, at most ``MAX_ALERTS``.
     """
     standing = {(alert.component, alert.direction): alert for alert in previous.alerts}
-    alerts = [*_of_metrics(spec, samples, standing, now), *_of_target(spec, workload, standing, now)]
+    alerts = [*_of_metrics(spec, samples, readings, standing, now), *_of_target(spec, workload, standing, now)]
     alerts.sort(key=lambda alert: (-_SEVERITIES.index(alert.severity), alert.component, alert.direction))
     return Drift(detected=any(alert.persistent and not alert.harmless for alert in alerts), alerts=alerts[:MAX_ALERTS])
 
 
 def _of_metrics(
-    spec: DigitalTwinSpec, samples: Mapping[str, Sample], standing: _Standing, now: float
+    spec: DigitalTwinSpec,
+    samples: Mapping[str, Sample],
+    readings: Mapping[str, Reading],
+    standing: _Standing,
+    now: float,
 ) -> Iterator[DriftAlert]:
-    for metric in spec.expected_state.metrics:
-        allowed, sample = tolerance(spec, metric), samples.get(metric)
-        if allowed is None:
-            continue
+    learned = sorted(metric for metric in {*samples, *readings} if is_learned(spec, metric))
+    for metric in (*spec.expected_state.metrics, *learned):
+        sample, reading = samples.get(metric), readings.get(metric) if metric in learned else None
+        allowed = tolerance(spec, metric, reading)
         if sample is None or not sample.actionable or sample.value is None or not math.isfinite(sample.value):
             quality = Quality.MISSING if sample is None else sample.quality
-            yield from (_unmoved(alert, quality) for alert in standing.values() if alert.component == metric)
+            yield from _unmoved(metric, standing, f"no fresh value ({quality.value})")
             continue
-        for finding in metric_findings(allowed, sample.value):
+        if allowed is None:
+            yield from _unmoved(metric, standing, LEARNING)
+            continue
+        found = metric_findings(allowed, sample.value)
+        if reading is not None:
+            found = learned_findings(spec, allowed, reading, sample.value, now)
+        for finding in found:
             at = now if sample.time is None else sample.time
             if alert := _alert(finding, standing, at, now, spec.sync_frequency_seconds):
                 yield alert
@@ -88,8 +112,8 @@ def _of_target(
         for finding in target_findings(expected, workload):
             if alert := _alert(finding, standing, now, now, spec.sync_frequency_seconds):
                 yield alert
-    unknown = _unknown_of_target(expected, workload)
-    yield from (_unmoved(alert, Quality.MISSING) for alert in standing.values() if alert.component in unknown)
+    for component in sorted(_unknown_of_target(expected, workload)):
+        yield from _unmoved(component, standing, f"no fresh value ({Quality.MISSING.value})")
 
 
 def _unknown_of_target(expected: ExpectedState, workload: Workload | None) -> set[str]:
@@ -123,7 +147,7 @@ def _alert(finding: Finding, standing: _Standing, at: float, now: float, interva
     recent, lasting = _judge(finding, before, counts=counts)
     if not finding.outside and not lasting and (recent.endswith("0" * ENOUGH) or not finding.judged):
         return None
-    reason = _not_eligible(finding, recent, lasting=lasting)
+    reason = _not_eligible(finding, recent, lasting=lasting, before=before)
     return DriftAlert(
         component=finding.component,
         severity=finding.severity,
@@ -132,11 +156,12 @@ def _alert(finding: Finding, standing: _Standing, at: float, now: float, interva
         actual=finding.actual,
         deviation_percent=finding.deviation_percent,
         threshold_percent=finding.threshold_percent,
-        since=utc(now) if before is None else before.since,
+        since=_since(finding, before, now),
         recent=recent,
         last_data_time=utc(at) if before is None or counts else before.last_data_time,
         persistent=lasting,
         harmless=finding.harmless,
+        learned=finding.learned,
         recommendation=finding.recommendation,
         eligible=not reason,
         not_eligible_reason=reason,
@@ -154,16 +179,26 @@ def _judge(finding: Finding, before: DriftAlert | None, *, counts: bool) -> tupl
     return recent, persistent(recent, was, finding.well_back)
 
 
-def _not_eligible(finding: Finding, recent: str, *, lasting: bool) -> str:
+def _since(finding: Finding, before: DriftAlert | None, now: float) -> datetime:
+    if finding.since is not None:
+        return utc(finding.since)
+    return utc(now) if before is None else before.since
+
+
+def _not_eligible(finding: Finding, recent: str, *, lasting: bool, before: DriftAlert | None) -> str:
     if finding.obstacle:
         return finding.obstacle
     if finding.well_back:
         return "back inside its threshold"
     if not lasting:
         return f"outside in {recent.count('1')} of the last {WINDOW} syncs; a correction waits for {ENOUGH}"
+    if finding.slight or not (finding.ample or (before is not None and before.eligible)):
+        return "the deviation is small; a correction needs a larger one"
     return ""
 
 
-def _unmoved(alert: DriftAlert, quality: Quality) -> DriftAlert:
-    """Return a standing alert at a sync that knows nothing new about it."""
-    return alert.model_copy(update={"eligible": False, "not_eligible_reason": f"no fresh value ({quality.value})"})
+def _unmoved(component: str, standing: _Standing, reason: str) -> Iterator[DriftAlert]:
+    """Yield what stands of a component at a sync that knows nothing new about it."""
+    for alert in standing.values():
+        if alert.component == component:
+            yield alert.model_copy(update={"eligible": False, "not_eligible_reason": reason})

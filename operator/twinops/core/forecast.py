@@ -1,12 +1,8 @@
-"""The interface that every forecaster fills, and what a forecast is."""
+"""What a forecast is."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
-
-from twinops.core.observation import Series
 
 QUANTILES = (0.05, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 0.95)
 """Levels at which every forecast gives its quantiles."""
@@ -49,30 +45,3 @@ class HorizonForecast:
     def upper(self) -> float:
         """The .95 quantile."""
         return self.quantiles[-1]
-
-
-class Forecaster(Protocol):
-    """Foresees one metric from its own past."""
-
-    def depth(self, step: float, horizons_seconds: Sequence[int]) -> int:
-        """Return how many of the newest entries, ``step`` seconds apart, a forecast reads at most.
-
-        A longer past makes no forecast better: there is no need to keep it.
-        """
-        ...
-
-    def forecast(
-        self,
-        series: Series,
-        horizons_seconds: Sequence[int],
-        *,
-        minimum: float | None = None,
-        maximum: float | None = None,
-    ) -> tuple[HorizonForecast, ...]:
-        """Foresee the metric ``horizons_seconds`` after the last entry of ``series``.
-
-        Returns:
-            One forecast per horizon, in their order; an empty tuple when fewer than
-            ``MIN_SAMPLES`` values are known.
-        """
-        ...

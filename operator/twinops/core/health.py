@@ -3,6 +3,10 @@
 ``score = 100 · (1 - Σ w·p)``, where ``p`` is a metric's penalty (0 at its expected value, 1 at its limit,
 linear between) and ``w`` its weight (:mod:`twinops.core.weights`), scaled so that the weights of the
 metrics that are known add up to 1. What is not known lowers confidence, never the score.
+
+What was learned to be normal counts only where there is neither an expected value nor a limit, and there is no
+penalty within its band. A limit is not softened by it: CPU that is at 94 % at every noon is near its limit all the
+same.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from types import MappingProxyType
 
 from twinops.api.status import Health, HealthComponent, Quality
 from twinops.api.twin import MAX_METRICS, DigitalTwinSpec, SystemType
+from twinops.core.baseline.live import Reading
 from twinops.core.metrics import CPU, ERRORS, MEMORY, facts
 from twinops.core.observation import Sample
 from twinops.core.tolerance import Tolerance, tolerance
@@ -36,20 +41,28 @@ _NOT_TO_BE_HAD = frozenset({"NoRequestsOrLimits", "NoScope"})
 """Reasons for which a standard metric has no value by the nature of the system; nobody misses it then."""
 
 _HUNDRED = 100
+_NOTHING_LEARNED: MappingProxyType[str, Reading] = MappingProxyType({})
 
 
-def assess_health(spec: DigitalTwinSpec, samples: Mapping[str, Sample]) -> tuple[int | None, Health]:
+def assess_health(
+    spec: DigitalTwinSpec, samples: Mapping[str, Sample], readings: Mapping[str, Reading] = _NOTHING_LEARNED
+) -> tuple[int | None, Health]:
     """Return the health score, 0..100, and how it came about.
 
-    Every metric counts that has an expected value or a limit, be it a default one. Held values and
-    stand-ins enter the score, since that is what the user asked for, but not the confidence.
+    Every metric counts that has an expected value, a learned one included, or a limit, be it a default one. Held
+    values and stand-ins enter the score, since that is what the user asked for, but not the confidence.
+
+    Args:
+        spec: the twin's spec.
+        samples: the answers of this sync, by metric.
+        readings: what was learned to be normal, by metric.
 
     Returns:
         None for a score when there is no real value at all, fresh or held; and a ``Health`` whose
         components come worst first, with confidence = share of the total weight whose values are real
         and fresh.
     """
-    penalties, unknown = _judge(spec, samples)
+    penalties, unknown = _judge(spec, samples, readings)
     if not any(samples[metric].quality in (Quality.GOOD, Quality.HELD) for metric in penalties):
         return None, Health(confidence=0.0, unknown=sorted({*penalties, *unknown})[:MAX_METRICS])
     kind = spec.source.system_type
@@ -74,18 +87,31 @@ def assess_health(spec: DigitalTwinSpec, samples: Mapping[str, Sample]) -> tuple
     )
 
 
-def _judge(spec: DigitalTwinSpec, samples: Mapping[str, Sample]) -> tuple[dict[str, float], set[str]]:
+def _judge(
+    spec: DigitalTwinSpec, samples: Mapping[str, Sample], readings: Mapping[str, Reading]
+) -> tuple[dict[str, float], set[str]]:
     """Return the penalty of every metric that is known, and the names of those that are not."""
     penalties, unknown = {}, set()
     for metric in {*samples, *spec.expected_state.metrics, *spec.limits}:
         sample = samples.get(metric)
         value = None if sample is None else sample.value
         if value is None or not math.isfinite(value):
-            if _expected_to_be_known(spec, metric, "" if sample is None else sample.reason):
+            reason = "" if sample is None else sample.reason
+            if _expected_to_be_known(spec, metric, reason) or _normal(spec, metric, readings) is not None:
                 unknown.add(metric)
-        elif (found := penalty_of(spec, metric, value, unit=sample.unit if sample else "")) is not None:
+            continue
+        found = penalty_of(spec, metric, value, unit=sample.unit if sample else "")
+        if found is None and (normal := _normal(spec, metric, readings)) is not None:
+            found = _against_learned(normal, value)
+        if found is not None:
             penalties[metric] = found
     return penalties, unknown
+
+
+def _normal(spec: DigitalTwinSpec, metric: str, readings: Mapping[str, Reading]) -> Tolerance | None:
+    """Return what was learned to be normal, None where an expected value is given or nothing is known."""
+    allowed = tolerance(spec, metric, readings.get(metric))
+    return allowed if allowed is not None and allowed.learned else None
 
 
 def _expected_to_be_known(spec: DigitalTwinSpec, metric: str, reason: str) -> bool:
@@ -132,6 +158,15 @@ def _against_expected(allowed: Tolerance, by_default: float | None, value: float
         return 1.0
     full = _full_at(allowed, by_default, above=value >= allowed.expected)
     return 0.0 if full is None else _between(allowed.expected, full, value)
+
+
+def _against_learned(allowed: Tolerance, value: float) -> float | None:
+    """Return what a value costs: 0 at the edge of what is normal, 1 at ``FULL_AT_THRESHOLDS`` times as far."""
+    above = value >= allowed.expected
+    edge, full = allowed.edge(above=above), _full_at(allowed, None, above=above)
+    if not allowed.outside(value, above=above) or not allowed.harmful(above=above):
+        return 0.0
+    return None if edge is None or full is None else _between(edge, full, value)
 
 
 def _full_at(allowed: Tolerance, by_default: float | None, *, above: bool) -> float | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from twinops.api.conditions import Condition, ConditionStatus, ConditionType, find, is_true
-from twinops.api.status import DigitalTwinStatus
+from twinops.api.status import DigitalTwinStatus, Risk
 
 NORMAL = "Normal"
 WARNING = "Warning"
@@ -95,12 +96,18 @@ def _stalled(status: DigitalTwinStatus) -> Condition | None:
 
 
 def _of_risks(previous: DigitalTwinStatus, new: DigitalTwinStatus) -> list[Note]:
-    before = {risk.metric for risk in previous.risks if risk.persistent}
-    after = {risk.metric for risk in new.risks if risk.persistent}
-    raised = [Note(WARNING, "RiskPredicted", risk.message) for risk in new.risks if risk.metric in after - before]
-    gone = sorted(before - after)
-    if is_true(new.conditions, ConditionType.PAUSED):
-        # Nobody has looked: a risk that is not told any more has not passed.
-        gone = []
-    passed = [Note(NORMAL, "RiskPassed", f"{metric}: the predicted risk has passed") for metric in gone]
-    return raised + passed
+    """Return the Events of one incident per twin: it begins with the first lasting risk and ends with the last."""
+    before = [risk for risk in previous.risks if risk.persistent]
+    after = sorted(
+        (risk for risk in new.risks if risk.persistent), key=lambda risk: (-risk.probability, risk.horizon_seconds)
+    )
+    if after and not before:
+        return [Note(WARNING, "RiskPredicted", "; ".join(risk.message for risk in after))]
+    # While paused nobody has looked: a risk that is not told any more has not passed.
+    if before and not after and not is_true(new.conditions, ConditionType.PAUSED):
+        return [Note(NORMAL, "RiskPassed", f"the predicted risk has passed ({_names(before)})")]
+    return []
+
+
+def _names(risks: Sequence[Risk]) -> str:
+    return ", ".join(sorted(risk.metric for risk in risks))

@@ -7,13 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from twinops.api.status import ObjectRef, Quality
 from twinops.api.twin import TargetRef
-
-Floats = npt.NDArray[np.float64]
+from twinops.core.outlook import Outlook
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +38,6 @@ class Sample:
     def actionable(self) -> bool:
         """Tell whether the value is real and fresh."""
         return self.quality is Quality.GOOD and self.value is not None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Series:
-    """A metric's past on an even grid.
-
-    Attributes:
-        times: shape (n,), Unix seconds, increasing by ``step``.
-        values: shape (n,), NaN where nothing is known.
-        step: seconds between two entries.
-    """
-
-    times: Floats
-    values: Floats
-    step: float
-
-    @property
-    def known(self) -> int:
-        """Number of entries that hold a value."""
-        return int(np.isfinite(self.values).sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +115,7 @@ class Observation:
     Attributes:
         now: Unix seconds at which the sync began.
         samples: by metric name.
-        series: history by metric name, possibly empty.
+        outlook: what the twin's memory makes of it.
         history_complete: False while history is still being refilled after a restart.
         workload: None when the twin has no target.
         lever: None when there is nothing a correction may write to; then ``no_lever_reason`` says why.
@@ -150,7 +126,7 @@ class Observation:
 
     now: float
     samples: Mapping[str, Sample]
-    series: Mapping[str, Series] = dataclasses.field(default_factory=dict)
+    outlook: Outlook = dataclasses.field(default_factory=Outlook)
     history_complete: bool = True
     workload: Workload | None = None
     lever: Lever | None = None

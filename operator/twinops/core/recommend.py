@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from twinops.core.baseline.live import Reading
+from twinops.core.baseline.statistics import Kind
 from twinops.core.metrics import CONNECTIONS, CPU, ERRORS, LATENCY, MEMORY, THROUGHPUT, facts
 from twinops.core.tolerance import Tolerance
 
@@ -55,7 +57,7 @@ def metric_advice(allowed: Tolerance, value: float, *, above: bool) -> str:
     For example ``CPU is 64% above what is expected (82% against 50%): scale out, or raise the CPU request``.
     """
     metric = allowed.metric
-    word = _subject(metric)
+    word = subject(metric)
     figures = f"({shown(metric, value)} against {shown(metric, allowed.expected)})"
     if allowed.reach(above=above) is not None and not allowed.outside(value, above=above):
         return f"{word} is back inside its threshold {figures}: nothing to do unless it leaves it again"
@@ -66,7 +68,8 @@ def metric_advice(allowed: Tolerance, value: float, *, above: bool) -> str:
     )
 
 
-def _subject(metric: str) -> str:
+def subject(metric: str) -> str:
+    """Return what a sentence about the metric begins with."""
     word = facts(metric).word
     # A name that a user gave stays as it was given.
     return word if word == metric else word[:1].upper() + word[1:]
@@ -89,12 +92,81 @@ def _limit_passed(allowed: Tolerance, value: float, *, above: bool) -> str:
 
 def _what_to_do(allowed: Tolerance, *, above: bool) -> str:
     metric = allowed.metric
+    if allowed.learned:
+        return _what_to_do_by_learning(metric, above=above, harmful=allowed.harmful(above=above))
     if allowed.reach(above=above) is None:
         return f"say how much is too much in absoluteThresholds.{metric}; a percentage of 0 has no meaning"
     if not allowed.harmful(above=above):
         return _BETTER.get(metric, f"nothing to mend; if it lasts, expectedState.metrics.{metric} is out of date")
     advice = (_TOO_HIGH if above else _TOO_LOW).get(metric)
     return advice or f"see what has changed; if this is the new normal, update expectedState.metrics.{metric}"
+
+
+def _what_to_do_by_learning(metric: str, *, above: bool, harmful: bool) -> str:
+    if not harmful:
+        return _BETTER.get(metric, "nothing to mend; see whether load still arrives")
+    advice = (_TOO_HIGH if above else _TOO_LOW).get(metric)
+    if advice is None or (metric == THROUGHPUT and above):
+        return "see what has changed; what lasts for a day becomes what is normal"
+    return advice
+
+
+def normal_range(metric: str, lower: float | None, upper: float | None) -> str:
+    """Return a learned band in words, within what values of the metric can be."""
+    known = facts(metric)
+    if lower is None or upper is None:
+        return "not known yet"
+    least = lower if known.minimum is None else max(lower, known.minimum)
+    most = upper if known.maximum is None else min(upper, known.maximum)
+    return f"{shown(metric, least)} to {shown(metric, most)}"
+
+
+def learned_advice(
+    allowed: Tolerance, reading: Reading, value: float, *, above: bool, outside: bool, since: str
+) -> str:
+    """Return one sentence: how far a value is from what is normal for this hour, since when, and what to do.
+
+    For example ``Latency is 240 ms, 30 ms above what is normal for this hour (180 ms to 210 ms), since 14:05 UTC:
+    scale out; if that does not help, look at the slowest dependency``.
+    """
+    metric = allowed.metric
+    band = f"what is normal for this hour ({normal_range(metric, reading.lower, reading.upper)})"
+    start = f"{subject(metric)} is {shown(metric, value)}"
+    if not outside:
+        return f"{start}, back to {band}: nothing to do unless it leaves it again"
+    edge = (reading.upper if above else reading.lower) or 0.0
+    beyond = value - edge if above else edge - value
+    side = "above" if above else "below"
+    place = f"{shown(metric, beyond)} {side} {band}" if beyond > 0 else f"within {band}, but has been {side} it"
+    when = f", since {since}" if since else ""
+    limit = _limit_passed(allowed, value, above=above)
+    return f"{start}, {place}{when}{limit}: {_what_to_do(allowed, above=above)}"
+
+
+_SIDELESS: MappingProxyType[Kind, tuple[str, str]] = MappingProxyType(
+    {
+        Kind.VARIANCE: (
+            "moves more than it did before",
+            "look for restarts, uneven load balancing or a dependency that comes and goes",
+        ),
+        Kind.CALM: ("moves less than it did before", "see whether load still arrives and what measures it still works"),
+        Kind.FLAT: ("has stood still", "see whether load still arrives and what measures it still works"),
+        Kind.SILENCE: ("has had none of its usual bursts", "see whether the jobs or requests behind them still run"),
+    }
+)
+
+
+def sideless_advice(metric: str, kind: Kind, value: str, expected: str, since: str) -> str:
+    """Return one sentence about movement that is not as usual: since when, what was expected, what to do."""
+    what, advice = _SIDELESS[kind]
+    return f"{subject(metric)} {what} since {since} ({value} now; normal is: {expected}): {advice}"
+
+
+def span(seconds: float) -> str:
+    """Return a length of time in words: ``5 min``, ``1.5 h``, ``3 d``."""
+    if seconds < 5400:  # noqa: PLR2004 - an hour and a half
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.3g} h" if seconds < 2 * 86_400 else f"{seconds / 86_400:.3g} d"
 
 
 def replicas_advice(ready: int, bound: int, *, above: bool) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import zip_longest
 
 import numpy as np
 
@@ -30,11 +31,15 @@ well back under 80 % of this, 0.40 (``persistence``)."""
 _MAX_PREDICTIONS = 6
 _MIDDLE = QUANTILES.index(0.5)
 _CERTAIN = 0.995
+_Foreseen = tuple[HorizonForecast, float | None]
+"""A forecast, and the probability that any step until its horizon lies beyond the limit, None where not known."""
 _UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
 def probability_beyond(forecast: HorizonForecast, limit: float, *, above: bool = True) -> float:
-    """Return the probability that the metric lies beyond its limit at the forecast's horizon, 0..1.
+    """Return the probability that the metric lies beyond its limit at the forecast's very horizon, 0..1.
+
+    Less than that of *any* step until then, which ``foresight.crossing`` learns; it stands in until that is known.
 
     Between the outer quantiles the distribution is read off them, linearly. Beyond them the tails are
     exponential, through the median and the outer quantile: with p = .05 the outer level and q its value,
@@ -69,6 +74,7 @@ def _tail(distance: float, spread: float) -> float:
 def assess_risks(
     limits: Mapping[str, float],
     forecasts: Mapping[str, Sequence[HorizonForecast]],
+    chances: Mapping[str, Sequence[float]],
     samples: Mapping[str, Sample],
     previous: Sequence[Risk],
     now: float,
@@ -77,6 +83,7 @@ def assess_risks(
 ) -> tuple[Risk, ...]:
     """Return at most one risk per metric with a limit, by metric name.
 
+    The probability is that of any step until the horizon where that is known, else the one at the horizon itself.
     Of a metric's horizons the earliest that is calibrated and more likely than not is named, otherwise the
     earliest that is worth listing. A metric beyond its limit already is named as that, with probability 1.
     ``persistent`` implies that the risk may be acted on: the sample is real and fresh, and the forecast is
@@ -87,6 +94,8 @@ def assess_risks(
     Args:
         limits: by metric name. Beyond means above, unless the metric is known to be harmful below.
         forecasts: by metric name, empty where there is none.
+        chances: by metric name, of the same horizons in the same order: the probability that any step until then lies
+            beyond the limit; missing or NaN where it isn't known.
         samples: by metric name.
         previous: the risks of the sync before, for ``since`` and the window.
         now: Unix seconds.
@@ -95,7 +104,14 @@ def assess_risks(
     times = {metric: _time(sample, now) for metric, sample in samples.items()}
     before = {risk.metric: risk for risk in previous if not _forgotten(risk, times.get(risk.metric), interval)}
     risks = (
-        _assess(metric, limit, forecasts.get(metric, ()), samples.get(metric), before.get(metric), now)
+        _assess(
+            metric,
+            limit,
+            _usable(forecasts.get(metric, ()), chances.get(metric, ())),
+            samples.get(metric),
+            before.get(metric),
+            now,
+        )
         for metric, limit in sorted(limits.items())
         if math.isfinite(limit)
     )
@@ -105,18 +121,17 @@ def assess_risks(
 def _assess(
     metric: str,
     limit: float,
-    forecasts: Sequence[HorizonForecast],
+    foreseen: Sequence[_Foreseen],
     sample: Sample | None,
     before: Risk | None,
     now: float,
 ) -> Risk | None:
     above = facts(metric).harmful_above is not False
-    usable = sorted((one for one in forecasts if _usable(one)), key=lambda one: one.horizon_seconds)
     value = sample.value if sample is not None and sample.actionable else None
     current = value is not None and (value > limit if above else value < limit)
-    chosen = _choose(usable, limit, above=above, listed=before is not None)
-    if current and usable:
-        chosen = (usable[0], 1.0)
+    chosen = _choose(foreseen, limit, above=above, listed=before is not None)
+    if current and foreseen:
+        chosen = (foreseen[0][0], 1.0)
     if chosen is None and not current:
         return None
     forecast, probability = chosen or (None, 1.0)
@@ -167,17 +182,29 @@ def _window(before: Risk | None, at: float | None, *, outside: bool) -> tuple[st
 
 
 def _choose(
-    forecasts: Sequence[HorizonForecast], limit: float, *, above: bool, listed: bool
+    foreseen: Sequence[_Foreseen], limit: float, *, above: bool, listed: bool
 ) -> tuple[HorizonForecast, float] | None:
     """Return the horizon to name with its probability, None when none is worth it."""
-    chances = [(one, probability_beyond(one, limit, above=above)) for one in forecasts]
+    chances = [
+        (one, probability_beyond(one, limit, above=above) if chance is None else chance) for one, chance in foreseen
+    ]
     likely = [pair for pair in chances if pair[0].calibrated and pair[1] >= OUTSIDE_AT]
     least = UNLIST_BELOW if listed else LIST_AT
     possible = [pair for pair in chances if pair[1] >= LIST_AT] or [pair for pair in chances if pair[1] >= least]
     return next(iter(likely or possible), None)
 
 
-def _usable(forecast: HorizonForecast) -> bool:
+def _usable(forecasts: Sequence[HorizonForecast], chances: Sequence[float]) -> list[_Foreseen]:
+    """Return the finite forecasts, the nearest horizon first, each with its probability of crossing where known."""
+    pairs = [
+        (one, chance if chance is not None and math.isfinite(chance) else None)
+        for one, chance in zip_longest(forecasts, chances[: len(forecasts)])
+        if _finite(one)
+    ]
+    return sorted(pairs, key=lambda pair: pair[0].horizon_seconds)
+
+
+def _finite(forecast: HorizonForecast) -> bool:
     return all(math.isfinite(value) for value in forecast.quantiles)
 
 
@@ -235,7 +262,7 @@ def predictions_for_status(
     """
     by_horizon: dict[int, dict[str, HorizonForecast]] = {}
     for metric, ahead in sorted(forecasts.items()):
-        for one in filter(_usable, ahead):
+        for one in filter(_finite, ahead):
             by_horizon.setdefault(one.horizon_seconds, {})[metric] = one
     return [_prediction(horizon, by_horizon[horizon], risks, now) for horizon in sorted(by_horizon)[:_MAX_PREDICTIONS]]
 

@@ -13,6 +13,7 @@ from twinops.core.assess import Assessment
 from twinops.core.conditions import Conditions, shorten
 from twinops.core.drift import has_expected_state
 from twinops.core.forecast import MIN_SAMPLES
+from twinops.core.learned import still_learning
 from twinops.core.observation import Observation, Sample
 from twinops.core.summary import summarise
 from twinops.errors import SpecError
@@ -84,7 +85,7 @@ def render_synced(
     _tell_metrics(conditions, observation)
     predicting = _tell_predictions(conditions, observation, assessment)
     _tell_health(conditions, assessment)
-    _tell_drift(conditions, spec, assessment.drift)
+    _tell_drift(conditions, spec, observation, assessment.drift)
     conditions.no(ConditionType.PAUSED, "Active", "syncing on schedule")
     if blocked is None:
         conditions.no(ConditionType.CORRECTION_BLOCKED, "NothingBlocked", "no correction is held back")
@@ -106,6 +107,7 @@ def render_synced(
             "health": assessment.health,
             "observed": observed(observation.samples),
             "predictions": assessment.predictions,
+            "forecast_skill": assessment.skill,
             "risks": list(assessment.risks),
             "drift": assessment.drift,
             "replicas": None if workload is None else workload.ready,
@@ -272,10 +274,8 @@ def _tell_predictions(conditions: Conditions, observation: Observation, assessme
     kind = ConditionType.PREDICTIONS_AVAILABLE
     collected = assessment.samples_collected
     if assessment.forecasts:
-        calibrated = all(h.calibrated for found in assessment.forecasts.values() for h in found)
-        reason = "Predicting" if calibrated else "Calibrating"
-        wide = "intervals are wide until 30 past forecasts could be checked"
-        conditions.yes(kind, reason, "intervals are measured on past forecasts" if calibrated else wide)
+        reason, message = _how_well(observation, assessment)
+        conditions.yes(kind, reason, message)
         return "steady"
     if collected is None:
         conditions.no(kind, "NoMetrics", "no metric has a value to learn from")
@@ -283,6 +283,19 @@ def _tell_predictions(conditions: Conditions, observation: Observation, assessme
     reason = "CollectingSamples" if observation.history_complete else "LoadingHistory"
     conditions.no(kind, reason, f"{collected} of {MIN_SAMPLES} samples")
     return f"collecting {collected}/{MIN_SAMPLES}"
+
+
+def _how_well(observation: Observation, assessment: Assessment) -> tuple[str, str]:
+    """Return reason and message of a twin that predicts."""
+    if not observation.history_complete:
+        return "LoadingHistory", "foreseen from what is known so far; the rest of the history is still being read"
+    if observation.outlook.warming:
+        return "Warming", "a first answer from a short look back; the whole history is being learned from"
+    if not all(one.calibrated for found in assessment.forecasts.values() for one in found):
+        return "Calibrating", "intervals are wide until 30 past forecasts could be checked"
+    error = None if assessment.skill is None else assessment.skill.error
+    naive = "" if error is None else f"; error {error:.2f} of naive's over the last three days"
+    return "Predicting", f"intervals are measured on past forecasts{naive}"
 
 
 def _tell_health(conditions: Conditions, assessment: Assessment) -> None:
@@ -301,18 +314,23 @@ def _tell_health(conditions: Conditions, assessment: Assessment) -> None:
         conditions.no(kind, "ScoreLow", message)
 
 
-def _tell_drift(conditions: Conditions, spec: DigitalTwinSpec, drift: Drift) -> None:
+def _tell_drift(conditions: Conditions, spec: DigitalTwinSpec, observation: Observation, drift: Drift) -> None:
     kind = ConditionType.DRIFTED
     if not has_expected_state(spec):
         conditions.unknown(kind, "NoExpectedState", "spec.expectedState names nothing to compare with")
         return
     lasting = [alert for alert in drift.alerts if alert.persistent and not alert.harmless]
     unsettled = [alert.component for alert in drift.alerts if not alert.persistent and not alert.harmless]
+    learning = still_learning(spec, observation.samples, observation.outlook.readings)
+    nothing_known = all(reading.expected is None for reading in observation.outlook.readings.values())
+    rest = f"; still learning what is normal for {', '.join(learning)}" if learning else ""
     if lasting:
         told = (f"{a.component} is {a.actual}, expected {a.expected} ({a.severity.value})" for a in lasting)
-        conditions.yes(kind, "OutsideThreshold", "; ".join(told))
+        conditions.yes(kind, "OutsideThreshold", "; ".join(told) + rest)
     elif unsettled:
         message = f"outside, not in three of the last five syncs: {', '.join(unsettled)}"
-        conditions.no(kind, "WithinThreshold", message)
+        conditions.no(kind, "WithinThreshold", message + rest)
+    elif learning and nothing_known and not has_expected_state(spec, apart_from_learned=True):
+        conditions.unknown(kind, "Learning", rest.removeprefix("; ") + ", which takes a day of data")
     else:
-        conditions.no(kind, "WithinThreshold", "everything is as expected")
+        conditions.no(kind, "WithinThreshold", "everything is as expected" + rest)

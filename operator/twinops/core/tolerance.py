@@ -5,6 +5,9 @@ away, or at the limit where that is nearer::
 
     expected 50, threshold 20 %, limit 95:      40 ──── 50 ──── 60 ─────────── 95
                                               edge   expected  edge          limit
+
+A learned tolerance is the band that the learned baseline has for this hour: it may reach farther to one side than
+to the other, and is never narrower than the allowed deviation.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import math
 from dataclasses import dataclass
 
 from twinops.api.twin import DigitalTwinSpec
+from twinops.core.baseline.live import Reading
 from twinops.core.metrics import facts
 from twinops.core.persistence import WELL_BACK
 
@@ -33,12 +37,16 @@ class Tolerance:
         width: allowed deviation to either side, > 0. None where nobody said one: a percentage of an
             expected 0 has no meaning.
         limit: value that must not be crossed, None where none is given.
+        width_below: allowed deviation downwards, None where it is ``width``.
+        learned: whether the expected value was learned.
     """
 
     metric: str
     expected: float
     width: float | None
     limit: float | None = None
+    width_below: float | None = None
+    learned: bool = False
 
     def harmful(self, *, above: bool) -> bool:
         """Tell whether a deviation to this side does harm. Where the harmful side is unknown, both do."""
@@ -73,7 +81,11 @@ class Tolerance:
         """
         limit = self.limit_on(above=above)
         to_limit = None if limit is None else self.deviation(limit, above=above)
-        return min((known for known in (self.width, to_limit) if known is not None), default=None)
+        return min((known for known in (self.allowed(above=above), to_limit) if known is not None), default=None)
+
+    def allowed(self, *, above: bool) -> float | None:
+        """Return the allowed deviation to this side, whatever the limit."""
+        return self.width if above or self.width_below is None else self.width_below
 
     def edge(self, *, above: bool) -> float | None:
         """Return the value at which this side's edge lies, None where there is none."""
@@ -92,7 +104,7 @@ class Tolerance:
         reach = self.reach(above=above)
         if reach is None:
             return True
-        margin = (1 - WELL_BACK) * (reach if reach > 0 else self.width or 0.0)
+        margin = (1 - WELL_BACK) * (reach if reach > 0 else self.allowed(above=above) or 0.0)
         return self.deviation(value, above=above) <= reach - margin
 
     def scale(self, *, above: bool) -> float | None:
@@ -108,17 +120,32 @@ class Tolerance:
         return share if math.isfinite(share) else None
 
 
-def tolerance(spec: DigitalTwinSpec, metric: str) -> Tolerance | None:
+def tolerance(spec: DigitalTwinSpec, metric: str, reading: Reading | None = None) -> Tolerance | None:
     """Return what the twin allows for a metric, None where it expects no value of it.
 
     The allowed deviation is the larger of what ``thresholds`` (percent of the expected value) and
-    ``absoluteThresholds`` say; 20 % where neither names the metric.
+    ``absoluteThresholds`` say; 20 % where neither names the metric. An explicit expected value wins over a
+    learned one, whose band counts where it is wider than that.
+
+    Args:
+        spec: the twin's spec.
+        metric: name of the metric.
+        reading: what the learned baseline says of it, None where it says nothing.
     """
     expected = spec.expected_state.metrics.get(metric)
-    if expected is None:
+    if expected is not None:
+        return Tolerance(metric, expected, _width(spec, metric, expected) or None, spec.limits.get(metric))
+    if reading is None or reading.expected is None or not spec.expected_state.learned:
         return None
+    expected, width = reading.expected, _width(spec, metric, reading.expected)
+    above = max(width, 0.0 if reading.upper is None else reading.upper - expected)
+    below = max(width, 0.0 if reading.lower is None else expected - reading.lower)
+    # Where nothing has ever stirred around 0, nobody has said yet how much is too much.
+    return Tolerance(metric, expected, above or None, spec.limits.get(metric), below or None, learned=True)
+
+
+def _width(spec: DigitalTwinSpec, metric: str, expected: float) -> float:
     percent, absolute = spec.thresholds.get(metric), spec.absolute_thresholds.get(metric)
     if percent is None and absolute is None:
         percent = DEFAULT_THRESHOLD_PERCENT
-    width = max(absolute or 0.0, (percent or 0.0) / 100 * abs(expected))
-    return Tolerance(metric, expected, width or None, spec.limits.get(metric))
+    return max(absolute or 0.0, (percent or 0.0) / 100 * abs(expected))

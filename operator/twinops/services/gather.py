@@ -8,16 +8,19 @@ from dataclasses import dataclass, field
 
 from twinops.api.status import ObservedMetric, Quality
 from twinops.api.twin import DigitalTwinSpec, MetricSpec
-from twinops.core.metrics import facts
+from twinops.core.censoring import lower_bounds
+from twinops.core.metrics import CPU, facts
 from twinops.core.observation import Sample, Workload
 from twinops.errors import MetricsUnavailable, QueryRefused, SpecError
 from twinops.services.gathering.judge import (
     Answers,
     explain_empty,
+    in_open_bucket,
     judge,
     presence_texts,
     scouts_found,
     stand_in,
+    top_text,
     with_age,
 )
 from twinops.services.gathering.plan import MetricPlan, Plan, make_plan, metric_names
@@ -35,12 +38,19 @@ class Gathered:
         queries: by metric name, the rendered query whose past is the metric's history.
         warnings: what a person should know but nothing stops for.
         refused: by metric name, what a person must mend; reason and message are made for ``Stalled``.
+        at_least: metrics whose value is only a lower bound now.
+        replicas: pods that ``cpuUsage`` is a mean over, by its own series (ready replicas while these do not
+            tell); None where it is no such mean, as with a query of the user's own, or no pod is there.
+        replicas_query: the rendered query whose past is the past of ``replicas``, else empty.
     """
 
     samples: Mapping[str, Sample]
     queries: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     refused: Mapping[str, SpecError] = field(default_factory=dict)
+    at_least: frozenset[str] = frozenset()
+    replicas: int | None = None
+    replicas_query: str = ""
 
 
 class Gatherer:
@@ -68,9 +78,11 @@ class Gatherer:
         """Return one sample per metric, as of ``now`` (Unix seconds).
 
         The first batch holds values and their freshness; a metric whose built-in query is known from
-        ``previous`` costs these two queries alone. The second one is sent only where a result is empty: for
-        the other candidates, and to tell missing series from an empty result. Candidates that gave nothing
-        last time either are asked only when a look-up, one for them all, finds series of theirs.
+        ``previous`` costs these two queries alone, and a third where it is a mean over pods, for their number.
+        The second one is sent only where a result is empty: for the other candidates, and to tell missing
+        series from an empty result; and where a quantile may lie in its histogram's open bucket. Candidates
+        that gave nothing last time either are asked only when a look-up, one for them all, finds series of
+        theirs.
 
         Args:
             spec: the twin's.
@@ -89,10 +101,12 @@ class Gatherer:
         answers = dict(await self._ask(source, _first_texts(asked.values()), now))
         samples = {name: judge(metric, metric.first, answers, now) for name, metric in asked.items()}
         empty = {name: _unfolded(asked[name], answers) for name in asked if samples[name].quality is Quality.EMPTY}
-        answers |= await self._ask(source, _second_texts(empty.values()), now)
+        tops = [top_text(asked[name], sample) for name, sample in samples.items()]
+        answers |= await self._ask(source, [*_second_texts(empty.values()), *filter(None, tops)], now)
         samples |= {name: _second_look(metric, samples[name], answers, now) for name, metric in empty.items()}
         samples |= {metric.metric: metric.known_bad for metric in plan.metrics if metric.known_bad is not None}
-        return _gathered(plan, asked | empty, samples, previous, now)
+        gathered = _gathered(plan, asked | empty, samples, previous, now)
+        return _with_bounds(_with_replicas(gathered, asked | empty, answers, workload), asked | empty, answers)
 
     def unavailable(
         self, spec: DigitalTwinSpec, error: MetricsUnavailable, previous: Sequence[ObservedMetric], now: float
@@ -175,6 +189,27 @@ def _gathered(
 
 def _with_a_past(metric: MetricPlan, sample: Sample) -> str:
     """Return the query that answered, empty when it cannot have a history or no built-in one answered."""
-    if sample.reason in _WITHOUT_HISTORY:
-        return ""
-    return next((one.promql for one in (*metric.first, *metric.later) if one.query.name == sample.query), "")
+    answered = metric.answered(sample.query)
+    return "" if answered is None or sample.reason in _WITHOUT_HISTORY else answered.promql
+
+
+def _with_replicas(
+    gathered: Gathered, asked: Mapping[str, MetricPlan], answers: Answers, workload: Workload | None
+) -> Gathered:
+    metric = asked.get(CPU)
+    answered = None if metric is None else metric.answered(gathered.samples[CPU].query)
+    if answered is None or not answered.pods:
+        return gathered
+    answer = answers.get(answered.pods)
+    counted = int(answer.values[0]) if answer is not None and len(answer.values) == 1 else 0
+    ready = 0 if workload is None else workload.ready
+    return dataclasses.replace(gathered, replicas=counted or ready or None, replicas_query=answered.pods)
+
+
+def _with_bounds(gathered: Gathered, asked: Mapping[str, MetricPlan], answers: Answers) -> Gathered:
+    """Mark what is only a lower bound, and say so beside the value."""
+    samples = gathered.samples
+    open_ended = [name for name, metric in asked.items() if in_open_bucket(metric, samples[name], answers)]
+    bounds = lower_bounds(samples, open_ended)
+    marked = {name: dataclasses.replace(samples[name], message=why) for name, why in bounds.items()}
+    return dataclasses.replace(gathered, samples={**samples, **marked}, at_least=frozenset(bounds))

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from twinops.api.status import DigitalTwinStatus
 from twinops.api.twin import DigitalTwinSpec
-from twinops.core.forecast import Forecaster
+from twinops.core.assess import limits_in_force
+from twinops.core.censoring import unjudged, unscored
 from twinops.core.observation import Lever, Observation, Sample, Workload
+from twinops.core.skill import states
 from twinops.errors import MetricsUnavailable, SourceInvalid, SpecError
 from twinops.services.gather import Gatherer
-from twinops.services.gathering.plan import sync_step
-from twinops.services.history import HistoryKeeper
+from twinops.services.memories import MemoryKeeper, Moment
 from twinops.services.ports import Levers, SourceAccess, Sources, TwinRef, Workloads
 from twinops.services.twin_index import TwinIndex
 
@@ -45,8 +46,7 @@ class Observer:
         workloads: targets.
         levers: what corrections may write to.
         gatherer: asks for the metrics.
-        history: keeps each metric's past.
-        forecaster: says how much of it is of use.
+        memories: keeps what is learned from each metric's past.
         index: knows who else corrects the same target.
     """
 
@@ -57,16 +57,14 @@ class Observer:
         workloads: Workloads,
         levers: Levers,
         gatherer: Gatherer,
-        history: HistoryKeeper,
-        forecaster: Forecaster,
+        memories: MemoryKeeper,
         index: TwinIndex,
     ) -> None:
         self._sources = sources
         self._workloads = workloads
         self._levers = levers
         self._gatherer = gatherer
-        self._history = history
-        self._forecaster = forecaster
+        self._memories = memories
         self._index = index
 
     async def observe(self, ref: TwinRef, spec: DigitalTwinSpec, previous: DigitalTwinStatus, now: float) -> Observed:
@@ -83,23 +81,29 @@ class Observer:
         gathered = await self._gatherer.gather(
             spec, source, namespace=ref.namespace, workload=workload, previous=previous.observed, now=now
         )
-        step = sync_step(spec.sync_frequency_seconds)
-        past = await self._history.update(
+        remembered = await self._memories.update(
             ref.uid,
             source,
-            queries=gathered.queries,
-            samples=gathered.samples,
-            step=step,
-            history_seconds=spec.predictions.history_seconds,
-            depth=self._forecaster.depth(step, spec.predictions.horizons_seconds),
-            now=now,
+            spec,
+            Moment(
+                now=now,
+                queries=gathered.queries,
+                samples=gathered.samples,
+                limits=limits_in_force(spec, workload),
+                replicas_query=gathered.replicas_query,
+                replicas=gathered.replicas,
+                unscored=unscored(spec, previous, now),
+                unjudged=unjudged(spec, previous, now),
+                at_least=gathered.at_least,
+                states=states(previous.forecast_skill),
+            ),
         )
         return Observed(
             observation=Observation(
                 now=now,
                 samples=gathered.samples,
-                series=past.series,
-                history_complete=past.complete,
+                outlook=remembered.outlook,
+                history_complete=remembered.complete,
                 workload=workload,
                 lever=lever.lever,
                 no_lever_reason=lever.reason,
@@ -119,8 +123,8 @@ class Observer:
         return self._gatherer.unavailable(spec, error, previous.observed, now).samples
 
     def forget(self, ref: TwinRef) -> None:
-        """Drop the history of a twin that is gone."""
-        self._history.drop(ref.uid)
+        """Drop the memory of a twin that is gone."""
+        self._memories.drop(ref.uid)
 
     async def _source(self, name: str) -> SourceAccess:
         try:

@@ -11,7 +11,8 @@ import numpy as np
 from twinops.api.source import MetricsSourceSpec
 from twinops.api.status import DigitalTwinStatus, ObjectRef, Outcome
 from twinops.api.twin import SystemType, TargetRef
-from twinops.core.observation import Floats, Lever, Workload
+from twinops.core.observation import Lever, Workload
+from twinops.core.series import Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ class Query:
         matchers: what ``$(scope)`` stands for when there is a target; empty in a person's own query.
         needs_labels: whether it is of use only when ``spec.source.labels`` say which series to take.
         unit: of its values; empty for the metric's usual one.
+        pods: query for the number of pods that its mean is taken over; empty where it is no such mean.
     """
 
     name: str
@@ -106,6 +108,7 @@ class Query:
     matchers: str = ""
     needs_labels: bool = False
     unit: str = ""
+    pods: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +119,14 @@ class Inspection:
         warning: why our parser does not take it, else empty. Prometheus may still take it.
         freshness: query for the Unix time of the newest sample behind the value; empty when unknown.
         presence: by selector, a query that yields something when the selector finds any series.
+        top: the same query for the largest observation of its histogram; a quantile that equals it lies in the
+            histogram's last, open bucket. Empty where no quantile of a histogram is asked for.
     """
 
     warning: str = ""
     freshness: str = ""
     presence: Mapping[str, str] = field(default_factory=dict)
+    top: str = ""
 
 
 class QueryTexts(Protocol):

@@ -17,7 +17,6 @@ from twinops.api.twin import DigitalTwinSpec
 from twinops.core.assess import Assessment, assess
 from twinops.core.correction.give_back import unwanted
 from twinops.core.correction.records import RETRY_SECONDS, pending
-from twinops.core.forecast import Forecaster
 from twinops.core.status import (
     Blocked,
     Sync,
@@ -46,6 +45,9 @@ FAILED_RETRY = 30.0
 
 SILENT_RETRY = 60.0
 """Seconds; a workload whose metrics have not begun yet is looked at again this soon."""
+
+WARM_RETRY = 5.0
+"""Seconds; a twin whose history is being learned from shows what came of it this soon."""
 
 PENDING_RETRY = 5.0
 """Seconds; whether a write without an answer has arrived is found out this soon."""
@@ -92,7 +94,6 @@ class SyncService:
     Args:
         index: newest bodies.
         observer: reads everything a sync needs.
-        forecaster: foresees metrics.
         corrections: decides about corrections and carries them out.
         publisher: writes status and posts Events.
         telemetry: publishes what was found as metrics.
@@ -104,7 +105,6 @@ class SyncService:
         *,
         index: TwinIndex,
         observer: Observer,
-        forecaster: Forecaster,
         corrections: CorrectionService,
         publisher: Publisher,
         telemetry: Telemetry,
@@ -112,7 +112,6 @@ class SyncService:
     ) -> None:
         self._index = index
         self._observer = observer
-        self._forecaster = forecaster
         self._corrections = corrections
         self._publisher = publisher
         self._telemetry = telemetry
@@ -229,7 +228,7 @@ class SyncService:
     async def _synced(self, twin: TwinAtSync, spec: DigitalTwinSpec) -> float | None:
         observed = await self._observer.observe(twin.ref, spec, twin.previous, twin.sync.now)
         # In a thread: however much there is to compute, the loop must go on renewing the lease.
-        assessment = await asyncio.to_thread(assess, spec, observed.observation, twin.previous, self._forecaster)
+        assessment = await asyncio.to_thread(assess, spec, observed.observation, twin.previous)
         plan = await self._corrections.plan(
             twin.ref,
             spec,
@@ -247,6 +246,8 @@ class SyncService:
         if plan.writes:
             return await self._correct(findings, status)
         retry = await self._publish(twin, status, plan.notes)
+        if retry is None and observed.observation.outlook.warming:
+            return WARM_RETRY
         return SILENT_RETRY if retry is None and findings.silent else retry
 
     async def _correct(self, findings: _Findings, status: DigitalTwinStatus) -> float | None:

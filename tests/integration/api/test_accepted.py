@@ -78,6 +78,11 @@ ACCEPTED = [
     pytest.param(
         merged(SPEC, {"expectedState": {"labels": {"example.com/tier": "gold", "team": ""}}}), id="expected-labels"
     ),
+    pytest.param(merged(SPEC, {"expectedState": {"learned": True}}), id="learned-beside-explicit"),
+    pytest.param(
+        {"source": SPEC["source"], "expectedState": {"learned": True}, "thresholds": {"latencyMs": 30}},
+        id="all-learned-with-a-threshold",
+    ),
     pytest.param(merged(SPEC, {"autoCorrection": {"cooldownSeconds": 0}}), id="no-cooldown"),
 ]
 

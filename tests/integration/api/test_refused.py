@@ -246,6 +246,11 @@ REFUSED_TWINS = [
         id="version-without-target",
     ),
     pytest.param(
+        {"expectedState": {"learned": "yes"}},
+        "spec.expectedState.learned: Invalid value",
+        id="learned-is-true-or-false",
+    ),
+    pytest.param(
         {"thresholds": {"cpuUsage": 0}},
         "spec.thresholds.cpuUsage in body should be greater than 0",
         id="threshold-zero",

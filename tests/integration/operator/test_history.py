@@ -62,19 +62,27 @@ def of_the_past(shop: Shop, url: str, query: str, **spec: Any) -> Body:
     return shop.twin(source=source, **(defaults | spec))
 
 
-def test_a_twin_with_a_past_predicts_at_its_first_sync(shop: Shop, past: str) -> None:
+def test_a_twin_with_a_past_predicts_at_its_first_sync_and_shows_skill_soon_after(shop: Shop, past: str) -> None:
     shop.apply(shop.deployment())
     shop.apply(of_the_past(shop, past, "past_cpuUsage"))
-    body = shop.until_condition("PredictionsAvailable", "True", reason="Predicting", within=10)
-    status = body["status"]
-    assert status["samplesCollected"] > 500, "as much of the week as the forecaster has a use for"
+    status = shop.until(lambda body: body.get("status", {}).get("predictions"), "predictions", within=10)["status"]
+    assert status["samplesCollected"] > 3 * DAY / 300, "days of the past, at the first sync"
     assert [prediction["horizonSeconds"] for prediction in status["predictions"]] == [900, 1800, 3600]
+
+    status = shop.until_condition("PredictionsAvailable", "True", reason="Predicting", within=20)["status"]
     for prediction in status["predictions"]:
         (metric,) = prediction["metrics"]
         assert metric["checks"] >= 30
         assert metric["lower"] <= metric["value"] <= metric["upper"]
         assert 25 < metric["lower"] < metric["upper"] < 55
         assert 0 <= metric["confidence"] <= 1
+    skill = status["forecastSkill"]
+    assert skill["checks"] > 200, "the whole of the last day was looked back on, an hour ahead every five minutes"
+    assert skill["error"] < 0.9, "a wave a day is foreseen better than by its last value"
+    assert 0.8 < skill["coverage"] <= 1
+    assert len(skill["metrics"][0]["state"]) <= 300
+    told = condition(shop.get(), "PredictionsAvailable")["message"]
+    assert "of naive's over the last three days" in told
 
 
 def test_a_climb_is_foreseen_to_cross_the_limit_and_corrected_before_it_does(shop: Shop, past: str) -> None:

@@ -57,7 +57,7 @@ def test_rows_at_one_time_are_their_mean_and_told_of(tmp_path: Path, capsys: pyt
     assert (cpu.name, mem.name) == ("x.csv:cpu", "x.csv:mem")
     np.testing.assert_array_equal(cpu.values, [1, 3, np.nan])
     np.testing.assert_array_equal(mem.values, [np.nan, 6, 9])
-    assert capsys.readouterr().err.count("share their time") == 1
+    assert capsys.readouterr().err.count("their mean is taken") == 1
 
 
 def test_bench_writes_table_and_figures(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,7 +36,7 @@ def workload(**more: Any) -> Workload:
 def alerts_of(
     expected: dict[str, Any], samples: dict[str, Sample], target: Workload | None = None, **more: Any
 ) -> list[DriftAlert]:
-    return assess_drift(spec(expected, **more), samples, target, Drift(), NOW).alerts
+    return assess_drift(spec(expected, **more), samples, {}, target, Drift(), NOW).alerts
 
 
 @pytest.mark.parametrize(
@@ -142,6 +142,7 @@ def test_alert_in_full() -> None:
             "lastDataTime": "2023-11-14T22:13:20Z",
             "persistent": False,
             "harmless": False,
+            "learned": False,
             "recommendation": "CPU is 64% above what is expected (82% against 50%): "
             "scale out, or raise the CPU request",
             "eligible": False,
@@ -208,15 +209,15 @@ def test_expected_state(expected: dict[str, Any], *, yes: bool) -> None:
 
 
 def test_no_expected_state_is_no_drift() -> None:
-    assert assess_drift(spec(), good(cpuUsage=99), workload(), Drift(), NOW) == Drift()
+    assert assess_drift(spec(), good(cpuUsage=99), {}, workload(), Drift(), NOW) == Drift()
 
 
 def test_expectation_taken_back_takes_its_alert_along() -> None:
     before = assess_drift(
-        spec({"metrics": {"cpuUsage": 50}, "version": "9"}), good(cpuUsage=90), workload(), Drift(), 0
+        spec({"metrics": {"cpuUsage": 50}, "version": "9"}), good(cpuUsage=90), {}, workload(), Drift(), 0
     )
     assert len(before.alerts) == 2
-    assert assess_drift(spec({"metrics": {"memoryUsage": 50}}), good(cpuUsage=90), None, before, NOW) == Drift()
+    assert assess_drift(spec({"metrics": {"memoryUsage": 50}}), good(cpuUsage=90), {}, None, before, NOW) == Drift()
 
 
 def test_status_stays_bounded() -> None:
@@ -224,8 +225,8 @@ def test_status_stays_bounded() -> None:
     expected = {"metrics": {f"m{i}": 1.0 for i in range(32)}, "labels": {key: "x"}, "version": "9" * 128}
     target = workload(version="8" * 300)
     huge = good(**{f"m{i}": 1e300 for i in range(32)})
-    drift = assess_drift(spec(expected), huge, target, Drift(), NOW)
-    swung = assess_drift(spec(expected), good(**{f"m{i}": -1e300 for i in range(32)}), target, drift, NOW)
+    drift = assess_drift(spec(expected), huge, {}, target, Drift(), NOW)
+    swung = assess_drift(spec(expected), good(**{f"m{i}": -1e300 for i in range(32)}), {}, target, drift, NOW)
     assert len(drift.alerts) == 34
     assert len(swung.alerts) == 64
     assert Drift.from_wire(swung.to_wire()).alerts == [
@@ -257,7 +258,7 @@ def test_any_numbers_give_a_sound_drift(
 ) -> None:
     more = {"limits": {} if limit is None else {metric: limit}}
     more["thresholds"] = {} if threshold is None else {metric: threshold}
-    drift = assess_drift(spec({"metrics": {metric: expected}}, **more), good(**{metric: value}), None, Drift(), NOW)
+    drift = assess_drift(spec({"metrics": {metric: expected}}, **more), good(**{metric: value}), {}, None, Drift(), NOW)
     Drift.from_wire(drift.to_wire())
     for alert in drift.alerts:
         assert not alert.eligible

@@ -36,7 +36,7 @@ def live(metric: str, expected: float, values: Sequence[Value]) -> list[Drift]:
     """Return the drift after each sync, each through the wire as a status would take it."""
     spec, drift, seen = twin({"metrics": {metric: expected}}), Drift(), []
     for place, value in enumerate(values):
-        drift = assess_drift(spec, {metric: sample(metric, value)}, None, drift, place * STEP)
+        drift = assess_drift(spec, {metric: sample(metric, value)}, {}, None, drift, place * STEP)
         drift = Drift.from_wire(drift.to_wire())
         seen.append(drift)
     return seen
@@ -157,7 +157,7 @@ def test_target_alerts_stay_while_the_target_is_unknown() -> None:
     drift = Drift()
     syncs = (target(version="1"), target(version="1"), target(version="1"), None, target(ready=5, version=None))
     for place, seen in enumerate(syncs):
-        before, drift = drift, assess_drift(spec, {}, seen, drift, place * STEP)
+        before, drift = drift, assess_drift(spec, {}, {}, seen, drift, place * STEP)
     by_name: dict[str, DriftAlert] = {alert.component.split(".")[0]: alert for alert in drift.alerts}
     assert len(before.alerts) == 3
     assert {alert.not_eligible_reason for alert in before.alerts} == {"no fresh value (Missing)"}
@@ -172,7 +172,7 @@ def test_target_alerts_stay_while_the_target_is_unknown() -> None:
 def test_rolled_out_version_ends_the_alert() -> None:
     spec, drift, seen = twin({"version": "2"}), Drift(), []
     for place, version in enumerate(("1", "1", "1", "2", "2", "2")):
-        drift = assess_drift(spec, {}, target(version=version), drift, place * STEP)
+        drift = assess_drift(spec, {}, {}, target(version=version), drift, place * STEP)
         seen.append((drift.detected, [alert.recommendation for alert in drift.alerts]))
     assert line([detected for detected, _ in seen]) == "..DDD."
     assert seen[4][1] == ["version is 2 again: nothing to do unless it changes"]
@@ -188,7 +188,7 @@ def at_times(*syncs: tuple[float, float | None]) -> list[DriftAlert | None]:
     for time, value in syncs:
         now = max(now + 2, time)
         quality = Quality.MISSING if value is None else Quality.GOOD
-        drift = assess_drift(spec, {"cpuUsage": Sample("cpuUsage", quality, value, time=time)}, None, drift, now)
+        drift = assess_drift(spec, {"cpuUsage": Sample("cpuUsage", quality, value, time=time)}, {}, None, drift, now)
         drift = Drift.from_wire(drift.to_wire())
         seen.append(drift.alerts[0] if drift.alerts else None)
     return seen

@@ -260,7 +260,7 @@ def test_documented_example_comes_out_as_written() -> None:
     )
     samples = good(cpuUsage=82, memoryUsage=62, latencyMs=310, errorRate=0.012)
     score, health = assess_health(twin, samples)
-    severities = {a.component: a.severity for a in assess_drift(twin, samples, None, Drift(), 0).alerts}
+    severities = {a.component: a.severity for a in assess_drift(twin, samples, {}, None, Drift(), 0).alerts}
     rows = []
     for part in health.components:
         observed = facts(part.metric).show(samples[part.metric].value or 0)

@@ -22,16 +22,16 @@ def status(*risks: Risk, **conditions: tuple[ConditionStatus, str]) -> DigitalTw
     )
 
 
-def risk(*, persistent: bool) -> Risk:
+def risk(metric: str = "cpuUsage", probability: float = 0.7, *, persistent: bool = True) -> Risk:
     return Risk(
-        metric="cpuUsage",
+        metric=metric,
         limit=95,
         horizon_seconds=60,
-        probability=0.7,
+        probability=probability,
         upper=99,
         since=utc(0),
         persistent=persistent,
-        message="CPU may reach 95% in 60 seconds (70 %)",
+        message=f"{metric} may reach 95 in 60 seconds",
     )
 
 
@@ -86,10 +86,18 @@ def risk(*, persistent: bool) -> Risk:
             id="blocked by something else",
         ),
         pytest.param(status(), status(risk(persistent=False)), [], id="a risk that may be chance"),
+        pytest.param(status(risk(persistent=False)), status(risk()), ["Warning RiskPredicted"], id="a risk"),
+        pytest.param(status(), status(risk(), risk("memoryUsage")), ["Warning RiskPredicted"], id="two at once"),
+        pytest.param(status(risk()), status(risk(), risk("memoryUsage")), [], id="another joins the incident"),
+        pytest.param(status(risk()), status(risk("memoryUsage")), [], id="another takes over"),
+        pytest.param(status(risk(), risk("memoryUsage")), status(risk()), [], id="one of two is left"),
         pytest.param(
-            status(risk(persistent=False)), status(risk(persistent=True)), ["Warning RiskPredicted"], id="a risk"
+            status(risk(), risk("memoryUsage")), status(risk(persistent=False)), ["Normal RiskPassed"], id="none lasts"
         ),
-        pytest.param(status(risk(persistent=True)), status(), ["Normal RiskPassed"], id="a risk has passed"),
+        pytest.param(status(risk()), status(), ["Normal RiskPassed"], id="a risk has passed"),
+        pytest.param(
+            status(risk()), status(Paused=(T, "S")), ["Normal Suspended"], id="nobody looks: no risk has passed"
+        ),
     ],
 )
 def test_transitions(before: DigitalTwinStatus, after: DigitalTwinStatus, expected: list[str]) -> None:
@@ -99,3 +107,13 @@ def test_transitions(before: DigitalTwinStatus, after: DigitalTwinStatus, expect
 def test_an_event_says_why() -> None:
     (note,) = transitions(status(), status(CorrectionBlocked=(T, "NoBounds")))
     assert note.message == "NoBounds: why"
+
+
+def test_an_incident_names_all_its_metrics_worst_first() -> None:
+    (note,) = transitions(status(), status(risk("cpuUsage", 0.6), risk("latencyMs", 0.9), risk(persistent=False)))
+    assert note.message == "latencyMs may reach 95 in 60 seconds; cpuUsage may reach 95 in 60 seconds"
+
+
+def test_the_end_of_an_incident_names_what_was_left_of_it() -> None:
+    (note,) = transitions(status(risk("latencyMs"), risk("cpuUsage")), status())
+    assert note.message == "the predicted risk has passed (cpuUsage, latencyMs)"

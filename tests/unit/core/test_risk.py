@@ -11,10 +11,11 @@ import pytest
 
 from twinops.api.base import utc
 from twinops.api.status import Quality, Risk
-from twinops.core.damped_trend import DampedTrend
 from twinops.core.forecast import QUANTILES, HorizonForecast
-from twinops.core.observation import Floats, Sample, Series
+from twinops.core.memory import TwinMemory
+from twinops.core.observation import Sample
 from twinops.core.risk import assess_risks, duration, predictions_for_status, probability_beyond
+from twinops.core.series import Floats
 
 NOW = 1_700_000_000.0
 CPU = "cpuUsage"
@@ -38,9 +39,14 @@ def sample(value: float | None, quality: Quality = Quality.GOOD, metric: str = C
 
 
 def assess(
-    *forecasts: HorizonForecast, now_at: Sample | None = None, previous: tuple[Risk, ...] = (), at: float = NOW
+    *forecasts: HorizonForecast,
+    chances: tuple[float, ...] = (),
+    now_at: Sample | None = None,
+    previous: tuple[Risk, ...] = (),
+    at: float = NOW,
 ) -> Risk | None:
-    found = assess_risks({CPU: 95.0}, {CPU: forecasts}, {CPU: now_at or sample(60.0)}, previous, at, interval=60)
+    values = {CPU: now_at or sample(60.0)}
+    found = assess_risks({CPU: 95.0}, {CPU: forecasts}, {CPU: chances}, values, previous, at, interval=60)
     assert len(found) <= 1
     return found[0] if found else None
 
@@ -102,6 +108,26 @@ def test_which_horizon_is_named(forecasts: list[HorizonForecast], horizon: int |
     assert (found.horizon_seconds if found else None) == horizon
 
 
+@pytest.mark.parametrize(
+    ("forecasts", "chances", "named"),
+    [
+        pytest.param([likely(0.1)], (0.6,), (1800, 0.6), id="of any step until then"),
+        pytest.param([likely(0.9)], (0.1,), None, id="even where the last step alone seems likelier"),
+        pytest.param([likely(0.1), likely(0.1, 3600)], (0.3, 0.7), (3600, 0.7), id="the nearest that is likely"),
+        pytest.param([likely(0.1, 3600), likely(0.1)], (0.7, 0.3), (3600, 0.7), id="each by its own horizon"),
+        pytest.param([likely(0.4), likely(0.1, 3600)], (math.nan, 0.3), (1800, 0.4), id="of one horizon only"),
+        pytest.param([likely(0.1), likely(0.4, 3600)], (0.2,), (3600, 0.4), id="fewer than horizons"),
+        pytest.param([], (0.9,), None, id="without a forecast"),
+        pytest.param([likely(0.1, calibrated=False)], (0.9,), (1800, 0.9), id="an uncalibrated forecast"),
+    ],
+)
+def test_which_probability_counts(
+    forecasts: list[HorizonForecast], chances: tuple[float, ...], named: tuple[int, float] | None
+) -> None:
+    found = assess(*forecasts, chances=chances)
+    assert (None if found is None else (found.horizon_seconds, found.probability)) == named
+
+
 def test_words_of_a_risk() -> None:
     found = assess(likely(0.75), likely(0.9, 3600))
     assert found is not None
@@ -126,7 +152,7 @@ def test_words_when_it_is_all_but_certain() -> None:
 )
 def test_words_by_metric(metric: str, limit: float, message: str) -> None:
     values = {metric: sample(0.0, metric=metric)}
-    (found,) = assess_risks({metric: limit}, {metric: (likely(0.9, limit=limit),)}, values, (), NOW, interval=60)
+    (found,) = assess_risks({metric: limit}, {metric: (likely(0.9, limit=limit),)}, {}, values, (), NOW, interval=60)
     assert found.message == message
 
 
@@ -235,12 +261,12 @@ def test_beyond_now_is_persistent_without_calibration() -> None:
 
 @pytest.mark.parametrize("limit", [math.nan, math.inf])
 def test_a_limit_that_is_no_number_is_left_alone(limit: float) -> None:
-    assert assess_risks({CPU: limit}, {CPU: (forecast(500),)}, {CPU: sample(97.0)}, (), NOW, interval=60) == ()
+    assert assess_risks({CPU: limit}, {CPU: (forecast(500),)}, {}, {CPU: sample(97.0)}, (), NOW, interval=60) == ()
 
 
 def test_risks_come_by_name_and_only_where_there_is_a_limit() -> None:
     ahead = {name: (forecast(500),) for name in ("latencyMs", CPU, "memoryUsage")}
-    found = assess_risks({"latencyMs": 200.0, CPU: 95.0}, ahead, {}, (), NOW, interval=60)
+    found = assess_risks({"latencyMs": 200.0, CPU: 95.0}, ahead, {}, {}, (), NOW, interval=60)
     assert [risk.metric for risk in found] == [CPU, "latencyMs"]
 
 
@@ -273,7 +299,7 @@ def test_predictions() -> None:
         "latencyMs": (forecast(123.456, horizon=900, calibrated=False),),
         "errorRate": (HorizonForecast(900, (math.nan,) * 9, None, 0, calibrated=False),),
     }
-    risks = assess_risks({CPU: 95.0}, forecasts, {}, (), NOW, interval=60)
+    risks = assess_risks({CPU: 95.0}, forecasts, {}, {}, (), NOW, interval=60)
     near, far = predictions_for_status(forecasts, risks, NOW)
     assert (near.horizon_seconds, near.time, near.confidence, near.risk_factors) == (900, utc(NOW + 900), 0.41, [])
     assert [(one.name, one.value, one.confidence) for one in near.metrics] == [
@@ -291,12 +317,15 @@ def test_no_forecast_no_prediction() -> None:
 def play_load(load: Floats, first: int) -> list[Risk | None]:
     """Sync every 5 s over a load from its entry ``first`` on, with horizons of half a minute to two."""
     previous: tuple[Risk, ...] = ()
+    memory, limits = TwinMemory([CPU], 5.0, [30, 60, 120]), {CPU: 95.0}
     seen = []
-    for end in range(first, len(load) + 1):
-        times = np.asarray(NOW + 5.0 * np.arange(end), dtype=np.float64)
-        ahead = DampedTrend().forecast(Series(times, load[:end], 5.0), [30, 60, 120], minimum=0.0)
+    for step, value in enumerate(load):
+        now = NOW + 5.0 * step
+        outlook = memory.observe(now, {CPU: float(value)}, limits=limits)
+        if step < first - 1:
+            continue
         previous = assess_risks(
-            {CPU: 95.0}, {CPU: ahead}, {CPU: sample(float(load[end - 1]))}, previous, float(times[-1]), interval=5
+            limits, outlook.forecasts, outlook.chances, {CPU: sample(float(value))}, previous, now, interval=5
         )
         seen.append(previous[0] if previous else None)
     return seen

@@ -6,11 +6,12 @@ import pytest
 
 from twinops.api.base import utc
 from twinops.api.conditions import ConditionStatus, ConditionType, find
-from twinops.api.status import DigitalTwinStatus, Drift, Health, HealthComponent, Quality
+from twinops.api.status import DigitalTwinStatus, Drift, ForecastSkill, Health, HealthComponent, Quality
 from twinops.api.twin import DigitalTwinSpec
 from twinops.core.assess import Assessment
 from twinops.core.forecast import HorizonForecast
 from twinops.core.observation import Observation, Sample
+from twinops.core.outlook import Outlook
 from twinops.core.status import (
     Blocked,
     Sync,
@@ -41,6 +42,7 @@ def assessment(**known: object) -> Assessment:
         "predictions": [],
         "risks": (),
         "drift": Drift(),
+        "skill": None,
         "samples_collected": 7,
     }
     return Assessment(**(defaults | known))  # type: ignore[arg-type]
@@ -52,9 +54,11 @@ def synced(
     refused: dict[str, SpecError] | None = None,
     blocked: Blocked | None = None,
     complete: bool = True,
+    warming: bool = False,
     **known: object,
 ) -> DigitalTwinStatus:
-    observation = Observation(1000.0, {s.metric: s for s in samples}, history_complete=complete)
+    outlook = Outlook(warming=warming)
+    observation = Observation(1000.0, {s.metric: s for s in samples}, outlook=outlook, history_complete=complete)
     before = previous or DigitalTwinStatus()
     return render_synced(before, SPEC, sync(), observation, assessment(**known), refused or {}, blocked)
 
@@ -102,6 +106,24 @@ def test_metrics_available(samples: tuple[Sample, ...], expected: tuple[str, str
             ("True", "Calibrating"),
             "wide",
             id="not yet calibrated",
+        ),
+        pytest.param(
+            {"forecasts": {"cpuUsage": (FORECAST,)}, "warming": True},
+            ("True", "Warming"),
+            "short look",
+            id="first answer",
+        ),
+        pytest.param(
+            {"forecasts": {"cpuUsage": (FORECAST,)}, "complete": False},
+            ("True", "LoadingHistory"),
+            "still being read",
+            id="forecasts while history is incomplete",
+        ),
+        pytest.param(
+            {"forecasts": {"cpuUsage": (FORECAST,)}, "skill": ForecastSkill(error=0.7, checks=40)},
+            ("True", "Predicting"),
+            "error 0.70 of naive's",
+            id="with skill",
         ),
     ],
 )

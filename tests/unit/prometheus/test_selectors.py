@@ -81,6 +81,22 @@ def test_long_stale_times_are_searched_in_few_steps() -> None:
     assert "[86400s:1440s]" in found.freshness
 
 
+@pytest.mark.parametrize(
+    ("promql", "top"),
+    [
+        pytest.param("up", "", id="no histogram"),
+        pytest.param("histogram_quantile(0.95, a)", "histogram_quantile(1, a)", id="classic"),
+        pytest.param("histogram_quantile( .5 ,a) * 1000", "histogram_quantile(1,a) * 1000", id="spaces"),
+        pytest.param("histogram_quantile(scalar(q), a)", "", id="quantile that varies"),
+        pytest.param("histogram_quantile(1, a)", "", id="the largest itself"),
+        pytest.param("histogram_fraction(0, 1, a)", "", id="another function"),
+        pytest.param('a{b="histogram_quantile(0.5, c)"}', "", id="within a string"),
+    ],
+)
+def test_largest_observation_of_the_histogram(promql: str, top: str) -> None:
+    assert look(promql).top == top
+
+
 @pytest.mark.parametrize("promql", ["sum(", "rate(a[1m] smoothed)", "", "a b"])
 def test_what_the_parser_refuses_is_a_warning_without_look_ups(promql: str) -> None:
     found = look(promql)

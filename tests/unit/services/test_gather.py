@@ -17,6 +17,7 @@ from twinops.api.twin import DigitalTwinSpec, TargetRef
 from twinops.core.observation import Sample, Workload
 from twinops.errors import MetricsUnavailable
 from twinops.services.gather import Gathered, Gatherer
+from twinops.services.gathering.plan import sync_step
 from twinops.services.ports import InstantAnswer, SourceAccess
 
 NOW = 1_800_000_000.0
@@ -283,14 +284,14 @@ def seen(samples: Mapping[str, Sample]) -> list[ObservedMetric]:
     ]
 
 
-async def test_steady_sync_asks_two_queries_per_metric() -> None:
+async def test_steady_sync_asks_two_queries_per_metric_and_one_for_the_pods() -> None:
     backend = FakeBackend([(FRESHNESS, gives(NOW)), ("pod_cpu", gives(1)), ("pod_memory", gives(2))])
     first = await gather(twin("Worker"), backend)
 
     await gather(twin("Worker"), backend, seen(first.samples))
 
     steady = backend.batches[1:]
-    assert [len(batch) for batch in steady] == [4]
+    assert [len(batch) for batch in steady] == [5]
     assert not [text for text in steady[0] if "container_" in text]
 
 
@@ -324,6 +325,105 @@ async def test_idle_series_are_empty_and_keep_their_candidate_and_history() -> N
     assert gathered.samples["latencyMs"].query == "opentelemetry-old"
     assert gathered.samples["latencyMs"].time == NOW - 7
     assert "http_server_duration_milliseconds_bucket" in gathered.queries["latencyMs"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "ready", "replicas"),
+    [
+        pytest.param(gives(4), 2, 4, id="as its series show, ready or not"),
+        pytest.param(gives(), 2, 2, id="not told: those that are ready"),
+        pytest.param(InstantAnswer(error="execution"), 2, 2, id="failed: those that are ready"),
+        pytest.param(gives(), 0, None, id="none"),
+    ],
+)
+async def test_pods_behind_the_cpu_are_counted(answer: InstantAnswer, ready: int, replicas: int | None) -> None:
+    backend = FakeBackend([("count(", answer), (FRESHNESS, gives(NOW)), ("container_cpu", gives(50))])
+
+    gathered = await gather(twin("Worker"), backend, workload=Workload(TARGET, "uid-1", ready, 2, 0.5, 256e6))
+
+    assert gathered.replicas == replicas
+    assert gathered.queries["cpuUsage"] == gathered.replicas_query.replace("count(", "avg(") + " / 0.5 * 100"
+
+
+async def test_pods_are_not_counted_for_an_own_cpu_query() -> None:
+    spec = twin("Worker", [{"name": "cpuUsage", "query": "my_cpu"}])
+
+    gathered = await gather(spec, FakeBackend([(FRESHNESS, gives(NOW)), ("my_cpu", gives(12))]))
+
+    assert (gathered.replicas, gathered.replicas_query) == (None, "")
+
+
+LATENCY = "histogram_quantile(0.95, sum by (le) (rate(wait_seconds_bucket[5m]))) * 1000"
+
+
+@pytest.mark.parametrize(
+    ("value", "top", "asked", "at_least"),
+    [
+        pytest.param(10_000, gives(10_000), True, True, id="open bucket"),
+        pytest.param(150, gives(200), True, False, id="round by chance"),
+        pytest.param(1073.741823, gives(1073.741823), True, True, id="odd bound"),
+        pytest.param(150.0000000123, gives(200), False, False, id="interpolated"),
+        pytest.param(0, gives(0), False, False, id="zero"),
+        pytest.param(10_000, gives(), True, False, id="nothing told"),
+        pytest.param(10_000, InstantAnswer(error="execution"), True, False, id="look-up failed"),
+    ],
+)
+async def test_quantile_in_the_open_bucket_is_a_lower_bound(
+    value: float,
+    top: InstantAnswer,
+    asked: bool,  # noqa: FBT001 - a table's answers, both
+    at_least: bool,  # noqa: FBT001
+) -> None:
+    backend = FakeBackend([(FRESHNESS, gives(NOW)), ("quantile(1,", top), ("quantile(0.95,", gives(value))])
+
+    gathered = await gather(custom(LATENCY), backend)
+
+    sample = gathered.samples["queueLength"]
+    assert [len(batch) for batch in backend.batches[1:]] == ([1] if asked else [])
+    assert gathered.at_least == ({"queueLength"} if at_least else set())
+    assert (sample.quality, sample.value) == (Quality.GOOD, value)
+    assert ("at least" in sample.message) == at_least
+
+
+async def test_throughput_of_full_pods_is_a_lower_bound_and_says_so() -> None:
+    own = [{"name": "cpuUsage", "query": "a_cpu"}, {"name": "throughputRps", "query": "a_rate"}]
+    backend = FakeBackend([(FRESHNESS, gives(NOW)), ("a_cpu", gives(97)), ("a_rate", gives(400))])
+
+    gathered = await gather(twin(metrics=own), backend)
+
+    assert gathered.at_least == {"throughputRps"}
+    assert "97%" in gathered.samples["throughputRps"].message
+    assert gathered.samples["throughputRps"].actionable
+
+
+@pytest.mark.parametrize(
+    ("scrape", "sync", "window"),
+    [
+        pytest.param(15, 5, 60, id="syncs faster than scrapes"),
+        pytest.param(15, 60, 60, id="a minute"),
+        pytest.param(15, 300, 300, id="at least one step"),
+        pytest.param(15, 3600, 900, id="longer than the longest step"),
+        pytest.param(60, 60, 240, id="slow scrapes"),
+    ],
+)
+async def test_history_is_read_by_the_very_query_that_is_asked_live(scrape: int, sync: int, window: int) -> None:
+    source = SourceAccess("default", MetricsSourceSpec(url="http://prometheus:9090", scrape_interval_seconds=scrape))
+    backend = FakeBackend([("count(", gives(3)), (FRESHNESS, gives(NOW)), ("", gives(7.5))])
+
+    gathered = await Gatherer(backend, PrometheusTexts()).gather(
+        twin("WebService", syncFrequencySeconds=sync),
+        source,
+        namespace="shop",
+        workload=WORKLOAD,
+        previous=(),
+        now=NOW,
+    )
+
+    past = {gathered.replicas_query, *gathered.queries.values()}
+    assert len(past) == 6
+    assert past <= set(backend.batches[0])
+    assert all(f"[{window}s]" in text for text in past - {gathered.queries["memoryUsage"]})
+    assert window >= sync_step(sync)
 
 
 @pytest.mark.parametrize(

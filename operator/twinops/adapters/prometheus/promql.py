@@ -18,6 +18,8 @@ PLACEHOLDERS = ("namespace", "name", "podRegex", "window", "cpuCores", "memoryBy
 
 _PLACEHOLDER = re.compile(r"\$\(([^()]*)\)")
 _QUOTED = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`|#[^\n]*""", re.DOTALL)
+_QUOTED_OR_QUANTILE = re.compile(rf"{_QUOTED.pattern}|(?P<quantile>\bhistogram_quantile\(\s*[0-9.]+\s*,)", re.DOTALL)
+_LARGEST = "histogram_quantile(1,"
 _BARE_WORD = re.compile(r"[A-Za-z0-9_:.]*")
 _NOT_A_LABEL = re.compile(r"[^A-Za-z0-9_]")
 _LABEL_PREFIX = "label."
@@ -47,6 +49,12 @@ def quoted(value: str) -> str:
 def without_backticks(promql: str) -> str:
     """Return the same query with its raw strings written in double quotes."""
     return _QUOTED.sub(lambda token: quoted(token.group()[1:-1]) if token.group()[0] == "`" else token.group(), promql)
+
+
+def of_largest(promql: str) -> str:
+    """Return the same query with quantile 1 in every ``histogram_quantile``; empty when that changes nothing."""
+    asked = _QUOTED_OR_QUANTILE.sub(lambda token: _LARGEST if token.group("quantile") else token.group(), promql)
+    return "" if asked == promql else asked
 
 
 def label_name(key: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import promql_parser as parser
 
-from twinops.adapters.prometheus.promql import quoted, without_backticks
+from twinops.adapters.prometheus.promql import of_largest, quoted, without_backticks
 from twinops.services.ports import Inspection
 
 MAX_SELECTORS = 8
@@ -36,6 +36,10 @@ def inspect(promql: str, *, stale_after_seconds: int, scrape_interval_seconds: i
     fresh as the oldest of its necessary parts; of the two sides of ``or`` the newer one counts, and a
     constant side is always fresh. Series that are only looked at for being absent do not count.
 
+    With 1 in place of its quantile, ``histogram_quantile`` gives the upper bound of the last bucket that holds an
+    observation, and the largest finite bound when that is the open one (Prometheus, "Query functions"). Within a
+    closed bucket any lower quantile lies below; so the two are equal only in the open one.
+
     A query that the parser refuses gives a warning and no look-ups: Prometheus may know more than the
     parser does, so its word decides.
     """
@@ -51,6 +55,7 @@ def inspect(promql: str, *, stale_after_seconds: int, scrape_interval_seconds: i
     return Inspection(
         freshness=freshness,
         presence=MappingProxyType({text: f"count(present_over_time({text}{window}))" for text in selectors}),
+        top=of_largest(promql),
     )
 
 

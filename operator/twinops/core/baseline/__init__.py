@@ -7,6 +7,6 @@ One series goes through four stages, each a module of its own:
 3. ``records``: each of them against the largest that this series has shown before;
 4. ``alarms``: one threshold on that ratio, tracked to a budget of false alarms, and a hold-off.
 
-``learner`` joins them. Everything is causal, works on many series at once and keeps a fixed amount of
-memory. Pure like the rest of the core.
+``band`` keeps how far values have strayed while none stood. ``learner`` joins them, and ``live`` feeds them by syncs.
+Everything is causal, works on many series at once and keeps a fixed amount of memory. Pure like the rest of the core.
 """

@@ -4,22 +4,52 @@ The threshold of each series is tracked as adaptive conformal inference tracks i
 2021): every alarm raises it by one step, and time lowers it again at the rate of the budget, so that in the
 long run no series raises more alarms than budgeted however its values behave. It never falls below the
 least ratio: a series that keeps quiet is not made to raise alarms.
+
+An alarm is an event; what stands after it says that the anomaly lasts. It ends when what raised it is no larger any
+more than what the series had shown before the alarm (``keepers``): soon after a spike, and as long as a level shift
+is one. What comes back to the same side within the hold-off begins no further alarm, but stands again, and then
+until the hold-off is over, so that it does not come and go. What began as a spike may turn out to be stillness.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from twinops.core.baseline.settings import BaselineSettings
-from twinops.core.observation import Floats
+from twinops.core.baseline.statistics import Kind, Watch
+from twinops.core.series import Floats
 
 Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.intp]
 
 NONE = -1
+"""No statistic."""
 _NEVER = -(2**62)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Course:
+    """What becomes of the alarms of k series over n entries; shape (n, k) each.
+
+    Attributes:
+        begun: where an alarm begins.
+        raised: which statistic raised the alarm that begins, or stands again, or turns into another; else ``NONE``.
+        other: where that is another alarm than the one that stood before.
+        standing: where an alarm stands.
+        thresholds: threshold that the entry met.
+    """
+
+    begun: Bools
+    raised: Ints
+    other: Bools
+    standing: Bools
+    thresholds: Floats
 
 
 class Raiser:
@@ -27,7 +57,7 @@ class Raiser:
 
     Args:
         series: k.
-        watched: m, statistics watched of each.
+        watches: the m statistics of each.
         step: seconds between two entries.
         settings: the configuration.
 
@@ -37,56 +67,171 @@ class Raiser:
         began: shape (k,), number on the grid of the latest alarm's begin.
     """
 
-    def __init__(self, series: int, watched: int, step: float, settings: BaselineSettings) -> None:
+    def __init__(self, series: int, watches: Sequence[Watch], step: float, settings: BaselineSettings) -> None:
         self.threshold = np.full(series, math.log(settings.ratio))
         self.standing = np.full(series, NONE, np.int64)
         self.began = np.full(series, _NEVER, np.int64)
-        self._before = np.full((series, watched), -np.inf)
+        self._until = np.full(series, _NEVER, np.int64)
+        self._before = np.full((series, len(watches)), -np.inf, np.float32)
+        self._latest = np.full(series, NONE, np.int64)
+        self._reference = np.full(series, np.inf)
+        self._rules = _rules(tuple(watches), max(1, round(settings.spike / step)))
         self._least = math.log(settings.least_ratio)
         self._raise = math.log1p(settings.raise_share)
         self._fall = self._raise * step / settings.budget
         self._hold_off = math.ceil(settings.hold_off / step)
-        self._back = math.log(settings.well_back)
 
-    def advance(self, index: int, excess: Floats) -> tuple[Bools, Bools, Floats]:
+    def advance(self, index: int, excess: Floats, sizes: Floats, records: Floats, known: Bools) -> Course:
         """Take n entries.
 
         Args:
             index: number of the first entry on the grid.
             excess: shape (n, k, m), logarithm of each statistic over its record, -inf where not judged.
-
-        Returns:
-            Where alarms begin, where they stand, and the threshold that each entry met; shape (n, k) each.
+            sizes: shape (n, k, m), logarithm of each statistic, NaN where unknown.
+            records: shape (n, k, m), logarithm of its record.
+            known: shape (n, k), where there is a value; where none is, what stands goes on standing.
         """
         before = np.concatenate([self._before[None], excess[:-1]])
-        begun, standing = np.zeros(excess.shape[:2], bool), np.zeros(excess.shape[:2], bool)
-        thresholds = np.empty(excess.shape[:2])
-        # Between notable entries nothing happens but the threshold's fall; an alarm may end right after one.
-        notable: Bools = np.any(excess > self._least + self._back, axis=2)
-        follow = notable | np.concatenate([(self.standing != NONE)[None], notable[:-1]])
+        shape = excess.shape[:2]
+        begun, other, standing = (np.zeros(shape, bool) for _ in range(3))
+        raised, thresholds = np.full(shape, NONE, np.intp), np.empty(shape)
+        # Where nothing stands, nothing happens between notable entries but the threshold's fall.
+        notable: Bools = np.any(excess > self._least, axis=2)
         for series in range(excess.shape[1]):
-            events = np.flatnonzero(follow[:, series])
             start = 0
-            for stop in sorted({*(events + 1).tolist(), len(excess)}):
+            for entry in (*self._visits(series, notable[:, series]), len(excess) - 1):
+                stop = entry + 1
                 met = np.maximum(self.threshold[series] - self._fall * np.arange(1, stop - start + 1), self._least)
-                thresholds[start:stop, series], self.threshold[series] = met, met[-1]
-                start, entry = stop, stop - 1
-                if follow[entry, series]:
-                    begun[entry, series] = self._meet(
-                        series, index + entry, excess[entry, series], before[entry, series]
-                    )
+                if stop > start:
+                    thresholds[start:stop, series], self.threshold[series] = met, met[-1]
+                    # The last entry is here in any case, visited or not: to meet it is harmless.
+                    if known[entry, series]:
+                        was = self.standing[series]
+                        begun[entry, series], raised[entry, series] = self._meet(
+                            series,
+                            index + entry,
+                            excess[entry, series],
+                            before[entry, series],
+                            sizes[entry, series],
+                            records[entry, series],
+                        )
+                        place = raised[entry, series]
+                        other[entry, series] = place != NONE and (was == NONE or not self._rules.alike[was, place])
                     standing[entry, series] = self.standing[series] != NONE
-        self._before = excess[-1]
-        return begun, standing, thresholds
+                start = stop
+        self._before = excess[-1].astype(np.float32)
+        return Course(begun, raised, other, standing, thresholds)
 
-    def _meet(self, series: int, index: int, now: Floats, then: Floats) -> bool:
-        """Take one entry of one series; return whether an alarm begins."""
-        threshold = self.threshold[series]
+    def _visits(self, series: int, notable: Bools) -> Iterator[int]:
+        """Yield the entries at which something may happen, each one after the one before has been met."""
+        events, entry = np.flatnonzero(notable), 0
+        while entry < len(notable):
+            if self.standing[series] == NONE:
+                place = np.searchsorted(events, entry)
+                if place == len(events):
+                    return
+                entry = int(events[place])
+            yield entry
+            entry += 1
+
+    def _meet(
+        self, series: int, index: int, now: Floats, then: Floats, sizes: Floats, records: Floats
+    ) -> tuple[bool, int]:
+        """Take one entry of one series; return whether an alarm begins, and which statistic has raised one."""
+        threshold, stands = self.threshold[series], self.standing[series]
+        over = stands == NONE or sizes[self._rules.keeper[stands]] <= self._reference[series]
         rising = (now > threshold) & (then <= threshold)
-        if rising.any() and index - self.began[series] >= self._hold_off:
-            self.standing[series], self.began[series] = int(np.argmax(np.where(rising, now, -np.inf))), index
-            self.threshold[series] += self._raise
-            return True
-        if self.standing[series] != NONE and now.max() <= self._least + self._back:
+        if rising.any():
+            raised, latest = int(np.argmax(np.where(rising, now, -np.inf))), self._latest[series]
+            if index - self.began[series] >= self._hold_off:
+                self.began[series], self.threshold[series] = index, threshold + self._raise
+                self._stand(series, raised, records[raised])
+                return True, raised
+            if self._rules.again[latest, raised]:
+                if over:
+                    self._until[series] = self.began[series] + self._hold_off
+                # The records of narrow windows know the anomaly by now, those of wider ones not yet.
+                if over or self._rules.widths[raised] > self._rules.widths[latest]:
+                    self._stand(series, raised, records[raised])
+                return False, raised
+            if over and self._rules.turns[latest, raised]:
+                self._stand(series, raised, records[raised])
+                return False, raised
+        if stands != NONE and over and index >= self._until[series]:
             self.standing[series] = NONE
-        return False
+        return False, NONE
+
+    def _stand(self, series: int, raised: int, record: float) -> None:
+        self.standing[series] = self._latest[series] = raised
+        self._reference[series] = record + self._rules.share[raised]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rules:
+    """What follows from m statistics alone; one for all twins that watch the same ones.
+
+    Attributes:
+        widths: windows in steps, shape (m,).
+        alike: which of them show the same anomaly, shape (m, m).
+        again: what of the one may show that the other is back, shape (m, m).
+        turns: what of the one may turn out to be the other, shape (m, m).
+        keeper: which tells that what each one raised is over, shape (m,).
+        share: logarithm of the share of the record at which it does, shape (m,).
+    """
+
+    widths: Ints
+    alike: Bools
+    again: Bools
+    turns: Bools
+    keeper: Ints
+    share: Floats
+
+
+@functools.cache
+def _rules(watches: tuple[Watch, ...], brief: int) -> _Rules:
+    alike = np.array([[_alike(one, other) for other in watches] for one in watches])
+    return _Rules(
+        np.array([watch.width for watch in watches]),
+        alike,
+        alike & [_prompt(watch, brief, watches) for watch in watches],
+        np.array([[_turns(one, other) for other in watches] for one in watches]),
+        *keepers(watches, brief),
+    )
+
+
+def _alike(one: Watch, other: Watch) -> bool:
+    return one.sign == other.sign and (one.sign != 0 or one.kind is other.kind)
+
+
+def _prompt(watch: Watch, brief: int, watches: Sequence[Watch]) -> bool:
+    """Tell whether a statistic speaks of what is now, and is no echo of a spike that its window still holds."""
+    if watch.sign:
+        return watch.clipped or watch.width <= brief
+    return watch.width == min(one.width for one in watches if one.kind is watch.kind)
+
+
+def _turns(one: Watch, other: Watch) -> bool:
+    """Tell whether what began as the one may turn out to be the other."""
+    return one.kind is Kind.SPIKE and other.kind in {Kind.FLAT, Kind.SILENCE}
+
+
+def keepers(watches: Sequence[Watch], brief: int) -> tuple[Ints, Floats]:
+    """Return which statistic tells that what each one raised is over, and at which share of the record.
+
+    A spike is over when the mean over its length is back under the record. What a mean over hours has raised is
+    over when the mean of the last hour is under half of it: the window itself would know hours later. Of what has
+    no side, the window itself tells.
+
+    Returns:
+        Places, and logarithms of shares; shape (m,) each.
+    """
+    hour = min((watch.width for watch in watches if watch.sign and watch.width > brief), default=brief)
+    places, shares = [], []
+    for place, raised in enumerate(watches):
+        width = brief if raised.width < brief else min(raised.width, hour)
+        keeper = place
+        if raised.sign:
+            keeper = next(k for k, one in enumerate(watches) if (one.sign, one.width) == (raised.sign, width))
+        places.append(keeper)
+        shares.append(math.log(0.5) if watches[keeper].width < raised.width else 0.0)
+    return np.array(places), np.array(shares)

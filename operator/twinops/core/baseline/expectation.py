@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from twinops.core.baseline.settings import DAY, HOUR, BaselineSettings
-from twinops.core.observation import Floats
+from twinops.core.series import Floats
 
 Ints = npt.NDArray[np.intp]
 
 CANDIDATES = 3
-_LEVEL, _DAILY, _WEEKLY = range(CANDIDATES)
+LEVEL, DAILY, WEEKLY = range(CANDIDATES)
 _HOURS_OF_WEEK = 168
 
 
@@ -39,13 +39,11 @@ class Expectation:
         blocks = max(1, round(settings.level_memory / (step * self._block)))
         self._keep = 0.5 ** (step * self._block / settings.error_half_life)
         self._daily = np.full((self._bins, series), np.nan, np.float32)
-        self._visits = np.zeros((self._bins, series), np.int8)
-        self._weekly = np.zeros((_HOURS_OF_WEEK, series), np.float32)
-        self._weekly_visits = np.zeros((_HOURS_OF_WEEK, series), np.int8)
+        self._weekly = np.full((_HOURS_OF_WEEK, series), np.nan, np.float32)
         self._blocks = np.full((blocks, CANDIDATES, series), np.nan, np.float32)
         self._open = np.zeros((3, CANDIDATES, series))  # sum of what is left over, of its size, and how many
         self._level = np.zeros((CANDIDATES, series))
-        self._level[_LEVEL] = np.nan
+        self._level[LEVEL] = np.nan
         self._errors = np.zeros((2, CANDIDATES, series))  # faded sum of errors and of their number
         self._usual = np.full((CANDIDATES, series), np.inf)
         self._chosen = np.zeros(series, np.intp)
@@ -75,15 +73,18 @@ class Expectation:
             start = stop
         return expected, chosen
 
-    def peek(self, index: int) -> Floats:
-        """Return what is expected at one entry of the grid, shape (k,), without learning anything."""
-        now: Floats = believed(self._shaped(index, 1).swapaxes(0, 1), self._chosen[None])[0]
-        return now
+    def peek(self, index: int) -> tuple[Floats, Ints]:
+        """Return what is expected at one entry of the grid, and which candidate says so; nothing is learned.
+
+        Shape (k,) each.
+        """
+        return believed(self._shaped(index, 1).swapaxes(0, 1), self._chosen[None])[0], self._chosen
 
     def _shaped(self, index: int, count: int) -> Floats:
         """Return level plus shape of each candidate, shape (3, count, k)."""
         daily = self._daily[np.arange(index, index + count) % self._bins].astype(np.float64)
-        shapes = np.stack([np.zeros_like(daily), daily, daily + self._weekly[self._hour(index)]])
+        weekly = np.nan_to_num(self._weekly[self._hour(index)])
+        shapes = np.stack([np.zeros_like(daily), daily, daily + weekly])
         shaped: Floats = shapes + self._level[:, None, :]
         return shaped
 
@@ -93,28 +94,33 @@ class Expectation:
     def _segment(self, index: int, values: Floats) -> Floats:
         """Take entries that lie in one level block: level, weekly shape and choice stand still meanwhile."""
         known = np.isfinite(values)
-        self._first = np.where(np.isnan(self._first) & known.any(axis=0), index, self._first)
+        new = np.isnan(self._first) & known.any(axis=0)
+        if new.any():
+            self._first[new] = index
+            # Shapes count from the first value, so that they are small numbers where the metric's are large.
+            self._level[DAILY:, new] = values[known.argmax(axis=0), np.arange(len(new))][new]
         shaped = self._shaped(index, len(values))
         left = values - shaped
         over = left + self._level[:, None, :]
-        over[_LEVEL] = values
+        over[LEVEL] = values
         self._open += [
             np.where(np.isfinite(over), over, 0.0).sum(axis=1),
             np.where(np.isfinite(left), np.abs(left), 0.0).sum(axis=1),
             np.isfinite(over).sum(axis=1),
         ]
-        self._learn_day(index, values, left[_DAILY])
+        self._learn_day(index, values, left[DAILY])
         return shaped.swapaxes(0, 1)
 
     def _learn_day(self, index: int, values: Floats, left: Floats) -> None:
         """Move the daily shape toward the values; each time of day occurs once at most."""
-        at = np.arange(index, index + len(values)) % self._bins
-        known, visits, before = np.isfinite(values), self._visits[at], self._daily[at]
-        reach = self._settings.clip * self._usual[_DAILY]
+        entries = np.arange(index, index + len(values))
+        at = entries % self._bins
+        known, before = np.isfinite(values), self._daily[at]
+        visits = np.nan_to_num((entries[:, None] - self._first) // self._bins)
+        reach = self._settings.clip * self._usual[DAILY]
         moved = before + np.clip(left, -reach, reach) / np.minimum(visits + 1, self._settings.shape_days)
-        fresh = np.where(visits == 0, values - self._level[_DAILY], moved)
+        fresh = np.where(np.isnan(before), values - self._level[DAILY], moved)
         self._daily[at] = np.where(known, fresh, before)
-        self._visits[at] = np.minimum(visits + known, self._settings.shape_days)
 
     def _close_block(self, index: int) -> None:
         """Take the open block into the errors, the weekly shape and the level; choose anew."""
@@ -125,7 +131,7 @@ class Expectation:
         self._usual = np.divide(
             self._errors[0], self._errors[1], out=np.full_like(total, np.inf), where=self._errors[1] > 0
         )
-        self._learn_week(index - self._block, means[_DAILY] - self._level[_DAILY])
+        self._learn_week(index - self._block, means[DAILY] - self._level[DAILY])
         self._blocks[:-1] = self._blocks[1:]
         self._blocks[-1] = means
         self._open[:] = 0.0
@@ -135,22 +141,25 @@ class Expectation:
 
     def _learn_week(self, index: int, error: Floats) -> None:
         """Move this hour's weekly correction toward what the daily shape left over in one block."""
-        hour, reach = self._hour(index), self._settings.clip * self._usual[_DAILY]
-        known, visits = np.isfinite(error), self._weekly_visits[hour]
-        most = self._settings.shape_weeks * max(1, round(HOUR / (self._block * self._step)))
-        move = np.clip(error - self._weekly[hour], -reach, reach) / np.minimum(visits + 1, most)
-        self._weekly[hour] += np.where(known, move, 0.0)
-        self._weekly_visits[hour] = np.minimum(visits + known, most)
+        hour, reach = self._hour(index), self._settings.clip * self._usual[DAILY]
+        each = max(1, round(HOUR / (self._block * self._step)))
+        weeks = np.nan_to_num((index - self._first) * self._step // (_HOURS_OF_WEEK * HOUR))
+        visits = each * weeks + index // self._block % each
+        before = self._weekly[hour]
+        move = np.clip(error - np.nan_to_num(before), -reach, reach)
+        share = np.minimum(visits + 1, self._settings.shape_weeks * each)
+        learned = np.where(np.isnan(before), move, before + move / share)
+        self._weekly[hour] = np.where(np.isfinite(error), learned, before)
 
     def _choose(self, index: int) -> None:
         """Choose the candidate to believe, by age and by error."""
         settings, error = self._settings, self._usual
         age = (index - self._first) * self._step
-        seasonal = settings.daily_gain * error[_LEVEL]
-        daily = (age >= settings.daily_after) & (error[_DAILY] < seasonal)
-        better = (error[_WEEKLY] < settings.weekly_gain * error[_DAILY]) & (error[_WEEKLY] < seasonal)
+        seasonal = settings.daily_gain * error[LEVEL]
+        daily = (age >= settings.daily_after) & (error[DAILY] < seasonal)
+        better = (error[WEEKLY] < settings.weekly_gain * error[DAILY]) & (error[WEEKLY] < seasonal)
         weekly = (age >= settings.weekly_after) & better
-        self._chosen = np.where(weekly, _WEEKLY, np.where(daily, _DAILY, _LEVEL))
+        self._chosen = np.where(weekly, WEEKLY, np.where(daily, DAILY, LEVEL))
 
 
 def believed(each: Floats, chosen: Ints) -> Floats:

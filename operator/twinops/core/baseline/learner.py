@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from twinops.core.baseline.alarms import Bools, Raiser
-from twinops.core.baseline.expectation import CANDIDATES, Expectation, believed
-from twinops.core.baseline.panel import Panel
+from twinops.core.baseline.alarms import NONE, Bools, Ints, Raiser
+from twinops.core.baseline.band import Side
+from twinops.core.baseline.expectation import DAILY, LEVEL, WEEKLY, Expectation, believed
+from twinops.core.baseline.panel import Panel, Tail
 from twinops.core.baseline.records import FadingMean, Record, Rests
 from twinops.core.baseline.settings import SETTINGS, BaselineSettings
 from twinops.core.baseline.statistics import Kind, Watch
-from twinops.core.observation import Floats
+from twinops.core.series import Floats
 
+_JUDGED = (LEVEL, DAILY)
 _LARGEST = 1e30
-"""Values from here on would not fit the tails, which are float32."""
+"""Values from here on would not fit single precision, in which levels and shapes are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +67,24 @@ class Judgement:
         lower: shape (n, k), least value that is no spike; NaN where unknown.
         upper: shape (n, k), largest value that is no spike; NaN where unknown.
         excess: shape (n, k, m), logarithm of each statistic over its record; -inf where it is not judged.
+        sizes: shape (n, k, m), logarithm of each statistic; NaN where unknown.
+        records: shape (n, k, m), logarithm of its record.
         begun: shape (n, k), where an alarm begins.
         standing: shape (n, k), where an alarm stands.
         alarms: those that begin, in order.
+        others: those that stand where none, or another one, stood before, in order.
     """
 
     expected: Floats
     lower: Floats
     upper: Floats
     excess: Floats
+    sizes: Floats
+    records: Floats
     begun: Bools
     standing: Bools
     alarms: tuple[Alarm, ...]
+    others: tuple[Alarm, ...]
 
 
 class LearnedBaseline:
@@ -96,7 +104,7 @@ class LearnedBaseline:
     def __init__(self, series: int, step: float, settings: BaselineSettings = SETTINGS) -> None:
         self._settings = settings
         self._expectation = Expectation(series, step, settings)
-        self._panel = Panel(series * CANDIDATES, step, settings)
+        self._panel = Panel(series * len(_JUDGED), step, settings)
         normal = settings.normal_half_life / step
         self._size, self._movement = FadingMean(series, normal), FadingMean(series, normal)
         shortest, needed = max(1, round(settings.shortest_rest / step)), settings.rests_needed
@@ -115,14 +123,19 @@ class LearnedBaseline:
         self._known = np.zeros(series)
         self._latest = np.full(series, np.nan)
         self.watches = (*self._panel.watches, Watch(Kind.SILENCE, 0, 1), Watch(Kind.FLAT, 0, 1))
-        self._raiser = Raiser(series, len(self.watches), step, settings)
-        self._record = np.full((series, len(self.watches)), -np.inf)
-        self._single = [self.watches.index(Watch(Kind.SPIKE, sign, 1)) for sign in (-1, 1)]
+        self._raiser = Raiser(series, self.watches, step, settings)
+        self._sides = tuple(Side((len(_JUDGED), series), normal, settings) for _ in range(2))
 
     @property
     def nbytes(self) -> int:
         """Bytes of state, without what Python adds to each object."""
         return sum(value.nbytes for value in _arrays(vars(self)))
+
+    @property
+    def judging(self) -> Bools:
+        """Which series were seen for long enough that anything is judged, shape (k,)."""
+        judging: Bools = self._known >= self._enough
+        return judging
 
     def advance(self, index: int, values: Floats) -> Judgement:
         """Judge entries that follow on those judged before, and learn from them.
@@ -132,52 +145,71 @@ class LearnedBaseline:
             values: shape (n, k), n ≥ 1, NaN where unknown; infinite and absurdly large ones count as unknown.
         """
         values = np.where(np.abs(values) < _LARGEST, values, np.nan)
-        shape = (len(values), CANDIDATES, values.shape[1], -1)
         each, chosen = self._expectation.advance(index, values)
         expected = believed(each, chosen)
+        # The weekly shape only mends the daily one: both are judged by one and the same past.
+        season = np.where(chosen == WEEKLY, each[:, WEEKLY], each[:, DAILY])
+        each, chosen = np.stack([each[:, LEVEL], season], axis=1), np.minimum(chosen, DAILY)
+        shape = (len(values), len(_JUDGED), values.shape[1], -1)
         least = self._settings.least * self._size.advance(np.abs(values))
         left = (values[:, None] - each).reshape(len(values), -1)
         windowed = [
             believed(one.reshape(shape), chosen[..., None])
-            for one in self._panel.advance(left, np.tile(least, CANDIDATES))
+            for one in self._panel.advance(left, np.tile(least, len(_JUDGED)))
         ]
         resting = self._resting(values, least)
-        excess, records = (np.concatenate(pair, axis=2) for pair in zip(windowed, resting, strict=True))
-        begun, standing, thresholds = self._raiser.advance(index, excess)
-        alarms = tuple(self._alarms(index, begun, excess, records, expected))
-        self._record = records[-1]
-        below, above = (np.exp(records[:, :, place] + thresholds) for place in self._single)
-        return Judgement(expected, expected - below, expected + above, excess, begun, standing, alarms)
+        excess, records, sizes = (np.concatenate(pair, axis=2) for pair in zip(windowed, resting, strict=True))
+        course = self._raiser.advance(index, excess, sizes, records, np.isfinite(values))
+        raised = tuple(self._alarms(index, course.raised, sizes, records, expected))
+        left = np.where(course.standing[:, None], np.nan, values[:, None] - each)
+        below, above = (
+            np.exp(believed(side.advance(sign * left), chosen) + course.thresholds)
+            for sign, side in zip((-1, 1), self._sides, strict=True)
+        )
+        return Judgement(
+            expected,
+            expected - below,
+            expected + above,
+            excess,
+            sizes,
+            records,
+            course.begun,
+            course.standing,
+            alarms=tuple(one for one in raised if course.begun[one.index - index, one.series]),
+            others=tuple(one for one in raised if course.other[one.index - index, one.series]),
+        )
 
     def peek(self, index: int) -> tuple[Floats, Floats, Floats]:
         """Return what is expected at one entry to come, and the band around it; shape (k,) each."""
-        expected = self._expectation.peek(index)
-        below, above = (np.exp(self._record[:, place] + self._raiser.threshold) for place in self._single)
+        expected, chosen = self._expectation.peek(index)
+        below, above = (
+            np.exp(believed(side.largest[None], np.minimum(chosen, DAILY)[None])[0] + self._raiser.threshold)
+            for side in self._sides
+        )
         return expected, expected - below, expected + above
 
-    def _resting(self, values: Floats, least: Floats) -> tuple[Floats, Floats]:
-        """Return excess and record of the rests from bursts and from any movement, shape (n, k, 2) each."""
+    def _resting(self, values: Floats, least: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return excess, record and length of the rests from bursts and from any movement, shape (n, k, 2) each."""
         known = self._known + np.cumsum(np.isfinite(values), axis=0)
         moves = np.abs(np.diff(np.concatenate([self._latest[None], values]), axis=0))
         self._known, self._latest = known[-1], values[-1]
         usual = np.fmax(self._movement.advance(moves), least)
-        excess, records = zip(
+        excess, records, lengths = zip(
             *(
                 rests.advance(np.where(np.isnan(moves), np.nan, moves > share * usual))
                 for rests, share in zip(self._rests, (self._settings.burst, self._settings.stir), strict=True)
             ),
             strict=True,
         )
-        return np.where((known >= self._enough)[..., None], np.stack(excess, axis=2), -np.inf), np.stack(
-            records, axis=2
-        )
+        judged = np.where((known >= self._enough)[..., None], np.stack(excess, axis=2), -np.inf)
+        return judged, np.stack(records, axis=2), np.stack(lengths, axis=2)
 
-    def _alarms(self, index: int, begun: Bools, excess: Floats, records: Floats, expected: Floats) -> Iterator[Alarm]:
-        """Describe the alarms that begin."""
-        for entry, series in np.argwhere(begun).tolist():
-            place = int(np.argmax(excess[entry, series]))
+    def _alarms(self, index: int, raised: Ints, sizes: Floats, records: Floats, expected: Floats) -> Iterator[Alarm]:
+        """Describe what was raised."""
+        for entry, series in np.argwhere(raised != NONE).tolist():
+            place = int(raised[entry, series])
             watch, record = self.watches[place], math.exp(records[entry, series, place])
-            size = record * math.exp(excess[entry, series, place])
+            size = math.exp(sizes[entry, series, place])
             lasting = round(size) if watch.kind in {Kind.SILENCE, Kind.FLAT} else watch.width
             if watch.kind is Kind.CALM:
                 size, record = 1 / size, 1 / record
@@ -189,9 +221,9 @@ class LearnedBaseline:
 def _arrays(parts: Mapping[str, object]) -> Iterator[npt.NDArray[Any]]:
     """Yield every array among these objects, and among those that they consist of."""
     for part in parts.values():
-        members = part if isinstance(part, list | tuple) else (part,)
+        members = part.values() if isinstance(part, dict) else part if isinstance(part, list | tuple) else (part,)
         for member in members:
             if isinstance(member, np.ndarray):
                 yield member
-            elif isinstance(member, Expectation | Panel | FadingMean | Record | Rests | Raiser):
+            elif isinstance(member, Expectation | Panel | FadingMean | Record | Rests | Raiser | Side | Tail):
                 yield from _arrays(vars(member))

@@ -10,7 +10,7 @@ import numpy as np
 
 from twinops.core.baseline.learner import Alarm, LearnedBaseline
 from twinops.core.baseline.settings import SETTINGS, BaselineSettings
-from twinops.core.observation import Floats, Series
+from twinops.core.series import Floats, Series
 
 _LONGEST_GAP = 2
 """Gaps longer than this many times the normal half-life start the baseline anew."""
@@ -21,11 +21,12 @@ class Reading:
     """What the baseline says of one metric at one moment.
 
     Attributes:
-        expected: value expected now, None as long as nothing is known.
+        expected: value expected now, None as long as too little was seen to judge anything.
         lower: least value that is no spike, None likewise.
         upper: largest value that is no spike, None likewise.
         alarm: the alarm that stands, None where none does.
         since: Unix seconds from which on the alarm's window was unusual, None without an alarm.
+        step: seconds of one entry of the baseline's grid.
     """
 
     expected: float | None
@@ -33,6 +34,7 @@ class Reading:
     upper: float | None
     alarm: Alarm | None = None
     since: float | None = None
+    step: float = SETTINGS.step
 
 
 class TwinBaseline:
@@ -59,6 +61,11 @@ class TwinBaseline:
         self._slot = slot
         self._sums = np.zeros((2, count))
         self._standing: list[Alarm | None] = [None] * count
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of state, without what Python adds to each object."""
+        return self._baseline.nbytes + self._sums.nbytes
 
     def learn(self, history: Mapping[str, Series], until: float) -> None:
         """Learn from recorded history, all metrics at once.
@@ -112,18 +119,18 @@ class TwinBaseline:
 
     def _take(self, index: int, values: Floats) -> None:
         judgement = self._baseline.advance(index, values)
-        latest = {alarm.series: alarm for alarm in judgement.alarms}
+        latest = {alarm.series: alarm for alarm in judgement.others}
         for column in range(len(self.metrics)):
             standing = bool(judgement.standing[-1, column])
             self._standing[column] = latest.get(column, self._standing[column]) if standing else None
 
     def _readings(self, slot: int) -> dict[str, Reading]:
-        columns = zip(*(one.tolist() for one in self._baseline.peek(slot)), strict=True)
+        bands = np.where(self._baseline.judging, self._baseline.peek(slot), np.nan)
         readings = {}
-        for name, band, alarm in zip(self.metrics, columns, self._standing, strict=True):
+        for name, band, alarm in zip(self.metrics, bands.T.tolist(), self._standing, strict=True):
             expected, lower, upper = (value if math.isfinite(value) else None for value in band)
             since = None if alarm is None else alarm.since * self.step
-            readings[name] = Reading(expected, lower, upper, alarm, since)
+            readings[name] = Reading(expected, lower, upper, alarm, since, self.step)
         return readings
 
 

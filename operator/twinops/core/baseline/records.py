@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from twinops.core.baseline.statistics import logarithm
-from twinops.core.observation import Floats
+from twinops.core.series import Floats
 
 
 class FadingMean:
@@ -60,7 +60,7 @@ class Record:
     def __init__(self, series: int, half_life: float, normal: float, ratio: float) -> None:
         self._rates = math.log(2) / half_life, math.log(2) / normal
         self._ratio = math.log(ratio)
-        self._best = np.full((2, series), -np.inf)
+        self._best = np.full((2, series), -np.inf, np.float32)
 
     def advance(self, sizes: Floats) -> Floats:
         """Take n logarithms of sizes, shape (n, k); return the record with each of them, shape (n, k)."""
@@ -102,8 +102,8 @@ class Rests:
         self._shortest, self._needed, self._chance, self._dense = shortest, needed, chance, dense
         self._known, self._last, self._seen, self._rests = np.zeros((4, series))
 
-    def advance(self, stirs: Floats) -> tuple[Floats, Floats]:
-        """Take n entries; return the logarithm of the running rest over its record, and of the record.
+    def advance(self, stirs: Floats) -> tuple[Floats, Floats, Floats]:
+        """Take n entries; return the logarithm of the running rest over its record, of the record, and of the rest.
 
         Args:
             stirs: shape (n, k): 1 where something stirs, 0 where not, NaN where that is unknown.
@@ -124,4 +124,4 @@ class Rests:
         longest = np.fmax(longest, logarithm(known / often * (np.log(often) - math.log(self._chance))))
         regular = (rests >= self._needed) | ((rests == 0) & (seen >= self._dense))
         running = logarithm(known - last)
-        return np.where(regular, running - longest, -np.inf), longest
+        return np.where(regular, running - longest, -np.inf), longest, running

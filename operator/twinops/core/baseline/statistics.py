@@ -14,7 +14,7 @@ from enum import StrEnum
 import numpy as np
 
 from twinops.core.baseline.settings import BaselineSettings
-from twinops.core.observation import Floats
+from twinops.core.series import Floats
 
 
 class Kind(StrEnum):

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from twinops.api.status import Direction, Drift, Quality, Risk
 from twinops.api.twin import DigitalTwinSpec
+from twinops.core.baseline.live import Reading
 from twinops.core.metrics import CPU, LATENCY, THROUGHPUT, facts
 from twinops.core.observation import Observation
 from twinops.core.risk import duration
@@ -161,7 +162,8 @@ def _of_drift(spec: DigitalTwinSpec, observation: Observation, drift: Drift, rea
         metric = alert.component
         if not (alert.persistent and alert.eligible) or metric not in DRIVING or alert.direction is not Direction.ABOVE:
             continue
-        allowed, value = tolerance(spec, metric), _value(observation, metric)
+        allowed = tolerance(spec, metric, observation.outlook.readings.get(metric))
+        value = _value(observation, metric)
         edge = allowed.edge(above=True) if allowed else None
         if allowed is None or value is None or edge is None or edge <= 0:
             continue
@@ -212,7 +214,8 @@ def _standing(
     """
     required, known, countable, lost, goals, told = 0, True, False, False, 0, 0
     for metric in DRIVING:
-        goal = _goal(spec, metric)
+        # What was learned is no goal of its own; but what is held because of it is not to be given back too soon.
+        goal = _goal(spec, metric, observation.outlook.readings.get(metric) if metric in held_by else None)
         each = spec.limits_per_replica.get(metric) if metric == THROUGHPUT else None
         if goal is None and each is None:
             continue
@@ -236,9 +239,9 @@ def _without_data(observation: Observation, metric: str) -> str:
     return sample.reason if sample is not None and sample.quality is Quality.MISSING else ""
 
 
-def _goal(spec: DigitalTwinSpec, metric: str) -> float | None:
-    """Return the value that a metric should not exceed, None where nobody gave one."""
-    allowed = tolerance(spec, metric)
+def _goal(spec: DigitalTwinSpec, metric: str, reading: Reading | None) -> float | None:
+    """Return the value that a metric should not exceed, None where nobody gave one and none was learned."""
+    allowed = tolerance(spec, metric, reading)
     edge = allowed.edge(above=True) if allowed else None
     goals = [goal for goal in (edge, spec.limits.get(metric)) if goal is not None and goal > 0]
     return min(goals, default=None)

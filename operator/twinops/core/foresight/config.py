@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 
 DAY = 86_400
 HOUR = 3_600
@@ -19,6 +20,12 @@ class Config:
         fast: smoothing factor per step of the faster moving average.
         slow: of the slower one.
         trend: level gain, slope gain relative to it and damping of the damped trend.
+        climb: the same of a trend that reaches further.
+        climb_gate: slopes under this many standard deviations of what noise alone would give count as none.
+        climb_lead: steps ahead that a climb is judged at.
+        climb_seen: newest forecasts that it is judged by.
+        climb_share: what their errors must be of naive's, at most.
+        climb_seconds: how far ahead a climb is taken to go on.
         short_median: steps.
         long_median: steps.
         loss_half_life: checks over which a member's error is averaged.
@@ -30,18 +37,30 @@ class Config:
         quantile_step: of the tracking of each quantile, times max(1, abs(quantile)).
         hold_seconds: how long naive stands after a level shift.
         shift_margin: newest values further than this share of the day's range outside it are a level shift.
+        shift_known: cells that must be known before to tell a usual range: three hours of five minutes.
         most_pending: forecasts per horizon that wait for their outcome; longer horizons are checked more rarely.
         skill_seconds: mean age of the errors that skill is measured on.
         state_half_life: origins, of the rate of crossings per state.
         state_prior: origins that a state's rate leans on the rate in any state with.
-        hour_prior: hours that the rate in the same minutes leans on it with.
         brier_half_life: origins, of each risk expert's score.
         brier_power: risk experts weigh their score to minus this power.
+        slot_decay: per visit, of the rate of crossings in the same part of the hour.
+        slot_prior: visits that it leans on the rate in any state with.
+        evidence: crossings seen at which rates count for half.
+        risk_slot_seconds: length of such a part.
+        risk_levels: of the quantiles of the path maximum.
+        risk_states: seconds since the last value beyond the limit that part the states.
     """
 
     fast: float = 0.3
     slow: float = 0.07
     trend: tuple[float, float, float] = (0.8, 0.3, 0.9)
+    climb: tuple[float, float, float] = (0.6, 0.3, 0.98)
+    climb_gate: float = 3.0
+    climb_lead: int = 3
+    climb_seen: int = 5
+    climb_share: float = 0.6
+    climb_seconds: float = 600.0
     short_median: int = 12
     long_median: int = 36
     loss_half_life: float = 100.0
@@ -53,19 +72,68 @@ class Config:
     quantile_step: float = 0.03
     hold_seconds: float = 7200.0
     shift_margin: float = 0.5
+    shift_known: int = 36
     most_pending: int = 12
     skill_seconds: float = 3.0 * DAY
-    state_half_life: float = 288.0
+    state_half_life: float = 144.0
     state_prior: float = 4.0
-    hour_prior: float = 1.0
     brier_half_life: float = 500.0
-    brier_power: int = 8
+    brier_power: int = 6
+    slot_decay: float = 0.9
+    slot_prior: float = 1.0
+    evidence: float = 10.0
+    risk_slot_seconds: int = 300
+    risk_levels: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
+    risk_states: tuple[float, ...] = (300, 1200, 3900, 11_100, 86_700)
 
     @property
     def digest(self) -> str:
-        """Twelve hex digits of the SHA-256 of all figures."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        """Twelve hex digits of the SHA-256 of all figures, those of ``LAYOUT`` among them."""
+        return _digest(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Figures that are the same whatever the configuration is; they are part of its digest.
+
+    Attributes:
+        window: steps that moving averages read; their older weights are below a hundredth.
+        level: smoothing factor per step of a level above a profile.
+        shift_steps: newest values that must all lie outside for a level shift.
+        fine_cell: seconds of a cell of the last day; longer where the step is.
+        coarse_cell: seconds of a cell of the weeks before.
+        median_days: days of the daily profile that is a median.
+        mean_days: days of the daily profile that is a mean; nothing reads further back.
+        mean_decay: weight of a day relative to the one after it.
+        weekly_from: days from which on the weekly profile counts.
+        weekly: days back and weight.
+        hours: hours of the hourly profile.
+        gate_opens: score relative to naive's below which the ensemble is published.
+        gate_shuts: the same above which naive is.
+    """
+
+    window: int = 72
+    level: float = 0.1
+    shift_steps: int = 2
+    fine_cell: int = 300
+    coarse_cell: int = 900
+    median_days: int = 7
+    mean_days: int = 14
+    mean_decay: float = 0.7
+    weekly_from: int = 15
+    weekly: tuple[tuple[int, float], ...] = ((7, 1.0), (14, 0.7))
+    hours: int = 24
+    gate_opens: float = 0.95
+    gate_shuts: float = 1.02
+
+
+LAYOUT = Layout()
+
+
+@lru_cache(maxsize=64)
+def _digest(config: Config) -> str:
+    text = json.dumps([dataclasses.asdict(config), dataclasses.asdict(LAYOUT)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 CONFIG = Config()

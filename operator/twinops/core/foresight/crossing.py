@@ -4,275 +4,235 @@ Marginal quantiles do not give it: the maximum of a path lies higher than each o
 
 * the distribution of the path maximum itself: its residuals from the highest forecast on the way, calibrated as
   ``track`` calibrates single steps;
-* the causal rate of crossings in the current state (how long ago the last crossing was), forgetting with time;
-* the rate in the same minutes of the last 24 hours, for what runs by the clock.
+* the causal rate of crossings in the current state: how long ago the last value beyond the limit was;
+* the rate in the same five minutes of the hours before, for what runs by the clock.
 
-Their probabilities are averaged with weights that fall with a power of each one's recent Brier score, apart for origins
-beyond the limit and not: a residual distribution that is far off is shrunk to the rates, and only then.
+Their probabilities are averaged with weights that fall with a power of each one's recent Brier score (Brier 1950),
+apart for origins beyond the limit and not: a residual distribution that is far off is shrunk to the rates, and only
+then.
+
+A *row* is one series at one horizon; rows of a series lie side by side, in the order of the horizons. Everything is
+laid out so that beyond means above: what is harmful below is handed in negated.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from statistics import NormalDist
 
 import numpy as np
 
-from twinops.core.foresight.config import Config
-from twinops.core.foresight.track import Flags
+from twinops.core.foresight.config import HOUR, Config
 from twinops.core.foresight.views import Indices
-from twinops.core.observation import Floats
+from twinops.core.series import Floats
 
-LEVELS = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99])
-_START = np.array([NormalDist().inv_cdf(level) for level in LEVELS]) / 0.797884560802865
-_SINCE = np.array([300, 1200, 3900, 11_100, 86_700])
-"""Seconds since the last value beyond the limit that part the six states."""
-STATES = len(_SINCE) + 1
 EXPERTS = 3
-_HOURS = 24
-_HOUR_DECAY = 0.95
+_MEAN_OF_NORMAL = 0.797884560802865
+"""Mean absolute value of a standard normal variable, sqrt(2 / pi)."""
 _LEAST_BRIER = 1e-4
+_BASE_PRIOR = (0.5, 10.0)
+"""Crossings and checks that the rate in any state begins with."""
 
 
 @dataclass(slots=True, eq=False)
 class Crossings:
-    """What is learned of s series at h horizons.
+    """What is learned of k rows.
 
     Attributes:
-        size: running mean absolute residual of the path maximum, shape (s, h).
-        long: the long-run one.
-        quantiles: of scaled residuals, shape (s, h, levels).
-        checks: shape (s, h).
-        events: decayed number of crossings per state, shape (s, h, states).
-        seen: decayed number of origins per state.
-        brier: mean squared error of every expert, shape (s, h, 2, experts); the axis of two: not beyond, beyond.
-        judged: checks per side, shape (s, h, 2).
+        size: mean absolute residual of the path maximum, running and long-run, shape (k, 2).
+        quantiles: of scaled residuals, shape (k, levels).
+        checks: path maxima seen, shape (k,).
+        states: decayed number of crossings and of checks per state, shape (k, states, 2).
+        slots: the same per five minutes of the hour, shape (k, slots, 2).
+        brier: mean squared error of every expert, shape (k, 2, experts); the axis of two: not beyond, beyond.
+        judged: checks per side, shape (k, 2).
     """
 
     size: Floats
-    long: Floats
     quantiles: Floats
     checks: Floats
-    events: Floats
-    seen: Floats
+    states: Floats
+    slots: Floats
     brier: Floats
     judged: Floats
 
 
-def new_crossings(series: int, horizons: int) -> Crossings:
-    """Return a state that knows nothing."""
-    shape = (series, horizons)
+@cache
+def _array(figures: tuple[float, ...]) -> Floats:
+    return np.array(figures)
+
+
+@cache
+def _paces(*half_lives: float) -> Floats:
+    """Return the least weight of what is new in a running mean, for each half-life."""
+    return 1 - 0.5 ** (1 / np.array(half_lives))
+
+
+def new_crossings(rows: int, config: Config) -> Crossings:
+    """Return a state that knows nothing: residuals of a normal distribution."""
+    start = np.array([NormalDist().inv_cdf(level) for level in config.risk_levels]) / _MEAN_OF_NORMAL
     return Crossings(
-        np.zeros(shape), np.zeros(shape), np.broadcast_to(_START, (*shape, len(LEVELS))).copy(), np.zeros(shape),
-        np.zeros((*shape, STATES)), np.zeros((*shape, STATES)), np.zeros((*shape, 2, EXPERTS)), np.zeros((*shape, 2)),
+        np.zeros((rows, 2)), np.tile(start, (rows, 1)), np.zeros(rows),
+        np.zeros((rows, len(config.risk_states) + 1, 2)), np.zeros((rows, HOUR // config.risk_slot_seconds, 2)),
+        np.zeros((rows, 2, EXPERTS)), np.zeros((rows, 2)),
     )  # fmt: skip
 
 
-def state_of(since_seconds: Floats) -> Indices:
+def state_of(since_seconds: Floats, config: Config) -> Indices:
     """Return the state for the seconds since the last value beyond the limit: 0 for beyond now."""
-    states: Indices = np.searchsorted(_SINCE, since_seconds, side="right")
+    states: Indices = np.searchsorted(_array(config.risk_states), since_seconds, side="right")
     return states
 
 
-def hourly_rate(events: Floats, origin: int, lag: int, horizon: int, base: Floats, config: Config) -> Floats:
-    """Return the decayed rate of crossings in the same minutes of the last 24 hours, shape (series,).
+def slot_of(number: int | Indices, step: float, config: Config) -> Indices:
+    """Return which part of the hour the step of this number begins in."""
+    slots: Indices = (np.asarray(number * step) % HOUR // config.risk_slot_seconds).astype(np.intp)
+    return slots
+
+
+def scale_of(state: Crossings, config: Config) -> Floats:
+    """Return the scale of the path's residual, shape (k,)."""
+    return np.maximum(state.size[:, 0], config.scale_floor * state.size[:, 1])
+
+
+def path_chance(quantiles: Floats, scale: Floats, room: Floats, config: Config) -> Floats:
+    """Return the probability that the path's residual exceeds ``room``: the limit less the highest forecast.
+
+    Linear between the quantiles, exponential tails through the median.
 
     Args:
-        events: 1 where any of the ``horizon`` steps after an entry crosses, 0 where none, NaN unknown, (series, n).
-        origin: index of now; entries from ``origin - horizon + 1`` on are not read.
-        lag: steps of an hour.
-        horizon: steps, at most an hour's; beyond, the newest hours are left out.
-        base: rate to lean on, shape (series,).
+        quantiles: of scaled residuals, shape (..., levels).
+        scale: shape (...).
+        room: shape (...).
         config: the frozen one.
     """
-    back = np.arange(1, _HOURS + 1)
-    places = origin - lag * back
-    use = (places >= 0) & (places <= origin - horizon)
-    seen = events[:, np.maximum(places, 0)]
-    weight = np.where(use & np.isfinite(seen), _HOUR_DECAY ** (back - 1), 0.0)
-    number = weight.sum(axis=1)
-    rate: Floats = ((weight * np.where(weight > 0, seen, 0.0)).sum(axis=1) + config.hour_prior * base) / (
-        number + config.hour_prior
-    )
-    return rate
+    levels = _array(config.risk_levels)
+    count, shape = len(levels), room.shape
+    room = room.ravel()
+    values = scale.reshape(-1, 1) * np.sort(quantiles.reshape(-1, count), axis=-1)
+    number = (values <= room[:, None]).sum(axis=1)
+    lower, rows = np.minimum(np.maximum(number - 1, 0), count - 2), np.arange(len(values))
+    left = values[rows, lower]
+    span = values[rows, lower + 1] - left
+    share = (room - left) / np.where(span > 0, span, 1.0)
+    found = 1 - (levels[lower] + np.where(span > 0, share, 1.0) * (levels[lower + 1] - levels[lower]))
+    middle = values[:, count // 2]
+    if len(over := np.flatnonzero(number == count)):
+        last = values[over, -1]
+        found[over] = _tail(room[over] - last, last - middle[over], 1 - levels[-1])
+    if len(under := np.flatnonzero(number == 0)):
+        first = values[under, 0]
+        found[under] = 1 - _tail(first - room[under], middle[under] - first, levels[0])
+    shaped: Floats = found.reshape(shape)
+    return shaped
 
 
-def experts(
-    state: Crossings, centre: Floats, limit: Floats, states: Indices, hourly: Floats, config: Config
-) -> tuple[Floats, Floats]:
-    """Return every expert's probability, shape (s, h, experts), and the scale of the path's residual, (s, h).
-
-    Args:
-        state: what was learned so far.
-        centre: highest forecast on the way, shape (s, h).
-        limit: shape (s,).
-        states: shape (s,).
-        hourly: shape (s, h).
-        config: the frozen one.
-    """
-    scale = np.maximum(state.size, config.scale_floor * state.long)
-    values = centre[..., None] + scale[..., None] * np.sort(state.quantiles, axis=-1)
-    path = _beyond(values, np.broadcast_to(limit[:, None], centre.shape))
-    rows = np.arange(len(states))
-    base = base_rate(state)
-    rate = (state.events[rows, :, states] + config.state_prior * base) / (
-        state.seen[rows, :, states] + config.state_prior
-    )
-    return np.stack([path, rate, hourly], axis=-1), scale
-
-
-def base_rate(state: Crossings) -> Floats:
-    """Return the rate of crossings in any state, shape (s, h)."""
-    rate: Floats = (state.events.sum(axis=-1) + 0.5) / (state.seen.sum(axis=-1) + 10.0)
-    return rate
-
-
-def combine(state: Crossings, probabilities: Floats, beyond: Flags, config: Config) -> Floats:
-    """Return the weighted probability, shape (s, h)."""
-    brier = np.where(beyond[:, None, None], state.brier[:, :, 1], state.brier[:, :, 0]) + _LEAST_BRIER
-    weight = (brier.min(axis=-1, keepdims=True) / brier) ** config.brier_power
-    mixed: Floats = (weight * probabilities).sum(axis=-1) / weight.sum(axis=-1)
-    return mixed
-
-
-def learn_crossing(
-    state: Crossings,
-    event: Floats,
-    highest: Floats,
-    centre: Floats,
-    scale: Floats,
-    probabilities: Floats,
-    states: Indices,
-    config: Config,
-) -> None:
-    """Take in what came of the forecasts made h steps ago; all of shape (s, h) unless told.
-
-    Args:
-        state: what was learned so far; it is changed.
-        event: whether any step crossed, 1 or 0, NaN where unknown.
-        highest: the path's maximum, NaN where a step is unknown.
-        centre: highest forecast on the way, as made.
-        scale: as made.
-        probabilities: of the experts, as made, shape (s, h, experts).
-        states: as they were.
-        config: the frozen one.
-    """
-    due = np.isfinite(event)
-    came = np.where(due, event, 0.0)
-    rows, columns = np.indices(event.shape)
-    decay = np.where(due, 0.5 ** (1 / config.state_half_life), 1.0)
-    state.events[rows, columns, states] = state.events[rows, columns, states] * decay + came
-    state.seen[rows, columns, states] = state.seen[rows, columns, states] * decay + due
-    side = (states == 0).astype(np.intp)
-    state.judged[rows, columns, side] += due
-    pace = np.where(
-        due, np.maximum(_rate(config.brier_half_life), 1 / np.maximum(state.judged[rows, columns, side], 1)), 0.0
-    )
-    squared = (probabilities - came[..., None]) ** 2
-    state.brier[rows, columns, side] += pace[..., None] * (squared - state.brier[rows, columns, side])
-
-    whole = np.isfinite(highest) & due
-    residual = np.where(whole, highest - centre, 0.0)
-    usable = whole & (scale > 0)
-    scaled = (residual / np.where(usable, scale, 1.0))[..., None]
-    below = np.where(scaled == state.quantiles, LEVELS, scaled < state.quantiles)
-    moved = np.where(usable, config.quantile_step, 0.0)[..., None] * np.maximum(1.0, np.abs(state.quantiles))
-    state.quantiles += moved * (LEVELS - below)
-    state.checks += whole
-    young = 1 / np.maximum(state.checks, 1)
-    missed = np.abs(residual)
-    state.size += np.where(whole, np.maximum(_rate(config.scale_half_life), young), 0.0) * (missed - state.size)
-    state.long += np.where(whole, np.maximum(_rate(config.long_half_life), young), 0.0) * (missed - state.long)
-
-
-def _rate(half_life: float) -> float:
-    return float(1 - 0.5 ** (1 / half_life))
-
-
-def _beyond(values: Floats, limit: Floats) -> Floats:
-    """Return the probability above the limit: linear between the quantiles, exponential tails through the median."""
-    count = values.shape[-1]
-    number = (values <= limit[..., None]).sum(axis=-1)
-    lower = np.clip(number - 1, 0, count - 2)
-    left = np.take_along_axis(values, lower[..., None], axis=-1)[..., 0]
-    right = np.take_along_axis(values, lower[..., None] + 1, axis=-1)[..., 0]
-    span = right - left
-    share = np.where(span > 0, (limit - left) / np.where(span > 0, span, 1.0), 1.0)
-    inner = 1 - (LEVELS[lower] + share * (LEVELS[lower + 1] - LEVELS[lower]))
-    middle = values[..., count // 2]
-    upper = _tail(limit - values[..., -1], values[..., -1] - middle)
-    under = 1 - _tail(values[..., 0] - limit, middle - values[..., 0])
-    return np.where(number == 0, under, np.where(number == count, upper, inner))
-
-
-def _tail(distance: Floats, spread: Floats) -> Floats:
-    outer = LEVELS[0]
-    far = 100.0 * spread
-    ratio = np.minimum(np.maximum(distance, 0.0), far) / np.where(spread > 0, spread, 1.0)
-    share: Floats = np.where(spread > 0, outer * np.exp(-ratio * np.log(0.5 / outer)), 0.0)
+def _tail(distance: Floats, spread: Floats, outer: float) -> Floats:
+    """Return what lies further out than ``distance`` of the ``outer`` share, none where there is no spread."""
+    ratio = np.minimum(distance, 100.0 * spread) / np.where(spread > 0, spread, 1.0)
+    share: Floats = np.where(spread > 0, outer * np.exp(ratio * np.log(outer / 0.5)), 0.0)
     return share
 
 
-def backtest_crossing(
-    values: Floats, centre: Floats, limit: Floats, horizons: Indices, step: float, config: Config
-) -> Floats:
-    """Return the probability from every step of a past, learning each outcome when it is known.
+def rates(states: Floats, slots: Floats, total: Floats, config: Config) -> Floats:
+    """Return the rates in the current state and in the current slot, shape (..., 2).
 
     Args:
-        values: shape (s, n), NaN where unknown.
-        centre: the ensemble's forecasts, shape (n, s, h).
-        limit: shape (s,); beyond means strictly above.
-        horizons: shape (h,), increasing.
-        step: seconds.
+        states: decayed crossings and checks in the current state, shape (..., 2).
+        slots: in the current slot.
+        total: in any state.
         config: the frozen one.
-
-    Returns:
-        Shape (n, s, h).
     """
-    series, count = values.shape
-    state = new_crossings(series, len(horizons))
-    highest_forecast = np.maximum.accumulate(centre, axis=-1)
-    event, highest = outcomes(values, limit, horizons)
-    above = np.isfinite(values) & (values > limit[:, None])
-    found = np.zeros((count, series, len(horizons)))
-    scales, chances = np.zeros_like(found), np.zeros((*found.shape, EXPERTS))
-    states = np.zeros((count, series), dtype=np.intp)
-    since = np.full(series, np.inf)
-    lag = max(1, round(3600 / step))
-    which = np.arange(len(horizons))
-    for t in range(count):
-        made = t - horizons
-        if (made >= 0).any():
-            at = np.maximum(made, 0)
-            due = made >= 0
-            learn_crossing(
-                state, np.where(due, event[:, which, at], np.nan), highest[:, which, at],
-                highest_forecast[at, :, which].T, scales[at, :, which].T,
-                np.moveaxis(chances[at, :, which], 0, 1), states[at].T, config,
-            )  # fmt: skip
-        since = np.where(above[:, t], 0.0, since + step)
-        states[t] = state_of(since)
-        base = base_rate(state)
-        hourly = np.stack(
-            [hourly_rate(event[:, h], t, lag, int(horizon), base[:, h], config) for h, horizon in enumerate(horizons)],
-            axis=1,
-        )
-        chances[t], scales[t] = experts(state, highest_forecast[t], limit, states[t], hourly, config)
-        found[t] = combine(state, chances[t], states[t] == 0, config)
+    base = (total[..., 0] + _BASE_PRIOR[0]) / (total[..., 1] + _BASE_PRIOR[1])
+    found = np.empty(total.shape)
+    for k, (tally, prior) in enumerate(((states, config.state_prior), (slots, config.slot_prior))):
+        found[..., k] = (tally[..., 0] + prior * base) / (tally[..., 1] + prior)
     return found
 
 
-def outcomes(values: Floats, limit: Floats, horizons: Indices) -> tuple[Floats, Floats]:
-    """Return whether any of the next steps crosses, and their maximum, shapes (s, h, n); NaN where not known."""
-    series, count = values.shape
-    event, highest = np.full((series, len(horizons), count), np.nan), np.full((series, len(horizons), count), np.nan)
-    for h, horizon in enumerate(horizons):
-        padded = np.concatenate([values[:, 1:], np.full((series, int(horizon)), np.nan)], axis=1)
-        windows = np.lib.stride_tricks.sliding_window_view(padded, int(horizon), axis=1)
-        whole = np.isfinite(windows).all(axis=-1)
-        most = np.where(np.isfinite(windows), windows, -np.inf).max(axis=-1)
-        inside = np.arange(count) < count - int(horizon)
-        crossed = most > limit[:, None]
-        event[:, h] = np.where((whole | crossed) & inside, crossed, np.nan)
-        highest[:, h] = np.where(whole & inside, most, np.nan)
-    return event, highest
+def combine(brier: Floats, chances: Floats, total: Floats, config: Config) -> Floats:
+    """Return the weighted probability, which does not fall with the horizon.
+
+    Rates count for as much as has been seen: what never crossed may yet do so, and only the path can tell.
+
+    Args:
+        brier: of the experts on the side of the limit that the origin is on, shape (..., series,
+            horizons, experts).
+        chances: of the experts, likewise.
+        total: decayed crossings and checks in any state, shape (..., series, horizons, 2).
+        config: the frozen one.
+    """
+    counted = brier + _LEAST_BRIER
+    weight = (counted.min(axis=-1, keepdims=True) / counted) ** config.brier_power
+    weight[..., 1:] *= total[..., :1] / (total[..., :1] + config.evidence)
+    mixed = (weight * chances).sum(axis=-1) / weight.sum(axis=-1)
+    return np.maximum.accumulate(mixed, axis=-1)
+
+
+def learn_event(
+    state: Crossings, rows: Indices, states: Indices, slots: Indices, event: Floats, config: Config
+) -> None:
+    """Count what came of forecasts, by the state and the slot that they were made in.
+
+    Args:
+        state: changed in place.
+        rows: whose outcome is known, shape (m,).
+        states: of the origins, shape (m,).
+        slots: likewise.
+        event: whether any step crossed, 1 or 0, shape (m,).
+        config: the frozen one.
+    """
+    for tally, cells, decay in (
+        (state.states, states, 0.5 ** (1 / config.state_half_life)),
+        (state.slots, slots, config.slot_decay),
+    ):
+        counted = tally[rows, cells] * decay
+        counted[:, 0] += event
+        counted[:, 1] += 1
+        tally[rows, cells] = counted
+
+
+def learn_score(state: Crossings, rows: Indices, side: Indices, squared: Floats, config: Config) -> None:
+    """Score the experts.
+
+    Args:
+        state: changed in place.
+        rows: shape (m,).
+        side: 1 for origins beyond the limit, else 0, shape (m,).
+        squared: squared error of every expert, shape (m, experts).
+        config: the frozen one.
+    """
+    judged = state.judged[rows, side] + 1
+    state.judged[rows, side] = judged
+    pace = np.maximum(_paces(config.brier_half_life), 1 / judged)
+    brier = state.brier[rows, side]
+    state.brier[rows, side] = brier + pace[:, None] * (squared - brier)
+
+
+def learn_path(state: Crossings, rows: Indices, residual: Floats, scale: Floats, config: Config) -> None:
+    """Take in residuals of path maxima.
+
+    Args:
+        state: changed in place.
+        rows: shape (m,).
+        residual: path maximum less the highest forecast on the way, finite, shape (m,).
+        scale: as it was when the forecast was made, shape (m,).
+        config: the frozen one.
+    """
+    usable = scale > 0
+    scaled = residual / np.where(usable, scale, 1.0)
+    state.quantiles[rows] = moved(state.quantiles[rows], scaled, np.where(usable, config.quantile_step, 0.0), config)
+    checks = state.checks[rows] + 1
+    state.checks[rows] = checks
+    size = state.size[rows]
+    weight = np.maximum(_paces(config.scale_half_life, config.long_half_life), (1 / checks)[:, None])
+    state.size[rows] = size + weight * (np.abs(residual)[:, None] - size)
+
+
+def moved(quantiles: Floats, scaled: Floats, pace: Floats, config: Config) -> Floats:
+    """Return the quantiles, shape (m, levels), after one more scaled residual each, shape (m,)."""
+    levels, scaled = _array(config.risk_levels), scaled[:, None]
+    below = np.where(scaled == quantiles, levels, scaled < quantiles)
+    after: Floats = quantiles + pace[:, None] * np.maximum(1.0, np.abs(quantiles)) * (levels - below)
+    return after

@@ -1,4 +1,4 @@
-"""One sync at a time: the memory of a twin, bounded, and what it makes of the newest values."""
+"""One sync at a time: what a twin's forecasts rest on, bounded, and what it makes of the newest values."""
 
 from __future__ import annotations
 
@@ -7,188 +7,48 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from twinops.core.foresight.backtest import SHIFT_STEPS, backtest, shifts, stride
-from twinops.core.foresight.config import DAY, Config
-from twinops.core.foresight.members import COUNT, WINDOW, member_forecasts
-from twinops.core.foresight.track import Issued, State, issue, learn, learn_step, published
-from twinops.core.foresight.views import COARSE_CELL, FINE_CELL, Cells, Indices, View, coarser, filled, into_cells
-from twinops.core.observation import Floats
+from twinops.core.forecast import QUANTILES
+from twinops.core.foresight import history as past_of
+from twinops.core.foresight.backtest import Run, backtest, shifts, stride
+from twinops.core.foresight.config import Config
+from twinops.core.foresight.history import Halves, History, Singles, coarse_now, history_of, push, view_of
+from twinops.core.foresight.members import COUNT, climbs, day_median, hour_of, member_forecasts
+from twinops.core.foresight.track import Flags, Issued, State, issue, learn, learn_step, published, scale_of
+from twinops.core.foresight.views import Cells, Indices, Seasons, View
+from twinops.core.series import Floats
 
-Singles = npt.NDArray[np.floating]
-Halves = npt.NDArray[np.floating]
-
-STORED: type[np.floating] = np.float32
-"""Precision of what is kept between two steps."""
-STORED_OLD: type[np.floating] = np.float16
-"""Precision of old cells and of what members had forecast: both are kept as differences."""
-_MOST_STEPS = 240
-_RECENT_SECONDS = 7200
-_LARGEST_HALF = 60_000.0
-_UNITS_PER_SPREAD = 64.0
-
-
-@dataclass(slots=True, eq=False)
-class History:
-    """A twin's past in three resolutions: its steps, five minutes over a day, a quarter of an hour over weeks.
-
-    Older cells are kept as half-precision deviations from each metric's middle, in units of its spread: they feed
-    profiles only, and three decimal digits of a deviation are more than a profile knows.
-
-    Attributes:
-        step: seconds.
-        now: number of the newest step.
-        steps: shape (series, n), empty where the step is not shorter than a fine cell.
-        fine: cells of the last day, the newest may be incomplete.
-        fine_now: number of the newest fine cell.
-        old: coarse cells before the fine ones.
-        old_end: number of the coarse cell after the last of ``old``.
-        middle: each metric's, for ``old``.
-        unit: likewise.
-    """
-
-    step: float
-    now: int
-    steps: Singles
-    fine: Singles
-    fine_now: int
-    old: Halves
-    old_end: int
-    middle: Singles
-    unit: Singles
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the values take."""
-        return sum(part.nbytes for part in (self.steps, self.fine, self.old, self.middle, self.unit))
-
-
-def history_of(values: Floats, first: int, step: float, days: int) -> History:
-    """Compress a past.
-
-    Args:
-        values: shape (series, n), NaN where nothing is known.
-        first: number of the first step.
-        step: seconds.
-        days: of the past to keep.
-    """
-    seconds = max(float(FINE_CELL), step)
-    fine = Cells(values, first, step) if seconds == step else into_cells(values, first, step, seconds)
-    coarse = coarser(fine)
-    kept = round(DAY / seconds) + int(np.ceil(WINDOW * step / seconds)) + SHIFT_STEPS + 2
-    fine_now = fine.first + fine.values.shape[1] - 1
-    length = min(_MOST_STEPS, max(WINDOW + SHIFT_STEPS, round(_RECENT_SECONDS / step)))
-    # Coarse cells that the kept fine ones do not hold in full.
-    old_end = int(np.floor((fine_now - kept + 1) * seconds / coarse.seconds + 1e-9)) + 1
-    old = _last(coarse.values[:, : max(0, old_end - coarse.first)], round((days - 1) * DAY / coarse.seconds))
-    middle, unit = np.zeros(len(values)), np.ones(len(values))
-    for k, row in enumerate(coarse.values):
-        known = row[np.isfinite(row)]
-        if len(known):
-            middle[k] = np.median(known)
-            spread = np.abs(known - middle[k])
-            unit[k] = max(float(spread.mean()) / _UNITS_PER_SPREAD, float(spread.max()) / _LARGEST_HALF) or 1.0
-    short = _last(values, length) if step < seconds else np.empty((len(values), 0))
-    packed = ((old - middle[:, None]) / unit[:, None]).clip(-_LARGEST_HALF, _LARGEST_HALF)
-    return History(
-        step, first + values.shape[1] - 1, short.astype(STORED), _last(fine.values, kept).astype(STORED),
-        fine_now, packed.astype(STORED_OLD), old_end, middle.astype(STORED), unit.astype(STORED),
-    )  # fmt: skip
-
-
-def _last(values: Floats, count: int) -> Floats:
-    """Return the last ``count`` columns, NaN before the first."""
-    if values.shape[1] >= count:
-        return values[:, values.shape[1] - count :]
-    return np.concatenate([np.full((len(values), count - values.shape[1]), np.nan), values], axis=1)
-
-
-def push(history: History, number: int, values: Floats) -> None:
-    """Take in the values of one step; steps in between are unknown.
-
-    Args:
-        history: what is known; changed in place.
-        number: of the step, larger than ``history.now``.
-        values: shape (series,), NaN where unknown.
-    """
-    step, short = history.step, history.steps.shape[1] > 0
-    seconds = max(float(FINE_CELL), step)
-    cell = int(np.floor(number * step / seconds + 1e-9)) if short else number
-    _make_room(history, cell, seconds)
-    if short:
-        _shift(history.steps, number - history.now)
-        history.steps[:, -1] = values
-        begin = int(np.ceil(cell * seconds / step - 1e-9))
-        part = history.steps[:, -min(number - begin + 1, history.steps.shape[1]) :]
-        known = np.isfinite(part)
-        total = np.where(known, part, 0).sum(axis=1, dtype=float)
-        history.fine[:, -1] = np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan)
-    else:
-        history.fine[:, -1] = values
-    history.now = number
-
-
-def _make_room(history: History, cell: int, seconds: float) -> None:
-    """Move on to this fine cell; what leaves the last day goes into the coarse cells."""
-    ahead = cell - history.fine_now
-    if ahead <= 0:
-        return
-    count = history.fine.shape[1]
-    coarse = max(float(COARSE_CELL), history.step)
-    first = history.fine_now - count + 1
-    end = int(np.floor((cell - count + 1) * seconds / coarse + 1e-9)) + 1
-    if end > history.old_end and history.old.shape[1]:
-        cells = coarser(Cells(history.fine.astype(float), first, seconds))
-        for number in range(history.old_end, min(end, history.old_end + history.old.shape[1])):
-            _shift(history.old, 1)
-            place = number - cells.first
-            if 0 <= place < cells.values.shape[1]:
-                packed = (cells.values[:, place] - history.middle) / history.unit
-                history.old[:, -1] = packed.clip(-_LARGEST_HALF, _LARGEST_HALF)
-        history.old_end = max(end, history.old_end)
-    _shift(history.fine, ahead)
-    history.fine_now = cell
-
-
-def _shift(array: npt.NDArray[np.floating], by: int) -> None:
-    """Move the columns to the left; what becomes free is unknown."""
-    count = array.shape[1]
-    if by < count:
-        array[:, : count - by] = array[:, by:].copy()
-    array[:, max(0, count - by) :] = np.nan
-
-
-def view_of(history: History) -> View:
-    """Return the past as the members read it, with profiles for the newest step only."""
-    seconds = max(float(FINE_CELL), history.step)
-    fine = Cells(history.fine.astype(float), history.fine_now - history.fine.shape[1] + 1, seconds)
-    recent = coarser(fine)
-    old = history.old.astype(float) * history.unit[:, None] + history.middle[:, None]
-    skip = history.old_end - recent.first
-    coarse = Cells(
-        np.concatenate([old, recent.values[:, skip:]], axis=1) if old.shape[1] else recent.values,
-        history.old_end - old.shape[1] if old.shape[1] else recent.first,
-        recent.seconds,
-    )
-    steps = history.steps.astype(float) if history.steps.shape[1] else fine.values
-    first = history.now - steps.shape[1] + 1
-    return View(filled(steps), first, history.step, fine, coarse, since=steps.shape[1] - WINDOW)
+_NONE = np.iinfo(np.int32).min
+_SQUARES = 127
+STORED_ROOTS: type[np.generic] = np.int8
+"""Precision of what members had forecast."""
+_MIDDLE = QUANTILES.index(0.5)
 
 
 @dataclass(slots=True, eq=False)
 class Pending:
-    """Forecasts of one horizon that wait for their outcome, in rows by the number of their check.
+    """Forecasts that wait for their outcome. A horizon's rows lie side by side, by the number of their check.
 
     Attributes:
-        members: difference to naive in units of ``unit``, shape (rows, series, members).
-        centre: shape (rows, series, 2).
-        scale: likewise.
+        made: number of the step that each row was made at, shape (rows,).
+        naive: shape (rows, series).
+        centre: the ensemble's difference to naive, in units of ``unit``, shape (rows, series).
+        others: the other members' differences to the ensemble, in units of ``unit``, shape (rows, series, members - 1):
+            ``_SQUARES`` times the root, with the sign, so that small differences are as exact as large ones.
+        scale: in units of ``unit``, shape (rows, series, 2).
         unit: shape (rows, series).
     """
 
-    members: Halves
-    centre: Singles
-    scale: Singles
+    made: npt.NDArray[np.int32]
+    naive: Singles
+    centre: Halves
+    others: npt.NDArray[np.generic]
+    scale: Halves
     unit: Singles
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(part.nbytes for part in (self.made, self.naive, self.centre, self.others, self.scale, self.unit))
 
 
 @dataclass(slots=True, eq=False)
@@ -196,134 +56,203 @@ class Foresight:
     """All that a twin's forecasts rest on: history, weights and calibration, pending forecasts.
 
     Attributes:
-        horizons: shape (h,), steps ahead.
-        state: float64 while it is used; ``nbytes`` counts what single precision takes.
-        pending: one per horizon.
-        last: last known values, shape (series,).
+        horizons: shape (h,), steps ahead, increasing.
+        strides: shape (h,), steps between two checks.
+        begins: shape (h,), where each horizon's rows begin in ``pending``, and at the end where the last one's end.
+        last: last known values, shape (series,); NaN of a series of which nothing was ever known.
+        centre: the ensemble's forecasts from the newest step, shape (series, h); NaN likewise.
+        seasons: profiles around the newest step, None where they are to be computed.
+        middle: number of an hour, and the day's median that stands in it.
     """
 
     history: History
     horizons: Indices
+    strides: Indices
     state: State
-    pending: list[Pending]
-    last: Floats
-    issued: Issued
+    begins: Indices
+    pending: Pending
+    last: Singles
+    centre: Singles
+    seasons: Seasons | None = None
+    middle: tuple[int, Singles] | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays."""
-        rows = [getattr(one, name) for one in self.pending for name in ("members", "centre", "scale", "unit")]
         kept = [getattr(self.state, name) for name in State.__slots__]
-        return self.history.nbytes + int(self.last.nbytes) + sum(int(row.nbytes) for row in [*rows, *kept])
+        own = (self.last, self.centre, self.horizons, self.strides, self.begins, *kept)
+        own += (self.middle[1],) if self.middle else ()
+        own_bytes = sum(int(part.nbytes) for part in own) + (self.seasons.nbytes if self.seasons else 0)
+        return self.history.nbytes + self.pending.nbytes + own_bytes
 
-    def quantiles(self) -> Floats:
-        """Return what is published now, shape (series, horizons, levels)."""
-        return published(self.state, self.issued, self.horizons)
+    def rows(self, made: Indices) -> Indices:
+        """Return where the forecasts that were made at these steps wait, one of each horizon, shape (h,)."""
+        begins = self.begins
+        places: Indices = begins[:-1] + made // self.strides % (begins[1:] - begins[:-1])
+        return places
+
+    def quantiles(self, config: Config) -> Floats:
+        """Return what is published now, shape (series, horizons, levels); NaN of what nothing is known of."""
+        centre = np.empty((*self.centre.shape, 2))
+        centre[..., 0], centre[..., 1] = self.centre, self.last[:, None]
+        return published(self.state, Issued(centre, scale_of(self.state, config)), self.horizons)
 
 
 def start(
     values: Floats, first: int, step: float, horizons: Indices, config: Config, *, origins: int | None = None,
-    days: int = 7,
-) -> Foresight:  # fmt: skip
+    older: Cells | None = None,
+) -> tuple[Foresight, Run]:  # fmt: skip
     """Learn from a past by a backtest, and be ready for the next step.
 
     Args:
-        values: shape (series, n), NaN where nothing is known.
+        values: shape (series, n), n ≥ 1, NaN where nothing is known.
         first: number of the first step: Unix seconds over ``step``, rounded down.
         step: seconds.
-        horizons: shape (h,), steps ahead, at most a day.
+        horizons: shape (h,), steps ahead, increasing, at most a day.
         config: the frozen one.
         origins: newest steps to forecast from; few for a first answer, all by default.
-        days: of the past to keep.
+        older: fine cells of the time before.
+
+    Returns:
+        What is to be kept, and the backtest.
     """
-    done = backtest(values, first, step, horizons, config, origins=origins)
-    pending = []
-    for h, horizon in enumerate(horizons):
-        every = stride(int(horizon), config)
-        rows = -(-int(horizon) // every)
-        series = len(values)
-        one = Pending(
-            np.zeros((rows, series, COUNT), STORED_OLD), np.zeros((rows, series, 2), STORED),
-            np.zeros((rows, series, 2), STORED), np.zeros((rows, series), STORED),
-        )  # fmt: skip
-        for t in range(max(0, len(done.origins) - rows * every), len(done.origins)):
-            number = first + int(done.origins[t])
-            if number % every == 0:
-                _keep(one, number // every, done.members[t, :, h], done.centre[t, :, h], done.scale[t, :, h])
-        pending.append(one)
-    issued = Issued(done.centre[-1], done.scale[-1])
-    state = _single(done.state)
-    return Foresight(history_of(values, first, step, days), horizons, state, pending, filled(values)[:, -1], issued)
+    done = backtest(values, first, step, horizons, config, origins=origins, older=older)
+    strides = np.array([stride(int(horizon), config) for horizon in horizons], dtype=np.intp)
+    begins = np.concatenate([[0], np.cumsum(-(-horizons // strides))])
+    stored = past_of.STORED
+    known = np.isfinite(values)
+    newest = values.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
+    last = values[np.arange(len(values)), newest].astype(stored)
+    history = history_of(values, first, step, older)
+    found = Foresight(
+        history, horizons, strides, _single(done.state), begins, _no_pending(int(begins[-1]), len(values)), last,
+        done.last.centre[..., 0].astype(stored),
+    )  # fmt: skip
+    for t in range(max(0, len(done.origins) - int(horizons[-1])), len(done.origins)):
+        _keep(found, first + int(done.origins[t]), done.members[t], Issued(done.centre[t], done.scale[t]))
+    return found, done
+
+
+def _no_pending(rows: int, series: int) -> Pending:
+    stored, halves = past_of.STORED, past_of.STORED_OLD
+    return Pending(
+        np.full(rows, _NONE, np.int32), np.zeros((rows, series), stored), np.zeros((rows, series), halves),
+        np.zeros((rows, series, COUNT - 1), STORED_ROOTS),
+        np.zeros((rows, series, 2), halves), np.zeros((rows, series), stored),
+    )  # fmt: skip
 
 
 def _single(state: State) -> State:
     """Return the state in single precision."""
+    arrays = {name: getattr(state, name) for name in State.__slots__}
     return State(
-        **{
-            name: (array.astype(STORED) if array.dtype == np.float64 else array)
-            for name in State.__slots__
-            for array in (getattr(state, name),)
-        }
+        **{name: one.astype(past_of.STORED) if one.dtype == np.float64 else one for name, one in arrays.items()}
     )
 
 
-def _keep(one: Pending, check: int, members: Floats, centre: Floats, scale: Floats) -> None:
-    row = check % len(one.unit)
-    difference = members - members[:, :1]
-    unit = np.abs(difference).max(axis=1)
-    one.unit[row] = unit
-    one.members[row] = difference / np.where(unit > 0, unit, 1.0)[:, None]
-    one.centre[row], one.scale[row] = centre, scale
+def _keep(foresight: Foresight, number: int, members: Floats, issued: Issued) -> None:
+    """Keep the forecasts of those horizons that are to be checked; shapes (series, h, members), (series, h, 2)."""
+    which = np.flatnonzero(number % foresight.strides == 0)
+    if not len(which):
+        return
+    pending, rows = foresight.pending, foresight.rows(np.array(number))[which]
+    members, centre, scale = (part[:, which].swapaxes(0, 1) for part in (members, issued.centre, issued.scale))
+    lead = centre[..., 0] - centre[..., 1]
+    others = members[..., 1:] - centre[..., :1]
+    sizes = np.abs(others)
+    unit = np.maximum(np.maximum(sizes.max(axis=-1), np.abs(lead)), scale.max(axis=-1))
+    safe = np.where(unit > 0, unit, 1.0)
+    roots = np.copysign(np.sqrt(sizes / safe[..., None]), others) * _SQUARES
+    if STORED_ROOTS is np.int8:
+        # What nothing is known of is told by naive, which is NaN then.
+        roots = np.where(np.isfinite(roots), np.rint(roots), 0.0)
+    pending.made[rows] = number
+    pending.naive[rows] = centre[..., 1]
+    pending.centre[rows] = lead / safe
+    pending.others[rows] = roots
+    pending.scale[rows] = scale / safe[..., None]
+    pending.unit[rows] = unit
 
 
-def advance(foresight: Foresight, number: int, values: Floats, config: Config) -> Floats:
-    """Take in the values of a step and return the forecasts from there.
+def advance(
+    foresight: Foresight,
+    number: int,
+    values: Floats,
+    config: Config,
+    *,
+    unscored: Flags | None = None,
+    at_least: Flags | None = None,
+) -> Floats:
+    """Take in the values of a step; of steps between the last one and this one nothing is known.
 
     Args:
         foresight: changed in place.
         number: of the step: Unix seconds over the step, rounded down; larger than the last one.
-        values: shape (series,), NaN where unknown or censored.
+        values: shape (series,), NaN where unknown.
         config: the frozen one.
+        unscored: shape (series,), values that are known, but that nothing is learned from.
+        at_least: shape (series,), values that are lower bounds only. Below the forecast of the nearest horizon such a
+            value says nothing and is unknown; above it, it is the best that is known.
 
     Returns:
-        Quantiles, shape (series, horizons, levels).
+        The values as they were taken, shape (series,).
     """
     history, state, horizons = foresight.history, foresight.state, foresight.horizons
-    if number == history.now + 1:
-        learn_step(state, values - foresight.last, config)
-    _learn_due(foresight, number, values, config)
+    if at_least is not None and at_least.any():
+        values = np.where(at_least & (values < foresight.quantiles(config)[:, 0, _MIDDLE]), np.nan, values)
+    came = values if unscored is None else np.where(unscored, np.nan, values)
+    missed = number - history.now - 1
+    if missed:
+        state.held = np.maximum(state.held - missed, 0)
+    else:
+        learn_step(state, came - foresight.last, config)
+    _learn_due(foresight, number, came, config)
+    coarse = coarse_now(history)
     push(history, number, values)
-    past = view_of(history)
+    foresight.last = np.where(np.isfinite(values), values, foresight.last).astype(past_of.STORED)
+    if foresight.seasons is not None and coarse_now(history) != coarse:
+        foresight.seasons = None
+    past = view_of(history, foresight.seasons, int(horizons[-1]))
+    foresight.seasons = past.seasons
     origin = np.array([past.steps.shape[1] - 1])
-    found = member_forecasts(past, origin, horizons, config)[:, :, 0]
-    foresight.last = np.where(np.isfinite(values), values, foresight.last)
+    found = member_forecasts(past, origin, horizons, config, _middle_of(foresight, past, origin))[:, :, 0]
+    found[~np.isfinite(foresight.last)] = np.nan
     shifted = shifts(past, origin, config)[:, 0]
-    hold = np.ceil(config.hold_seconds / history.step)
-    now = issue(state, found, shifted, hold, horizons <= hold, config)
-    foresight.issued = now
-    for h, horizon in enumerate(horizons):
-        every = stride(int(horizon), config)
-        if number % every == 0:
-            _keep(foresight.pending[h], number // every, found[:, h], now.centre[:, h], now.scale[:, h])
-    return foresight.quantiles()
+    hold = float(np.ceil(config.hold_seconds / history.step))
+    soon = horizons * history.step <= config.climb_seconds
+    climbing = climbs(past, origin, config) & soon if soon.any() else None
+    now = issue(state, found, shifted, hold, horizons <= hold, config, climbing)
+    foresight.centre = now.centre[..., 0].astype(past_of.STORED)
+    _keep(foresight, number, found, now)
+    return values
 
 
-def _learn_due(foresight: Foresight, number: int, values: Floats, config: Config) -> None:
-    state, horizons = foresight.state, foresight.horizons
-    every = np.array([stride(int(horizon), config) for horizon in horizons])
-    due = (number - horizons) % every == 0
-    if not due.any() or not np.isfinite(values).any():
+def _middle_of(foresight: Foresight, past: View, origin: Indices) -> Floats | None:
+    """Return the day's median, which is computed once an hour; None as long as no cell is complete."""
+    cell = past.fine_at(origin)
+    hour = int(hour_of(past, cell)[0])
+    if cell[0] < 0:
+        return None
+    if foresight.middle is None or foresight.middle[0] != hour:
+        foresight.middle = hour, day_median(past, hour).astype(past_of.STORED)
+    return foresight.middle[1].astype(np.float64)
+
+
+def _learn_due(foresight: Foresight, number: int, came: Floats, config: Config) -> None:
+    """Learn from the forecasts of this step, those that were made."""
+    pending, made = foresight.pending, number - foresight.horizons
+    rows = foresight.rows(made)
+    due = (pending.made[rows] == made) & (made % foresight.strides == 0)
+    if not due.any() or not np.isfinite(came).any():
         return
-    series, kinds = len(values), len(horizons)
-    members, centre, scale = (
-        np.zeros((series, kinds, COUNT)),
-        np.zeros((series, kinds, 2)),
-        np.zeros((series, kinds, 2)),
-    )
-    for h in np.flatnonzero(due):
-        one = foresight.pending[h]
-        row = (number - int(horizons[h])) // int(every[h]) % len(one.unit)
-        centre[:, h], scale[:, h] = one.centre[row], one.scale[row]
-        members[:, h] = one.centre[row, :, 1:] + one.members[row].astype(float) * one.unit[row][:, None]
-    came = np.where(due, values[:, None], np.nan)
-    learn(state, came, members, Issued(centre, scale), every * foresight.history.step, config)
+    unit, naive = pending.unit[rows].astype(float), pending.naive[rows].astype(float)
+    centre = np.empty((*naive.shape, 2))
+    centre[..., 0], centre[..., 1] = naive + pending.centre[rows] * unit, naive
+    roots = pending.others[rows].astype(float) / _SQUARES
+    members = np.empty((*naive.shape, COUNT))
+    members[..., 0] = naive
+    members[..., 1:] = centre[..., :1] + roots * np.abs(roots) * unit[..., None]
+    issued = Issued(centre.swapaxes(0, 1), (pending.scale[rows] * unit[..., None]).swapaxes(0, 1))
+    value = np.where(due, came[:, None], np.nan)
+    seconds = foresight.strides.astype(np.float64) * foresight.history.step
+    learn(foresight.state, value, members.swapaxes(0, 1), issued, seconds, config)

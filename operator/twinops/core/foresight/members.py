@@ -1,7 +1,8 @@
 """The members of the ensemble: well-known forecasts, each read off the past without a state of its own.
 
 Naive; two exponential moving averages (Brown 1959); medians of the last steps and of the last day, which a spike
-does not move; the damped trend (Gardner & McKenzie 1985); seasonal naive, daily and weekly profiles with a level
+does not move; the damped trend (Gardner & McKenzie 1985), twice: a quick one, and one that reaches further but only
+where the slope stands out of the noise, for steady climbs; seasonal naive, daily and weekly profiles with a level
 correction; and a profile of the hour, for what runs by the clock (cron). A profile is added with the recent
 deviation from it, averaged in different ways: that is a seasonal exponential smoothing with fixed seasonal terms.
 """
@@ -11,10 +12,13 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
-from twinops.core.foresight.config import DAY, Config
-from twinops.core.foresight.views import Indices, View, read_profile
-from twinops.core.observation import Floats
+from twinops.core.foresight.config import DAY, LAYOUT, Config
+from twinops.core.foresight.views import NOT_OVER, Indices, View, median, read_profile
+from twinops.core.series import Floats
+
+Flags = npt.NDArray[np.bool_]
 
 NAMES = (
     "naive",
@@ -32,36 +36,40 @@ NAMES = (
     "hour",
     "hour + fast level",
     "hour + level",
+    "climb",
 )
 COUNT = len(NAMES)
+CLIMB = NAMES.index("climb")
 
-WINDOW = 72
-"""Steps that moving averages read; their older weights are below a hundredth."""
-_LEVEL = 0.1
+WINDOW = LAYOUT.window
 _FEW = 16
-_NOT_OVER = 23 * 3600
-"""Horizons longer than this can't read yesterday's profile cells: some of them are not over yet."""
+"""Origins from which on a convolution is quicker than a product."""
 
 
 @lru_cache(maxsize=64)
 def _kernels(config: Config) -> Floats:
-    """Return weights of the last ``WINDOW`` values, oldest first: fast, slow, level, trend's level and slope."""
+    """Return weights of the last ``WINDOW`` values, oldest first: fast, slow, level, both trends' levels and slopes."""
     ages = np.arange(WINDOW)[::-1]
-    means = [factor * (1 - factor) ** ages for factor in (config.fast, config.slow, _LEVEL)]
-    gain, relative, damping = config.trend
+    means = [factor * (1 - factor) ** ages for factor in (config.fast, config.slow, LAYOUT.level)]
+    rows = [kernel / kernel.sum() for kernel in means]
+    return np.array([*rows, *_trend(*config.trend), *_trend(*config.climb)]).T
+
+
+def _trend(gain: float, relative: float, damping: float) -> tuple[Floats, Floats]:
+    """Return the weights that values have in a damped trend's level and in its slope."""
     level, slope, levels, slopes = 0.0, 0.0, [], []
     for value in np.eye(1, WINDOW)[0]:
         ahead = level + damping * slope
         level, slope = ahead + gain * (value - ahead), damping * slope + gain * relative * (value - ahead)
         levels.append(level)
         slopes.append(slope)
-    rows = [*(kernel / kernel.sum() for kernel in means), np.array(levels[::-1]), np.array(slopes[::-1])]
-    rows[3] /= rows[3].sum()
-    rows[4] -= rows[4].mean()
-    return np.array(rows).T
+    of_level, of_slope = np.array(levels[::-1]), np.array(slopes[::-1])
+    return of_level / of_level.sum(), of_slope - of_slope.mean()
 
 
-def member_forecasts(past: View, origins: Indices, horizons: Indices, config: Config) -> Floats:
+def member_forecasts(
+    past: View, origins: Indices, horizons: Indices, config: Config, middle: Floats | None = None
+) -> Floats:
     """Return every member's forecast from every origin.
 
     Args:
@@ -69,13 +77,15 @@ def member_forecasts(past: View, origins: Indices, horizons: Indices, config: Co
         origins: shape (o,), consecutive increasing indices of ``past.steps``.
         horizons: shape (h,), steps ahead, at most a day.
         config: the frozen one.
+        middle: the day's median at a single origin, shape (series,), where it is known already.
 
     Returns:
         Shape (series, horizons, origins, members).
     """
     kernels = _kernels(config)
     last = past.steps[:, origins]
-    steps = _tail(past, origins, WINDOW)
+    row = _tail(past, origins, WINDOW)
+    steps = _windows(row, WINDOW)
     averages = _averages(steps, kernels)
     span = np.arange(origins[0] - WINDOW + 1, origins[-1] + 1)
     width = len(origins)
@@ -86,10 +96,10 @@ def member_forecasts(past: View, origins: Indices, horizons: Indices, config: Co
     found[..., 2] = averages[..., 1][:, None]
     found[..., 3] = _middle(steps[..., -config.short_median :])[:, None]
     found[..., 4] = _middle(steps[..., -config.long_median :])[:, None]
-    found[..., 5] = _day_median(past, fine_now)[:, None]
-    damping = config.trend[2]
-    reach = damping * (1 - damping**horizons) / (1 - damping)
-    found[..., 6] = averages[..., 3][:, None] + reach[:, None] * averages[..., 4][:, None]
+    found[..., 5] = (_day_median(past, fine_now) if middle is None else middle[:, None])[:, None]
+    found[..., 6] = averages[..., 3][:, None] + _reach(config.trend[2], horizons) * averages[..., 4][:, None]
+    slope = _gated(averages[..., 6], row, kernels[:, 6], config.climb_gate)
+    found[..., 15] = averages[..., 5][:, None] + _reach(config.climb[2], horizons) * slope[:, None]
     _with_yesterday(past, found, origins, horizons, fine_now)
     _with_profiles(past, found, origins, horizons, span, config)
     _with_hour(past, found, origins, horizons, span, kernels)
@@ -100,12 +110,57 @@ def member_forecasts(past: View, origins: Indices, horizons: Indices, config: Co
 
 
 def _tail(past: View, origins: Indices, length: int) -> Floats:
-    """Return the last ``length`` values at each origin, shape (series, origins, length)."""
+    """Return the ``length`` values up to the first origin, and all up to the last, (series, origins + length - 1)."""
     begin = int(origins[0]) - length + 1
     padded = past.steps[:, max(begin, 0) : int(origins[-1]) + 1]
     if begin < 0:
         padded = np.concatenate([np.repeat(past.steps[:, :1], -begin, axis=1), padded], axis=1)
-    return np.lib.stride_tricks.sliding_window_view(padded, length, axis=1)
+    return padded
+
+
+def _reach(damping: float, horizons: Indices) -> Floats:
+    """Return how many slopes lie between now and each horizon, shape (h, 1)."""
+    reach: Floats = (damping * (1 - damping ** horizons.astype(np.float64)) / (1 - damping))[:, None]
+    return reach
+
+
+def _gated(slopes: Floats, row: Floats, kernel: Floats, gate: float) -> Floats:
+    """Return slopes, 0 where noise of the size of the latest changes could have given them, shape (series, origins).
+
+    Independent noise of standard deviation s changes by 2 s / sqrt(pi) from step to step on average, and gives the
+    slope a standard deviation of s times the norm of its weights.
+    """
+    moves = _windows(np.abs(np.diff(row, axis=1)), WINDOW - 1)
+    change = _averages(moves, np.full((WINDOW - 1, 1), 1 / (WINDOW - 1)))[..., 0]
+    noise = change * (np.sqrt(np.pi) / 2 * np.linalg.norm(kernel))
+    return np.where(np.abs(slopes) > gate * noise, slopes, 0.0)
+
+
+def climbs(past: View, origins: Indices, config: Config) -> Flags:
+    """Tell where values climb or fall so steadily that the trend has been right of late, and naive has not.
+
+    That is seen a few steps ahead, on the newest values, long before the forecasts of the horizons come true: every one
+    of the last naive forecasts was wrong on the same side, and the trend's errors were less than half as large.
+
+    Args:
+        past: at an origin, only values up to it are read.
+        origins: shape (o,), consecutive increasing indices of ``past.steps``.
+        config: the frozen one.
+    """
+    near, seen = config.climb_lead, config.climb_seen
+    row = _tail(past, origins, WINDOW + near + seen - 1)
+    kernels = _kernels(config)[:, 5:7]
+    averages = _averages(_windows(row, WINDOW), kernels)
+    slopes = _gated(averages[..., 1], row, kernels[:, 1], config.climb_gate)
+    forecasts = averages[..., 0] + _reach(config.climb[2], np.array([near]))[0] * slopes
+    came = row[:, WINDOW - 1 :]
+    naive = came[:, near:] - came[:, :-near]
+    trend = came[:, near:] - forecasts[:, :-near]
+    naive, trend = _windows(naive, seen), _windows(trend, seen)
+    one_side = (naive > 0).all(axis=-1) | (naive < 0).all(axis=-1)
+    better = np.abs(trend).sum(axis=-1) < config.climb_share * np.abs(naive).sum(axis=-1)
+    found: Flags = one_side & better & (slopes[:, near + seen - 1 :] != 0)
+    return found
 
 
 def _averages(windows: Floats, kernels: Floats) -> Floats:
@@ -122,40 +177,39 @@ def _averages(windows: Floats, kernels: Floats) -> Floats:
 
 
 def _middle(windows: Floats) -> Floats:
-    """Return the median over the last axis, of single precision, which is twice as fast."""
+    """Return the median over the last axis, of single precision: numpy sorts that ten times as fast."""
     count = windows.shape[-1]
-    halves = (count // 2 - 1, count // 2) if count % 2 == 0 else (count // 2,)
-    parted = np.partition(windows.astype(np.float32), halves, axis=-1)
-    middle: Floats = parted[..., list(halves)].mean(axis=-1, dtype=float)
-    return middle
+    ordered = np.sort(windows.astype(np.float32), axis=-1)
+    low = ordered[..., (count - 1) // 2].astype(np.float64)
+    return (low + ordered[..., count // 2]) / 2
 
 
 def _day_median(past: View, cells: Indices) -> Floats:
     """Return the median of the last day's fine cells; it is read anew every hour, and stands in between."""
-    per_hour = past.per_hour
-    numbers = (cells + past.fine.first) // per_hour
-    marks, back = np.unique(numbers, return_inverse=True)
-    ends = np.clip(marks * per_hour - past.fine.first, 0, None)
+    marks, back = np.unique(hour_of(past, cells), return_inverse=True)
+    medians = np.stack([day_median(past, int(mark)) for mark in marks], axis=1)
+    return np.where(cells >= 0, medians[:, back], np.nan)
+
+
+def hour_of(past: View, cells: Indices) -> Indices:
+    """Return the number of the hour that these fine cells lie in."""
+    hours: Indices = (cells + past.fine.first) // past.per_hour
+    return hours
+
+
+def day_median(past: View, hour: int) -> Floats:
+    """Return the median of the day up to the first fine cell of an hour, shape (series,); NaN where none is known."""
+    end = max(hour * past.per_hour - past.fine.first, 0)
     length = max(1, round(DAY / past.fine.seconds))
-    medians = np.empty((past.steps.shape[0], len(marks)))
-    for k, end in enumerate(ends):
-        part = past.fine.values[:, max(0, int(end) - length + 1) : int(end) + 1].astype(np.float32)
-        ordered = np.sort(part, axis=1)
-        count = np.isfinite(part).sum(axis=1)
-        rows = np.arange(len(part))
-        low, high = (
-            ordered[rows, np.maximum((count - 1) // 2, 0)],
-            ordered[rows, np.minimum(count // 2, part.shape[1] - 1)],
-        )
-        medians[:, k] = np.where(count > 0, (low.astype(float) + high) / 2, np.nan)
-    return medians[:, back]
+    return median(past.fine.values[:, max(0, end - length + 1) : end + 1].T)
 
 
 def _with_yesterday(past: View, found: Floats, origins: Indices, horizons: Indices, fine_now: Indices) -> None:
     """Fill in yesterday's change: what came then, moved to the level of now."""
     per_day = DAY / past.fine.seconds
-    here = read_cells(past.fine.values, np.floor(past.place(origins, past.fine) + 0.5) - per_day)
-    then = np.floor(past.place(origins + horizons[:, None], past.fine) + 0.5) - per_day
+    fine = past.fine
+    here = read_cells(fine.values, np.floor(past.place(origins, fine.first, fine.seconds) + 0.5) - per_day)
+    then = np.floor(past.place(origins + horizons[:, None], fine.first, fine.seconds) + 0.5) - per_day
     ahead = read_cells(past.fine.values, np.minimum(then, fine_now))
     found[..., 7] = (past.steps[:, origins] - here)[:, None] + ahead
 
@@ -170,22 +224,30 @@ def read_cells(values: Floats, places: Floats) -> Floats:
 def _with_profiles(
     past: View, found: Floats, origins: Indices, horizons: Indices, span: Indices, config: Config
 ) -> None:
-    kernels = _kernels(config)
-    values = past.steps[:, np.maximum(span, 0)]
-    ahead = past.place(origins + horizons[:, None], past.coarse)
-    late = horizons * past.step > _NOT_OVER
-    day, then = _around(past.day, past.place(span, past.coarse), ahead)
-    if late.any():
-        then[:, late] = read_profile(past.day_without_last, ahead[late])
-    deviations = _windows(_known(values - day))
+    kernels, seasons = _kernels(config), past.seasons
+    values = _at_span(past, span)
+    places = past.place(span, seasons.first, seasons.seconds)
+    ahead = past.place(origins + horizons[:, None], seasons.first, seasons.seconds)
+    late = horizons * past.step > NOT_OVER
+    day, then = _around(seasons.day, places, ahead)
+    if seasons.late and late.any():
+        then[:, late] = read_profile(seasons.late[0], ahead[late])
+    deviations = _windows(_known(values - day), WINDOW)
     found[..., 8] = then + _averages(deviations, kernels[:, :1])[:, None, :, 0]
     found[..., 9] = then + _middle(deviations[..., -config.long_median :])[:, None]
-    week, then = _around(past.week, past.place(span, past.coarse), ahead)
-    if late.any():
-        then[:, late] = read_profile(past.week_without_last, ahead[late])
-    deviations = _windows(_known(values - week))
+    week, then = _around(seasons.week, places, ahead)
+    if seasons.late and late.any():
+        then[:, late] = read_profile(seasons.late[1], ahead[late])
+    deviations = _windows(_known(values - week), WINDOW)
     found[..., 10] = then + deviations[:, None, :, -1]
     found[..., 11] = then + _averages(deviations, kernels[:, 2:3])[:, None, :, 0]
+
+
+def _at_span(past: View, span: Indices) -> Floats:
+    """Return the values at consecutive steps; before the first one it holds itself."""
+    if span[0] >= 0:
+        return past.steps[:, span[0] : span[-1] + 1]
+    return past.steps[:, np.maximum(span, 0)]
 
 
 def _around(profile: Floats, span: Floats, ahead: Floats) -> tuple[Floats, Floats]:
@@ -195,11 +257,13 @@ def _around(profile: Floats, span: Floats, ahead: Floats) -> tuple[Floats, Float
 
 
 def _with_hour(past: View, found: Floats, origins: Indices, horizons: Indices, span: Indices, kernels: Floats) -> None:
-    per_hour = past.per_hour
-    ahead = past.place(origins + horizons[:, None], past.fine)
+    per_hour, fine = past.per_hour, past.fine
+    ahead = past.place(origins + horizons[:, None], fine.first, fine.seconds)
     beyond = np.ceil(np.maximum(ahead - past.fine_at(origins) - per_hour, 0.0) / per_hour - 1e-9)
-    hour, then = _around(past.hour, past.place(span, past.fine), ahead - beyond * per_hour)
-    deviations = _windows(_known(past.steps[:, np.maximum(span, 0)] - hour))
+    profile, begin = past.hour()
+    places = past.place(span, fine.first, fine.seconds) - begin
+    hour, then = _around(profile, places, ahead - beyond * per_hour - begin)
+    deviations = _windows(_known(_at_span(past, span) - hour), WINDOW)
     levels = _averages(deviations, kernels[:, [0, 2]])
     found[..., 12] = then
     found[..., 13], found[..., 14] = then + levels[:, None, :, 0], then + levels[:, None, :, 1]
@@ -210,5 +274,8 @@ def _known(deviations: Floats) -> Floats:
     return np.where(np.isfinite(deviations), deviations, 0.0)
 
 
-def _windows(values: Floats) -> Floats:
-    return np.lib.stride_tricks.sliding_window_view(values, WINDOW, axis=1)
+def _windows(values: Floats, length: int) -> Floats:
+    """Return every window of this length, shape (series, windows, length)."""
+    if values.shape[1] == length:
+        return values[:, None]
+    return np.lib.stride_tricks.sliding_window_view(values, length, axis=1)

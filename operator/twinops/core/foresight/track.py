@@ -20,10 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from twinops.core.forecast import MIN_CHECKS, QUANTILES
-from twinops.core.foresight.config import Config
-from twinops.core.foresight.members import COUNT
+from twinops.core.foresight.config import LAYOUT, Config
+from twinops.core.foresight.members import CLIMB, COUNT
 from twinops.core.foresight.views import Indices
-from twinops.core.observation import Floats
+from twinops.core.series import Floats
 
 Flags = npt.NDArray[np.bool_]
 
@@ -31,10 +31,8 @@ LEVELS = np.array(QUANTILES)
 NORMAL = np.array([NormalDist().inv_cdf(level) for level in QUANTILES])
 _MEAN_OF_NORMAL = 0.797884560802865
 """Mean absolute value of a standard normal variable, sqrt(2 / pi)."""
-_TINY = 1e-300
+_TINY = 1e-30
 _RELATIVE_TINY = 1e-9
-
-GATE_OPENS, GATE_SHUTS = 0.95, 1.02
 
 
 @dataclass(slots=True, eq=False)
@@ -98,7 +96,8 @@ def new_state(series: int, horizons: int, members: int = COUNT) -> State:
     )
 
 
-def _rate(half_life: float) -> float:
+def rate(half_life: float) -> float:
+    """Return the share that one check has in a mean with this half-life."""
     return float(1 - 0.5 ** (1 / half_life))
 
 
@@ -106,7 +105,7 @@ def learn_step(state: State, change: Floats, config: Config) -> None:
     """Take in the change from the last step to this one, shape (s,), NaN where unknown."""
     known = np.isfinite(change)
     state.steps += known
-    pace = np.where(known, np.maximum(_rate(config.loss_half_life), 1 / np.maximum(state.steps, 1)), 0.0)
+    pace = np.where(known, np.maximum(rate(config.loss_half_life), 1 / np.maximum(state.steps, 1)), 0.0)
     state.change += pace * (np.where(known, change, 0.0) ** 2 - state.change)
 
 
@@ -115,50 +114,62 @@ def learn(state: State, came: Floats, members: Floats, issued: Issued, step: Flo
 
     Args:
         state: what was learned so far; it is changed.
-        came: shape (s, h), NaN where unknown, censored or not due.
+        came: shape (s, h), NaN where unknown, not scored or not due.
         members: what the members had forecast, shape (s, h, members).
-        issued: what had been issued.
+        issued: what had been issued; NaN where nothing was known yet.
         step: seconds between two checks, shape (h,).
         config: the frozen one.
     """
-    due = np.isfinite(came)
+    due = np.isfinite(came) & np.isfinite(issued.centre[..., 1])
     if not due.any():
         return
     state.checks += due
     young = 1 / np.maximum(state.checks, 1)
     value = np.where(due, came, 0.0)
-    weight = np.where(due, np.maximum(_rate(config.loss_half_life), young), 0.0)[..., None]
-    state.loss += weight * (np.where(due[..., None], np.abs(value[..., None] - members), 0.0) - state.loss)
+    rates = np.array([rate(config.loss_half_life), rate(config.scale_half_life), rate(config.long_half_life)])
+    paces = np.where(due, np.maximum(rates[:, None, None], young), 0.0)[..., None]
+    state.loss += paces[0] * (np.where(due[..., None], np.abs(value[..., None] - members), 0.0) - state.loss)
 
     residual = np.where(due[..., None], value[..., None] - issued.centre, 0.0)
-    _score(state, residual, issued.scale, due, np.maximum(step / config.skill_seconds, young))
+    pace = np.where(due, np.maximum(step / config.skill_seconds, young), 0.0)
+    score, width, covered = scores(state.quantiles, residual, issued.scale)
+    state.score += pace[..., None] * (score - state.score)
+    state.width += pace[..., None] * (width - state.width)
+    state.covered += pace * (covered - state.covered)
+    opens, shuts = gate(state)
+    state.open = (opens | state.open) & ~shuts
+
     usable = due[..., None] & (issued.scale > 0)
     scaled = (residual / np.where(usable, issued.scale, 1.0))[..., None]
-    below = np.where(scaled == state.quantiles, LEVELS, scaled < state.quantiles)
-    pace = np.where(usable, config.quantile_step, 0.0)[..., None]
-    state.quantiles += pace * np.maximum(1.0, np.abs(state.quantiles)) * (LEVELS - below)
+    moved = np.where(usable, config.quantile_step, 0.0)[..., None] * np.maximum(1.0, np.abs(state.quantiles))
+    state.quantiles += moved * (LEVELS - np.heaviside(state.quantiles - scaled, LEVELS))
 
     missed = np.abs(residual)
-    weight = np.where(due, np.maximum(_rate(config.scale_half_life), young), 0.0)[..., None]
-    state.size += weight * (missed - state.size)
-    weight = np.where(due, np.maximum(_rate(config.long_half_life), young), 0.0)[..., None]
-    state.long += weight * (missed - state.long)
+    state.size += paces[1] * (missed - state.size)
+    state.long += paces[2] * (missed - state.long)
 
 
-def _score(state: State, residual: Floats, scale: Floats, due: Flags, pace: Floats) -> None:
-    """Take in the score of what was issued, with the quantiles as they stand."""
-    pace = np.where(due, pace, 0.0)
-    offsets = scale[..., None] * state.quantiles
+def scores(quantiles: Floats, residual: Floats, scale: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return the weighted interval score and the width of what was issued, and whether the ensemble's held.
+
+    Args:
+        quantiles: of scaled residuals as they stand before they learn of this, shape (..., 2, levels).
+        residual: from the centre, shape (..., 2).
+        scale: as issued, shape (..., 2).
+    """
+    offsets = scale[..., None] * quantiles
     over = residual[..., None] - offsets
-    score = 2 * np.where(over >= 0, LEVELS * over, (LEVELS - 1) * over).mean(axis=-1)
-    state.score += pace[..., None] * (score - state.score)
+    # Twice the pinball loss, mean over the levels: what lies below a quantile adds its distance.
+    score = (over @ LEVELS + np.maximum(-over, 0.0).sum(axis=-1)) * (2 / len(LEVELS))
     width = offsets[..., -1] - offsets[..., 0]
-    state.width += pace[..., None] * (width - state.width)
     inside = (residual[..., 0] >= offsets[..., 0, 0]) & (residual[..., 0] <= offsets[..., 0, -1])
-    state.covered += pace * (inside - state.covered)
+    return score, width, inside.astype(float)
+
+
+def gate(state: State) -> tuple[Flags, Flags]:
+    """Tell where the ensemble's score opens the gate and where it shuts it."""
     ratio = relative_error(state)
-    judged = state.checks >= MIN_CHECKS
-    state.open = ((ratio < GATE_OPENS) | state.open) & ~(judged & (ratio > GATE_SHUTS))
+    return ratio < LAYOUT.gate_opens, (state.checks >= MIN_CHECKS) & (ratio > LAYOUT.gate_shuts)
 
 
 def relative_error(state: State) -> Floats:
@@ -169,13 +180,32 @@ def relative_error(state: State) -> Floats:
 
 def weights(state: State, config: Config) -> Floats:
     """Return every member's weight, shape (s, h, members), with sum 1."""
-    counted = state.loss + _RELATIVE_TINY * state.loss.mean(axis=-1, keepdims=True) + _TINY
-    share = (counted.min(axis=-1, keepdims=True) / counted) ** config.loss_power
+    counted = state.loss + (_RELATIVE_TINY / state.loss.shape[-1]) * state.loss.sum(axis=-1, keepdims=True) + _TINY
+    share = _power(counted.min(axis=-1, keepdims=True) / counted, config.loss_power)
     normed: Floats = share / share.sum(axis=-1, keepdims=True)
     return normed
 
 
-def issue(state: State, members: Floats, shifted: Flags, hold: float, near: Flags, config: Config) -> Issued:
+def _power(base: Floats, exponent: int) -> Floats:
+    """Return a whole power by squaring; ten times as fast as numpy's own."""
+    found: Floats | float = 1.0
+    while exponent:
+        if exponent % 2:
+            found = found * base
+        base = base * base
+        exponent //= 2
+    return np.asarray(found)
+
+
+def issue(
+    state: State,
+    members: Floats,
+    shifted: Flags,
+    hold: float,
+    near: Flags,
+    config: Config,
+    climbing: Flags | None = None,
+) -> Issued:
     """Make the forecast of now.
 
     Args:
@@ -185,13 +215,28 @@ def issue(state: State, members: Floats, shifted: Flags, hold: float, near: Flag
         hold: steps for which naive stands after a level shift.
         near: horizons, shape (h,), for which it does: those that end within that time.
         config: the frozen one.
+        climbing: whether values climb steadily, and the horizon is near enough for that to count, shape (s, h).
     """
     state.held = np.where(shifted, hold, np.maximum(state.held - 1, 0))
+    return Issued(mix(state, members, near, config, climbing), scale_of(state, config))
+
+
+def mix(state: State, members: Floats, near: Flags, config: Config, climbing: Flags | None = None) -> Floats:
+    """Return the centre of ensemble and naive, shape (..., h, 2)."""
     naive = members[..., 0]
-    mixed = (weights(state, config) * members).sum(axis=-1)
-    mixed = np.where((state.checks < config.young_checks) | ((state.held > 0)[:, None] & near), naive, mixed)
-    scale = np.maximum(state.size, config.scale_floor * state.long)
-    return Issued(np.stack([mixed, naive], axis=-1), scale)
+    # Counted from naive, so that members that all say the same as naive add nothing, not even rounding.
+    mixed = naive + np.einsum("...m,...m->...", weights(state, config), members - naive[..., None])
+    alone = (state.checks < config.young_checks) | ((state.held > 0)[..., None] & near)
+    centre = np.empty((*naive.shape, 2))
+    centre[..., 0], centre[..., 1] = np.where(alone, naive, mixed), naive
+    if climbing is not None and climbing.any():
+        centre[..., 0] = np.where(climbing, members[..., CLIMB], centre[..., 0])
+    return centre
+
+
+def scale_of(state: State, config: Config) -> Floats:
+    """Return the error scale of ensemble and naive, shape (..., h, 2)."""
+    return np.maximum(state.size, config.scale_floor * state.long)
 
 
 def published(state: State, issued: Issued, horizons: Indices) -> Floats:
@@ -201,7 +246,9 @@ def published(state: State, issued: Issued, horizons: Indices) -> Floats:
     """
     offsets = issued.scale[..., None] * np.sort(state.quantiles, axis=-1)
     quantiles = issued.centre[..., None] + offsets
-    chosen = np.where(state.open[..., None], quantiles[:, :, 0], quantiles[:, :, 1])
-    walk = np.sqrt(state.change[:, None] * horizons)[..., None] * NORMAL
+    chosen = np.where(state.open[..., None], quantiles[..., 0, :], quantiles[..., 1, :])
     calibrated = state.checks >= MIN_CHECKS
+    if calibrated.all():
+        return chosen
+    walk = np.sqrt(state.change[..., None] * horizons)[..., None] * NORMAL
     return np.where(calibrated[..., None], chosen, issued.centre[..., 1, None] + walk)

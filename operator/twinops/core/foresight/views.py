@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from twinops.core.foresight.config import DAY, HOUR
-from twinops.core.observation import Floats
+from twinops.core.foresight.config import DAY, HOUR, LAYOUT
+from twinops.core.series import Floats
 
 Indices = npt.NDArray[np.intp]
 
-FINE_CELL = 300
-"""Seconds of a cell of the last day; longer where the step is."""
-COARSE_CELL = 900
-"""Seconds of a cell of the weeks before."""
-_PROFILE_DAYS = 7
-_WEEKLY_FROM_DAYS = 15
-_WEEKLY = ((7, 1.0), (14, 0.7))
-_DAILY_DECAY = 0.7
-_DAILY_DAYS = 14
-_HOURS = 24
+NOT_OVER = 23 * 3600
+"""Horizons longer than this can't read yesterday's profile cells: some of them are not over yet."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +32,38 @@ class Cells:
     seconds: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
+class Seasons:
+    """Profiles of the coarse cells of a span; all of shape (series, n).
+
+    Attributes:
+        day: the median over the same and both neighbouring cells of the seven days before: one odd day or spike
+            leaves it as it is.
+        week: weekly from fifteen days on, before that a daily mean.
+        late: both of them without yesterday, for horizons so long that yesterday's cells are not over yet; None
+            where there is no such horizon.
+        first: number of the first cell.
+        seconds: length of a cell.
+    """
+
+    day: Floats
+    week: Floats
+    late: tuple[Floats, Floats] | None
+    first: int
+    seconds: float
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(int(part.nbytes) for part in (self.day, self.week, *(self.late or ())))
+
+    def as_type(self, kind: type[np.floating]) -> Seasons:
+        """Return the same in another precision."""
+        late = self.late and (self.late[0].astype(kind), self.late[1].astype(kind))
+        return Seasons(self.day.astype(kind), self.week.astype(kind), late, self.first, self.seconds)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class View:
     """The past of several series with one grid, as the members read it.
 
@@ -50,71 +73,36 @@ class View:
         first: number of the first step: Unix seconds over ``step``, rounded down.
         step: seconds.
         fine: cells of the last day or more, only complete ones count at an origin.
-        coarse: cells of the last weeks.
+        seasons: profiles of the last weeks.
         since: first step whose profiles are wanted; earlier ones are not computed.
+        reach: steps past the newest one whose profiles are wanted.
     """
 
     steps: Floats
     first: int
     step: float
     fine: Cells
-    coarse: Cells
-    since: int = 0
+    seasons: Seasons
+    since: int
+    reach: int
 
-    @cached_property
-    def day(self) -> Floats:
-        """Daily profile per coarse cell, up to a day past the newest one, shape (series, cells + a day).
+    def hour(self) -> tuple[Floats, int]:
+        """Return the hourly profile per fine cell, and the index in ``fine`` of the first cell that it is of.
 
-        The median over the same and both neighbouring cells of the seven days before: one odd day or spike
-        leaves it as it is.
+        It is the median of the last 24 hours there, up to an hour past the newest cell.
         """
-        return self._day_profile(1)
-
-    @cached_property
-    def day_without_last(self) -> Floats:
-        """The same without yesterday, for horizons so long that yesterday's cells are not over yet."""
-        return self._day_profile(2)
-
-    def _day_profile(self, newest: int) -> Floats:
-        begin = self._begin(self.coarse)
-        lags = [(day, near) for day in range(newest, _PROFILE_DAYS + 1) for near in (-1, 0, 1)]
-        return _from(begin, _median(_lagged(self.coarse, lags, begin).astype(np.float32)))
-
-    def _begin(self, cells: Cells) -> int:
-        """Return the first cell whose profile is wanted."""
-        place = float(self.place(np.array([self.since]), cells)[0])
-        return int(np.clip(np.floor(place) - 1, 0, cells.values.shape[1]))
-
-    @cached_property
-    def week(self) -> Floats:
-        """Weekly profile per coarse cell from fifteen days on, before that a daily mean."""
-        return self._week_profile(1)
-
-    @cached_property
-    def week_without_last(self) -> Floats:
-        """The same without yesterday."""
-        return self._week_profile(2)
-
-    def _week_profile(self, newest: int) -> Floats:
-        begin = self._begin(self.coarse)
-        daily = _mean_of(self.coarse, [(d, _DAILY_DECAY ** (d - 1)) for d in range(newest, _DAILY_DAYS + 1)], begin)
-        per_day = DAY // COARSE_CELL
-        if self.coarse.values.shape[1] <= (_WEEKLY_FROM_DAYS - 1) * per_day:
-            return daily
-        weekly = _mean_of(self.coarse, list(_WEEKLY), begin)
-        age = np.arange(daily.shape[1])[None, :] - _first_known(self.coarse.values)[:, None]
-        use = (age >= _WEEKLY_FROM_DAYS * per_day) & np.isfinite(weekly)
-        return np.where(use, weekly, daily)
-
-    @cached_property
-    def hour(self) -> Floats:
-        """Hourly profile per fine cell, up to an hour past the newest: median of the last 24 hours there."""
         per_hour = self.per_hour
-        known = filled(self.fine.values)
-        begin, count = self._begin(self.fine), known.shape[1] + per_hour
-        places = np.arange(begin, count) - per_hour * np.arange(1, _HOURS + 1)[:, None]
-        seen = known.astype(np.float32)[:, np.maximum(places, 0)].transpose(1, 0, 2)
-        return _from(begin, _median(np.where(places[:, None] >= 0, seen, np.float32(np.nan))))
+        known = carried(self.fine.values)
+        begin = first_cell(self.first + self.since, self.step, self.fine.seconds) - self.fine.first
+        begin = min(max(begin, 0), known.shape[1])
+        end = known.shape[1] + cells_ahead(min(self.reach * self.step, HOUR), self.fine.seconds)
+        places = (
+            np.arange(begin, min(end, known.shape[1] + per_hour)) - per_hour * np.arange(1, LAYOUT.hours + 1)[:, None]
+        )
+        seen = known[:, np.minimum(np.maximum(places, 0), known.shape[1] - 1)].transpose(1, 0, 2)
+        if begin < per_hour * LAYOUT.hours:
+            seen = np.where(places[:, None] >= 0, seen, np.nan)
+        return median(seen), begin
 
     @property
     def per_hour(self) -> int:
@@ -122,17 +110,58 @@ class View:
         return max(1, round(HOUR / self.fine.seconds))
 
     def fine_at(self, steps: Indices) -> Indices:
-        """Return the index in ``fine`` of the newest cell that is complete at the end of these steps."""
+        """Return the index in ``fine`` of the newest cell that is complete at the end of these steps, -1 for none."""
         numbers = self.first + steps + 1
         cells = np.floor(numbers * self.step / self.fine.seconds + 1e-9).astype(np.intp) - 1
-        within: Indices = np.minimum(np.maximum(cells - self.fine.first, 0), self.fine.values.shape[1] - 1)
+        within: Indices = np.minimum(np.maximum(cells - self.fine.first, -1), self.fine.values.shape[1] - 1)
         return within
 
-    def place(self, steps: Indices, cells: Cells) -> Floats:
-        """Return where the middle of these steps lies among the middles of the cells, in cells."""
-        middles = np.asarray(self.first + steps + 0.5, dtype=np.float64)
-        places: Floats = middles * self.step / cells.seconds - cells.first - 0.5
+    def place(self, steps: Indices, first: int, seconds: float) -> Floats:
+        """Return where the middle of these steps lies among the middles of cells, the first of which has a number."""
+        middles = steps.astype(np.float64) + (self.first + 0.5)
+        places: Floats = middles * (self.step / seconds) - (first + 0.5)
         return places
+
+
+def first_cell(step_number: int, step: float, seconds: float) -> int:
+    """Return the number of the cell before the one whose middle lies before this step's."""
+    return math.floor((step_number + 0.5) * step / seconds - 0.5) - 1
+
+
+def cells_ahead(ahead: float, seconds: float) -> int:
+    """Return how many cells past the newest one a reading so many seconds ahead needs."""
+    return math.ceil(ahead / seconds) + 1
+
+
+def seasons_of(coarse: Cells, begun: Indices, begin: int, reach_seconds: float) -> Seasons:
+    """Return the profiles from a cell on, as far past the newest one as is wanted.
+
+    Args:
+        coarse: cells of the last weeks.
+        begun: number of the first one with a known value, of each series.
+        begin: number of the first cell that is wanted.
+        reach_seconds: how far ahead forecasts read.
+    """
+    count = coarse.values.shape[1]
+    start = min(max(begin - coarse.first, 0), count)
+    end = count + min(cells_ahead(reach_seconds, coarse.seconds), round(DAY / coarse.seconds))
+
+    def day(newest: int) -> Floats:
+        lags = [(days, near) for days in range(newest, LAYOUT.median_days + 1) for near in (-1, 0, 1)]
+        return median(_lagged(coarse, lags, start, end))
+
+    def week(newest: int) -> Floats:
+        lags = [(days, LAYOUT.mean_decay ** (days - 1)) for days in range(newest, LAYOUT.mean_days + 1)]
+        daily = _mean_of(coarse, lags, start, end)
+        age = coarse.first + np.arange(start, end) - begun[:, None]
+        old = age >= LAYOUT.weekly_from * DAY / coarse.seconds
+        if not old.any():
+            return daily
+        weekly = _mean_of(coarse, list(LAYOUT.weekly), start, end)
+        return np.where(old & np.isfinite(weekly), weekly, daily)
+
+    late = (day(2), week(2)) if reach_seconds > NOT_OVER else None
+    return Seasons(day(1), week(1), late, coarse.first + start, coarse.seconds)
 
 
 def filled(values: Floats) -> Floats:
@@ -140,10 +169,18 @@ def filled(values: Floats) -> Floats:
     known = np.isfinite(values)
     if known.all():
         return values
-    places = np.maximum.accumulate(np.where(known, np.arange(values.shape[1]), 0), axis=1)
-    carried = np.take_along_axis(values, places, axis=1)
+    known = carried(values)
     first = np.take_along_axis(values, _first_known(values)[:, None], axis=1)
-    return np.where(np.isfinite(carried), carried, np.where(np.isfinite(first), first, 0.0))
+    return np.where(np.isfinite(known), known, np.where(np.isfinite(first), first, 0.0))
+
+
+def carried(values: Floats) -> Floats:
+    """Return the values with each hole filled by the last known one; NaN before the first."""
+    known = np.isfinite(values)
+    if known.all():
+        return values
+    places = np.maximum.accumulate(np.where(known, np.arange(values.shape[1]), 0), axis=1)
+    return np.take_along_axis(values, places, axis=1)
 
 
 def _first_known(values: Floats) -> Indices:
@@ -172,21 +209,67 @@ def into_cells(values: Floats, first: int, step: float, seconds: float) -> Cells
 
 def coarser(fine: Cells) -> Cells:
     """Return coarse cells as means of fine ones."""
-    return into_cells(fine.values, fine.first, fine.seconds, COARSE_CELL) if fine.seconds < COARSE_CELL else fine
+    return (
+        into_cells(fine.values, fine.first, fine.seconds, LAYOUT.coarse_cell)
+        if fine.seconds < LAYOUT.coarse_cell
+        else fine
+    )
 
 
-def view(values: Floats, first: int, step: float) -> View:
+def begun(cells: Cells) -> Indices:
+    """Return the number of each series' first cell with a known value; of one without, that after the last."""
+    known = np.isfinite(cells.values)
+    found: Indices = cells.first + np.where(known.any(axis=1), known.argmax(axis=1), cells.values.shape[1])
+    return found
+
+
+def fine_cells(values: Floats, first: int, step: float, older: Cells | None = None) -> Cells:
+    """Return the fine cells of a past.
+
+    Args:
+        values: shape (series, n), NaN where nothing is known.
+        first: number of the first step: Unix seconds over ``step``, rounded down.
+        step: seconds.
+        older: fine cells of the time before; where both know of a cell, as where the steps begin, these count.
+    """
+    seconds = fine_seconds(step)
+    recent = Cells(values, first, step) if seconds == step else into_cells(values, first, step, seconds)
+    if older is None or older.first >= recent.first + recent.values.shape[1]:
+        return recent
+    begin = min(older.first, recent.first)
+    joined = np.full((len(values), recent.first + recent.values.shape[1] - begin), np.nan)
+    joined[:, recent.first - begin :] = recent.values
+    # Past the first cell, which may be there in part only, the steps know best.
+    count = min(older.values.shape[1], recent.first + 1 - older.first)
+    known = older.values[:, : max(count, 0)]
+    place = slice(older.first - begin, older.first - begin + known.shape[1])
+    joined[:, place] = np.where(np.isfinite(known), known, joined[:, place])
+    return Cells(joined, begin, seconds)
+
+
+def fine_seconds(step: float) -> float:
+    """Return the length of a fine cell."""
+    return max(float(LAYOUT.fine_cell), step)
+
+
+def view(
+    values: Floats, first: int, step: float, older: Cells | None = None, *, since: int = 0, reach: int | None = None
+) -> View:
     """Lay out a whole past.
 
     Args:
         values: shape (series, n), NaN where nothing is known.
         first: number of the first step: Unix seconds over ``step``, rounded down.
         step: seconds.
+        older: fine cells of the time before.
+        since: first step whose profiles are wanted.
+        reach: steps past the newest one whose profiles are wanted, a day by default.
     """
-    fine_seconds = max(float(FINE_CELL), step)
-    fine = Cells(values, first, step) if fine_seconds == step else into_cells(values, first, step, fine_seconds)
+    fine = fine_cells(values, first, step, older)
     coarse = coarser(fine)
-    return View(filled(values), first, step, fine, coarse)
+    reach = round(DAY / step) if reach is None else reach
+    seasons = seasons_of(coarse, begun(coarse), first_cell(first + since, step, coarse.seconds), reach * step)
+    return View(filled(values), first, step, fine, seasons, since, reach)
 
 
 def read_profile(profile: Floats, places: Floats) -> Floats:
@@ -196,54 +279,58 @@ def read_profile(profile: Floats, places: Floats) -> Floats:
         profile: shape (series, n).
         places: shape (m,), in cells; outside, the nearest cell counts.
     """
-    left = np.minimum(np.maximum(np.floor(places).astype(np.intp), 0), profile.shape[1] - 1)
-    right = np.minimum(left + 1, profile.shape[1] - 1)
-    share = np.minimum(np.maximum(places - left, 0.0), 1.0)
-    a, b = profile[:, left], profile[:, right]
-    mixed = a * (1 - share) + b * share
-    return np.where(np.isfinite(mixed), mixed, np.where(np.isfinite(a), a, b))
+    last = profile.shape[1] - 1
+    within = np.minimum(np.maximum(places, 0.0), last)
+    left = within.astype(np.intp)
+    share = within - left
+    a, b = profile[:, left], profile[:, np.minimum(left + 1, last)]
+    mixed: Floats = a + (b - a) * share
+    known = np.isfinite(mixed)
+    if known.all():
+        return mixed
+    return np.where(known, mixed, np.where(np.isfinite(a), a, b))
 
 
-def _lagged(cells: Cells, lags: list[tuple[int, int]], begin: int) -> Floats:
-    """Return the cells as seen some days later, some cells beside, from ``begin`` to a day past the newest.
+def _lagged(cells: Cells, lags: list[tuple[int, int]], begin: int, end: int) -> Floats:
+    """Return the cells as seen some days later, some cells beside.
 
     Args:
         cells: of the past.
         lags: days, and cells beside.
         begin: first cell that is wanted.
+        end: the cell after the last one.
 
     Returns:
-        Shape (lags, series, cells), NaN where nothing is known.
+        Shape (lags, series, end - begin), NaN where nothing is known.
     """
     per_day = round(DAY / cells.seconds)
     back = np.array([per_day * days - near for days, near in lags])
-    places = np.arange(begin, cells.values.shape[1] + per_day) - back[:, None]
+    places = np.arange(begin, end) - back[:, None]
     outside = (places < 0) | (places >= cells.values.shape[1])
     places[outside] = 0
     seen = cells.values[:, places].transpose(1, 0, 2)
-    return np.where(outside[:, None], np.nan, seen)
+    if outside.any():
+        seen = np.where(outside[:, None], np.nan, seen)
+    return seen
 
 
-def _from(begin: int, profile: Floats) -> Floats:
-    """Return the profile with NaN for what was left out before it."""
-    if not begin:
-        return profile
-    return np.concatenate([np.full((len(profile), begin), np.nan), profile], axis=1)
-
-
-def _mean_of(cells: Cells, lags: list[tuple[int, float]], begin: int) -> Floats:
-    seen = _lagged(cells, [(days, 0) for days, _ in lags], begin)
+def _mean_of(cells: Cells, lags: list[tuple[int, float]], begin: int, end: int) -> Floats:
+    seen = _lagged(cells, [(days, 0) for days, _ in lags], begin, end)
     known = np.isfinite(seen)
     share = np.where(known, np.array([share for _, share in lags])[:, None, None], 0.0)
     weight = share.sum(axis=0)
     total = (share * np.where(known, seen, 0.0)).sum(axis=0)
-    return _from(begin, np.where(weight > 0, total / np.maximum(weight, 1e-12), np.nan))
+    return np.where(weight > 0, total / np.maximum(weight, 1e-12), np.nan)
 
 
-def _median(gathered: npt.NDArray[np.float32]) -> Floats:
-    """Return the median over the first axis of what is known, NaN where nothing is."""
-    ordered = np.sort(gathered, axis=0)  # NaN goes to the end
-    count = np.isfinite(gathered).sum(axis=0)
+def median(gathered: Floats) -> Floats:
+    """Return the median over the first axis of what is known, NaN where nothing is; sorted in single precision."""
+    ordered = np.sort(gathered.astype(np.float32), axis=0)  # NaN goes to the end
+    if np.isfinite(ordered[-1]).all():
+        both = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+        whole: Floats = (both[0].astype(float) + both[1]) / 2
+        return whole
+    count = np.isfinite(ordered).sum(axis=0)
     low = np.take_along_axis(ordered, np.maximum((count - 1) // 2, 0)[None], axis=0)[0]
     high = np.take_along_axis(ordered, np.minimum(count // 2, len(ordered) - 1)[None], axis=0)[0]
     middle: Floats = np.where(count > 0, (low.astype(float) + high) / 2, np.nan)

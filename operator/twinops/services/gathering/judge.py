@@ -16,6 +16,8 @@ Answers = Mapping[str, InstantAnswer]
 """By the text that was sent."""
 
 _MAX_SELECTOR = 200
+_BOUND_DIGITS = 10
+_SAME = 1e-12
 _NO_ANSWER = InstantAnswer()
 
 # A real value is best; then what at least shows that the series exist; an empty result is the last word.
@@ -178,6 +180,25 @@ def _presences(plan: MetricPlan) -> Mapping[str, str]:
 def _list(selectors: Sequence[str]) -> str:
     text = ", ".join(selectors)
     return text if len(text) <= _MAX_SELECTOR else f"{text[:_MAX_SELECTOR]}…"
+
+
+def top_text(plan: MetricPlan, sample: Sample) -> str:
+    """Return the look-up that tells a quantile in its histogram's open bucket, empty where none is needed.
+
+    It is needed for round values only: there a quantile is a bound of a bucket, within a closed one it is
+    interpolated and has all the digits of a float.
+    """
+    asked = plan.answered(sample.query)
+    if asked is None or sample.quality is not Quality.GOOD or not sample.value:
+        return ""
+    bound = float(f"{sample.value:.{_BOUND_DIGITS}g}")
+    return asked.inspection.top if math.isclose(sample.value, bound, rel_tol=_SAME) else ""
+
+
+def in_open_bucket(plan: MetricPlan, sample: Sample, answers: Answers) -> bool:
+    """Tell whether a quantile is only known to lie at or above its value."""
+    values = answers.get(top_text(plan, sample), _NO_ANSWER).values
+    return len(values) == 1 and sample.value is not None and math.isclose(values[0], sample.value, rel_tol=_SAME)
 
 
 def with_age(sample: Sample, previous: ObservedMetric | None, now: float) -> Sample:

@@ -34,16 +34,21 @@ _BASIS = {CPU: "$(cpuCores)", MEMORY: "$(memoryBytes)"}
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One rendered query, with the look-ups that go with it."""
+    """One rendered query, with the look-ups that go with it.
+
+    Attributes:
+        pods: counts the pods behind a mean over pods, else empty.
+    """
 
     query: Query
     promql: str
     inspection: Inspection
+    pods: str = ""
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """What is sent: the query itself, and the one for its freshness where there is one."""
-        return (self.promql, self.inspection.freshness) if self.inspection.freshness else (self.promql,)
+        """What is sent: the query itself, and those for its freshness and its pods where there are such."""
+        return tuple(text for text in (self.promql, self.inspection.freshness, self.pods) if text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,10 @@ class MetricPlan:
     def candidates(self) -> tuple[Asked, ...]:
         """All that could answer, as far as they are rendered, the preferred one first."""
         return (*self.first, *(self.scouted or self.later))
+
+    def answered(self, name: str) -> Asked | None:
+        """Return the query of this name among those that were asked."""
+        return next((one for one in (*self.first, *self.later) if one.query.name == name), None)
 
     def unfolded(self) -> MetricPlan:
         """Return the same plan with its other candidates rendered."""
@@ -259,7 +268,8 @@ class _Planner:
             stale_after_seconds=self._stale_after,
             scrape_interval_seconds=self.source.scrape_interval_seconds,
         )
-        return Asked(query, promql, inspection)
+        pods = self.texts.render(dataclasses.replace(query, template=query.pods), self.scope) if query.pods else ""
+        return Asked(query, promql, inspection, pods)
 
     def _no_query(self, spec: DigitalTwinSpec) -> SpecError:
         return SpecError(

@@ -14,8 +14,8 @@ from support.baseline_series import DAY, START, STEP, Floats, bursts, daily, noi
 from twinops.core.baseline.learner import Judgement, LearnedBaseline
 
 few = settings(max_examples=15, deadline=None)
-FLOAT32 = 1e-3
-"""Tails are kept as float32: sizes are the same up to their rounding."""
+HALF = 1e-3
+"""Tails are kept at half precision: sizes are the same up to their rounding."""
 
 
 @st.composite
@@ -38,7 +38,7 @@ def judge(values: Floats, cuts: tuple[int, ...] = ()) -> list[Judgement]:
     ]
 
 
-def assert_same(one: Floats, other: Floats, tolerance: float = FLOAT32) -> None:
+def assert_same(one: Floats, other: Floats, tolerance: float = HALF) -> None:
     """Compare logarithms of sizes; what lies far below its record is nobody's business."""
     np.testing.assert_allclose(np.maximum(one, -1), np.maximum(other, -1), atol=tolerance)
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from support.baseline_series import DAY, START, STEP, daily, noise
-from twinops.core.baseline.live import TwinBaseline
+from twinops.core.baseline.live import Reading, TwinBaseline
 from twinops.core.baseline.settings import SETTINGS
 from twinops.core.baseline.statistics import Kind
-from twinops.core.observation import Floats, Series
+from twinops.core.series import Floats, Series
 
 BEGIN = START * STEP
 MINUTE = 60.0
@@ -108,3 +108,69 @@ def test_nothing_later_than_asked_for_is_learned() -> None:
 def test_half_a_year_of_silence_starts_anew() -> None:
     baseline, now = taught(noise(3))
     assert baseline.observe(now + 3 * SETTINGS.normal_half_life, {"cpuUsage": 1.0})["cpuUsage"].expected is None
+
+
+def lived(values: Floats, days: int = 5) -> list[Reading]:
+    """Return the readings of one sync a slot after some days of noise around 50."""
+    baseline, now = taught(noise(days))
+    return [
+        baseline.observe(now + STEP * place, {"cpuUsage": value})["cpuUsage"]
+        for place, value in enumerate(values.tolist())
+    ]
+
+
+def standing(readings: list[Reading]) -> list[int]:
+    return [place for place, reading in enumerate(readings) if reading.alarm is not None]
+
+
+def test_nothing_is_told_before_a_day_is_known() -> None:
+    baseline, now = taught(noise(0.9))
+    assert baseline.observe(now, {})["cpuUsage"].expected is None
+    baseline, now = taught(noise(1.1))
+    assert baseline.observe(now, {})["cpuUsage"].expected is not None
+
+
+def test_band_does_not_follow_what_an_alarm_stands_over() -> None:
+    values = noise(0.5, 90.0, seed=7)
+    before, *_, after = lived(values)
+    assert before.upper is not None
+    assert after.upper is not None
+    assert after.alarm is not None
+    assert after.upper < before.upper + 5 < 90
+
+
+def test_alarm_of_a_spike_ends_after_a_quarter_of_an_hour() -> None:
+    values = noise(0.5, seed=7)
+    values[10] += 40
+    assert standing(lived(values)) == [11, 12, 13]
+
+
+def test_alarm_of_a_shift_stands_until_it_is_over() -> None:
+    values = noise(0.5, seed=7)
+    values[10:58] += 40
+    places = standing(lived(values))
+    assert places == list(range(11, places[-1] + 1))
+    assert 58 <= places[-1] <= 58 + 12
+
+
+def test_what_comes_back_stands_until_the_hold_off_is_over() -> None:
+    """Else the alert of ever larger spikes would come and go with each of them."""
+    values = noise(0.5, seed=7)
+    values[10::12] += 40 * 1.5 ** np.arange(len(values[10::12]))
+    places = standing(lived(values))
+    assert places[:3] == [11, 12, 13]
+    again = [place for place in places if 13 < place < 10 + SETTINGS.hold_off / STEP]
+    assert again == list(range(23, 23 + len(again)))
+    assert len(again) > 40
+
+
+def test_unknown_values_neither_end_an_alarm_nor_lift_it() -> None:
+    values = noise(0.5, seed=7)
+    values[10:40] += 40
+    values[14:26] = np.nan
+    assert set(range(11, 40)) <= set(standing(lived(values)))
+
+
+def test_state_is_small() -> None:
+    baseline, _ = taught(daily(7))
+    assert baseline.nbytes <= len(baseline.metrics) * 4900

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from support.correcting import alert, drift, observation, risk, spec, workload
 from twinops.api.status import Direction, Drift, Quality
+from twinops.core.baseline.live import Reading
 from twinops.core.correction.need import MAX_REPLICAS, ceil, demand
 from twinops.core.observation import Observation, Sample
+from twinops.core.outlook import Outlook
 
 LIMITS = {"limits": {"cpuUsage": 95, "latencyMs": 500, "throughputRps": 200}}
 EXPECTED = {"expectedState": {"metrics": {"cpuUsage": 50, "latencyMs": 120, "throughputRps": 100}}}
@@ -150,6 +152,36 @@ def test_lasting_drift_drives(
 ) -> None:
     found = demand(spec(**EXPECTED, **more), observation(**values), drift(*alerts), [])
     assert [(need.trigger, need.replicas) for need in found.needs] == list(needs.items())
+
+
+LEARNED = {"expectedState": {"learned": True}}
+
+
+def normal(seen: Observation, **bands: tuple[float, float, float]) -> Observation:
+    """Return the observation with what was learned: expected, lower and upper by metric."""
+    readings = {metric: Reading(*band) for metric, band in bands.items()}
+    return dataclasses.replace(seen, outlook=Outlook(readings=readings))
+
+
+def test_lasting_drift_from_what_was_learned_drives() -> None:
+    seen = normal(observation(cpuUsage=90, latencyMs=300), cpuUsage=(40, 35, 45), latencyMs=(120, 100, 200))
+    found = demand(spec(**LEARNED), seen, drift(alert("cpuUsage"), alert("latencyMs")), [])
+    assert [(need.trigger, need.replicas) for need in found.needs] == [("Drift/cpuUsage", 6), ("Drift/latencyMs", 4)]
+    assert found.needs[0].why == "CPU is at 90% (expected 40%, at most 48%): ceil(3 x 90/48) = 6 replicas"
+
+
+@pytest.mark.parametrize(
+    ("held_by", "recommended"),
+    [
+        pytest.param((), 3, id="a quiet hour is no reason to run fewer replicas than now"),
+        pytest.param(("cpuUsage",), 2, id="what was raised for it is held against it"),
+    ],
+)
+def test_what_was_learned_is_a_goal_only_for_what_is_held_because_of_it(
+    held_by: tuple[str, ...], recommended: int
+) -> None:
+    seen = normal(observation(cpuUsage=30), cpuUsage=(40, 35, 45))
+    assert demand(spec(**LEARNED), seen, Drift(), [], held_by=held_by).recommended == recommended
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,281 @@
+"""Recorded history from Prometheus, for ``twinops replay``: by queries of a person, or as a twin asks for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from kubernetes.aio import config as kube_config
+from pydantic import ValidationError
+
+from twinops.adapters.cluster.client import KubeClient, resource_path
+from twinops.adapters.cluster.discovery import Discovery
+from twinops.adapters.cluster.workloads import ClusterWorkloads
+from twinops.adapters.prometheus.catalogue import PrometheusTexts
+from twinops.adapters.prometheus.client import PrometheusBackend
+from twinops.api import API_VERSION
+from twinops.api.source import MetricsSourceSpec
+from twinops.api.twin import MAX_METRICS, DigitalTwinSpec
+from twinops.core.series import Floats
+from twinops.errors import ClusterError, InputError, NotFound
+from twinops.replay.recording import LONGEST_STEP, SHORTEST_STEP, Recording, printable
+from twinops.replay.terms import read_spec
+from twinops.services.gather import Gathered, Gatherer
+from twinops.services.gathering.past import Slots, Span
+from twinops.services.gathering.plan import sync_step
+from twinops.services.ports import RangeAnswer, SourceAccess
+
+QUERY_STEP = 300
+MOST_ROWS = 500_000
+SCRAPE_SECONDS = 15
+
+_TIMEOUT_SECONDS = 60
+_REPLICAS = "the number of pods"
+_NAME = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*=(?![=~])\s*(.+)", re.DOTALL)
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_AT_ONCE = 4
+"""Range queries at a time: somebody's Prometheus has other work, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How Prometheus is asked, and for which time.
+
+    Attributes:
+        url: base URL of its HTTP API.
+        headers: ``NAME=VALUE``, sent with every request.
+        token_file: holds a bearer token.
+        ca_file: PEM bundle.
+        until: end of the range, Unix seconds.
+        seconds: length of the range.
+        step: seconds; None for the usual one.
+    """
+
+    url: str
+    headers: Sequence[str]
+    token_file: Path | None
+    ca_file: Path | None
+    until: float
+    seconds: int
+    step: int | None
+
+    def source(self, scrape_seconds: int = SCRAPE_SECONDS) -> SourceAccess:
+        """Return it as a MetricsSource with its credentials.
+
+        Raises:
+            InputError: no MetricsSource could look like this.
+        """
+        try:
+            spec = MetricsSourceSpec(
+                url=self.url,
+                headers=dict(_header(text) for text in self.headers),
+                scrape_interval_seconds=scrape_seconds,
+                timeout_seconds=_TIMEOUT_SECONDS,
+            )
+        except ValidationError as error:
+            field = str(error.errors()[0]["loc"][0])
+            option = "--header" if field == "headers" else "--prometheus"
+            raise InputError(f"{option}: {error.errors()[0]['msg']}; a URL begins with http:// or https://") from error
+        token = None if self.token_file is None else _text(self.token_file, "--token-file").strip()
+        ca = None if self.ca_file is None else _text(self.ca_file, "--ca-file")
+        return SourceAccess("prometheus", spec, bearer_token=token, ca_pem=ca)
+
+    def span(self, usual_step: int) -> Span:
+        """Return the slots to ask for.
+
+        Raises:
+            InputError: too many, or a step that no twin has.
+        """
+        step = self.step or usual_step
+        if not SHORTEST_STEP <= step <= LONGEST_STEP:
+            raise InputError(f"--step: between {SHORTEST_STEP:.0f}s and {LONGEST_STEP / 60:.0f}m")
+        rows = self.seconds // step
+        if not 1 <= rows <= MOST_ROWS:
+            raise InputError(f"--range and --step make {rows} rows; 2 to {MOST_ROWS} can be replayed")
+        slots = Slots(step, 0)
+        last = int(self.until // step)
+        return Span(slots, last - rows, last)
+
+
+async def read_queries(access: Access, queries: Sequence[str]) -> Recording:
+    """Ask for single queries, each of which gives one series.
+
+    Raises:
+        InputError: a query that is refused, or gives nothing or more than one series at a time.
+        MetricsUnavailable: Prometheus did not answer.
+    """
+    named = _named(queries)
+    if len(named) > MAX_METRICS:
+        raise InputError(f"{len(named)} queries, and a twin has at most {MAX_METRICS} metrics")
+    span = access.span(QUERY_STEP)
+    rows = await _ask(access.source(), span, named)
+    for name, values in rows.items():
+        if not np.isfinite(values).any():
+            raise InputError(
+                f"--query {name}: nothing was recorded in this time, or more than one series at any time; "
+                f"look at it in Prometheus, and make it one series, for example by sum(…): {named[name]}"
+            )
+    return _recording(access, span, rows, ())
+
+
+def _named(queries: Sequence[str]) -> dict[str, str]:
+    """Return the queries by name; one without a name is called as its metric, or by its number."""
+    named: dict[str, str] = {}
+    for number, text in enumerate(queries, 1):
+        found = _NAME.fullmatch(text)
+        bare = text.strip()
+        name, promql = found.groups() if found else (bare if _PLAIN.fullmatch(bare) else f"query{number}", bare)
+        if not promql:
+            raise InputError("--query is empty: write NAME=PROMQL")
+        if name in named:
+            raise InputError(f"--query {name} is given twice: names must differ")
+        named[name] = promql
+    return named
+
+
+async def read_twin(
+    access: Access,
+    namespace: str | None,
+    name: str,
+    kubeconfig: str | None,
+    context: str | None,
+    *,
+    wanted: Sequence[str] = (),
+) -> tuple[Recording, DigitalTwinSpec]:
+    """Ask as the operator asks for a twin of the cluster; nothing is written.
+
+    Args:
+        access: to Prometheus.
+        namespace: of the twin; None for the kubeconfig's.
+        name: of the twin.
+        kubeconfig: path; None for the usual one.
+        context: of the kubeconfig; None for its current one.
+        wanted: metrics to read; all by default.
+
+    Raises:
+        InputError: no metric of the twin has a history.
+        SpecError: the twin's target or a query cannot be used.
+        ClusterError: the API server did not answer, or refuses.
+        MetricsUnavailable: Prometheus did not answer.
+    """
+    place = namespace or _namespace(kubeconfig, context)
+    client = await KubeClient.connect(kubeconfig, context=context)
+    try:
+        spec = await _twin(client, place, name)
+        target = spec.source.target_ref
+        workload = None if target is None else await ClusterWorkloads(client, Discovery(client)).get(place, target)
+        scrape, notes = await _scrape_interval(client, spec.source.metrics_source_ref.name)
+    finally:
+        await client.aclose()
+    source, span = access.source(scrape), access.span(sync_step(spec.sync_frequency_seconds))
+    backend = PrometheusBackend(connections=_AT_ONCE)
+    try:
+        gathered = await Gatherer(backend, PrometheusTexts()).gather(
+            spec, source, namespace=place, workload=workload, previous=[], now=span.slots.time(span.last)
+        )
+        _check_wanted(wanted, gathered)
+        queries = {metric: query for metric, query in gathered.queries.items() if not wanted or metric in wanted}
+        rows = await _ask(source, span, queries, backend)
+        counted = {_REPLICAS: gathered.replicas_query} if gathered.replicas_query else {}
+        replicas = (await _ask(source, span, counted, backend)).get(_REPLICAS)
+    finally:
+        await backend.aclose()
+    known = {metric: values for metric, values in rows.items() if np.isfinite(values).any()}
+    if not known:
+        reasons = "; ".join(f"{one.metric}: {one.message or one.reason}" for one in gathered.samples.values())
+        raise InputError(f"twin {place}/{name}: Prometheus has no history of any of its metrics ({reasons})")
+    silent = sorted(metric for metric in gathered.samples if metric not in known and (not wanted or metric in wanted))
+    if silent:
+        notes = (*notes, f"Prometheus has nothing of {', '.join(silent)}")
+    return _recording(access, span, known, (*notes, *gathered.warnings), replicas), spec
+
+
+def _check_wanted(wanted: Sequence[str], gathered: Gathered) -> None:
+    for metric in wanted:
+        if metric not in gathered.samples:
+            raise InputError(f"--metric {metric}: no such metric; the twin has {', '.join(gathered.samples)}")
+
+
+async def _twin(client: KubeClient, namespace: str, name: str) -> DigitalTwinSpec:
+    try:
+        body = await client.get(resource_path(API_VERSION, "digitaltwins", namespace=namespace, name=name))
+    except NotFound as error:
+        raise InputError(f"there is no DigitalTwin {name} in namespace {namespace}; -n names another one") from error
+    return read_spec(body, f"DigitalTwin {namespace}/{name}")
+
+
+async def _scrape_interval(client: KubeClient, source: str) -> tuple[int, tuple[str, ...]]:
+    """Return the scrape interval of the twin's MetricsSource: the rate window of its queries rests on it."""
+    try:
+        body = await client.get(resource_path(API_VERSION, "metricssources", name=source))
+        return MetricsSourceSpec.from_wire(body.get("spec") or {}).scrape_interval_seconds, ()
+    except (ClusterError, ValidationError):
+        note = f"MetricsSource {source} cannot be read: a scrape interval of {SCRAPE_SECONDS} s is taken"
+        return SCRAPE_SECONDS, (note,)
+
+
+def _namespace(kubeconfig: str | None, context: str | None) -> str:
+    """Return the namespace of the kubeconfig's context."""
+    try:
+        contexts, current = kube_config.list_kube_config_contexts(kubeconfig)  # type: ignore[no-untyped-call]  # no types
+    except (kube_config.ConfigException, OSError):
+        return "default"
+    chosen = next((one for one in contexts if one["name"] == context), current) if context else current
+    return str((chosen.get("context") or {}).get("namespace") or "default")
+
+
+async def _ask(
+    source: SourceAccess, span: Span, queries: Mapping[str, str], backend: PrometheusBackend | None = None
+) -> dict[str, Floats]:
+    """Return each query's values on the span's slots, asked for in pieces of at most 10,000 points."""
+    asking = backend or PrometheusBackend(connections=_AT_ONCE)
+    rows: dict[str, Floats] = {}
+    try:
+        for name, promql in queries.items():
+            pieces = span.queries(promql)
+            answers: list[RangeAnswer] = []
+            for begin in range(0, len(pieces), _AT_ONCE):
+                answers += await asking.ranges(source, pieces[begin : begin + _AT_ONCE])
+            error = next((answer.error for answer in answers if answer.error), "")
+            if error:
+                raise InputError(f"Prometheus refuses the query of {name} ({error}): {printable(promql)}")
+            rows[name] = span.series(answers).values
+    finally:
+        if backend is None:
+            await asking.aclose()
+    return rows
+
+
+def _recording(
+    access: Access, span: Span, rows: Mapping[str, Floats], notes: Sequence[str], replicas: Floats | None = None
+) -> Recording:
+    """Return what was read, from the first row on that tells anything."""
+    values = np.stack(list(rows.values()))
+    known = np.flatnonzero(np.isfinite(values).any(axis=0))
+    first, last = int(known[0]), int(known[-1])
+    if last == first:
+        raise InputError("only one row was recorded in this time, so there is nothing to replay: ask for more")
+    times = span.slots.phase + np.arange(span.first + first, span.first + last + 1, dtype=np.float64) * span.slots.step
+    part = slice(first, last + 1)
+    pods = None if replicas is None else replicas[part]
+    return Recording(
+        tuple(rows), times, values[:, part], float(span.slots.step), printable(access.url), tuple(notes), pods
+    )
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign or not re.fullmatch(r"[A-Za-z0-9][-A-Za-z0-9]{0,127}", name.strip()):
+        raise InputError(f"--header {printable(text.partition('=')[0])!r}: write NAME=VALUE")
+    return name.strip(), value.strip()
+
+
+def _text(path: Path, option: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise InputError(f"{option} {path} cannot be read: {reason}") from error

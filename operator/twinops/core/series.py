@@ -1,0 +1,30 @@
+"""A metric's past, as the core reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """A metric's past on an even grid.
+
+    Attributes:
+        times: shape (n,), Unix seconds, increasing by ``step``.
+        values: shape (n,), NaN where nothing is known.
+        step: seconds between two entries.
+    """
+
+    times: Floats
+    values: Floats
+    step: float
+
+    @property
+    def known(self) -> int:
+        """Number of entries that hold a value."""
+        return int(np.isfinite(self.values).sum())

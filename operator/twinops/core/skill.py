@@ -1,0 +1,58 @@
+"""How good forecasts have been, as it stands in status."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from twinops.api.status import ForecastSkill, MetricSkill
+from twinops.api.twin import MAX_METRICS
+from twinops.core.outlook import Skill
+
+_LARGEST = 1e6
+"""Where naive was never wrong any error is infinitely worse; status holds finite numbers."""
+_SMALLEST = 1e-6
+
+
+def skill_for_status(skills: Sequence[Skill]) -> ForecastSkill | None:
+    """Render the skill of every metric, and of the twin as a whole over those that have any.
+
+    Args:
+        skills: one per metric with a forecast.
+    """
+    if not skills:
+        return None
+    listed = [
+        MetricSkill(
+            name=one.metric,
+            error=_rounded(one.error),
+            coverage=_rounded(one.coverage),
+            width=_rounded(one.width),
+            checks=one.checks,
+            trusted=one.trusted,
+            state=one.state,
+        )
+        for one in sorted(skills, key=lambda one: one.metric)[:MAX_METRICS]
+    ]
+    covered = [one.coverage for one in listed if one.coverage is not None]
+    return ForecastSkill(
+        error=_geometric_mean(one.error for one in listed),
+        coverage=_rounded(sum(covered) / len(covered)) if covered else None,
+        width=_geometric_mean(one.width for one in listed),
+        checks=min(one.checks for one in listed),
+        metrics=listed,
+    )
+
+
+def states(skill: ForecastSkill | None) -> dict[str, str]:
+    """Return what a restart resumes from, by metric."""
+    return {} if skill is None else {one.name: one.state for one in skill.metrics if one.state}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else round(min(value, _LARGEST), 3)
+
+
+def _geometric_mean(values: Iterable[float | None]) -> float | None:
+    logs = [math.log(max(value, _SMALLEST)) for value in values if value is not None]
+    return _rounded(math.exp(sum(logs) / len(logs))) if logs else None

@@ -1,0 +1,38 @@
+"""Spans of time as people write them: ``30s``, ``5m``, ``1h30m``, ``7d``."""
+
+from __future__ import annotations
+
+import re
+
+from twinops.errors import InputError
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_FORM = re.compile(r"([0-9]+[smhdw])+")
+_PART = re.compile(r"([0-9]+)([smhdw])")
+_LONGEST = 10 * 365 * 86_400
+
+
+def parse_duration(text: str, what: str) -> int:
+    """Return seconds.
+
+    Args:
+        text: one or more numbers, each with s, m, h, d or w.
+        what: names the option in messages.
+
+    Raises:
+        InputError: it has another form, is zero or longer than ten years.
+    """
+    compact = text.strip().lower()
+    seconds = sum(int(number) * _SECONDS[unit] for number, unit in _PART.findall(compact))
+    if not _FORM.fullmatch(compact) or not 0 < seconds <= _LONGEST:
+        raise InputError(f"{what} {text!r} is not a span of time: write for example 30s, 5m, 1h30m or 7d")
+    return seconds
+
+
+def short(seconds: float) -> str:
+    """Return a span of time as briefly as it can be said exactly: ``15m``, ``1h``, ``90s``."""
+    whole = round(seconds)
+    for unit in ("d", "h", "m"):
+        if whole and whole % _SECONDS[unit] == 0:
+            return f"{whole // _SECONDS[unit]}{unit}"
+    return f"{whole}s"

@@ -1,0 +1,208 @@
+"""Risks as a person would have met them: incidents of the twin, which came true, and what came without warning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from twinops.core.foresight.views import Indices
+from twinops.core.metrics import facts
+from twinops.core.series import Floats
+from twinops.replay.rolling import Flags, Replayed
+
+_CALM_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Warnings of the twin that are no further apart than the longest horizon.
+
+    Attributes:
+        metrics: that were warned of, the first one first.
+        first: row of the first warning.
+        last: row of the last one.
+        onset: row at which a limit was first crossed after one of the warnings and within reach, None when none was.
+        calm: whether no limit was crossed when it began; only such count for or against.
+        open: whether the recording ends before it can be told.
+    """
+
+    metrics: tuple[str, ...]
+    first: int
+    last: int
+    onset: int | None
+    calm: bool
+    open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Onset:
+    """A limit that a metric crossed after at least an hour within it; those of the same hour are one.
+
+    Attributes:
+        row: of the first value beyond.
+        metrics: whose limits were crossed at that row.
+        warned: row of the first warning of the incident that warned of it, None when none did.
+    """
+
+    row: int
+    metrics: tuple[str, ...]
+    warned: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RiskScore:
+    """How useful the warnings were.
+
+    Attributes:
+        incidents: every one from the first scored row on.
+        onsets: likewise.
+        reach: rows within which a warning must come true.
+        lead_seconds: median time from an incident's first warning to the onset, None without a hit.
+        quiet_alarm_share: share of calm rows (further than ``reach`` before any onset, and within limits) at which a
+            warning stood, None without calm rows.
+    """
+
+    incidents: tuple[Incident, ...]
+    onsets: tuple[Onset, ...]
+    reach: int
+    lead_seconds: float | None
+    quiet_alarm_share: float | None
+
+    @property
+    def judged(self) -> tuple[Incident, ...]:
+        """Incidents that count for or against."""
+        return tuple(one for one in self.incidents if one.calm and (one.onset is not None or not one.open))
+
+    @property
+    def hits(self) -> int:
+        """Incidents that came true."""
+        return sum(one.onset is not None for one in self.judged)
+
+    @property
+    def misses(self) -> int:
+        """Onsets that nobody was warned of."""
+        return sum(one.warned is None for one in self.onsets)
+
+    @property
+    def precision(self) -> float | None:
+        """Share of incidents that came true."""
+        return self.hits / len(self.judged) if self.judged else None
+
+
+def beyond_limits(replayed: Replayed) -> Flags:
+    """Tell which values lie beyond their limit, shape (n, metrics); an unknown one does not."""
+    values, limits = replayed.recording.values.T, replayed.limits
+    below = np.array([facts(name).harmful_above is False for name in replayed.recording.names])
+    # What is not known is not beyond anything.
+    beyond: Flags = np.where(below, np.less(values, limits), np.greater(values, limits))
+    return beyond
+
+
+def score_risks(replayed: Replayed) -> RiskScore:
+    """Compare the warnings with what came, from the first scored row on."""
+    step, begin = replayed.recording.step, replayed.begin
+    beyond, warned = beyond_limits(replayed), replayed.warned.copy()
+    warned[:begin] = False
+    reach = max(1, round(max(replayed.horizons_seconds) / step))
+    crossed: Flags = np.logical_or.reduce(beyond, axis=1)
+    standing: Flags = np.logical_or.reduce(warned, axis=1)
+    raised = np.flatnonzero(standing)
+    calm_rows = max(1, round(_CALM_SECONDS / step))
+    each = [_first_of_each(np.flatnonzero(column), calm_rows) for column in beyond.T]
+    onset_rows = np.unique(np.concatenate(each))
+    onset_rows = onset_rows[onset_rows > begin]
+    # What comes of several metrics within the hour is one crossing of the twin.
+    firsts = _first_of_each(onset_rows, calm_rows)
+    begins = _first_of_each(raised, reach)
+    names = replayed.recording.names
+    incidents = tuple(
+        _incident(raised[(raised >= first) & (raised < after)], onset_rows, warned, crossed, reach, names)
+        for first, after in zip(begins, np.append(begins, len(crossed))[1:], strict=True)
+    )
+    onsets = tuple(
+        Onset(int(row), _named(names, beyond[row]), _warned_from(raised, begins, int(row), reach)) for row in firsts
+    )
+    leads = [(one.row - one.warned) * step for one in onsets if one.warned is not None]
+    calm = ~crossed
+    calm[:begin] = False
+    for row in firsts:
+        calm[max(0, row - reach) : row] = False
+    return RiskScore(
+        incidents,
+        onsets,
+        reach,
+        float(np.median(leads)) if leads else None,
+        float(np.mean(standing[calm])) if calm.any() else None,
+    )
+
+
+def _first_of_each(rows: Indices, apart: int) -> Indices:
+    """Return the first row of every group; groups are more than ``apart`` rows apart."""
+    if not len(rows):
+        return rows
+    firsts: Indices = rows[np.concatenate([[True], np.diff(rows) > apart])]
+    return firsts
+
+
+def _incident(
+    mine: Indices, onsets: Indices, warned: Flags, crossed: Flags, reach: int, names: Sequence[str]
+) -> Incident:
+    first, last = int(mine[0]), int(mine[-1])
+    hit = next((int(row) for row in onsets if ((mine < row) & (mine >= row - reach)).any()), None)
+    metrics = dict.fromkeys(name for row in mine for name in _named(names, warned[row]))
+    return Incident(tuple(metrics), first, last, hit, not crossed[first], last + reach >= len(crossed))
+
+
+def _warned_from(raised: Indices, begins: Indices, onset: int, reach: int) -> int | None:
+    """Return the first row of the incident that warned of an onset."""
+    near = raised[(raised >= onset - reach) & (raised < onset)]
+    return int(begins[begins <= near[0]][-1]) if len(near) else None
+
+
+def _named(names: Sequence[str], which: npt.NDArray[np.bool_]) -> tuple[str, ...]:
+    return tuple(name for name, there in zip(names, which, strict=True) if there)
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """Whether chances were right, of one metric and horizon.
+
+    Attributes:
+        brier_skill: 1 - Brier score relative to that of always saying the base rate; None without both outcomes.
+        base_rate: how often a limit was crossed until the horizon.
+        bins: pairs of mean chance and share that came, of at most ten bins with the same number of chances.
+    """
+
+    brier_skill: float | None
+    base_rate: float
+    bins: tuple[tuple[float, float], ...]
+
+
+def reliability(replayed: Replayed, metric: int, which: int, steps: int, *, most_bins: int = 10) -> Reliability | None:
+    """Compare the chances of one metric and horizon with what came; None with fewer than thirty."""
+    beyond = beyond_limits(replayed)[:, metric]
+    values = replayed.recording.values[metric]
+    count = len(values)
+    chances = replayed.chances[:, metric, which]
+    any_beyond, any_known = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
+    for ahead in range(1, min(steps, count - 1) + 1):
+        any_beyond[:-ahead] |= beyond[ahead:]
+        any_known[:-ahead] |= np.isfinite(values[ahead:])
+    counts = np.isfinite(chances) & any_known
+    counts[: replayed.begin] = False
+    counts[max(0, count - steps) :] = False
+    if counts.sum() < 30:  # noqa: PLR2004 - as for forecasts
+        return None
+    chance, came = chances[counts], any_beyond[counts].astype(float)
+    return _reliability(chance, came, most_bins)
+
+
+def _reliability(chance: Floats, came: Floats, most_bins: int) -> Reliability:
+    base = float(np.mean((came - came.mean()) ** 2))
+    skill = float(1 - np.mean((chance - came) ** 2) / base) if base > 0 else None
+    parts = np.array_split(np.argsort(chance, kind="stable"), min(most_bins, len(chance)))
+    bins = tuple((float(chance[part].mean()), float(came[part].mean())) for part in parts)
+    return Reliability(skill, float(came.mean()), bins)

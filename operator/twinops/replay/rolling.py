@@ -1,0 +1,212 @@
+"""Rolling through recorded history as the operator does through time: one row, one sync, no look ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from twinops.api.status import DigitalTwinStatus, Quality
+from twinops.api.twin import DigitalTwinSpec, TargetRef
+from twinops.core.assess import assess, limits_in_force
+from twinops.core.drift import assess_drift
+from twinops.core.forecast import QUANTILES
+from twinops.core.foresight.config import CONFIG, Config
+from twinops.core.memory import Recorded, TwinMemory
+from twinops.core.metrics import facts
+from twinops.core.observation import Observation, Sample, Workload
+from twinops.core.outlook import Outlook
+from twinops.core.series import Floats, Series
+from twinops.replay.alerts import AlertLog, AlertSpan
+from twinops.replay.recording import Recording
+from twinops.replay.terms import Terms
+
+WEEK_SECONDS = 7 * 86_400
+_LONG_SECONDS = 8 * 86_400
+"""From here on the whole first week is for learning, before that the first half."""
+_LIMIT_PERCENTILE = 95
+_EVERY = 64
+
+Flags = npt.NDArray[np.bool_]
+Progress = Callable[[int, int], None]
+"""Told how many rows of how many are done."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Replayed:
+    """What the operator would have said at each of n rows, of m metrics at h horizons.
+
+    Attributes:
+        recording: what was rolled through.
+        spec: with the limits that were learned.
+        begin: first row that is scored; what comes before is for learning.
+        limits: shape (n, m), in force at each row, NaN where there was none.
+        quantiles: as published, shape (n, m, h, levels), NaN where there was no forecast.
+        calibrated: whether they rest on enough checks, shape (n, m, h).
+        chances: of a step until the horizon beyond the limit, shape (n, m, h), NaN where not told.
+        warned: whether a lasting risk was foreseen of a metric that was within its limit, shape (n, m).
+        drifting: whether a drift alert stood, shape (n,).
+        alerts: drift alerts that were raised.
+        expected: by the learned baseline: value and band, shape (n, m, 3), NaN where not told.
+    """
+
+    recording: Recording
+    spec: DigitalTwinSpec
+    begin: int
+    limits: Floats
+    quantiles: Floats
+    calibrated: Flags
+    chances: Floats
+    warned: Flags
+    drifting: Flags
+    alerts: tuple[AlertSpan, ...]
+    expected: Floats
+
+    @property
+    def horizons_seconds(self) -> tuple[int, ...]:
+        """What was looked ahead, in seconds."""
+        return tuple(self.spec.predictions.horizons_seconds)
+
+
+def learning_rows(rows: int, step: float) -> int:
+    """Return how many rows are for learning: the first week, or the first half of fewer than eight days."""
+    return int(WEEK_SECONDS // step) if rows * step >= _LONG_SECONDS else rows // 2
+
+
+def roll(recording: Recording, terms: Terms, *, progress: Progress | None = None, config: Config = CONFIG) -> Replayed:
+    """Let the operator's core live through a recording.
+
+    Where limits are to be learned, they are taken from the rows for learning alone and hold from then on; the memory
+    is made anew at that row from all rows before it, as by a twin that is new to a system with a past.
+
+    Args:
+        recording: what was recorded.
+        terms: what it is judged by.
+        progress: called now and then.
+        config: of the forecasts.
+    """
+    player = _Player(recording, terms, config)
+    count = len(recording.times)
+    for row in range(count):
+        player.sync(row)
+        if progress is not None and (row % _EVERY == 0 or row == count - 1):
+            progress(row + 1, count)
+    return player.replayed()
+
+
+class _Player:
+    def __init__(self, recording: Recording, terms: Terms, config: Config) -> None:
+        rows, metrics = len(recording.times), len(recording.names)
+        self._recording, self._terms, self._config = recording, terms, config
+        self._spec = terms.spec
+        self._horizons = terms.spec.predictions.horizons_seconds
+        self._begin = learning_rows(rows, recording.step)
+        self._memory = self._new_memory()
+        self._status = DigitalTwinStatus()
+        self._target: Workload | None = None
+        self._log = AlertLog()
+        self._units = {metric.name: metric.unit for metric in terms.spec.source.metrics if metric.unit is not None}
+        shape = (rows, metrics, len(self._horizons))
+        self._limits = np.full((rows, metrics), np.nan)
+        self._quantiles = np.full((*shape, len(QUANTILES)), np.nan)
+        self._calibrated = np.zeros(shape, dtype=bool)
+        self._chances = np.full(shape, np.nan)
+        self._warned = np.zeros((rows, metrics), dtype=bool)
+        self._drifting = np.zeros(rows, dtype=bool)
+        self._expected = np.full((rows, metrics, 3), np.nan)
+
+    def sync(self, row: int) -> None:
+        """Do what the operator does at one sync."""
+        if row == self._begin and self._terms.learn_limits:
+            self._learn_limits()
+        recording, now = self._recording, float(self._recording.times[row])
+        column = recording.values[:, row].tolist()
+        # A number unequal to itself is NaN.
+        values = {name: value for name, value in zip(recording.names, column, strict=True) if value == value}  # noqa: PLR0124
+        workload = self._workload(row)
+        limits = limits_in_force(self._spec, workload)
+        ready = None if workload is None else workload.ready
+        outlook = self._memory.observe(now, values, limits=limits, replicas=ready)
+        samples = {name: self._sample(name, values.get(name), now) for name in recording.names}
+        observation = Observation(now, samples, outlook, workload=workload)
+        found = assess(self._spec, observation, self._status)
+        drift = found.drift
+        if self._spec is not self._terms.spec:
+            # A limit that nobody set makes no deviation critical: drift is judged without it.
+            drift = assess_drift(self._terms.spec, samples, outlook.readings, workload, self._status.drift, now)
+        # Everything that a sync hands to the next one.
+        self._status = self._status.model_copy(update={"risks": list(found.risks), "drift": drift})
+        self._keep(row, outlook, limits)
+        place = {name: k for k, name in enumerate(recording.names)}
+        for risk in found.risks:
+            self._warned[row, place[risk.metric]] = risk.persistent and not risk.current
+        self._drifting[row] = self._log.take(row, drift.alerts)
+
+    def replayed(self) -> Replayed:
+        """Return what came of it."""
+        return Replayed(
+            recording=self._recording,
+            spec=self._spec,
+            begin=self._begin,
+            limits=self._limits,
+            quantiles=self._quantiles,
+            calibrated=self._calibrated,
+            chances=self._chances,
+            warned=self._warned,
+            drifting=self._drifting,
+            alerts=self._log.closed(),
+            expected=self._expected,
+        )
+
+    def _new_memory(self) -> TwinMemory:
+        learned = bool(getattr(self._spec.expected_state, "learned", False))
+        return TwinMemory(
+            self._recording.names, self._recording.step, self._horizons, learned=learned, config=self._config
+        )
+
+    def _learn_limits(self) -> None:
+        recording, end = self._recording, self._begin
+        limits = dict(self._spec.limits)
+        for k, name in enumerate(recording.names):
+            seen = recording.values[k, :end]
+            seen = seen[np.isfinite(seen)]
+            if name in self._terms.learn_limits and len(seen):
+                below = facts(name).harmful_above is False
+                limits[name] = float(np.percentile(seen, 100 - _LIMIT_PERCENTILE if below else _LIMIT_PERCENTILE))
+        self._spec = self._spec.model_copy(update={"limits": limits})
+        past = {
+            name: Recorded(Series(recording.times[:end], recording.values[k, :end], recording.step))
+            for k, name in enumerate(recording.names)
+        }
+        pods = recording.replicas
+        replicas = None if pods is None else Recorded(Series(recording.times[:end], pods[:end], recording.step))
+        self._memory = self._new_memory()
+        self._memory.learn(past, limits=limits, replicas=replicas)
+
+    def _sample(self, name: str, value: float | None, now: float) -> Sample:
+        unit = self._units.get(name, facts(name).unit)
+        if value is None:
+            return Sample(name, Quality.MISSING, unit=unit, reason="NotRecorded")
+        return Sample(name, Quality.GOOD, value, unit=unit, time=now)
+
+    def _workload(self, row: int) -> Workload | None:
+        """Return as much of the target as is recorded: how many pods it had."""
+        recorded = self._recording.replicas
+        if recorded is not None and np.isfinite(recorded[row]):
+            ready = round(float(recorded[row]))
+            self._target = Workload(TargetRef(name="recorded"), uid="", ready=ready, desired=ready)
+        return self._target
+
+    def _keep(self, row: int, outlook: Outlook, limits: Mapping[str, float]) -> None:
+        for k, name in enumerate(self._recording.names):
+            self._limits[row, k] = limits.get(name, np.nan)
+            for h, forecast in enumerate(outlook.forecasts.get(name, ())):
+                self._quantiles[row, k, h] = forecast.quantiles
+                self._calibrated[row, k, h] = forecast.calibrated
+            if chances := outlook.chances.get(name):
+                self._chances[row, k] = chances
+            if reading := outlook.readings.get(name):
+                told = (reading.expected, reading.lower, reading.upper)
+                self._expected[row, k] = [np.nan if one is None else one for one in told]

@@ -1,0 +1,172 @@
+"""How good the forecasts were, beside naive, seasonal naive and Theta under the same intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from twinops.core.forecast import QUANTILES
+from twinops.core.foresight.config import CONFIG, DAY, Config
+from twinops.core.foresight.forecaster import steps_of
+from twinops.core.foresight.views import Indices, filled
+from twinops.core.series import Floats
+from twinops.replay import peers
+from twinops.replay.rolling import Progress, Replayed
+
+PEERS = ("naive", "seasonalNaive", "theta")
+PEER_WORDS: Mapping[str, str] = {"naive": "naive", "seasonalNaive": "seasonal naive", "theta": "Theta"}
+FEWEST_ORIGINS = 30
+"""Fewer scored forecasts say nothing."""
+
+_LEVELS = np.array(QUANTILES)
+_MIDDLE = QUANTILES.index(0.5)
+_RATIOS = (1e-3, 1e3)
+_MOST_CELLS = 20_000_000
+"""Numbers that a batch of peers' quantiles may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How good one forecaster was for one metric and horizon.
+
+    Attributes:
+        mase: mean absolute error of the median relative to the mean absolute change of one step
+            (Hyndman & Koehler 2006); None on a series that never changed.
+        wis: weighted interval score (Bracher et al. 2021), in the metric's unit.
+        coverage: share of values inside the 90 % interval.
+        width: mean width of the 90 % interval, in the metric's unit.
+    """
+
+    mase: float | None
+    wis: float
+    coverage: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class HorizonScore:
+    """One metric and horizon.
+
+    Attributes:
+        origins: forecasts that are scored: calibrated, after the rows for learning, and with a known outcome.
+        ours: None with fewer than ``FEWEST_ORIGINS``.
+        peers: by name in ``PEERS``, on the same origins; empty likewise.
+        relative: our score over the peer's, by name, within .001 to 1000; empty likewise.
+    """
+
+    origins: int
+    ours: Score | None
+    peers: Mapping[str, Score]
+    relative: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """Every metric and horizon.
+
+    Attributes:
+        table: ``table[metric][horizon]``, in the recording's and the spec's order.
+        peer_quantiles: of every peer, shape (n, m, h, levels), when they were to be kept.
+    """
+
+    table: tuple[tuple[HorizonScore, ...], ...]
+    peer_quantiles: Mapping[str, Floats]
+
+
+def score(
+    replayed: Replayed, *, config: Config = CONFIG, keep: bool = False, progress: Progress | None = None
+) -> Scores:
+    """Score what was forecast, at exactly each horizon.
+
+    Args:
+        replayed: what the operator would have said.
+        config: whose intervals are put around the peers' forecasts.
+        keep: whether to keep the peers' quantiles, which takes four times the room.
+        progress: told of metrics done.
+    """
+    values, horizons = replayed.recording.values, steps_of(replayed.horizons_seconds, replayed.recording.step)
+    rows: list[tuple[HorizonScore, ...]] = []
+    kept: dict[str, list[Floats]] = {name: [] for name in PEERS}
+    size = max(1, _MOST_CELLS // max(1, values.shape[1] * len(horizons) * len(_LEVELS) * len(PEERS)))
+    for begin in range(0, len(values), size):
+        batch = range(begin, min(begin + size, len(values)))
+        found = _peer_quantiles(replayed, values[batch.start : batch.stop], horizons, config)
+        for k in batch:
+            mine = {name: quantiles[:, k - begin] for name, quantiles in found.items()}
+            rows.append(tuple(_horizon(replayed, k, h, int(steps), mine) for h, steps in enumerate(horizons)))
+        if keep:
+            for name, quantiles in found.items():
+                kept[name].append(quantiles)
+        if progress is not None:
+            progress(batch.stop, len(values))
+    return Scores(tuple(rows), {name: np.concatenate(parts, axis=1) for name, parts in kept.items() if parts})
+
+
+def _peer_quantiles(replayed: Replayed, values: Floats, horizons: Indices, config: Config) -> dict[str, Floats]:
+    """Return the quantiles of every peer, shape (n, series, h, levels)."""
+    step = replayed.recording.step
+    known, per_day = filled(values), max(1, round(DAY / step))
+    centres = [
+        peers.naive(known, horizons),
+        peers.seasonal_naive(known, horizons, per_day),
+        peers.theta(known, horizons, per_day),
+    ]
+    first = math.floor(replayed.recording.times[0] / step + 1e-9)
+    came = np.tile(values, (len(PEERS), 1))
+    quantiles = peers.calibrated(np.concatenate(centres), came, first, step, horizons, config)
+    parts = np.split(quantiles, len(PEERS), axis=1)
+    return dict(zip(PEERS, parts, strict=True))
+
+
+def targets(values: Floats, steps: int) -> Floats:
+    """Return what comes ``steps`` after each row, shape (n,), NaN past the end."""
+    return np.concatenate([values[steps:], np.full(min(steps, len(values)), np.nan)])
+
+
+def interval_scores(quantiles: Floats, came: Floats) -> Floats:
+    """Return the mean over the levels of twice the pinball loss, shape (n,).
+
+    Args:
+        quantiles: shape (n, levels).
+        came: shape (n,).
+    """
+    over = came[:, None] - quantiles
+    scores: Floats = 2 * np.where(over >= 0, _LEVELS * over, (_LEVELS - 1) * over).mean(axis=-1)
+    return scores
+
+
+def _horizon(replayed: Replayed, metric: int, which: int, steps: int, others: Mapping[str, Floats]) -> HorizonScore:
+    values = replayed.recording.values[metric]
+    came = targets(values, steps)
+    quantiles = replayed.quantiles[:, metric, which]
+    counts = np.isfinite(came) & np.isfinite(quantiles[:, _MIDDLE]) & replayed.calibrated[:, metric, which]
+    counts[: replayed.begin] = False
+    origins = int(counts.sum())
+    if origins < FEWEST_ORIGINS:
+        return HorizonScore(origins, None, {}, {})
+    changes = np.abs(np.diff(values[replayed.begin :]))
+    scale = float(np.nanmean(changes)) if np.isfinite(changes).any() else 0.0
+    ours = _score(quantiles[counts], came[counts], scale)
+    found = {name: _score(other[counts, which], came[counts], scale) for name, other in others.items()}
+    return HorizonScore(origins, ours, found, {name: _ratio(ours.wis, one.wis) for name, one in found.items()})
+
+
+def _score(quantiles: Floats, came: Floats, scale: float) -> Score:
+    lower, upper = quantiles[:, 0], quantiles[:, -1]
+    error = float(np.abs(came - quantiles[:, _MIDDLE]).mean())
+    return Score(
+        mase=error / scale if scale > 0 else None,
+        wis=float(interval_scores(quantiles, came).mean()),
+        coverage=float(((came >= lower) & (came <= upper)).mean()),
+        width=float((upper - lower).mean()),
+    )
+
+
+def _ratio(ours: float, theirs: float) -> float:
+    """Return ours / theirs; 1 where neither was ever wrong, as on a constant series."""
+    if ours <= 0 and theirs <= 0:
+        return 1.0
+    return float(np.clip(ours / theirs, *_RATIOS)) if theirs > 0 else _RATIOS[1]
