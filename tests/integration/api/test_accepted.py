@@ -124,7 +124,7 @@ def test_a_short_manifest_gets_its_defaults(create_twin: Create) -> None:
         },
         "syncFrequencySeconds": 60,
         "suspend": False,
-        "expectedState": {"metrics": {"cpuUsage": 50}},
+        "expectedState": {"metrics": {"cpuUsage": 50}, "learned": False},
         "predictions": {"horizonsSeconds": [900, 1800, 3600], "historySeconds": 1814400},
         "autoCorrection": {
             "enabled": True,

@@ -44,7 +44,7 @@ def openmetrics(now: float) -> str:
     """Render a week up to now, a sample a minute."""
     times = [now - age for age in range(7 * DAY, -1, -STEP)]
     wave = [f"past_cpuUsage {40 + 10 * math.sin(at / DAY * 2 * math.pi):.3f} {at:.3f}" for at in times]
-    climb = [f"past_climb {min(85, 85 - 30 * (now - at) / 3600):.3f} {at:.3f}" for at in times[-120:]]
+    climb = [f"past_climb {max(5, min(85, 85 - 30 * (now - at) / 3600)):.3f} {at:.3f}" for at in times[-300:]]
     short = [f"past_short 40 {at:.3f}" for at in times[-SHORT:]]
     head = "# TYPE {} gauge"
     lines = [head.format("past_cpuUsage"), *wave, head.format("past_climb"), *climb]
