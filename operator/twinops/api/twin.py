@@ -215,8 +215,8 @@ class Predictions(ApiModel):
         Field(
             ge=60,
             le=5_184_000,
-            description="Length of the history to learn from. No more of it is read than a forecast takes into "
-            "account: by default 820 sync intervals, at most 10,000.",
+            description="Length of the history to learn from. At most 21 days are read: the newest 1,512 sync "
+            "intervals one by one, older values every five minutes.",
         ),
     ] = 1_814_400
 
