@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
 
 import numpy as np
 
+from twinops.core.baseline.alarms import Bools, Ints
 from twinops.core.baseline.records import FadingMean, Record
 from twinops.core.baseline.settings import BaselineSettings
 from twinops.core.baseline.statistics import Kind, Watch, logarithm, watches, window_means
@@ -63,6 +66,34 @@ class Tail:
         return every
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Constants:
+    """What never changes of m watches, in their order; every array has the shape (m,).
+
+    Attributes:
+        least: logarithm of what chance alone would do, or nearly, over the usual size.
+        places: which of them are taken of a source.
+    """
+
+    widths: Ints
+    signs: Ints
+    calm: Bools
+    least: Floats
+    places: Mapping[Source, Ints]
+
+
+@lru_cache(maxsize=64)
+def _constants(every: tuple[Watch, ...], settings: BaselineSettings) -> _Constants:
+    sources = [_source(watch) for watch in every]
+    return _Constants(
+        widths=np.array([watch.width for watch in every]),
+        signs=np.array([watch.sign for watch in every]),
+        calm=np.array([watch.kind is Kind.CALM for watch in every]),
+        least=np.array([_least(watch, settings) for watch in every]),
+        places={source: np.flatnonzero([one is source for one in sources]) for source in _widest(every)},
+    )
+
+
 class Panel:
     """Deviations and movements of k columns, over windows, against what they have been before.
 
@@ -79,12 +110,13 @@ class Panel:
         self._settings = settings
         self.watches = watches(step, settings)
         normal, all_ = settings.normal_half_life / step, settings.record_half_life / step
-        self._records = [Record(columns, all_, normal, settings.least_ratio) for _ in self.watches]
+        self._record = Record(columns * len(self.watches), all_, normal, settings.least_ratio)
         self._deviation, self._movement = FadingMean(columns, normal), FadingMean(columns, normal)
         self._enough = settings.learning / step
         self._known = np.zeros(columns)
         self._tails = {source: Tail(2 * width, columns) for source, width in _widest(self.watches).items()}
         self._latest = np.full(columns, np.nan)
+        self._constant = _constants(self.watches, settings)
 
     def advance(self, left: Floats, least: Floats) -> tuple[Floats, Floats, Floats]:
         """Take n entries.
@@ -107,17 +139,59 @@ class Panel:
         reach = self._settings.huber * deviation
         fresh = {Source.LEFT: left, Source.CLIPPED: np.clip(left, -reach, reach), Source.MOVES: moves}
         parts = {source: tail.advance(fresh[source], deviation[-1]) for source, tail in self._tails.items()}
-        excess = np.full((*left.shape, len(self.watches)), -np.inf)
-        records, every = np.full_like(excess, -np.inf), np.empty_like(excess)
-        for place, (watch, record) in enumerate(zip(self.watches, self._records, strict=True)):
-            part = parts[_source(watch)][-(count + 2 * watch.width - 1) :]
-            sizes = self._sizes(watch, part, movement)
-            best = np.fmax(record.advance(sizes[:count]), self._floor(watch, deviation, movement))
-            ready = (known >= self._enough + 2 * watch.width) & np.isfinite(best)
-            excess[:, :, place] = np.subtract(sizes[watch.width :], best, out=excess[:, :, place], where=ready)
-            records[:, :, place], every[:, :, place] = best, sizes[watch.width :]
+        sizes, before = self._latest_sizes(parts, movement) if count == 1 else self._all_sizes(parts, movement)
+        # One record for all of them at once: many small calls cost more than what they reckon.
+        shown = self._record.advance(before.reshape(count, -1)).reshape(before.shape)
+        records = np.fmax(shown, self._floors(deviation, movement))
+        ready = (known[:, :, None] >= self._enough + 2 * self._constant.widths) & np.isfinite(records)
+        excess = np.subtract(sizes, records, out=np.full_like(sizes, -np.inf), where=ready)
         excess[np.isnan(excess)] = -np.inf
-        return excess, records, every
+        return excess, records, sizes
+
+    def _all_sizes(self, parts: Mapping[Source, Floats], movement: Floats) -> tuple[Floats, Floats]:
+        """Return the logarithms of all sizes, and of those a window earlier, shape (n, k, m) each."""
+        count = len(movement)
+        shape = (*movement.shape, len(self.watches))
+        sizes, before = np.empty(shape), np.empty(shape)
+        for place, watch in enumerate(self.watches):
+            part = parts[_source(watch)][-(count + 2 * watch.width - 1) :]
+            found = self._sizes(watch, part, movement)
+            sizes[:, :, place], before[:, :, place] = found[watch.width :], found[:count]
+        return sizes, before
+
+    def _latest_sizes(self, parts: Mapping[Source, Floats], movement: Floats) -> tuple[Floats, Floats]:
+        """Return the same for a single entry: every window ends at it, so that one cumulative sum serves them all."""
+        sizes, before = (np.empty((1, movement.shape[1], len(self.watches))) for _ in range(2))
+        usual = np.nan_to_num(movement[0])
+        for source, places in self._constant.places.items():
+            part = parts[source][::-1]
+            known = np.isfinite(part)
+            counts, sums = np.cumsum(known, axis=0), np.cumsum(np.where(known, part, 0.0), axis=0)
+            widths = self._constant.widths[places]
+            now = counts[widths - 1], sums[widths - 1]
+            both = counts[2 * widths - 1], sums[2 * widths - 1]
+            for target, (number, total) in ((sizes, now), (before, (both[0] - now[0], both[1] - now[1]))):
+                target[0, :, places] = self._logarithms(source, places, number, total, usual)
+        return sizes, before
+
+    def _logarithms(self, source: Source, places: Ints, number: Floats, total: Floats, usual: Floats) -> Floats:
+        """Return the logarithms of sizes from the number of known entries and their sum, shape (watches, k)."""
+        widths = self._constant.widths[places][:, None]
+        calm = self._constant.calm[places][:, None]
+        total = total + np.where(calm, (widths - number) * usual, 0.0)
+        means: Floats = np.where(number * 2 >= widths, total / widths, np.nan)
+        if source is not Source.MOVES:
+            return logarithm(np.where(self._constant.signs[places][:, None] > 0, means, -means))
+        logs = logarithm(np.where(calm, np.fmax(means + self._settings.least_calm * usual, _TINY), means))
+        return np.where(calm, -logs, logs)
+
+    def _floors(self, deviation: Floats, movement: Floats) -> Floats:
+        """Return the logarithms of the least sizes that count as records, shape (n, k, m)."""
+        kinds = logarithm(np.stack([deviation, movement], axis=-1))
+        constant = self._constant
+        which = (constant.signs == 0).astype(np.intp)
+        floors: Floats = kinds[..., which] * np.where(constant.calm, -1.0, 1.0) + constant.least
+        return floors
 
     def _sizes(self, watch: Watch, part: Floats, movement: Floats) -> Floats:
         """Return the logarithms of one statistic's sizes, from ``width`` entries before the first new one on."""
@@ -130,13 +204,10 @@ class Panel:
             return -logarithm(np.fmax(calm, _TINY)[watch.width - 1 :])
         return logarithm(window_means(part, watch.width, 0.0)[watch.width - 1 :])
 
-    def _floor(self, watch: Watch, deviation: Floats, movement: Floats) -> Floats:
-        """Return the logarithm of the least that counts as a record: what chance alone would do, or nearly."""
-        settings = self._settings
-        errors = settings.standard_errors / math.sqrt(watch.width)
-        if watch.sign:
-            floor = 1.0 if watch.clipped else settings.floor
-            return logarithm(deviation) + math.log(max(floor, errors * _DEVIATION))
-        if watch.kind is Kind.CALM:
-            return math.log(settings.floor) - logarithm(movement)
-        return logarithm(movement) + math.log1p(errors)
+
+def _least(watch: Watch, settings: BaselineSettings) -> float:
+    """Return the logarithm of what chance alone would do, or nearly, over the usual size."""
+    errors = settings.standard_errors / math.sqrt(watch.width)
+    if watch.sign:
+        return math.log(max(1.0 if watch.clipped else settings.floor, errors * _DEVIATION))
+    return math.log(settings.floor) if watch.kind is Kind.CALM else math.log1p(errors)

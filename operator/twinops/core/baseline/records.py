@@ -35,6 +35,10 @@ class FadingMean:
     def advance(self, values: Floats) -> Floats:
         """Return the mean up to and with each entry, shape (n, k); NaN entries count for nothing."""
         known = np.isfinite(values)
+        if len(values) == 1:
+            self._sums = self._sums * math.exp(-self._rate) + [np.where(known[0], values[0], 0.0), known[0]]
+            latest: Floats = np.divide(self._sums[0], self._sums[1], out=np.full_like(self._sums[0], np.nan), where=self._sums[1] > 0)
+            return latest[None]
         grown = np.exp(self._rate * np.arange(1, len(values) + 1))[:, None]
         totals = self._sums[0] + np.cumsum(np.where(known, values, 0.0) * grown, axis=0)
         counts = self._sums[1] + np.cumsum(known * grown, axis=0)
@@ -72,6 +76,9 @@ class Record:
         return np.maximum(every, normal)
 
     def _fade(self, speed: int, sizes: Floats) -> Floats:
+        if len(sizes) == 1:
+            self._best[speed] = latest = np.fmax(self._best[speed] - self._rates[speed], sizes[0])
+            return np.asarray(latest[None], dtype=np.float64)
         faded = self._rates[speed] * np.arange(1, len(sizes) + 1)[:, None]
         best: Floats = (
             np.maximum.accumulate(np.concatenate([self._best[speed][None], sizes + faded]), axis=0)[1:] - faded
