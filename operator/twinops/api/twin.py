@@ -215,7 +215,7 @@ class Predictions(ApiModel):
         Field(
             ge=60,
             le=5_184_000,
-            description="Length of the history to learn from. At most 21 days are read: the newest 1,512 sync "
+            description="Length of the history to learn from. At most 21 days are read: the newest 1,272 sync "
             "intervals one by one, older values every five minutes.",
         ),
     ] = 1_814_400

