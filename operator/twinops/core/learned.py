@@ -25,7 +25,16 @@ from twinops.core.deviation import Finding, metric_severity, rounded
 from twinops.core.metrics import facts
 from twinops.core.observation import Sample
 from twinops.core.persistence import WELL_BACK
-from twinops.core.recommend import learned_advice, normal_range, obstacle, shown, sideless_advice, span, subject
+from twinops.core.recommend import (
+    Drifted,
+    learned_advice,
+    normal_range,
+    obstacle,
+    shown,
+    sideless_advice,
+    span,
+    subject,
+)
 from twinops.core.tolerance import Tolerance
 
 _DAY = 86_400.0
@@ -79,25 +88,54 @@ def _sided(allowed: Tolerance, reading: Reading, value: float, now: float, *, ab
     # Where nothing has ever stirred around 0 there is nothing to measure a deviation by.
     unmeasured = stands and harmful and not past and allowed.scale(above=above) is None
     since = reading.since if stands and outside else None
+    expected, actual = normal_range(allowed.metric, reading.lower, reading.upper), shown(allowed.metric, value)
+    off = allowed.deviation(value, above=above)
+    drifted = _on_average(allowed.metric, reading, value, above=above) if stands and outside and not past else None
+    if drifted is not None and alarm is not None:
+        expected, actual, off = drifted.expected, drifted.actual, alarm.size
     return Finding(
         component=allowed.metric,
         direction=Direction.ABOVE if above else Direction.BELOW,
         severity=Severity.MEDIUM if unmeasured else metric_severity(allowed, value, above=above),
-        expected=normal_range(allowed.metric, reading.lower, reading.upper),
-        actual=shown(allowed.metric, value),
+        expected=expected,
+        actual=actual,
         outside=outside,
         well_back=_limit_well_back(allowed, value, above=above) and (not stands or (named and back)),
         recommendation=learned_advice(
-            allowed, reading, value, above=above, outside=outside, since="" if since is None else _clock(since, now)
+            allowed,
+            reading,
+            value,
+            above=above,
+            outside=outside,
+            since="" if since is None else _clock(since, now),
+            drifted=drifted,
         ),
         obstacle=_obstacle(allowed.metric, above=above, harmful=harmful),
-        deviation_percent=rounded(allowed.percent(value - allowed.expected)),
+        deviation_percent=rounded(allowed.percent(off if above else -off)),
         threshold_percent=None if reach is None else rounded(allowed.percent(reach)),
         harmless=not harmful,
         since=since,
         learned=True,
         ample=beyond,
         slight=back,
+    )
+
+
+def _on_average(metric: str, reading: Reading, value: float, *, above: bool) -> Drifted | None:
+    """Return what an alarm over a window has seen; None where the value itself lies outside the band, or none stands.
+
+    What is off by a little for hours need not be off by much at any time.
+    """
+    alarm, edge = reading.alarm, reading.upper if above else reading.lower
+    if alarm is None or edge is None or alarm.watch.width == 1 or (value > edge if above else value < edge):
+        return None
+    side, over = "above" if above else "below", span(alarm.watch.width * reading.step)
+    return Drifted(
+        expected=f"at most {shown(metric, alarm.record)} {side} normal on average over {over}",
+        actual=f"{shown(metric, value)}; {shown(metric, alarm.size)} {side} normal on average over {over}",
+        off=shown(metric, alarm.size),
+        usual=shown(metric, alarm.record),
+        over=over,
     )
 
 
@@ -129,7 +167,8 @@ def _sideless(allowed: Tolerance, reading: Reading, value: float, now: float) ->
     return Finding(
         component=metric,
         direction=Direction.DIFFERENT,
-        severity=Severity.MEDIUM if stands else Severity.LOW,
+        # That nothing bursts is worth a look, and hardly ever more.
+        severity=Severity.MEDIUM if stands and not _silent(alarm) else Severity.LOW,
         expected=expected,
         actual=actual,
         outside=stands,
@@ -139,6 +178,10 @@ def _sideless(allowed: Tolerance, reading: Reading, value: float, now: float) ->
         since=since if stands else None,
         learned=True,
     )
+
+
+def _silent(alarm: Alarm | None) -> bool:
+    return alarm is not None and alarm.watch.kind is Kind.SILENCE
 
 
 _MOVEMENT: MappingProxyType[Kind, str] = MappingProxyType({Kind.VARIANCE: "at most", Kind.CALM: "at least"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from twinops.core.baseline.live import Reading
@@ -121,8 +122,34 @@ def normal_range(metric: str, lower: float | None, upper: float | None) -> str:
     return f"{shown(metric, least)} to {shown(metric, most)}"
 
 
+@dataclass(frozen=True, slots=True)
+class Drifted:
+    """A deviation on average over hours, in words.
+
+    Attributes:
+        expected: what is usual.
+        actual: what is.
+        off: how far it is off.
+        usual: how far it has been off before.
+        over: how long the average is.
+    """
+
+    expected: str
+    actual: str
+    off: str
+    usual: str
+    over: str
+
+
 def learned_advice(
-    allowed: Tolerance, reading: Reading, value: float, *, above: bool, outside: bool, since: str
+    allowed: Tolerance,
+    reading: Reading,
+    value: float,
+    *,
+    above: bool,
+    outside: bool,
+    since: str,
+    drifted: Drifted | None = None,
 ) -> str:
     """Return one sentence: how far a value is from what is normal for this hour, since when, and what to do.
 
@@ -134,10 +161,17 @@ def learned_advice(
     start = f"{subject(metric)} is {shown(metric, value)}"
     if not outside:
         return f"{start}, back to {band}: nothing to do unless it leaves it again"
+    if drifted is not None:
+        side = "above" if above else "below"
+        return (
+            f"{subject(metric)} has been {drifted.off} {side} what is normal for the hour, on average over "
+            f"{drifted.over} since about {since} (up to {drifted.usual} is usual; {shown(metric, value)} now): "
+            f"{_what_to_do(allowed, above=above)}"
+        )
     edge = (reading.upper if above else reading.lower) or 0.0
     beyond = value - edge if above else edge - value
     side = "above" if above else "below"
-    place = f"{shown(metric, beyond)} {side} {band}" if beyond > 0 else f"within {band}, but has been {side} it"
+    place = f"{shown(metric, beyond)} {side} {band}" if beyond > 0 else f"{side} {band} of late"
     when = f", since {since}" if since else ""
     limit = _limit_passed(allowed, value, above=above)
     return f"{start}, {place}{when}{limit}: {_what_to_do(allowed, above=above)}"

@@ -36,8 +36,8 @@ def good(**values: float) -> dict[str, Sample]:
     return {metric: Sample(metric, Quality.GOOD, value) for metric, value in values.items()}
 
 
-def alarm(sign: int = 1, kind: Kind = Kind.SPIKE, size: float = 45.0, record: float = 15.0) -> Alarm:
-    return Alarm(0, Watch(kind, sign, 12), index=0, since=0, expected=195.0, size=size, record=record)
+def alarm(sign: int = 1, kind: Kind = Kind.SPIKE, size: float = 45.0, record: float = 15.0, width: int = 12) -> Alarm:
+    return Alarm(0, Watch(kind, sign, width), index=0, since=0, expected=195.0, size=size, record=record)
 
 
 def reading(
@@ -219,13 +219,26 @@ def test_words_of_what_has_no_side(kind: Kind, size: float, record: float, expec
     known = {"latencyMs": reading(stands=alarm(0, kind, size, record))}
     (alert,) = lived(spec(), good(latencyMs=195), known)
     assert (alert.direction, alert.expected, alert.actual) == (Direction.DIFFERENT, expected, actual)
-    assert alert.severity is Severity.MEDIUM
+    assert alert.severity is (Severity.LOW if kind is Kind.SILENCE else Severity.MEDIUM)
     assert "since 21:43 UTC (195 ms now" in alert.recommendation
     assert alert.recommendation.split(": ")[-1]
 
 
+def test_words_of_what_is_off_on_average_only() -> None:
+    known = {"latencyMs": reading(stands=alarm(kind=Kind.SHIFT, size=12, record=4, width=36))}
+    (alert,) = lived(spec(), good(latencyMs=205), known)
+    assert alert.expected == "at most 4 ms above normal on average over 3 h"
+    assert alert.actual == "205 ms; 12 ms above normal on average over 3 h"
+    assert alert.recommendation == (
+        "Latency has been 12 ms above what is normal for the hour, on average over 3 h since about 21:43 UTC "
+        "(up to 4 ms is usual; 205 ms now): scale out; if that does not help, look at the slowest dependency"
+    )
+    assert alert.deviation_percent == 6.2
+    assert not lived(spec(), good(latencyMs=205), known, syncs=3)[0].eligible, "less than the allowed deviation"
+
+
 def test_band_is_told_within_what_values_can_be() -> None:
-    (alert,) = lived(spec(), good(errorRate=0.9), {"errorRate": reading((0.1, -0.5, 1.4), alarm())})
+    (alert,) = lived(spec(), good(errorRate=0.9), {"errorRate": reading((0.1, -0.5, 1.4), alarm(width=1))})
     assert alert.expected == "0 to 1"
 
 

@@ -61,11 +61,13 @@ class TwinBaseline:
         self._slot = slot
         self._sums = np.zeros((2, count))
         self._standing: list[Alarm | None] = [None] * count
+        # What was never below zero, as counts and sizes are, is not expected to be.
+        self._least = np.full(count, np.inf)
 
     @property
     def nbytes(self) -> int:
         """Bytes of state, without what Python adds to each object."""
-        return self._baseline.nbytes + self._sums.nbytes
+        return self._baseline.nbytes + self._sums.nbytes + self._least.nbytes
 
     def learn(self, history: Mapping[str, Series], until: float) -> None:
         """Learn from recorded history, all metrics at once.
@@ -118,6 +120,7 @@ class TwinBaseline:
         self._take(start, values)
 
     def _take(self, index: int, values: Floats) -> None:
+        self._least = np.fmin(self._least, np.fmin.reduce(values, axis=0))
         judgement = self._baseline.advance(index, values)
         latest = {alarm.series: alarm for alarm in judgement.others}
         for column in range(len(self.metrics)):
@@ -126,6 +129,7 @@ class TwinBaseline:
 
     def _readings(self, slot: int) -> dict[str, Reading]:
         bands = np.where(self._baseline.judging, self._baseline.peek(slot), np.nan)
+        bands[1] = np.where(self._least >= 0, np.maximum(bands[1], 0.0), bands[1])
         readings = {}
         for name, band, alarm in zip(self.metrics, bands.T.tolist(), self._standing, strict=True):
             expected, lower, upper = (value if math.isfinite(value) else None for value in band)

@@ -174,3 +174,15 @@ def test_unknown_values_neither_end_an_alarm_nor_lift_it() -> None:
 def test_state_is_small() -> None:
     baseline, _ = taught(daily(7))
     assert baseline.nbytes <= len(baseline.metrics) * 4900
+
+
+@pytest.mark.parametrize(("least", "clipped"), [(0.0, True), (-1.0, False)])
+def test_band_of_what_was_never_below_zero_does_not_go_there(least: float, clipped: bool) -> None:  # noqa: FBT001
+    rng = np.random.default_rng(5)
+    values: Floats = np.maximum(least, rng.normal(1, 3, 4 * 288)).astype(np.float64)
+    baseline = TwinBaseline(["x"], 300.0)
+    times: Floats = 300.0 * np.arange(len(values), dtype=np.float64)
+    baseline.learn({"x": Series(times, values, 300.0)}, times[-1] + 300)
+    found = baseline.observe(times[-1] + 300, {"x": 1.0})["x"]
+    assert found.lower is not None
+    assert (found.lower >= 0) is clipped
