@@ -24,8 +24,9 @@ from twinops.api.twin import DigitalTwinSpec
 from twinops.core.observation import Sample
 from twinops.errors import MetricsUnavailable
 from twinops.services.gather import Gathered, Gatherer
-from twinops.services.memories import MemoryKeeper, Moment
+from twinops.services.memories import MemoryKeeper
 from twinops.services.ports import RangeQuery, SourceAccess
+from twinops.services.twin_history import Moment
 
 DEADLINE = 30.0
 STALE_AFTER = 5

@@ -7,65 +7,27 @@ import base64
 import dataclasses
 import hashlib
 import math
-from collections.abc import Callable, Collection, Coroutine, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from twinops.api.twin import DigitalTwinSpec
-from twinops.core.memory import QUICK_ORIGINS, RECENT_STEPS, Recorded, TwinMemory
-from twinops.core.observation import Sample
+from twinops.core.memory import QUICK_ORIGINS, Recorded, TwinMemory
 from twinops.core.outlook import Outlook
-from twinops.core.schedule import fraction
-from twinops.services.gathering.past import Slots, Span, Trouble, spans
-from twinops.services.gathering.plan import sync_step
+from twinops.services.gathering.past import Trouble, spans
 from twinops.services.gathering.reading import Past, PastReader
 from twinops.services.ports import MetricsBackend, SourceAccess
+from twinops.services.twin_history import REPLICAS, Moment, Shape, Tick, TwinHistory
 
 log = structlog.get_logger()
 
-MOST_WAITING = 240
-"""Syncs that wait for a past that is being read; of more, the oldest are forgotten."""
-
-_REPLICAS = ""
-"""Stands for the number of pods among the metrics that are read; no metric has an empty name."""
+_AT_ONCE = 16
+"""Slots of a gap that are taken in before others have their turn: a millisecond each."""
 
 _MARK = 4
 """Characters before a state in status that tell from which query it was learned; in another unit it is of no use."""
-
-RELEARN_PAUSE = 300.0
-"""Seconds between two readings of a past because a query is another one, so that one that flaps costs little."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Moment:
-    """What one sync hands to the memory.
-
-    Attributes:
-        now: Unix seconds.
-        queries: rendered query by metric; a metric that is left out keeps the past it has.
-        samples: by metric; a metric that is not among them is forgotten. Only good ones count.
-        limits: in force now, by metric.
-        replicas_query: counts the target's pods over time, empty when there is none.
-        replicas: pods behind ``cpuUsage`` now, None where they are not known.
-        unscored: metrics that a correction bends: nothing is learned from them.
-        unjudged: metrics whose limit a correction moves: no chance of crossing it is learned.
-        at_least: metrics whose value is only a lower bound.
-        states: what a restart resumes from, by metric.
-    """
-
-    now: float
-    queries: Mapping[str, str]
-    samples: Mapping[str, Sample]
-    limits: Mapping[str, float] = field(default_factory=dict)
-    replicas_query: str = ""
-    replicas: int | None = None
-    unscored: Collection[str] = ()
-    unjudged: Collection[str] = ()
-    at_least: Collection[str] = ()
-    states: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,148 +40,6 @@ class Remembered:
 
     outlook: Outlook
     complete: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """What a whole memory depends on. Credentials do not: tokens change by the hour."""
-
-    source: str
-    url: str
-    headers: tuple[tuple[str, str], ...]
-    slots: Slots
-    horizons: tuple[int, ...]
-    history_seconds: int
-    learned: bool
-
-    @classmethod
-    def of(cls, uid: str, source: SourceAccess, spec: DigitalTwinSpec) -> _Shape:
-        step = sync_step(spec.sync_frequency_seconds)
-        return cls(
-            source=source.name,
-            url=source.spec.url,
-            headers=tuple(sorted(source.spec.headers.items())),
-            # The daemon ticks on this grid, see ``core.schedule``: values then lie in the middle of their slots.
-            slots=Slots(step, int(fraction(uid) * spec.sync_frequency_seconds) % step),
-            horizons=tuple(spec.predictions.horizons_seconds),
-            history_seconds=spec.predictions.history_seconds,
-            learned=spec.expected_state.learned,
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Tick:
-    """What is known of one slot.
-
-    Attributes:
-        values: by metric; the memory does without those that it was not made for.
-    """
-
-    slot: int
-    time: float
-    values: Mapping[str, float | None]
-    moment: Moment
-
-    def into(self, memory: TwinMemory) -> None:
-        """Let a memory take this in, unless it is about what the memory knows already."""
-        moment = self.moment
-        if memory.newest is None or self.slot >= memory.newest:
-            memory.observe(
-                self.time,
-                self.values,
-                limits=moment.limits,
-                replicas=moment.replicas,
-                unscored=moment.unscored,
-                unjudged=moment.unjudged,
-                at_least=moment.at_least,
-            )
-
-
-class _Twin:
-    """One twin's memory, and what is under way to better it.
-
-    Attributes:
-        queries: by metric, the newest that is known.
-        learned_from: those whose past the memory holds.
-        recorded: metrics among them whose past could be read.
-        learned_at: Unix seconds of the last time that its past was read.
-        troubles: of metrics whose past could not be read.
-        waiting: syncs that wait for ``reading`` to end.
-        missed: syncs that what comes out of ``warming`` has yet to take in.
-    """
-
-    def __init__(self, shape: _Shape) -> None:
-        self.shape = shape
-        self.memory: TwinMemory | None = None
-        self.queries: dict[str, str] = {}
-        self.learned_from: dict[str, str] = {}
-        self.recorded: frozenset[str] = frozenset()
-        self.learned_at = 0.0
-        self.troubles: dict[str, Trouble] = {}
-        self.waiting: list[_Tick] = []
-        self.missed: list[_Tick] = []
-        self.reading: asyncio.Task[None] | None = None
-        self.warming: asyncio.Task[None] | None = None
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The metrics that have a query, sorted."""
-        return tuple(sorted(metric for metric in self.queries if metric != _REPLICAS))
-
-    def follow(self, moment: Moment) -> None:
-        """Take over the queries of a sync; a metric that has none this time keeps the one it had."""
-        before = self.queries
-        queries = {metric: moment.queries.get(metric) or before.get(metric, "") for metric in moment.samples}
-        queries[_REPLICAS] = moment.replicas_query or before.get(_REPLICAS, "")
-        self.queries = {metric: promql for metric, promql in queries.items() if promql}
-        self.troubles = {m: t for m, t in self.troubles.items() if self.queries.get(m) == self.learned_from.get(m)}
-
-    def tick(self, moment: Moment) -> _Tick:
-        """Return what a sync knows, on the nearest slot; of a metric that was learned by another query nothing."""
-        slot = self.shape.slots.nearest(moment.now)
-        same = {m for m in self.metrics if self.learned_from.get(m, self.queries[m]) == self.queries[m]}
-        values = {m: s.value for m, s in moment.samples.items() if m in same and s.actionable}
-        return _Tick(slot, self.shape.slots.time(slot), values, moment)
-
-    def must_learn(self, tick: _Tick) -> bool:
-        """Tell whether the past is to be read, for the first time or again."""
-        memory, now = self.memory, tick.moment.now
-        if memory is None:
-            return bool(self.queries)
-        if self.queries != self.learned_from:
-            different = {m for m in {*self.queries, *self.learned_from} if self._differs(m)}
-            known = memory.outlook().samples
-            soon = any(m not in self.learned_from or m not in self.queries or not known.get(m) for m in different)
-            return soon or not 0 <= now - self.learned_at < RELEARN_PAUSE
-        return self.useless(tick) or any(not trouble.rests(now) for trouble in self.troubles.values())
-
-    def useless(self, tick: _Tick) -> bool:
-        """Tell whether what is known is of no use: of long ago, or of after now because a clock was ahead."""
-        newest = None if self.memory is None else self.memory.newest
-        return newest is not None and not 0 <= tick.slot - newest <= RECENT_STEPS
-
-    def _differs(self, metric: str) -> bool:
-        return self.queries.get(metric) != self.learned_from.get(metric)
-
-    def gap(self, tick: _Tick) -> Span | None:
-        """Return the slots between the last sync and this one, None when there are none or nobody knows of them."""
-        newest = None if self.memory is None else self.memory.newest
-        if newest is None or tick.slot <= newest + 1 or not tick.values:
-            return None
-        return Span(self.shape.slots, newest + 1, tick.slot - 1)
-
-    def take_in(self, tick: _Tick) -> None:
-        """Let the memory, and the one that is being made, know of a tick."""
-        if self.memory is not None:
-            tick.into(self.memory)
-        if self.warming is not None:
-            self.missed.append(tick)
-
-    def cancel(self) -> None:
-        """End what is under way."""
-        for task in (self.reading, self.warming):
-            if task is not None:
-                task.cancel()
 
 
 class MemoryKeeper:
@@ -241,11 +61,13 @@ class MemoryKeeper:
     def __init__(self, backend: MetricsBackend, *, loads: int = 4, patience_seconds: float = 3.0) -> None:
         self._reader = PastReader(backend)
         self._places = asyncio.Semaphore(loads)
+        # A past is large: whoever reads one keeps its room until all is learned from it.
+        self._rooms = asyncio.Semaphore(2 * loads)
         self._worth_waiting = 2 * loads
         self._patience = patience_seconds
         # One at a time: it is all computing, and syncs go first.
         self._warm_place = asyncio.Semaphore(1)
-        self._twins: dict[str, _Twin] = {}
+        self._twins: dict[str, TwinHistory] = {}
         self._reading: set[str] = set()
 
     async def update(self, uid: str, source: SourceAccess, spec: DigitalTwinSpec, moment: Moment) -> Remembered:
@@ -261,22 +83,22 @@ class MemoryKeeper:
             spec: the twin's.
             moment: what the sync gathered.
         """
-        shape = _Shape.of(uid, source, spec)
+        shape = Shape.of(uid, source, spec)
         twin = self._twins.get(uid)
         if twin is None or twin.shape != shape:
             self.drop(uid)
-            twin = self._twins[uid] = _Twin(shape)
+            twin = self._twins[uid] = TwinHistory(shape)
         twin.follow(moment)
         tick = twin.tick(moment)
         if twin.reading is None:
             if twin.must_learn(tick):
-                self._start(uid, twin, partial(self._learn, uid, twin, source, tick))
-            elif gap := twin.gap(tick):
-                self._start(uid, twin, partial(self._fill, uid, twin, source, tick, gap))
+                self._start(uid, twin, self._learn(uid, twin, source))
+            elif twin.gap(tick):
+                self._start(uid, twin, self._fill(uid, twin, source))
         if twin.reading is None:
             twin.take_in(tick)
         else:
-            twin.waiting = [*twin.waiting, tick][-MOST_WAITING:]
+            twin.wait(tick)
             if len(self._reading) <= self._worth_waiting:
                 # Further back in the line a sync would only keep its own place from others, for nothing.
                 await asyncio.wait({twin.reading}, timeout=self._patience)
@@ -298,31 +120,40 @@ class MemoryKeeper:
             self.drop(uid)
         await asyncio.gather(*running, return_exceptions=True)
 
-    def _start(self, uid: str, twin: _Twin, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def _start(self, uid: str, twin: TwinHistory, job: Coroutine[Any, Any, None]) -> None:
         self._reading.add(uid)
-        twin.reading = asyncio.create_task(self._through(uid, twin, job))
+        twin.reading = asyncio.create_task(job)
+        # Also where it was cancelled before it began.
+        twin.reading.add_done_callback(lambda task: self._read(uid, twin, task))
 
-    async def _through(self, uid: str, twin: _Twin, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Do the job when there is a place, then let the memory know of the syncs since."""
+    def _read(self, uid: str, twin: TwinHistory, task: asyncio.Task[None]) -> None:
+        """End a reading, whatever came of it."""
+        if self._twins.get(uid) is not twin:
+            return
+        self._reading.discard(uid)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # A defect of ours: without a memory, the next sync would run into it again.
+            log.error("history could not be learned from", twin=uid, exc_info=error)
+            twin.memory, twin.learned_from = twin.new_memory(), dict(twin.queries)
+        twin.read()
+
+    async def _learn(self, uid: str, twin: TwinHistory, source: SourceAccess) -> None:
+        """Read the whole past, and make a memory of it."""
+        await self._rooms.acquire()
         try:
             async with self._places:
-                await job()
-        except Exception:  # A defect of ours: without this, the next sync would run into it again.
-            log.exception("history could not be learned from", twin=uid)
-            twin.memory, twin.learned_from = self._new_memory(twin), dict(twin.queries)
+                await self._learn_from_past(uid, twin, source)
         finally:
-            if self._twins.get(uid) is twin:
-                self._reading.discard(uid)
-                twin.reading = None
-                waiting, twin.waiting = twin.waiting, []
-                for tick in waiting:
-                    twin.take_in(tick)
+            if twin.warming is None:
+                self._rooms.release()
+            else:
+                twin.warming.add_done_callback(lambda _: self._rooms.release())
 
-    async def _learn(self, uid: str, twin: _Twin, source: SourceAccess, tick: _Tick) -> None:
-        """Read the whole past, and make a memory of it."""
-        shape, moment, queries = twin.shape, tick.moment, dict(twin.queries)
+    async def _learn_from_past(self, uid: str, twin: TwinHistory, source: SourceAccess) -> None:
+        tick, queries = twin.begin(), dict(twin.queries)
+        moment = tick.moment
         pieces = {metric: trouble.pieces for metric, trouble in twin.troubles.items()}
-        when = spans(shape.slots, tick.slot, shape.history_seconds)
+        when = spans(twin.shape.slots, tick.slot, twin.shape.history_seconds)
         past = await self._reader.read(source, queries, when, pieces, twin=uid)
         for metric, error in past.failed.items():
             twin.troubles.setdefault(metric, Trouble()).failed(moment.now, error)
@@ -333,7 +164,7 @@ class MemoryKeeper:
         if twin.warming is not None:
             twin.warming.cancel()
             twin.warming = None
-        memory = self._new_memory(twin)
+        memory = twin.new_memory()
         if past.recorded:
             await asyncio.to_thread(_learn, memory, past, moment, queries, QUICK_ORIGINS)
         twin.memory, twin.learned_from, twin.learned_at, twin.missed = memory, queries, moment.now, []
@@ -341,36 +172,41 @@ class MemoryKeeper:
         if memory.cold:
             twin.warming = asyncio.create_task(self._warm_up(uid, twin, past, moment))
 
-    async def _warm_up(self, uid: str, twin: _Twin, past: Past, moment: Moment) -> None:
+    async def _warm_up(self, uid: str, twin: TwinHistory, past: Past, moment: Moment) -> None:
         """Learn from the whole past, and take the place of what was learned in a hurry."""
-        memory = self._new_memory(twin)
+        memory = twin.new_memory()
         try:
             async with self._warm_place:
                 await asyncio.to_thread(_learn, memory, past, moment, twin.learned_from, None)
             for tick in twin.missed:
                 tick.into(memory)
             twin.memory = memory
+        except Exception:  # A defect of ours: the quick answer goes on.
+            log.exception("history could not be learned from as a whole", twin=uid)
         finally:
-            if self._twins.get(uid) is twin and twin.warming is asyncio.current_task():
+            if twin.warming is asyncio.current_task():
                 twin.warming, twin.missed = None, []
 
-    async def _fill(self, uid: str, twin: _Twin, source: SourceAccess, tick: _Tick, gap: Span) -> None:
+    async def _fill(self, uid: str, twin: TwinHistory, source: SourceAccess) -> None:
         """Read what lies between the last sync and this one."""
-        queries = {metric: promql for metric, promql in twin.queries.items() if metric != _REPLICAS}
-        past = await self._reader.read(source, queries, (gap, None), {}, twin=uid)
+        async with self._places:
+            tick = twin.begin()
+            gap = twin.gap(tick)
+            if gap is None:
+                return
+            queries = {metric: promql for metric, promql in twin.queries.items() if metric != REPLICAS}
+            past = await self._reader.read(source, queries, (gap, None), {}, twin=uid)
         series = {metric: one.recent.values.tolist() for metric, one in past.recorded.items()}
         for entry, slot in enumerate(range(gap.first, gap.last + 1)):
             values = {metric: known[entry] for metric, known in series.items() if math.isfinite(known[entry])}
-            twin.take_in(_Tick(slot, gap.slots.time(slot), values, tick.moment))
-
-    def _new_memory(self, twin: _Twin) -> TwinMemory:
-        shape = twin.shape
-        return TwinMemory(twin.metrics, shape.slots.step, shape.horizons, learned=shape.learned)
+            twin.take_in(Tick(slot, gap.slots.time(slot), values, tick.moment))
+            if entry % _AT_ONCE == 0:
+                await asyncio.sleep(0)
 
 
 def _learn(memory: TwinMemory, past: Past, moment: Moment, queries: Mapping[str, str], origins: int | None) -> None:
     recorded: dict[str, Recorded] = dict(past.recorded)
-    replicas = recorded.pop(_REPLICAS, None)
+    replicas = recorded.pop(REPLICAS, None)
     # The whole look back takes them over, too: it does not know what corrections bent, they do.
     states = _own(moment.states, queries)
     memory.learn(recorded, limits=moment.limits, replicas=replicas, origins=origins, states=states)

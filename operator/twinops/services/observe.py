@@ -14,8 +14,9 @@ from twinops.core.observation import Lever, Observation, Sample, Workload
 from twinops.core.skill import states
 from twinops.errors import MetricsUnavailable, SourceInvalid, SpecError
 from twinops.services.gather import Gatherer
-from twinops.services.memories import MemoryKeeper, Moment
+from twinops.services.memories import MemoryKeeper
 from twinops.services.ports import Levers, SourceAccess, Sources, TwinRef, Workloads
+from twinops.services.twin_history import Moment
 from twinops.services.twin_index import TwinIndex
 
 

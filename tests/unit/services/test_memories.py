@@ -21,8 +21,9 @@ from twinops.core.observation import Sample
 from twinops.core.schedule import next_slot
 from twinops.errors import MetricsUnavailable
 from twinops.services.gathering.past import MAX_POINTS
-from twinops.services.memories import RELEARN_PAUSE, MemoryKeeper, Moment, Remembered
+from twinops.services.memories import MemoryKeeper, Remembered
 from twinops.services.ports import RangeAnswer, RangeQuery, SourceAccess
+from twinops.services.twin_history import RELEARN_PAUSE, Moment
 
 STEP = 60
 NOW = next_slot(1_800_000_000.0, STEP, "uid-1")
@@ -404,6 +405,47 @@ async def test_reads_are_bounded_in_number() -> None:
 
         assert len(backend.range_batches) == 1
         assert not waiting.complete
+
+
+async def test_pasts_that_are_still_being_learned_from_are_bounded_in_number() -> None:
+    """A past is large: ten thousand of them would not fit into memory after a restart."""
+    backend = FakeBackend(history=past())
+    twin = spec(length=86_400)
+    async with keeping(backend, patience=0.01) as keeper, keeper._warm_place:
+        for uid in range(6):
+            await sync(keeper, NOW, good(40), uid=f"uid-{uid}", twin=twin)
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+        assert len(backend.range_batches) == 2
+
+
+async def test_twin_that_goes_while_it_is_learned_from_leaves_room_for_others() -> None:
+    backend = FakeBackend(history=past())
+    twin = spec(length=86_400)
+    async with keeping(backend, patience=5.0) as keeper:
+        async with keeper._warm_place:
+            for uid in range(4):
+                await sync(keeper, NOW, good(40), uid=f"uid-{uid}", twin=twin)
+                keeper.drop(f"uid-{uid}")
+        remembered = await sync(keeper, NOW, good(40), uid="uid-9", twin=twin)
+
+    assert remembered.complete
+    assert len(backend.range_batches) == 5
+
+
+async def test_syncs_that_wait_for_their_turn_read_up_to_the_newest_of_them() -> None:
+    backend = FakeBackend(history=past(), gate=asyncio.Event())
+    async with keeping(backend, patience=0.01) as keeper:
+        await sync(keeper, NOW, good(0), uid="uid-2")
+        for minute in range(3):
+            await sync(keeper, NOW + 60 * minute, good(40))
+        assert backend.gate is not None
+        backend.gate.set()
+        keeper._patience = 5.0
+        remembered = await sync(keeper, NOW + 180, good(40))
+
+    assert known(remembered) == 61
+    assert backend.range_batches[1][0].end == int(NOW) + 180
 
 
 async def test_syncs_wait_for_their_past_only_near_the_head_of_the_line() -> None:
