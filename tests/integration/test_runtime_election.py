@@ -127,7 +127,9 @@ async def test_a_leader_stops_while_the_api_server_hangs_and_leads_again_only_an
     await seconds_until(lambda: a.may_write, never=lambda: False)
     cluster.apiserver.pause()
     try:
-        assert await seconds_until(lambda: not a.may_write, never=lambda: False) <= TIMES.renew_deadline
+        took = await seconds_until(lambda: not a.may_write, never=lambda: False)
+        # Seen at the next look only; on a machine with more to do that may come late.
+        assert took <= TIMES.renew_deadline + 0.25 < TIMES.lease_duration
         await asyncio.wait_for(a.elector.lost.wait(), 5)
     finally:
         cluster.apiserver.resume()
