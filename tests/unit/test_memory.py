@@ -271,3 +271,37 @@ def test_six_metrics_take_few_bytes(days: int, most: int) -> None:
     memory.learn(dict.fromkeys(names, recorded(older_days=days - 1)), limits=limits)
     memory.observe((LAST + 1) * STEP, dict.fromkeys(names, 50.0), limits=limits)
     assert memory.nbytes <= most
+
+
+_HOSTILE = {
+    "huge and close together": lambda rng, n: 1e17 + rng.normal(0, 1, n),
+    "of every size": lambda rng, n: 10.0 ** rng.uniform(-30, 17, n),
+    "rare spikes": lambda rng, n: np.where(rng.random(n) < 0.02, 1e6, 1.0),
+    "tiny": lambda rng, n: -np.abs(rng.normal(0, 1e-12, n)),
+    "a jump": lambda _, n: np.where(np.arange(n) > n // 2, 100.0, 1.0),
+    "heavy tails": lambda rng, n: rng.lognormal(0, 3, n),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", _HOSTILE)
+@pytest.mark.parametrize("step", [5.0, 60.0, 900.0])
+def test_hostile_values_leave_the_outlook_finite(kind: str, step: float) -> None:
+    rng = np.random.default_rng(11)
+    count, last = 500, LAST
+    values = _HOSTILE[kind](rng, count + 60)
+    values[rng.random(len(values)) < 0.2] = np.nan
+    times = step * np.arange(last - count + 1, last + 1, dtype=np.float64)
+    memory = TwinMemory(NAMES, step, [900, 60, 3600], learned=True)
+    past = dict.fromkeys(NAMES, Recorded(Series(times, values[:count], step)))
+    limits = {"cpuUsage": 50.0, "latencyMs": float(np.nanmedian(values))}
+    memory.learn(past, limits=limits)
+    for k, value in enumerate(values[count:].tolist(), start=1):
+        known = dict.fromkeys(NAMES, value if math.isfinite(value) else None)
+        outlook = memory.observe((last + k) * step, known, limits=limits, replicas=1 + k % 3)
+        for forecasts in outlook.forecasts.values():
+            for one in forecasts:
+                assert all(map(math.isfinite, one.quantiles))
+                assert list(one.quantiles) == sorted(one.quantiles)
+        for chances in outlook.chances.values():
+            assert all(math.isnan(chance) or 0 <= chance <= 1 for chance in chances)

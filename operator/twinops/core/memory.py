@@ -281,7 +281,8 @@ class TwinMemory:
     def _skills(self, state: State, errors: Floats) -> list[Skill]:
         error = errors.mean(axis=1).tolist()
         covered = state.covered.mean(axis=1).tolist()
-        width = (state.width[..., 0] / np.maximum(state.width[..., 1], _TINY)).mean(axis=1).tolist()
+        with np.errstate(over="ignore"):  # Naive may never have been wrong; status tells a finite figure.
+            width = (state.width[..., 0] / np.maximum(state.width[..., 1], _TINY)).mean(axis=1).tolist()
         checks = state.checks.min(axis=1).astype(int).tolist()
         trusted = np.all(state.open, axis=1).tolist()
         rows = zip(self.metrics, error, covered, width, checks, trusted, self._packed(state), strict=True)

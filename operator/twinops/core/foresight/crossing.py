@@ -167,7 +167,9 @@ def combine(brier: Floats, chances: Floats, total: Floats, config: Config) -> Fl
     weight = (counted.min(axis=-1, keepdims=True) / counted) ** config.brier_power
     weight[..., 1:] *= total[..., :1] / (total[..., :1] + config.evidence)
     mixed = (weight * chances).sum(axis=-1) / weight.sum(axis=-1)
-    return np.maximum.accumulate(mixed, axis=-1)
+    # Rounding alone could make it more than certain.
+    within: Floats = np.minimum(np.maximum.accumulate(mixed, axis=-1), 1.0)
+    return within
 
 
 def learn_event(

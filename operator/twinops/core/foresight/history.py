@@ -127,7 +127,8 @@ def _measure(values: Floats) -> tuple[Floats, Floats]:
     for k, row in enumerate(values):
         known = row[np.isfinite(row)]
         if len(known):
-            middle[k] = np.median(known)
+            # As it will be stored: of large values that are close together the rounding is the larger part.
+            middle[k] = STORED(np.median(known))
             spread = np.abs(known - middle[k])
             unit[k] = max(float(spread.mean()) / _UNITS_PER_SPREAD, float(spread.max()) / _LARGEST_HALF)
             unit[k] = unit[k] or abs(middle[k]) / _UNITS_PER_VALUE or 1.0
@@ -136,7 +137,7 @@ def _measure(values: Floats) -> tuple[Floats, Floats]:
 
 def _packed(values: Floats, middle: Singles, unit: Singles) -> Halves:
     deviations = (values - middle[:, None]) / np.where(unit > 0, unit, 1.0)[:, None]
-    packed: Halves = deviations.astype(STORED_OLD)
+    packed: Halves = deviations.clip(-_LARGEST_HALF, _LARGEST_HALF).astype(STORED_OLD)
     return packed
 
 
