@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -273,7 +274,7 @@ def test_six_metrics_take_few_bytes(days: int, most: int) -> None:
     assert memory.nbytes <= most
 
 
-_HOSTILE = {
+_HOSTILE: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "huge and close together": lambda rng, n: 1e17 + rng.normal(0, 1, n),
     "of every size": lambda rng, n: 10.0 ** rng.uniform(-30, 17, n),
     "rare spikes": lambda rng, n: np.where(rng.random(n) < 0.02, 1e6, 1.0),
