@@ -14,6 +14,7 @@ import numpy as np
 
 from benchmarks import series as data
 from benchmarks.forecast import parts, peers, risk, runs, scoring
+from benchmarks.forecast.scored import Scored
 from benchmarks.forecast.scoring import HORIZONS
 from benchmarks.series import DAY, WHERE
 from twinops.core.foresight.config import CONFIG
@@ -72,7 +73,7 @@ def _short(summary: dict[str, Any]) -> dict[str, Any]:
 
 def _figures(
     folder: Path, chosen: list[data.BenchSeries]
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, list[risk.Scored]]]:
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, list[Scored]]]:
     per_series = _main_table(chosen)
     summary = _summary(chosen, per_series)
     summary["risk"], each, kept = risk.all_risk(chosen, CONFIG)

@@ -11,8 +11,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.forecast.risk import SECONDS, Scored
+from benchmarks.forecast.risk import SECONDS
 from benchmarks.forecast.runs import ours
+from benchmarks.forecast.scored import Scored
 from benchmarks.series import DAY, BenchSeries
 from twinops.core.foresight.config import Config
 

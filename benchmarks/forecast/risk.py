@@ -7,11 +7,11 @@ not. Beside it (``hour_apart``) onsets as the warnings have them: the first cros
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from benchmarks.forecast.scored import Scored
 from benchmarks.forecast.scoring import HORIZONS
 from benchmarks.forecast.warnings import warnings
 from benchmarks.series import DAY, BenchSeries, Floats
@@ -26,29 +26,6 @@ SECONDS = (900, 1800, 3600)
 """Horizons; at the benchmark's step of five minutes they are 3, 6 and 12 steps, by which the figures are named."""
 _BINS = 10
 _FIGURES = ("brier_skill", "onset_skill", "reliability_error")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Scored:
-    """One series with one limit.
-
-    Attributes:
-        series: as recorded.
-        limit: its percentile.
-        above: whether each value lies above the limit, shape (n,).
-        chance: probability at each of the horizons, shape (n, 3).
-        event: what came, shape (3, n), NaN where unknown.
-        onsets: steps after the first week that are the first above after an hour at or below.
-        rises: number of steps after the first week that lie above and follow one that does not.
-    """
-
-    series: BenchSeries
-    limit: float
-    above: np.ndarray
-    chance: Floats
-    event: Floats
-    onsets: np.ndarray
-    rises: int
 
 
 def all_risk(

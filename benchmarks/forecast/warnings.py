@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from benchmarks.forecast.scored import Scored
 from benchmarks.series import DAY
-
-if TYPE_CHECKING:
-    from benchmarks.forecast.risk import Scored
 
 THRESHOLDS = np.arange(0.2, 0.91, 0.05).round(2)
 LEAST = {"warned": 0.45, "lead_min": 15.0, "precision": 0.65}

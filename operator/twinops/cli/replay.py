@@ -6,10 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-FORMS = ("png", "svg", "html")
-"""Endings of pictures."""
-
-STDOUT = "-"
+from twinops.replay.writing import STDOUT
 
 _DESCRIPTION = """\
 Replay recorded history through the operator's own core, row by row and without looking ahead, before anything is

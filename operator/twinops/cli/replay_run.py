@@ -16,7 +16,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from twinops import logs
 from twinops.api.twin import DigitalTwinSpec
-from twinops.cli.replay import FORMS, STDOUT
 from twinops.errors import InputError
 from twinops.replay.csv_file import parse_time, read_csv
 from twinops.replay.durations import parse_duration
@@ -26,7 +25,7 @@ from twinops.replay.recording import Recording, on_grid, usual_step
 from twinops.replay.report import Report, replay, to_json
 from twinops.replay.tables import print_report
 from twinops.replay.terms import Given, metric_value, read_manifest, terms_of
-from twinops.replay.writing import check_writable, write_whole
+from twinops.replay.writing import FORMS, STDOUT, check_writable, write_whole
 
 _PIPE_WIDTH = 100
 _ENDINGS = ", ".join(f".{form}" for form in FORMS)

@@ -9,6 +9,11 @@ from pathlib import Path
 
 from twinops.errors import InputError
 
+FORMS = ("png", "svg", "html")
+"""Endings of pictures."""
+
+STDOUT = "-"
+
 
 def check_writable(path: Path, option: str) -> None:
     """Tell early that a file could not be written, before long work is done for it.

@@ -11,7 +11,8 @@ import pytest
 from benchmarks import series as data
 from benchmarks.forecast.__main__ import main
 from benchmarks.forecast.parts import shift_hours
-from benchmarks.forecast.risk import Scored, all_risk
+from benchmarks.forecast.risk import all_risk
+from benchmarks.forecast.scored import Scored
 from benchmarks.forecast.warnings import judge
 from benchmarks.series import BenchSeries, series_in
 from twinops.core.foresight.config import CONFIG
