@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 from kubernetes.aio import config as kube_config
@@ -20,7 +21,7 @@ from twinops.api import API_VERSION
 from twinops.api.source import MetricsSourceSpec
 from twinops.api.twin import MAX_METRICS, DigitalTwinSpec
 from twinops.core.series import Floats
-from twinops.errors import ClusterError, InputError, NotFound
+from twinops.errors import ClusterError, InputError, MetricsUnavailable, NotFound
 from twinops.replay.recording import LONGEST_STEP, SHORTEST_STEP, Recording, printable
 from twinops.replay.terms import read_spec
 from twinops.services.gather import Gathered, Gatherer
@@ -104,8 +105,7 @@ async def read_queries(access: Access, queries: Sequence[str]) -> Recording:
     """Ask for single queries, each of which gives one series.
 
     Raises:
-        InputError: a query that is refused, or gives nothing or more than one series at a time.
-        MetricsUnavailable: Prometheus did not answer.
+        InputError: Prometheus does not answer; or a query is refused, or gives nothing or more than one series at a time.
     """
     named = _named(queries)
     if len(named) > MAX_METRICS:
@@ -156,10 +156,9 @@ async def read_twin(
         wanted: metrics to read; all by default.
 
     Raises:
-        InputError: no metric of the twin has a history.
+        InputError: Prometheus does not answer, or no metric of the twin has a history.
         SpecError: the twin's target or a query cannot be used.
         ClusterError: the API server did not answer, or refuses.
-        MetricsUnavailable: Prometheus did not answer.
     """
     place = namespace or _namespace(kubeconfig, context)
     client = await KubeClient.connect(kubeconfig, context=context)
@@ -243,6 +242,10 @@ async def _ask(
             if error:
                 raise InputError(f"Prometheus refuses the query of {name} ({error}): {printable(promql)}")
             rows[name] = span.series(answers).values
+    except MetricsUnavailable as error:
+        place = urlsplit(source.spec.url)
+        where = f"{place.scheme}://{place.hostname}" + (f":{place.port}" if place.port else "") + place.path
+        raise InputError(f"--prometheus {where}: {error}; see whether it answers from here, and try again") from error
     finally:
         if backend is None:
             await asking.aclose()
