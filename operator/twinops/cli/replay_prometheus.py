@@ -105,7 +105,7 @@ async def read_queries(access: Access, queries: Sequence[str]) -> Recording:
     """Ask for single queries, each of which gives one series.
 
     Raises:
-        InputError: Prometheus does not answer; or a query is refused, or gives nothing or more than one series at a time.
+        InputError: Prometheus does not answer, or a query is refused, or gives nothing or several series at a time.
     """
     named = _named(queries)
     if len(named) > MAX_METRICS:
