@@ -274,6 +274,15 @@ def test_six_metrics_take_few_bytes(days: int, most: int) -> None:
     assert memory.nbytes <= most
 
 
+def test_what_is_normal_is_known_at_once_from_the_past() -> None:
+    memory = TwinMemory(NAMES, STEP, HORIZONS, learned=True)
+    past = dict.fromkeys(NAMES, recorded(older_days=7))
+    memory.learn(past, limits={})
+    for name in NAMES:
+        reading = memory.outlook().readings[name]
+        assert reading.expected == pytest.approx(wave(np.array([LAST * STEP]))[0], abs=6)
+
+
 _HOSTILE: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "huge and close together": lambda rng, n: 1e17 + rng.normal(0, 1, n),
     "of every size": lambda rng, n: 10.0 ** rng.uniform(-30, 17, n),

@@ -145,7 +145,7 @@ class TwinMemory:
         self._learn_risk(grid, done, limits, replicas)
         if self._baseline is not None:
             until = (self.newest + 1) * self.step
-            self._baseline.learn({name: one.joined() for name, one in past.items()}, until)
+            self._readings = self._baseline.learn({name: one.joined() for name, one in past.items()}, until)
         self._refresh()
 
     def observe(

@@ -96,7 +96,8 @@ class Expectation:
         known = np.isfinite(values)
         new = np.isnan(self._first) & known.any(axis=0)
         if new.any():
-            self._first[new] = index
+            # That of the entry, in whatever portion it came.
+            self._first[new] = (index + known.argmax(axis=0))[new]
             # Shapes count from the first value, so that they are small numbers where the metric's are large.
             self._level[DAILY:, new] = values[known.argmax(axis=0), np.arange(len(new))][new]
         shaped = self._shaped(index, len(values))

@@ -69,8 +69,8 @@ class TwinBaseline:
         """Bytes of state, without what Python adds to each object."""
         return self._baseline.nbytes + self._sums.nbytes + self._least.nbytes
 
-    def learn(self, history: Mapping[str, Series], until: float) -> None:
-        """Learn from recorded history, all metrics at once.
+    def learn(self, history: Mapping[str, Series], until: float) -> dict[str, Reading]:
+        """Learn from recorded history, all metrics at once, and say what is known then.
 
         Args:
             history: by metric; a metric without history is unknown all the time.
@@ -78,17 +78,18 @@ class TwinBaseline:
         """
         known = [series for name, series in history.items() if name in self.metrics and len(series.times)]
         if not known:
-            return
+            return {}
         first = int(min(series.times[0] for series in known) // self.step)
         last = int(until // self.step)
         if last <= first:
-            return
+            return {}
         values = np.full((last - first, len(self.metrics)), np.nan)
         for column, name in enumerate(self.metrics):
             if name in history:
                 values[:, column] = _onto_grid(history[name], first, last, self.step)
         self._restart(last)
         self._take(first, values)
+        return self._readings(last)
 
     def observe(self, now: float, values: Mapping[str, float | None]) -> dict[str, Reading]:
         """Take the fresh values of one sync and say what the baseline knows.

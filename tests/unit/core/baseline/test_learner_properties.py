@@ -64,6 +64,18 @@ def test_entries_may_come_in_any_portions(values: Floats, cuts: list[int]) -> No
     assert_same(np.concatenate([part.excess for part in parts]), whole.excess)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_first_entry_may_come_alone_and_unknown(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values: Floats = 20 + rng.normal(0, 1, 700)
+    values[300:500] += 40
+    values[rng.random(700) < 0.2] = np.nan
+    values[0] = np.nan
+    (whole,) = judge(values)
+    parts = judge(values, (1,))
+    assert_same(np.concatenate([part.excess for part in parts]), whole.excess)
+
+
 def test_entries_may_come_one_by_one() -> None:
     values = daily(4)
     values[900:] += 30
