@@ -74,7 +74,7 @@ def test_a_twin_with_a_past_predicts_at_its_first_sync_and_shows_skill_soon_afte
         (metric,) = prediction["metrics"]
         assert metric["checks"] >= 30
         assert metric["lower"] <= metric["value"] <= metric["upper"]
-        assert 25 < metric["lower"] < metric["upper"] < 55
+        assert 25 < metric["lower"] <= metric["upper"] < 55, "a wave without noise leaves next to no interval"
         assert 0 <= metric["confidence"] <= 1
     skill = status["forecastSkill"]
     assert skill["checks"] > 200, "the whole of the last day was looked back on, an hour ahead every five minutes"
@@ -110,7 +110,7 @@ def test_a_twin_with_too_short_a_past_says_how_much_it_has(shop: Shop, past: str
     shop.apply(of_the_past(shop, past, "past_short"))
     body = shop.until_condition("PredictionsAvailable", "False", reason="CollectingSamples", within=10)
     collected = body["status"]["samplesCollected"]
-    assert collected in {SHORT, SHORT + 1}, "the sync itself may have begun a new step"
+    assert abs(collected - SHORT) <= 1, "the twin's slots fall between the samples"
     assert condition(body, "PredictionsAvailable")["message"] == f"{collected} of 10 samples"
     assert body["status"]["summary"]["predicted"] == f"collecting {collected}/10"
     assert body["status"].get("predictions", []) == []
