@@ -214,7 +214,7 @@ def run(  # noqa: PLR0913 - everything the loop reads
         if quantiles is not None and naive is not None:
             now = Issued(centre[part], scale[part])
             after.quantiles = np.concatenate([before[1:], last[None]])
-            quantiles[part] = published(after, now, horizons)
+            quantiles[part] = published(after, now, horizons, horizons <= hold)
             offsets = now.scale[..., 1, None] * np.sort(after.quantiles[..., 1, :], axis=-1)
             naive[part] = now.centre[..., 1, None] + offsets
         after.quantiles = last[None]

@@ -95,7 +95,12 @@ class Foresight:
         """Return what is published now, shape (series, horizons, levels); NaN of what nothing is known of."""
         centre = np.empty((*self.centre.shape, 2))
         centre[..., 0], centre[..., 1] = self.centre, self.last[:, None]
-        return published(self.state, Issued(centre, scale_of(self.state, config)), self.horizons)
+        near = self.horizons <= self.hold(config)
+        return published(self.state, Issued(centre, scale_of(self.state, config)), self.horizons, near)
+
+    def hold(self, config: Config) -> float:
+        """Return the steps for which naive stands after a level shift."""
+        return float(np.ceil(config.hold_seconds / self.history.step))
 
 
 def start(
@@ -218,7 +223,7 @@ def advance(
     found = member_forecasts(past, origin, horizons, config, _middle_of(foresight, past, origin))[:, :, 0]
     found[~np.isfinite(foresight.last)] = np.nan
     shifted = shifts(past, origin, config)[:, 0]
-    hold = float(np.ceil(config.hold_seconds / history.step))
+    hold = foresight.hold(config)
     soon = horizons * history.step <= config.climb_seconds
     climbing = climbs(past, origin, config) & soon if soon.any() else None
     now = issue(state, found, shifted, hold, horizons <= hold, config, climbing)

@@ -28,6 +28,7 @@ from twinops.core.series import Floats
 Flags = npt.NDArray[np.bool_]
 
 LEVELS = np.array(QUANTILES)
+_MIDDLE = QUANTILES.index(0.5)
 NORMAL = np.array([NormalDist().inv_cdf(level) for level in QUANTILES])
 _MEAN_OF_NORMAL = 0.797884560802865
 """Mean absolute value of a standard normal variable, sqrt(2 / pi)."""
@@ -239,16 +240,28 @@ def scale_of(state: State, config: Config) -> Floats:
     return np.maximum(state.size, config.scale_floor * state.long)
 
 
-def published(state: State, issued: Issued, horizons: Indices) -> Floats:
+def published(state: State, issued: Issued, horizons: Indices, near: Flags) -> Floats:
     """Return the quantiles to publish, shape (s, h, levels), not decreasing.
 
-    Before ``MIN_CHECKS`` they are those of a random walk from the last value; with the gate shut, naive's.
+    Before ``MIN_CHECKS`` they are those of a random walk from the last value; with the gate shut, naive's. While naive
+    stands after a level shift, the median is naive itself: what quantiles have drifted to was learned at the old level.
+
+    Args:
+        state: what was learned so far.
+        issued: the forecast of now.
+        horizons: shape (h,), steps ahead.
+        near: horizons for which naive stands after a level shift, shape (h,).
     """
     offsets = issued.scale[..., None] * np.sort(state.quantiles, axis=-1)
     quantiles = issued.centre[..., None] + offsets
     chosen = np.where(state.open[..., None], quantiles[..., 0, :], quantiles[..., 1, :])
+    naive = issued.centre[..., 1, None]
+    # A steady climb takes over from naive: see ``mix``.
+    alone = ((state.held > 0)[..., None] & near & (issued.centre[..., 0] == issued.centre[..., 1]))[..., None]
+    if alone.any():
+        chosen = np.where(alone, naive + (chosen - chosen[..., _MIDDLE, None]), chosen)
     calibrated = state.checks >= MIN_CHECKS
     if calibrated.all():
         return chosen
     walk = np.sqrt(state.change[..., None] * horizons)[..., None] * NORMAL
-    return np.where(calibrated[..., None], chosen, issued.centre[..., 1, None] + walk)
+    return np.where(calibrated[..., None], chosen, naive + walk)
