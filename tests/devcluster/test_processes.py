@@ -133,9 +133,9 @@ def test_a_start_that_hangs_shows_the_log(warden: Warden, tmp_path: Path) -> Non
 
 def test_the_users_kubeconfig_is_out_of_reach(warden: Warden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", "/home/me/.kube/config")
-    told = process(warden, tmp_path, "echo $KUBECONFIG")
+    told = process(warden, tmp_path, "echo $KUBECONFIG; sleep 300")
     told.start()
-    told.wait(WITHIN)
+    wait_until(lambda: told.tail() != "", within=WITHIN, what="it has told")
     assert told.tail() == os.devnull
 
 
