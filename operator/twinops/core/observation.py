@@ -41,6 +41,22 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Pod:
+    """One pod of a target, as the API server tells it.
+
+    Attributes:
+        started: Unix seconds at which the kubelet took it up (``status.startTime``); None while it waits for a node.
+        ready_since: Unix seconds since when its condition ``Ready`` has been true; None while it is not.
+        terminating: whether it is being deleted.
+    """
+
+    name: str
+    started: float | None = None
+    ready_since: float | None = None
+    terminating: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """The twin's target as it is now.
 
@@ -51,6 +67,8 @@ class Workload:
         pod_memory_bytes: likewise for memory.
         cpu_basis: ``limits`` or ``requests``, empty when unknown.
         version: ``app.kubernetes.io/version`` or the image tag, None when neither is known.
+        pods: those that its selector finds; None where they are not known (no right, no selector).
+        rollout: why a rollout counts as under way, in words; empty when none is.
     """
 
     ref: TargetRef
@@ -63,6 +81,8 @@ class Workload:
     memory_basis: str = ""
     version: str | None = None
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    pods: tuple[Pod, ...] | None = None
+    rollout: str = ""
 
 
 @dataclass(frozen=True, slots=True)
