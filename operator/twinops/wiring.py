@@ -18,6 +18,7 @@ from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
 from twinops.core.notes import NORMAL
 from twinops.services.corrections import CorrectionService
+from twinops.services.departures import Departures
 from twinops.services.election import Elector
 from twinops.services.gather import Gatherer
 from twinops.services.memories import MemoryKeeper
@@ -102,16 +103,25 @@ class Leader:
             telemetry=telemetry,
             clock=clock,
         )
+        self.ticker = Ticker(self._syncs, index, wakeups, clock, around.watchdog, concurrency=settings.sync_concurrency)
+        self._departures = Departures(twins, index, clock, serves=self.ticker.serves)
         self.watching = Watching(
             index,
             wakeups,
             release=self._releases.start,
+            leaving=self._departures.start,
             source_changed=self._source_changed,
             source_gone=self._source_gone,
             busy=self._tell_busy,
         )
-        self.ticker = Ticker(self._syncs, index, wakeups, clock, around.watchdog, concurrency=settings.sync_concurrency)
-        self.roll_call = RollCall(twins, index, clock, gone=self._gone, namespaces=settings.watch_namespaces)
+        self.roll_call = RollCall(
+            twins,
+            index,
+            clock,
+            gone=self._gone,
+            leaving=self.watching.twin_leaves,
+            namespaces=settings.watch_namespaces,
+        )
 
     def jobs(self) -> Mapping[str, Coroutine[Any, Any, None]]:
         """Return what runs beside kopf, by name."""
@@ -119,6 +129,7 @@ class Leader:
 
     async def aclose(self) -> None:
         """End what is under way; everything that matters stands in status."""
+        await self._departures.aclose()
         await self._releases.aclose()
         await self._memories.aclose()
         await self._backend.aclose()
@@ -140,6 +151,7 @@ class Leader:
     def _gone(self, ref: TwinRef) -> None:
         self._syncs.forget(ref)
         self._watchdog.forget(ref)
+        self._wakeups.rouse(ref.uid, "vanished")
 
     def _tell_busy(self, body: Mapping[str, Any]) -> None:
         message = "sync already in progress; the requested one runs next"

@@ -12,5 +12,8 @@ FIELD_MANAGER = "twinops"
 SYNC_REQUESTED_ANNOTATION = f"{GROUP}/sync-requested-at"
 """Set to any new value (by convention an RFC 3339 time) to ask for a sync now."""
 
+DAEMON_FINALIZER = f"{GROUP}/daemon"
+"""Held by every twin whose daemon runs; kopf puts it on and takes it off."""
+
 GIVE_BACK_FINALIZER = f"{GROUP}/give-back"
 """Held by a twin while it holds values that must be given back on deletion."""

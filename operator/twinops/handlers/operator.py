@@ -6,9 +6,9 @@ from typing import Any
 
 import kopf
 
-from twinops.api import GROUP
+from twinops.api import DAEMON_FINALIZER, GROUP
 from twinops.handlers import dependencies, twins
-from twinops.services.ticker import Ticker
+from twinops.services.ticker import FINISH_SECONDS, Ticker
 from twinops.services.watching import Watching
 
 
@@ -18,11 +18,19 @@ class NothingDiffed(kopf.DiffBaseStorage):
     kopf's own storages would read it from annotations, and choke on what anybody may write there.
     """
 
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """Return nothing to compare: kopf would copy every object whole, at every event."""
+        return kopf.BodyEssence()
+
     def fetch(self, **_: Any) -> None:
         """Find nothing."""
 
     def store(self, **_: Any) -> None:
         """Keep nothing."""
+
+
+TOUCHED_ANNOTATION = f"{GROUP}/touched-at"
+"""Changes while kopf waits for a daemon that does not end; never read, and gone with the twin."""
 
 
 class NothingInProgress(kopf.ProgressStorage):
@@ -37,16 +45,18 @@ class NothingInProgress(kopf.ProgressStorage):
     def purge(self, **_: Any) -> None:
         """Have nothing to remove."""
 
-    def touch(self, **_: Any) -> None:
-        """Have nothing to touch."""
+    def touch(self, *, body: kopf.Body, patch: kopf.Patch, value: str | None) -> None:
+        """Change the object a little, or take that change back.
+
+        Only the event that the API server sends of it brings kopf back to a daemon that had not ended when
+        it looked last. Whatever stands there already, by whomever, is written over and never read.
+        """
+        if value is not None or TOUCHED_ANNOTATION in body.metadata.annotations:
+            patch.metadata.annotations[TOUCHED_ANNOTATION] = value
 
     def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
         """Have nothing to hide."""
         return essence
-
-
-DAEMON_FINALIZER = f"{GROUP}/daemon"
-"""Held by every twin whose daemon runs; kopf puts it on and takes it off."""
 
 
 def kopf_settings() -> kopf.OperatorSettings:
@@ -66,9 +76,12 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.posting.loggers = False
     settings.peering.standalone = True
-    # By default a deleted twin could wait a minute for its daemon to be looked at again.
+    # kopf looks at a daemon once and, when it has not ended by then, again only after an event that kopf itself
+    # has to cause. So it waits, which holds up nothing but this twin's own events: our daemons do end.
+    settings.background.instant_exit_timeout = FINISH_SECONDS + twins.FORCED_SECONDS
     settings.background.cancellation_polling = 2
-    settings.background.instant_exit_timeout = 0.1
+    # While kopf is put off by an error, a twin's events do not reach us either; by default for up to ten minutes.
+    settings.queueing.error_delays = (1, 1, 2, 3, 5, 8, 10)
     return settings
 
 

@@ -13,10 +13,8 @@ from twinops.services.ticker import Ticker
 from twinops.services.watching import Watching
 
 PLURAL = "digitaltwins"
-POLITE_SECONDS = 15.0
-"""A daemon that is told to stop may finish its sync for this long before it is cancelled."""
-
-FORCED_SECONDS = 5.0
+FORCED_SECONDS = 3.0
+"""A daemon ends by itself soon after it is told to; one that does not is cancelled, and given up after so long."""
 
 
 def register(registry: kopf.OperatorRegistry, *, ticker: Ticker, watching: Watching) -> None:
@@ -32,7 +30,6 @@ def register(registry: kopf.OperatorRegistry, *, ticker: Ticker, watching: Watch
         PLURAL,
         registry=registry,
         id="sync",
-        cancellation_backoff=POLITE_SECONDS,
         cancellation_timeout=FORCED_SECONDS,
     )
     async def keep_in_sync(

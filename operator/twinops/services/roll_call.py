@@ -34,6 +34,7 @@ class RollCall:
         twins: lists them.
         index: what is known.
         gone: called for each twin that is known and no longer there.
+        leaving: called with the body of each twin that is being deleted, in case its event was missed, too.
         clock: for the pauses.
         namespaces: namespaces to list, all when empty.
     """
@@ -45,12 +46,14 @@ class RollCall:
         clock: Clock,
         *,
         gone: Callable[[TwinRef], None],
+        leaving: Callable[[Mapping[str, Any]], None],
         namespaces: Sequence[str] = (),
     ) -> None:
         self._twins = twins
         self._index = index
         self._clock = clock
         self._gone = gone
+        self._leaving = leaving
         self._namespaces = namespaces
 
     async def first(self) -> None:
@@ -83,6 +86,9 @@ class RollCall:
         known = list(self._index)
         listed = await self._twins.list(self._namespaces)
         there = {self._index.put(body).uid for body in listed}
+        for body in listed:
+            if body["metadata"].get("deletionTimestamp"):
+                self._leaving(body)
         for ref in known:
             if ref.uid not in there:
                 self._index.drop(ref.uid)

@@ -18,6 +18,9 @@ log = structlog.get_logger()
 DEFAULT_INTERVAL = 60
 RETRY_AFTER_CRASH = 30.0
 
+FINISH_SECONDS = 5.0
+"""A daemon that is told to stop may finish its sync for so long before that is cut short."""
+
 
 class Syncs(Protocol):
     """What a daemon runs."""
@@ -67,15 +70,43 @@ class Ticker:
         self._clock = clock
         self._watchdog = watchdog
         self._places = asyncio.Semaphore(concurrency)
+        self._serving: set[str] = set()
+
+    def serves(self, uid: str) -> bool:
+        """Tell whether a daemon of this twin runs."""
+        return uid in self._serving
 
     async def run(self, ref: TwinRef, stop: asyncio.Future[Any]) -> None:
-        """Keep one twin in sync until ``stop`` is done."""
+        """Keep one twin in sync until ``stop`` is done, or the twin is no longer there to be synced.
+
+        A sync that is under way when ``stop`` is done may take ``FINISH_SECONDS`` to end.
+        """
+        living = asyncio.ensure_future(self._live(ref, stop))
+        self._serving.add(ref.uid)
+        try:
+            await asyncio.wait({living, stop}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({living}, timeout=FINISH_SECONDS)
+            if not living.done():
+                log.warning("sync cut short: the twin goes", namespace=ref.namespace, twin=ref.name)
+        finally:
+            living.cancel()
+            await asyncio.gather(living, return_exceptions=True)
+            self._serving.discard(ref.uid)
+        if not living.cancelled():
+            living.result()
+
+    def _lives(self, ref: TwinRef) -> bool:
+        """Tell whether the twin is there, and not about to go."""
+        body = self._index.body(ref.uid)
+        return body is not None and not body["metadata"].get("deletionTimestamp")
+
+    async def _live(self, ref: TwinRef, stop: asyncio.Future[Any]) -> None:
         late = 0.0
         self._watchdog.ticked(ref, self._interval(ref))
         try:
             if self._syncs.resume(ref):
                 late = await self._rest(ref, stop, self._until_slot(ref, None))
-            while not stop.done():
+            while not stop.done() and self._lives(ref):
                 last = Tick(self._clock.monotonic())
                 retry = await self._sync(ref, late)
                 wait = self._until_slot(ref, last)

@@ -27,6 +27,9 @@ class ObjectKey:
 SOURCE_KIND = "MetricsSource"
 HPA_KIND = "HorizontalPodAutoscaler"
 
+REMEMBERED_GONE = 10_000
+"""Twins that have gone are remembered until so many others have."""
+
 
 def group_of(api_version: str) -> str:
     """Return the API group of an ``apiVersion``; empty for the core group."""
@@ -69,6 +72,7 @@ class TwinIndex:
         """Start empty."""
         self._entries: dict[str, _Entry] = {}
         self._dependents: dict[ObjectKey, set[str]] = {}
+        self._gone: dict[str, None] = {}
 
     def __len__(self) -> int:
         """Return how many twins are known."""
@@ -79,9 +83,11 @@ class TwinIndex:
         return iter([entry.ref for entry in self._entries.values()])
 
     def put(self, body: Mapping[str, Any]) -> TwinRef:
-        """Keep this body unless a newer one is known, and return whose it is."""
+        """Keep this body unless a newer one is known or the twin is gone, and return whose it is."""
         meta = body["metadata"]
         ref = TwinRef(meta["namespace"], meta["name"], meta["uid"])
+        if ref.uid in self._gone:
+            return ref
         known = self._entries.get(ref.uid)
         if known is not None and _version(known.body) > _version(body):
             return ref
@@ -95,7 +101,10 @@ class TwinIndex:
         return ref
 
     def drop(self, uid: str) -> None:
-        """Forget a twin."""
+        """Forget a twin that is gone; what was on its way about it then brings it back no more."""
+        self._gone[uid] = None
+        if len(self._gone) > REMEMBERED_GONE:
+            del self._gone[next(iter(self._gone))]
         entry = self._entries.pop(uid, None)
         if entry is not None:
             self._unlink(entry)

@@ -82,6 +82,11 @@ class Wakeups:
         for uid in uids:
             self.request(uid, why, delay=herd_delay(uid, len(uids)))
 
+    def rouse(self, uid: str, why: str) -> None:
+        """Let the twin's own loop, where it has one, look at what has become of the twin."""
+        if uid in self._twins:
+            self.request(uid, why)
+
     def is_running(self, uid: str) -> bool:
         """Tell whether a sync of this twin runs now."""
         twin = self._twins.get(uid)

@@ -34,6 +34,7 @@ class Watching:
         wakeups: how their daemons are woken.
         release: called for a twin that is being deleted while it still holds something; calls for
             a twin that is being released already are ignored.
+        leaving: called likewise for every twin that is being deleted.
         source_changed: called with the name of a MetricsSource that is new or changed.
         source_gone: called with the name of one that went.
         busy: called with a twin's body when a sync is requested while one runs; that request runs next.
@@ -45,6 +46,7 @@ class Watching:
         wakeups: Wakeups,
         *,
         release: Callable[[TwinRef], None],
+        leaving: Callable[[TwinRef], None],
         source_changed: Callable[[str], None],
         source_gone: Callable[[str], None],
         busy: Callable[[Mapping[str, Any]], None],
@@ -52,6 +54,7 @@ class Watching:
         self._index = index
         self._wakeups = wakeups
         self._release = release
+        self._leaving = leaving
         self._source_changed = source_changed
         self._source_gone = source_gone
         self._busy = busy
@@ -68,18 +71,21 @@ class Watching:
         before = self._seen.pop(uid, None)
         if deleted:
             self._index.drop(uid)
+            self._wakeups.rouse(uid, "deleted")
             if before is not None:
                 self._wake_others(uid, before.claims.corrects | before.claims.holds, f"twin {meta['name']} went")
             return
-        ref = self._index.put(body)
+        self._index.put(body)
+        if self._index.body(uid) is None:
+            # It has gone already: this was on its way before that.
+            return
         requested = (meta.get("annotations") or {}).get(SYNC_REQUESTED_ANNOTATION)
         now = self._seen[uid] = _Seen(meta.get("generation", 0), requested, claims(body))
         if before is not None:
             moved = (before.claims.corrects ^ now.claims.corrects) | (before.claims.holds - now.claims.holds)
             self._wake_others(uid, moved, f"twin {meta['name']} changed")
         if meta.get("deletionTimestamp"):
-            if GIVE_BACK_FINALIZER in (meta.get("finalizers") or ()):
-                self._release(ref)
+            self.twin_leaves(body)
             return
         if before is None or (before.generation, before.requested) == (now.generation, now.requested):
             return
@@ -87,6 +93,15 @@ class Watching:
         accepted = self._wakeups.request(uid, why)
         if before.requested != now.requested and accepted is Accepted.IN_PROGRESS:
             self._busy(body)
+
+    def twin_leaves(self, body: Mapping[str, Any]) -> None:
+        """Begin what a twin that is being deleted waits for."""
+        meta = body["metadata"]
+        ref = TwinRef(meta["namespace"], meta["name"], meta["uid"])
+        self._wakeups.rouse(ref.uid, "being deleted")
+        self._leaving(ref)
+        if GIVE_BACK_FINALIZER in (meta.get("finalizers") or ()):
+            self._release(ref)
 
     def dependency_seen(self, body: Mapping[str, Any], *, listed: bool, deleted: bool) -> None:
         """Wake the twins that name this object or its target, when its spec is new or it came or went.

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Any
+
+import pytest
 
 from fakes.clock import FakeClock, in_fake_time
 from twinops.services.ports import TwinRef
-from twinops.services.ticker import RETRY_AFTER_CRASH, Ticker
+from twinops.services.ticker import FINISH_SECONDS, RETRY_AFTER_CRASH, Ticker
 from twinops.services.twin_index import TwinIndex
 from twinops.services.wakeups import Wakeups
 from twinops.services.watchdog import Watchdog
@@ -65,9 +69,9 @@ class Scene:
         self._version = 0
         self.interval(interval)
 
-    def interval(self, seconds: int) -> None:
+    def interval(self, seconds: int, **meta: Any) -> None:
         self._version += 1
-        meta = {"namespace": "shop", "name": "checkout", "uid": "u1", "resourceVersion": str(self._version)}
+        meta |= {"namespace": "shop", "name": "checkout", "uid": "u1", "resourceVersion": str(self._version)}
         self.index.put({"metadata": meta, "spec": {"syncFrequencySeconds": seconds}})
 
     async def run(self, seconds: float, **then: Any) -> None:
@@ -170,3 +174,72 @@ async def test_a_daemon_that_ends_leaves_nothing_behind() -> None:
     await scene.run(10)
     assert scene.syncs.forgotten == [REF]
     assert len(scene.wakeups) == 0
+
+
+async def ended(scene: Scene, *, stop_after: float | None = None, delete: Callable[[], None] | None = None) -> float:
+    """Let a daemon begin a sync, then stop it or delete its twin; return the seconds that it took to end."""
+    stop = asyncio.get_running_loop().create_future()
+    living = asyncio.create_task(scene.ticker.run(REF, stop))
+    await asyncio.sleep(stop_after or 1)
+    assert scene.ticker.serves(REF.uid)
+    begin = scene.clock.monotonic()
+    if delete is None:
+        stop.set_result(None)
+    else:
+        delete()
+    await living
+    assert not scene.ticker.serves(REF.uid)
+    assert scene.syncs.forgotten == [REF]
+    assert not scene.wakeups.is_running(REF.uid)
+    return scene.clock.monotonic() - begin
+
+
+@in_fake_time
+@pytest.mark.parametrize(
+    ("takes", "seconds"),
+    [
+        pytest.param(0.0, 0.0, id="between-syncs"),
+        pytest.param(3.0, 2.0, id="in-a-sync-that-ends"),
+        pytest.param(600.0, FINISH_SECONDS, id="in-a-sync-that-hangs"),
+    ],
+)
+async def test_a_daemon_that_is_told_to_stop_ends_in_seconds(takes: float, seconds: float) -> None:
+    scene = Scene()
+    scene.syncs.takes = takes
+    assert await ended(scene) == pytest.approx(seconds, abs=0.01)
+
+
+@in_fake_time
+async def test_a_daemon_that_waits_for_a_place_ends_in_seconds() -> None:
+    scene = Scene()
+    full = Ticker(scene.syncs, scene.index, scene.wakeups, scene.clock, Watchdog(scene.clock), concurrency=1)
+    scene.syncs.takes = 600.0
+    stop = asyncio.get_running_loop().create_future()
+    daemons = [asyncio.create_task(full.run(TwinRef("shop", uid, uid), stop)) for uid in ("u1", "u2")]
+    scene.index.put({"metadata": {"namespace": "shop", "name": "u2", "uid": "u2"}, "spec": {}})
+    await asyncio.sleep(1)
+    stop.set_result(None)
+    await asyncio.wait_for(asyncio.gather(*daemons), FINISH_SECONDS + 1)
+
+
+@in_fake_time
+async def test_a_daemon_ends_by_itself_when_its_twin_is_being_deleted_or_gone() -> None:
+    def being_deleted(scene: Scene) -> None:
+        scene.interval(3600, deletionTimestamp="2026-01-01T00:00:00Z")
+        scene.wakeups.rouse("u1", "being deleted")
+
+    def gone(scene: Scene) -> None:
+        scene.index.drop("u1")
+        scene.wakeups.rouse("u1", "deleted")
+
+    for delete in (being_deleted, gone):
+        scene = Scene(interval=3600)
+        assert await ended(scene, delete=partial(delete, scene)) < 0.1
+
+
+@in_fake_time
+async def test_a_daemon_made_for_a_twin_that_has_gone_ends_at_once() -> None:
+    scene = Scene()
+    scene.index.drop("u1")
+    await scene.ticker.run(REF, asyncio.get_running_loop().create_future())
+    assert scene.syncs.times == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -24,12 +25,14 @@ class Scene:
         self.index = TwinIndex()
         self.wakeups = Wakeups(FakeClock())
         self.released: list[TwinRef] = []
+        self.leaving: list[TwinRef] = []
         self.sources: list[str] = []
         self.busy: list[Body] = []
         self.watching = Watching(
             self.index,
             self.wakeups,
             release=self.released.append,
+            leaving=self.leaving.append,
             source_changed=self.sources.append,
             source_gone=lambda name: self.sources.append(f"-{name}"),
             busy=lambda body: self.busy.append(dict(body)),
@@ -242,3 +245,22 @@ async def test_sources_are_told_of_only_when_their_spec_is_new() -> None:
     )
     scene.watching.dependency_seen(source, listed=False, deleted=True)
     assert scene.sources == ["thanos", "thanos", "-thanos"]
+
+
+@in_fake_time
+async def test_a_twin_that_is_being_deleted_is_seen_off_and_its_daemon_is_told() -> None:
+    scene = Scene()
+    waiting = asyncio.ensure_future(scene.woken())
+    await asyncio.sleep(0)
+    scene.watching.twin_seen(twin(version="2", deletionTimestamp="2026-01-01T00:00:00Z"), deleted=False)
+    assert await waiting == "being deleted"
+    assert ([ref.uid for ref in scene.leaving], scene.released) == (["u1"], [])
+
+
+@in_fake_time
+async def test_a_twin_that_went_is_not_brought_back_by_what_was_on_its_way() -> None:
+    scene = Scene()
+    scene.watching.twin_seen(twin(version="2"), deleted=True)
+    scene.watching.twin_seen(twin(version="1"), deleted=False)
+    assert len(scene.index) == 0
+    assert len(scene.wakeups) == 0

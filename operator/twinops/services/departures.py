@@ -1,0 +1,82 @@
+"""Seeing to it that a twin that is being deleted really goes, whatever becomes of kopf's own way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from twinops.api import DAEMON_FINALIZER
+from twinops.errors import NotFound, TwinOpsError
+from twinops.services.ports import Clock, TwinRef, Twins
+from twinops.services.twin_index import TwinIndex
+
+log = structlog.get_logger()
+
+PATIENCE = 5.0
+"""Seconds between two looks. Unless something fails, kopf takes the finalizer off as soon as the daemon has ended."""
+
+
+class Departures:
+    """Runs one task per twin that is being deleted, until its daemon's finalizer is off.
+
+    kopf takes that off itself, but does so on watch events only: when its request fails, or when it
+    has looked before the daemon ended, nothing need ever bring it back, since nothing else happens to
+    such a twin. In the usual case the task sleeps once and asks nobody anything.
+
+    Args:
+        twins: reads twins and takes finalizers off.
+        index: knows which twins are still there.
+        clock: for the pauses.
+        serves: tells by UID whether the twin's daemon runs; until it has ended the finalizer stays.
+    """
+
+    def __init__(self, twins: Twins, index: TwinIndex, clock: Clock, *, serves: Callable[[str], bool]) -> None:
+        self._twins = twins
+        self._index = index
+        self._clock = clock
+        self._serves = serves
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def start(self, ref: TwinRef) -> None:
+        """Begin to watch over this twin, unless that is under way."""
+        if ref.uid not in self._tasks and self._held(ref):
+            task = asyncio.create_task(self._run(ref), name=f"departure {ref.namespace}/{ref.name}")
+            self._tasks[ref.uid] = task
+            task.add_done_callback(lambda _: self._tasks.pop(ref.uid, None))
+
+    async def aclose(self) -> None:
+        """Stop what is under way; the next start begins it again."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, ref: TwinRef) -> None:
+        idle = False
+        while self._held(ref):
+            # Twice in a row without a daemon: kopf has had a whole pause for itself.
+            if idle and not self._serves(ref.uid) and await self._let_go(ref):
+                return
+            idle = not self._serves(ref.uid)
+            await self._clock.sleep(PATIENCE)
+
+    def _held(self, ref: TwinRef) -> bool:
+        body = self._index.body(ref.uid)
+        return body is not None and DAEMON_FINALIZER in (body["metadata"].get("finalizers") or ())
+
+    async def _let_go(self, ref: TwinRef) -> bool:
+        """Take the finalizer off; return whether it is."""
+        try:
+            body = await self._twins.get(ref)
+            metadata = body["metadata"]
+            finalizers = [name for name in metadata.get("finalizers") or () if name != DAEMON_FINALIZER]
+            await self._twins.set_finalizers(ref, finalizers, resource_version=metadata["resourceVersion"])
+        except NotFound:
+            return True
+        except TwinOpsError as error:
+            log.warning("deleted twin not let go yet", namespace=ref.namespace, twin=ref.name, error=str(error))
+            return False
+        log.info("deleted twin let go", namespace=ref.namespace, twin=ref.name)
+        return True

@@ -1,0 +1,83 @@
+"""Many twins deleted at once, in the middle of their syncs: all go in seconds, and none hangs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from devcluster.waiting import wait_until
+from support.ground import QUICK_LEASE, Ground
+from support.shop import Body, Shop
+from support.silent import silent_server
+
+MANY = 200
+SECONDS = 20
+FINALIZER = "twinops.dev/daemon"
+
+
+@pytest.fixture
+def shop(ground: Ground, request: pytest.FixtureRequest) -> Iterator[Shop]:
+    """A shop in which one source answers, and another takes every request and never does."""
+    name = "many-" + str(request.node.name).removeprefix("test_")[:20].strip("_").replace("_", "-")
+    shop = ground.shop(name)
+    shop.metric("cpuUsage", 40)
+    shop.apply(shop.deployment())
+    with silent_server() as url:
+        shop.source(name, url, timeoutSeconds=60)
+        yield shop
+    shop.cluster.kubectl("delete", "metricssource", name)
+
+
+def collection(shop: Shop) -> str:
+    return f"/apis/twinops.dev/v1alpha1/namespaces/{shop.namespace}/digitaltwins"
+
+
+def twins(shop: Shop) -> list[Body]:
+    found: list[Body] = shop.cluster.api.get(collection(shop))["items"]
+    return found
+
+
+def make(shop: Shop) -> None:
+    """Make twins, every second of which is always in a sync, and wait until every one is served."""
+
+    def create(number: int) -> None:
+        body = shop.twin(f"twin-{number}", autoCorrection={"mode": "Preview"})
+        # Anybody may have written this before kopf is to.
+        body["metadata"]["annotations"] = {"twinops.dev/touched-at": "{[", "kopf.zalando.org/touch-dummy": "{["}
+        if number % 2:
+            body["spec"]["source"]["metricsSourceRef"] = {"name": shop.namespace}
+        shop.cluster.api.create(collection(shop), body)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(create, range(MANY)))
+
+    def served() -> bool:
+        found = twins(shop)
+        return len(found) == MANY and all(FINALIZER in (twin["metadata"].get("finalizers") or ()) for twin in found)
+
+    wait_until(served, within=60, what="every twin is served", interval=0.5)
+
+
+def until_gone(shop: Shop) -> None:
+    wait_until(lambda: not twins(shop), within=SECONDS, what="all twins are gone", interval=0.5)
+
+
+def test_many_deleted_in_the_middle_of_syncs(ground: Ground, shop: Shop) -> None:
+    with ground.operator("deletion", lease=QUICK_LEASE) as running:
+        ground.until_leads("deletion")
+        make(shop)
+        shop.cluster.api.delete(collection(shop))
+        until_gone(shop)
+        assert running.exits == []
+
+
+def test_many_deleted_while_the_operator_restarts(ground: Ground, shop: Shop) -> None:
+    with ground.operator("deletion-1", lease=QUICK_LEASE) as first:
+        ground.until_leads("deletion-1")
+        make(shop)
+        shop.cluster.api.delete(collection(shop))
+        first.process.kill()
+    with ground.operator("deletion-2", lease=QUICK_LEASE):
+        until_gone(shop)
