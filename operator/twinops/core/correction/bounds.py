@@ -48,19 +48,17 @@ def original_of(status: DigitalTwinStatus, lever: Lever) -> Original | None:
 
 
 def envelope(spec: DigitalTwinSpec, lever: Lever | None, original: Original | None) -> Envelope:
-    """Return what the spec says; where it is silent, the HPA's own min and max as first seen.
+    """Return what the spec says; where it is silent, the HPA's own: its minimum as first seen, its maximum as it is now.
 
-    An HPA's maxReplicas as it is now is never exceeded: the API server refuses a larger minReplicas.
+    A correction changes the minimum and never the maximum: a person who raises the latter means it to count at once.
+    It is never exceeded, whatever the spec says: the API server refuses a larger minReplicas.
     """
     bounds = spec.auto_correction.bounds
     minimum = bounds.min_replicas
     caps = [] if bounds.max_replicas is None else [(bounds.max_replicas, "spec.autoCorrection.bounds.maxReplicas")]
     if lever is not None and lever.is_hpa:
         first_min = lever.minimum if original is None or original.bounds_min is None else original.bounds_min
-        first_max = lever.maximum if original is None or original.bounds_max is None else original.bounds_max
         minimum = first_min if minimum is None else minimum
-        if not caps and first_max is not None:
-            caps.append((first_max, "maxReplicas of the HPA as first seen"))
         if lever.maximum is not None:
             caps.append((lever.maximum, "maxReplicas of the HPA"))
     # Of two equal ones the live HPA's is named: it must be raised in any case.

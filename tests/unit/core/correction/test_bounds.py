@@ -10,7 +10,6 @@ from support.correcting import hpa, original, scale, spec
 from twinops.core.correction.bounds import Envelope, envelope, limit
 
 LIVE = "maxReplicas of the HPA"
-FIRST = "maxReplicas of the HPA as first seen"
 SPEC = "spec.autoCorrection.bounds.maxReplicas"
 
 
@@ -20,7 +19,7 @@ SPEC = "spec.autoCorrection.bounds.maxReplicas"
         pytest.param({}, hpa(2, maximum=20), None, Envelope(2, 20, LIVE), id="the HPA's own"),
         pytest.param({}, hpa(None, maximum=20), None, Envelope(1, 20, LIVE), id="minReplicas not set"),
         pytest.param({}, hpa(6, maximum=20), original(), Envelope(2, 20, LIVE), id="as first seen, not as raised"),
-        pytest.param({}, hpa(6, maximum=30), original(), Envelope(2, 20, FIRST), id="a higher maximum came later"),
+        pytest.param({}, hpa(6, maximum=30), original(), Envelope(2, 30, LIVE), id="a higher maximum came later"),
         pytest.param({}, hpa(6, maximum=10), original(), Envelope(2, 10, LIVE), id="a lower maximum came later"),
         pytest.param(
             {"minReplicas": 3, "maxReplicas": 8}, hpa(2, maximum=20), None, Envelope(3, 8, SPEC), id="the spec's"

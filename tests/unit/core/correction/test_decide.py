@@ -325,3 +325,14 @@ def test_a_refused_give_back_waits_before_it_tries_again() -> None:
     previous = status(originals=[original(2)], corrections=[refused])
     decision = decided(spec({"enabled": False}), observation(hpa(6, OURS)), previous).decision
     assert (decision.action, decision.reason, decision.blocked) == (None, "WriteFailed", True)
+
+
+def test_a_maximum_that_a_person_raised_on_our_word_counts_at_once() -> None:
+    previous = status(originals=[original(2, ours=10, bounds_max=10)])
+    blocked = decided(seen=observation(hpa(10, OURS, maximum=10), ready=10, cpuUsage=190), previous=previous, risks=[])
+    assert blocked.recommended == 10
+    twin, raised = spec(**LIMITS), [risk(upper=190, current=True)]
+    at_maximum = decided(twin, observation(hpa(10, OURS, maximum=10), ready=10, cpuUsage=190), previous, raised)
+    assert at_maximum.decision.reason == "AtMaximum"
+    freed = decided(twin, observation(hpa(10, OURS, maximum=50), ready=10, cpuUsage=190), previous, raised)
+    assert (freed.decision.action, freed.decision.to, freed.recommended) == (CorrectionAction.RAISE, 20, 20)
