@@ -26,6 +26,7 @@ def _split(value: Any) -> Any:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+ManagerPattern = Annotated[str, Field(max_length=128, pattern=r"^[ -~]*[A-Za-z0-9][ -~]*$")]
 NamespaceName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 
 
@@ -97,6 +98,16 @@ class Settings(BaseModel):
         int, Field(ge=1, le=10_000, description="1 to 10000: syncs that may run at the same time")
     ] = 64
     metrics_threads: Annotated[int, Field(ge=1, le=256, description="1 to 256: threads that ask Prometheus")] = 8
+
+    one_shot_managers: Annotated[
+        tuple[ManagerPattern, ...],
+        BeforeValidator(_split),
+        Field(
+            max_length=64,
+            description="up to 64 names of field managers that write only when somebody starts them, separated by "
+            "commas, * and ? as in file names, each with a letter or digit: * would take fields from controllers",
+        ),
+    ] = ()
 
     @model_validator(mode="after")
     def _lease_times_fit(self) -> Self:

@@ -94,6 +94,7 @@ class Leader:
             gatherer=Gatherer(self._backend, PrometheusTexts()),
             memories=self._memories,
             index=index,
+            one_shot_managers=settings.one_shot_managers,
         )
         self._syncs = SyncService(
             index=index,

@@ -37,6 +37,13 @@ def test_every_process_has_an_identity_of_its_own() -> None:
         pytest.param({"TWINOPS_LISTEN_PORT": ""}, {}, "listen_port", 8080, id="empty counts as not set"),
         pytest.param({"TWINOPS_WATCH_NAMESPACES": "a, b,,"}, {}, "watch_namespaces", ("a", "b"), id="a list"),
         pytest.param({"TWINOPS_WATCH_NAMESPACES": " "}, {}, "watch_namespaces", (), id="an empty list"),
+        pytest.param(
+            {"TWINOPS_ONE_SHOT_MANAGERS": "ci-*, Deploy Bot"},
+            {},
+            "one_shot_managers",
+            ("ci-*", "Deploy Bot"),
+            id="patterns",
+        ),
         pytest.param({"TWINOPS_LOG_LEVEL": "DEBUG"}, {}, "log_level", "debug", id="capitals"),
         pytest.param({"POD_NAMESPACE": "ops"}, {}, "namespace", "ops", id="the pod's namespace"),
         pytest.param(
@@ -74,6 +81,12 @@ def test_values_are_read(environ: dict[str, str], overrides: dict[str, Any], fie
             {},
             ["WATCH_NAMESPACES", "separated by commas"],
             id="a comma is not all namespaces",
+        ),
+        pytest.param(
+            {"TWINOPS_ONE_SHOT_MANAGERS": "ci-*,*"},
+            {},
+            ["ONE_SHOT_MANAGERS", "take fields from controllers"],
+            id="everybody",
         ),
         pytest.param(
             {"TWINOPS_STATUS_WRITES_PER_SECOND": "nan"}, {}, ["STATUS_WRITES_PER_SECOND", "'nan'"], id="not a number"

@@ -142,6 +142,7 @@ class Observation:
         rival: name of the older twin that corrects the same target, else empty.
         holder: name of any other twin that still holds a value of the same target or lever, else empty.
         warnings: what a person should know but nothing stops for (for example PromQL our parser refuses).
+        one_shot_managers: patterns of field managers that an administrator calls one-shot.
     """
 
     now: float
@@ -155,3 +156,4 @@ class Observation:
     rival: str = ""
     holder: str = ""
     warnings: tuple[str, ...] = ()
+    one_shot_managers: tuple[str, ...] = ()

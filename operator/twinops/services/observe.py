@@ -49,6 +49,7 @@ class Observer:
         gatherer: asks for the metrics.
         memories: keeps what is learned from each metric's past.
         index: knows who else corrects the same target.
+        one_shot_managers: patterns of field managers that an administrator calls one-shot.
     """
 
     def __init__(
@@ -60,7 +61,9 @@ class Observer:
         gatherer: Gatherer,
         memories: MemoryKeeper,
         index: TwinIndex,
+        one_shot_managers: tuple[str, ...] = (),
     ) -> None:
+        self._one_shot_managers = one_shot_managers
         self._sources = sources
         self._workloads = workloads
         self._levers = levers
@@ -113,6 +116,7 @@ class Observer:
                 # After the lever was read: who gives back meanwhile leaves a value that cannot be written over.
                 holder=self._index.holder(ref.uid, lever.lever.object if lever.lever else None),
                 warnings=gathered.warnings,
+                one_shot_managers=self._one_shot_managers,
             ),
             refused=gathered.refused,
         )

@@ -163,7 +163,8 @@ def test_the_pod_is_restricted(helm: Path) -> None:
 
 
 def test_the_operator_understands_every_variable_it_is_given(helm: Path) -> None:
-    values = {"watchNamespaces": ["shop", "pay"], "operator": {"logFormat": "console", "statusWritesPerSecond": 12.5}}
+    operator = {"logFormat": "console", "statusWritesPerSecond": 12.5, "oneShotManagers": ["deploy-bot", "ci-*"]}
+    values = {"watchNamespaces": ["shop", "pay"], "operator": operator}
     deployment = of_kind(render(helm, "r", "n", values), "Deployment")[0]
     variables = {
         one["name"]: one.get("value", "own") for one in deployment["spec"]["template"]["spec"]["containers"][0]["env"]
@@ -175,6 +176,7 @@ def test_the_operator_understands_every_variable_it_is_given(helm: Path) -> None
     assert settings.lease_name == "r-twinops"
     assert settings.listen_port == 8080
     assert (settings.log_format, settings.status_writes_per_second) == ("console", 12.5)
+    assert settings.one_shot_managers == ("deploy-bot", "ci-*")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ from twinops.core.observation import FieldOwner
 
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
-_WRITE_LAST_APPLIED: Final = frozenset({"kubectl-client-side-apply", "kubectl-create", "argocd-controller"})
+_WRITE_LAST_APPLIED: Final = frozenset(
+    {"kubectl-client-side-apply", "kubectl-create", "argocd-controller", "argocd-application-controller"}
+)
 """Managers whose updates go along with the annotation, so that it tells what they declared."""
 
 Path = tuple[str, ...]

@@ -120,7 +120,8 @@ def may_write(situation: Situation) -> Stop | None:
     """Whoever owns the field leaves it to us."""
     value = situation.limited.value if situation.limited else None
     policy = situation.spec.auto_correction.ownership_policy
-    verdict = ownership.judge(_lever(situation), policy, value=value)
+    further = situation.observation.one_shot_managers
+    verdict = ownership.judge(_lever(situation), policy, value=value, further=further)
     return None if verdict.allowed else Stop(verdict.reason, verdict.message, blocked=True)
 
 

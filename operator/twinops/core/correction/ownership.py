@@ -7,18 +7,14 @@ and its reasons stand in docs/corrections.md.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from twinops.api import FIELD_MANAGER
 from twinops.api.twin import OwnershipPolicy
+from twinops.core.correction.managers import ARGO, FLUX, HPA_CONTROLLER, KEDA, one_shot
 from twinops.core.observation import FieldOwner, Lever
-
-ARGO: Final = frozenset({"argocd-controller", "argocd-application-controller", "argocd-server"})
-FLUX: Final = frozenset({"kustomize-controller", "helm-controller", "flux", "flux-client-side-apply"})
-
-_ONE_SHOT: Final = re.compile(r"kubectl(-.*)?|pulumi(-.*)?|oc|helm|Terraform|HashiCorp|before-first-apply")
-"""Writers that act when a person or a pipeline starts them, and not by themselves."""
 
 _WORDS: Final = re.compile(r"[^A-Za-z0-9]+")
 _REASON_LENGTH: Final = 100
@@ -43,13 +39,14 @@ class Ownership:
         return not self.reason
 
 
-def judge(lever: Lever, policy: OwnershipPolicy, *, value: int | None = None) -> Ownership:
+def judge(lever: Lever, policy: OwnershipPolicy, *, value: int | None = None, further: Iterable[str] = ()) -> Ownership:
     """Judge the owners of a lever's field.
 
     Args:
         lever: the lever as read.
         policy: what the twin says about fields of others.
         value: what would be written, for the advice; None when there is no need now.
+        further: patterns of managers that an administrator calls one-shot.
     """
     if lever.controller:
         return _controlled(lever)
@@ -59,7 +56,7 @@ def judge(lever: Lever, policy: OwnershipPolicy, *, value: int | None = None) ->
     if former is None or not lever.declared or policy is OwnershipPolicy.FORCE:
         return Ownership(former=former)
     for owner in others:
-        if not one_shot(owner.manager):
+        if not (one_shot(owner.manager, further) or _gone(lever, owner)):
             return _continuous(lever, owner, value)
     if former.operation == "Apply":
         return _applied(lever, former)
@@ -76,9 +73,13 @@ def is_ours(lever: Lever, value: int | None) -> bool:
     return value is not None and lever.value == value and any(o.manager == FIELD_MANAGER for o in lever.owners)
 
 
-def one_shot(manager: str) -> bool:
-    """Tell whether a manager writes only when somebody starts it. Unknown ones do not."""
-    return _ONE_SHOT.fullmatch(manager) is not None
+def _gone(lever: Lever, owner: FieldOwner) -> bool:
+    """Tell whether a scaler that wrote by way of ``/scale`` does not act any more.
+
+    A workload's own ``/scale`` is a lever only where no HPA and no ScaledObject targets it.
+    """
+    scaler = owner.manager == HPA_CONTROLLER or owner.manager in KEDA
+    return scaler and owner.subresource == "scale" and not lever.is_hpa
 
 
 def _controlled(lever: Lever) -> Ownership:
@@ -113,12 +114,14 @@ def _continuous(lever: Lever, owner: FieldOwner, value: int | None) -> Ownership
         return Ownership("OwnedByGitOps", f"{told}{_flux(lever)}. {commit} in Git", owner)
     return Ownership(
         "OwnedBy" + _camel(owner.manager),
-        f"{told}If it does not, or is told to leave the field alone, set {_FORCE}. {commit} there",
+        f"{told}If it is told to leave the field alone, set {_FORCE}; if it writes only when somebody starts it, an "
+        f"administrator may add its name to {_SETTING}. {commit} there",
         owner,
     )
 
 
 _FORCE: Final = "spec.autoCorrection.ownershipPolicy: Force"
+_SETTING: Final = "operator.oneShotManagers of the chart (TWINOPS_ONE_SHOT_MANAGERS)"
 
 
 def _argo(lever: Lever) -> str:

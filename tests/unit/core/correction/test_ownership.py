@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from support.correcting import KUBECTL, OURS, SERVER_SIDE, hpa, scale
 from twinops.api.conditions import Condition
 from twinops.api.twin import OwnershipPolicy
-from twinops.core.correction.ownership import is_ours, judge, one_shot
+from twinops.core.correction.managers import one_shot
+from twinops.core.correction.ownership import is_ours, judge
 from twinops.core.observation import FieldOwner, Lever
 
 RESPECT, FORCE = OwnershipPolicy.RESPECT, OwnershipPolicy.FORCE
@@ -97,25 +99,84 @@ def test_every_reason_fits_a_condition() -> None:
         assert re.fullmatch(pattern, judge(hpa(2, FieldOwner(name, "Update")), RESPECT).reason), name
 
 
+ONE_SHOT = (
+    *("kubectl", "kubectl-client-side-apply", "kubectl-patch", "kubectl-edit", "kubectl-replace", "kubectl-create"),
+    *("kubectl-rollout", "kubectl-scale", "kubectl-autoscale", "kubectl-argo-rollouts", "kubectl-1.29", "kubectl1.30"),
+    *("kubectl.exe", "kubectl-v1.31.0-linux-amd64", "kubectl_darwin_arm64", "oc", "oc-4.15", "before-first-apply"),
+    *(
+        "helm",
+        "helm3",
+        "helm4",
+        "helm-v3.12.0",
+        "helm3.14",
+        "helm_v3.12.0-rc.1",
+        "helm.exe",
+        "helm-linux-amd64",
+        "Helm",
+    ),
+    *("helm-3.12.0+g1a2b3c4", "tiller", "Go-http-client"),
+    *("Terraform", "HashiCorp", "terraform", "terraform_1.5.7", "tofu", "terraform-provider-helm_v2.12.1_x5"),
+    *("terraform-provider-kubernetes_v2.23.0_x5", "terraform-provider-kubectl_v1.14.0"),
+    *("pulumi-kubernetes-1a2b", "pulumi-resource-kubernetes", "pulumi"),
+    *("Mozilla", "k9s", "Lens", "OpenLens", "headlamp-server", "dashboard", "curl", "velero-server"),
+)
+BY_THEMSELVES = (
+    *("helm-controller", "helm-operator", "helm-controller-v1.2.0", "helmfile-operator", "helmet", "fluxd", "flux"),
+    *("kustomize-controller", "argocd-controller", "argocd-application-controller", "argocd-server", "Fleet-agent"),
+    *("kubectlish", "kubectl-operator", "kubelet", "kube-controller-manager", "keda-operator", "keda", "manager"),
+    *("terraform-controller", "terraform-provider-operator", "tf-controller", "pulumi-kubernetes-operator", "kapp"),
+    *("occasionally", "lensed", "OpenAPI-Generator", "node-fetch", "fabric8-kubernetes-client", "", "-"),
+)
+
+
+@pytest.mark.parametrize("manager", ONE_SHOT)
+def test_who_writes_only_when_started(manager: str) -> None:
+    assert one_shot(manager)
+    assert judge(hpa(2, FieldOwner(manager, "Update")), RESPECT).allowed
+    assert judge(hpa(2, FieldOwner(manager, "Apply")), RESPECT).reason == "OwnedByServerSideApply"
+
+
+@pytest.mark.parametrize("manager", BY_THEMSELVES)
+def test_who_writes_by_itself(manager: str) -> None:
+    assert not one_shot(manager)
+    for operation in ("Update", "Apply"):
+        for lever in (hpa(2, FieldOwner(manager, operation)), scale(2, FieldOwner(manager, operation))):
+            assert judge(lever, RESPECT).reason.startswith("OwnedBy")
+
+
 @pytest.mark.parametrize(
-    ("manager", "expected"),
+    ("manager", "further", "expected"),
     [
-        ("kubectl", True),
-        ("kubectl-client-side-apply", True),
-        ("kubectl-patch", True),
-        ("before-first-apply", True),
-        ("pulumi-kubernetes-1a2b", True),
-        ("Terraform", True),
-        ("helm", True),
-        ("helm-controller", False),
-        ("kubectlish", False),
-        ("kustomize-controller", False),
-        ("kube-controller-manager", False),
-        ("", False),
+        ("deploy-bot", ("deploy-bot",), True),
+        ("ci-runner-17", ("deploy-bot", "ci-*"), True),
+        ("OpenAPI-Generator", ("OpenAPI-Generator",), True),
+        ("deploy-bot", ("Deploy-Bot",), False),
+        ("deploy-bots", ("deploy-bot",), False),
+        ("helm-controller", ("helm*",), False),
+        ("argocd-controller", ("argo*",), False),
     ],
 )
-def test_who_writes_only_when_started(manager: str, *, expected: bool) -> None:
-    assert one_shot(manager) is expected
+def test_what_an_administrator_adds(manager: str, further: tuple[str, ...], *, expected: bool) -> None:
+    assert one_shot(manager, further) is expected
+    assert judge(hpa(2, FieldOwner(manager, "Update")), RESPECT, further=further).allowed is expected
+
+
+def test_the_longest_names_are_judged_at_once() -> None:
+    started = time.perf_counter()
+    for name in ("helm" + "1" * 124, "helm" + "-1" * 62, "kubectl-" + "a-" * 60, "terraform-provider-" + "_v" * 54):
+        one_shot(name, ("*a*b*c*d*e*f*g*", "*1*1*1*1*1*1*1*1*2"))
+    assert time.perf_counter() - started < 0.1
+
+
+@pytest.mark.parametrize("manager", ["kube-controller-manager", "keda", "keda-operator"])
+def test_a_scaler_that_is_gone_is_a_former_owner(manager: str) -> None:
+    by_scale, by_itself = FieldOwner(manager, "Update", "scale"), FieldOwner(manager, "Update")
+    assert judge(scale(3, by_scale), RESPECT).former == by_scale
+    assert judge(scale(3, by_scale), RESPECT).allowed
+    assert judge(scale(3, by_scale, KUBECTL), RESPECT).allowed
+    assert not judge(scale(3, by_scale, ARGO), RESPECT).allowed
+    assert not judge(scale(3, by_itself), RESPECT).allowed
+    assert not judge(hpa(3, by_itself), RESPECT).allowed
 
 
 @pytest.mark.parametrize(
