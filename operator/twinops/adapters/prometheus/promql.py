@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 
+from twinops.adapters.prometheus.lexing import QUOTED
 from twinops.adapters.prometheus.pods import pod_regex
 from twinops.errors import SpecError
 from twinops.services.ports import Query, QueryScope
@@ -16,9 +17,11 @@ from twinops.services.ports import Query, QueryScope
 PLACEHOLDERS = ("namespace", "name", "podRegex", "window", "cpuCores", "memoryBytes", "label.KEY")
 """What a query may contain, for people."""
 
+MAX_LENGTH = 64 * 1024
+"""Characters of a query with its placeholders filled in."""
+
 _PLACEHOLDER = re.compile(r"\$\(([^()]*)\)")
-_QUOTED = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`|#[^\n]*""", re.DOTALL)
-_QUOTED_OR_QUANTILE = re.compile(rf"{_QUOTED.pattern}|(?P<quantile>\bhistogram_quantile\(\s*[0-9.]+\s*,)", re.DOTALL)
+_QUOTED_OR_QUANTILE = re.compile(rf"{QUOTED.pattern}|(?P<quantile>\bhistogram_quantile\(\s*+[0-9.]++\s*+,)", re.DOTALL)
 _LARGEST = "histogram_quantile(1,"
 _BARE_WORD = re.compile(r"[A-Za-z0-9_:.]*")
 _NOT_A_LABEL = re.compile(r"[^A-Za-z0-9_]")
@@ -31,9 +34,9 @@ def render(query: Query, scope: QueryScope) -> str:
 
     Raises:
         SpecError: reason ``UnknownPlaceholder``; ``PlaceholderUnusable`` when a value cannot be
-            written where its placeholder stands; ``NoTarget`` when the twin has no target to name;
-            ``NoRequestsOrLimits`` when a pod's CPU or memory is not known; ``NoScope`` when nothing
-            says which series belong to the twin.
+            written where its placeholder stands; ``QueryTooLong`` beyond ``MAX_LENGTH``; ``NoTarget``
+            when the twin has no target to name; ``NoRequestsOrLimits`` when a pod's CPU or memory is not
+            known; ``NoScope`` when nothing says which series belong to the twin.
     """
     values = dict(_own_values(scope))
     if query.matchers:
@@ -48,7 +51,12 @@ def quoted(value: str) -> str:
 
 def without_backticks(promql: str) -> str:
     """Return the same query with its raw strings written in double quotes."""
-    return _QUOTED.sub(lambda token: quoted(token.group()[1:-1]) if token.group()[0] == "`" else token.group(), promql)
+    return QUOTED.sub(_doubly_quoted, promql)
+
+
+def _doubly_quoted(token: re.Match[str]) -> str:
+    text = token.group()
+    return quoted(text[1:-1]) if text[0] == "`" and text.endswith("`", 1) else text
 
 
 def of_largest(promql: str) -> str:
@@ -84,13 +92,30 @@ def _own_values(scope: QueryScope) -> Iterator[tuple[str, Value]]:
 def _fill(template: str, values: Mapping[str, Value]) -> str:
     parts: list[str] = []
     position = 0
-    for found in _PLACEHOLDER.finditer(template):
+    length = len(template)
+    for found, quote in _with_quotes(template):
         value = values.get(found.group(1))
         if value is None:
             raise SpecError(_unknown(found.group(), values), reason="UnknownPlaceholder")
-        parts += template[position : found.start()], value(_quote_at(template, found.start()))
+        parts += template[position : found.start()], value(quote)
         position = found.end()
+        length += len(parts[-1])
+        if length > MAX_LENGTH:
+            raise SpecError(
+                f"the query has more than {MAX_LENGTH} characters once its placeholders are filled in: use fewer",
+                reason="QueryTooLong",
+            )
     return "".join(parts) + template[position:]
+
+
+def _with_quotes(template: str) -> Iterator[tuple[re.Match[str], str]]:
+    """Yield every placeholder with the quote around it, ``#`` within a comment, an empty string within none."""
+    tokens = QUOTED.finditer(template)
+    token = next(tokens, None)
+    for found in _PLACEHOLDER.finditer(template):
+        while token is not None and token.end() <= found.start():
+            token = next(tokens, None)
+        yield found, template[token.start()] if token is not None and token.start() < found.start() else ""
 
 
 def _unknown(placeholder: str, values: Mapping[str, Value]) -> str:
@@ -147,12 +172,6 @@ def _text(name: str, value: str) -> Value:
         return _escape(value, quote)
 
     return show
-
-
-def _quote_at(text: str, position: int) -> str:
-    """Return the quote within which a position lies, ``#`` within a comment, else an empty string."""
-    around = (token.group()[0] for token in _QUOTED.finditer(text) if token.start() < position < token.end())
-    return next(around, "")
 
 
 def _escape(value: str, quote: str) -> str:

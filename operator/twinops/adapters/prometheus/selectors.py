@@ -1,25 +1,35 @@
 """Reading PromQL: which series a query takes, and the look-ups that follow from them.
 
 The texts of selectors are built here from the parsed matchers: the parser's own rendering does not
-escape quotes.
+escape quotes. What stands in strings the parser never sees, and a query that would cost it too much
+is not given to it at all: see ``lexing``.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
-from functools import lru_cache
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import promql_parser as parser
 
+from twinops.adapters.prometheus.lexing import too_complex, without_strings
+from twinops.adapters.prometheus.memo import Memo
 from twinops.adapters.prometheus.promql import of_largest, quoted, without_backticks
 from twinops.services.ports import Inspection
 
 MAX_SELECTORS = 8
 """Look-ups are asked for at most so many selectors of one query."""
+
+MAX_FRESHNESS = 64 * 1024
+"""Characters of the look-up for the newest sample; beyond that none is asked."""
+
+MEMORY_BYTES = 32 * 1024 * 1024
+"""How much of what was read is remembered, texts and look-ups together."""
 
 _MAX_STEPS = 60
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -27,9 +37,11 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERATORS = {"MatchOp.Equal": "=", "MatchOp.NotEqual": "!=", "MatchOp.Re": "=~", "MatchOp.NotRe": "!~"}
 
 
-@lru_cache(maxsize=8192)
+_memo = Memo[tuple[str, int, int], Inspection](MEMORY_BYTES)
+
+
 def inspect(promql: str, *, stale_after_seconds: int, scrape_interval_seconds: int) -> Inspection:
-    """Parse a rendered query and derive the look-ups that go with it.
+    """Parse a rendered query and derive the look-ups that go with it; what was found is remembered.
 
     The newest sample of a selector is found by ``timestamp()``. Where the series has ended, its last
     sample is searched for in the last ``stale_after_seconds``, at the pace of scraping. A value is as
@@ -40,17 +52,33 @@ def inspect(promql: str, *, stale_after_seconds: int, scrape_interval_seconds: i
     observation, and the largest finite bound when that is the open one (Prometheus, "Query functions"). Within a
     closed bucket any lower quantile lies below; so the two are equal only in the open one.
 
-    A query that the parser refuses gives a warning and no look-ups: Prometheus may know more than the
-    parser does, so its word decides.
+    A query that the parser refuses, or that would cost too much to parse, gives a warning and no look-ups:
+    Prometheus may know more than the parser does, so its word decides.
     """
-    try:
-        # The parser reads escapes in raw strings, too, where Prometheus knows none.
-        expression = parser.parse(without_backticks(promql))
-    except ValueError as error:
-        return Inspection(warning=_first_line(error))
+    key = (promql, stale_after_seconds, scrape_interval_seconds)
+    known = _memo.get(key)
+    if known is None:
+        known = _inspect(*key)
+        texts = (promql, known.freshness, known.top, known.warning, *known.presence, *known.presence.values())
+        _memo.put(key, known, size=sum(map(sys.getsizeof, texts)))
+    return known
+
+
+def _inspect(promql: str, stale_after_seconds: int, scrape_interval_seconds: int) -> Inspection:
+    problem = too_complex(promql)
+    if problem:
+        return Inspection(warning=problem)
+    # The parser reads escapes in raw strings, too, where Prometheus knows none.
+    text, strings = without_strings(without_backticks(promql))
+    expression = _parse(text)
+    if isinstance(expression, Inspection):
+        return expression
     step = max(scrape_interval_seconds, math.ceil(stale_after_seconds / _MAX_STEPS))
-    freshness = _freshness(expression, f"[{stale_after_seconds}s:{step}s]")
-    selectors = list(dict.fromkeys(_selectors(expression)))[:MAX_SELECTORS]
+    reader = _Reader(strings, f"[{stale_after_seconds}s:{step}s]")
+    freshness = reader.freshness(expression)
+    if len(freshness) > MAX_FRESHNESS:
+        return Inspection(warning="it reads too many different series")
+    selectors = list(dict.fromkeys(reader.selectors(expression)))[:MAX_SELECTORS]
     window = f"[{max(stale_after_seconds, 300)}s]"
     return Inspection(
         freshness=freshness,
@@ -59,23 +87,70 @@ def inspect(promql: str, *, stale_after_seconds: int, scrape_interval_seconds: i
     )
 
 
+def _parse(text: str) -> Any:
+    """Return the tree, or what is known of a query that the parser does not take."""
+    try:
+        return parser.parse(text)
+    except ValueError as error:
+        return Inspection(warning=_first_line(error))
+    except BaseException as error:
+        # A panic of the parser derives from BaseException, in a class that cannot be imported.
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            return Inspection(warning=f"our parser fails on it ({type(error).__name__})")
+        raise
+
+
 def _first_line(error: ValueError) -> str:
     return str(error).strip().splitlines()[0][:200] if str(error).strip() else "not valid PromQL"
 
 
-def _freshness(node: Any, window: str) -> str:
-    """Return the query for the newest sample behind a node; empty when no series stands behind it."""
-    if isinstance(node, parser.VectorSelector):
-        newest = f"max(timestamp({_text(node)}))"
-        return f"({newest} or max_over_time({newest}{window}))"
-    if isinstance(node, parser.Call) and node.func.name.startswith("absent"):
-        return ""
-    if isinstance(node, parser.BinaryExpr) and str(node.op) == "unless":
-        return _freshness(node.lhs, window)
-    parts = [_freshness(child, window) for child in _children(node)]
-    if isinstance(node, parser.BinaryExpr) and str(node.op) == "or":
-        return _combined("max", [part or "vector(time())" for part in parts])
-    return _combined("min", [part for part in parts if part])
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads the tree of one query.
+
+    Attributes:
+        strings: what stood in the strings that were given to the parser as numbers.
+        window: of the search for the last sample of series that have ended.
+    """
+
+    strings: Sequence[str]
+    window: str
+
+    def freshness(self, node: Any) -> str:
+        """Return the query for the newest sample behind a node; empty when no series stands behind it."""
+        if isinstance(node, parser.VectorSelector):
+            newest = f"max(timestamp({self._text(node)}))"
+            return f"({newest} or max_over_time({newest}{self.window}))"
+        if isinstance(node, parser.Call) and node.func.name.startswith("absent"):
+            return ""
+        if isinstance(node, parser.BinaryExpr) and str(node.op) == "unless":
+            return self.freshness(node.lhs)
+        parts = [self.freshness(child) for child in _children(node)]
+        if isinstance(node, parser.BinaryExpr) and str(node.op) == "or":
+            return _combined("max", [part or "vector(time())" for part in parts])
+        return _combined("min", [part for part in parts if part])
+
+    def selectors(self, node: Any) -> Iterator[str]:
+        """Yield every selector below a node."""
+        if isinstance(node, parser.VectorSelector):
+            yield self._text(node)
+            return
+        for child in _children(node):
+            yield from self.selectors(child)
+
+    def _text(self, selector: Any) -> str:
+        """Return the selector as PromQL, without ``offset`` and ``@``: whether a series lives is asked as of now."""
+        groups = [group for group in (selector.matchers.matchers, *selector.matchers.or_matchers) if group]
+        matchers = " or ".join(",".join(map(self._matcher, group)) for group in groups)
+        return f"{selector.name or ''}{{{matchers}}}" if matchers or not selector.name else selector.name
+
+    def _matcher(self, matcher: Any) -> str:
+        name = matcher.name if _PLAIN_NAME.fullmatch(matcher.name) else self._string(matcher.name)
+        return f"{name}{_OPERATORS[str(matcher.op)]}{self._string(matcher.value)}"
+
+    def _string(self, number: str) -> str:
+        """Return the string that stood in the query in place of this number."""
+        return self.strings[int(number)] if number.isdecimal() else quoted(number)
 
 
 def _combined(operation: str, parts: list[str]) -> str:
@@ -85,14 +160,6 @@ def _combined(operation: str, parts: list[str]) -> str:
     # Labels keep the parts apart: `or` drops elements whose labels are already there.
     labelled = [f'label_replace({part}, "part", "{index}", "", "")' for index, part in enumerate(different)]
     return f"{operation}({' or '.join(labelled)})"
-
-
-def _selectors(node: Any) -> Iterator[str]:
-    if isinstance(node, parser.VectorSelector):
-        yield _text(node)
-        return
-    for child in _children(node):
-        yield from _selectors(child)
 
 
 def _children(node: Any) -> list[Any]:
@@ -107,15 +174,3 @@ def _children(node: Any) -> list[Any]:
     if isinstance(node, (parser.ParenExpr, parser.UnaryExpr, parser.SubqueryExpr)):
         return [node.expr]
     return []
-
-
-def _text(selector: Any) -> str:
-    """Return the selector as PromQL, without ``offset`` and ``@``: whether a series lives is asked as of now."""
-    groups = [group for group in (selector.matchers.matchers, *selector.matchers.or_matchers) if group]
-    matchers = " or ".join(",".join(map(_matcher, group)) for group in groups)
-    return f"{selector.name or ''}{{{matchers}}}" if matchers or not selector.name else selector.name
-
-
-def _matcher(matcher: Any) -> str:
-    name = matcher.name if _PLAIN_NAME.fullmatch(matcher.name) else quoted(matcher.name)
-    return f"{name}{_OPERATORS[str(matcher.op)]}{quoted(matcher.value)}"
