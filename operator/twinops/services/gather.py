@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from twinops.api.status import ObservedMetric, Quality
@@ -64,6 +66,7 @@ class Gatherer:
     def __init__(self, backend: MetricsBackend, texts: QueryTexts) -> None:
         self._backend = backend
         self._texts = texts
+        self._planning = ThreadPoolExecutor(1, thread_name_prefix="planning")
 
     async def gather(
         self,
@@ -96,7 +99,7 @@ class Gatherer:
             MetricsUnavailable: the source did not answer; see ``unavailable``.
             SpecError: the source refuses the operator.
         """
-        plan = make_plan(spec, source.spec, workload, namespace, texts=self._texts, previous=previous)
+        plan = await self._plan(spec, source, namespace, workload, previous)
         asked = {metric.metric: metric for metric in plan.metrics if metric.known_bad is None}
         answers = dict(await self._ask(source, _first_texts(asked.values()), now))
         samples = {name: judge(metric, metric.first, answers, now) for name, metric in asked.items()}
@@ -128,6 +131,22 @@ class Gatherer:
             )
             samples[metric] = stand_in(sample, rule, last, now)
         return Gathered(samples)
+
+    async def _plan(
+        self,
+        spec: DigitalTwinSpec,
+        source: SourceAccess,
+        namespace: str,
+        workload: Workload | None,
+        previous: Sequence[ObservedMetric],
+    ) -> Plan:
+        def plan() -> Plan:
+            return make_plan(spec, source.spec, workload, namespace, texts=self._texts, previous=previous)
+
+        if all(metric.query is None for metric in spec.source.metrics):
+            return plan()
+        # Queries that somebody wrote are rendered and parsed off the loop that renews the Lease, one twin at a time.
+        return await asyncio.get_running_loop().run_in_executor(self._planning, plan)
 
     async def _ask(self, source: SourceAccess, texts: Iterable[str], now: float) -> Answers:
         different = list(dict.fromkeys(texts))

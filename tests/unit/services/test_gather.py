@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from twinops.core.observation import Sample, Workload
 from twinops.errors import MetricsUnavailable
 from twinops.services.gather import Gathered, Gatherer
 from twinops.services.gathering.plan import sync_step
-from twinops.services.ports import InstantAnswer, SourceAccess
+from twinops.services.ports import Inspection, InstantAnswer, Query, QueryScope, SourceAccess
 
 NOW = 1_800_000_000.0
 SOURCE = SourceAccess("default", MetricsSourceSpec(url="http://prometheus:9090"))
@@ -630,3 +631,31 @@ async def test_system_outside_the_cluster_without_labels_has_no_scope() -> None:
 
     assert gathered.samples["throughputRps"].reason == "NoScope"
     assert not backend.batches
+
+
+class WhereItRuns(PrometheusTexts):
+    """Remembers on which threads queries are read."""
+
+    def __init__(self) -> None:
+        self.threads: set[int] = set()
+
+    def inspect(self, promql: str, *, stale_after_seconds: int, scrape_interval_seconds: int) -> Inspection:
+        self.threads.add(threading.get_ident())
+        return super().inspect(
+            promql, stale_after_seconds=stale_after_seconds, scrape_interval_seconds=scrape_interval_seconds
+        )
+
+    def render(self, query: Query, scope: QueryScope) -> str:
+        self.threads.add(threading.get_ident())
+        return super().render(query, scope)
+
+
+@pytest.mark.parametrize(("spec", "elsewhere"), [(custom(), True), (twin("Worker"), False)])
+async def test_queries_of_people_are_never_read_on_the_loop(spec: DigitalTwinSpec, elsewhere: bool) -> None:  # noqa: FBT001 - a case
+    texts = WhereItRuns()
+    backend = FakeBackend()
+
+    await Gatherer(backend, texts).gather(spec, SOURCE, namespace="shop", workload=WORKLOAD, previous=(), now=NOW)
+
+    assert (threading.get_ident() not in texts.threads) is elsewhere
+    assert len(texts.threads) == 1
