@@ -11,6 +11,9 @@ import numpy as np
 
 from twinops.services.ports import InstantAnswer, RangeAnswer
 
+_LAST_TIME = 1e12
+"""Unix seconds; everything beyond is no time, and would not fit into a number of slots."""
+
 
 def instant(result: list[Any]) -> InstantAnswer:
     """Decode a scalar or an instant vector.
@@ -35,6 +38,8 @@ def ranges(result: list[Any]) -> RangeAnswer:
     for entry in result:
         pairs = entry["values"]
         times = np.array([float(pair[0]) for pair in pairs])
+        if not (np.abs(times) < _LAST_TIME).all():
+            raise ValueError("a time that is none")
         # A list of floats is faster to convert than numpy's own parser of strings.
         values = np.array([float(pair[1]) for pair in pairs])
         series.append((times, values))

@@ -1,4 +1,4 @@
-"""HTTP under prometheus-api-client: what may leave, what may come back, and for how long.
+"""HTTP under prometheus-api-client: what may leave, what may come back, and for how long. ``wire`` does the counting.
 
 The library leaves redirects, retries, the size of answers and the texts of errors to its session. This
 one is given to it instead: no redirect is followed, nothing is retried, no proxy, netrc file or CA bundle
@@ -10,21 +10,27 @@ from __future__ import annotations
 
 import json
 import re
-import ssl
-import time
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 
+from twinops.adapters.prometheus.wire import Adapter, Deadlines, Session, TooLarge, read
 from twinops.errors import MetricsUnavailable, SourceInvalid, SpecError, TwinOpsError
 from twinops.services.ports import SourceAccess
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
-"""Larger answers are cut off: two series of 10,000 points take less than 1 MiB."""
+"""Larger answers to range queries are cut off: two series of 10,000 points take less than 1 MiB."""
 
-_CHUNK = 64 * 1024
+MAX_INSTANT_BYTES = 256 * 1024
+"""Larger answers of one moment are cut off: where one value is wanted a few hundred show that there are too many."""
+
+MAX_PARTS = 300_000
+"""Brackets and commas of an answer: of a few bytes each, they would become a hundred times as much in memory."""
+
 _REFUSALS = frozenset({"bad_data", "execution", "timeout", "canceled"})
 _FORBIDDEN = frozenset({401, 403})
 _REDIRECTS = range(300, 400)
@@ -73,17 +79,14 @@ class Transport:
     def __init__(self, source: SourceAccess, connections: int) -> None:
         self._name = source.name
         self._timeout = float(source.spec.timeout_seconds)
-        self._session = requests.Session()
-        self._session.trust_env = False
+        tls = source.spec.tls
+        self.verify = not (tls is not None and tls.insecure_skip_verify)
+        self._deadlines = Deadlines(f"deadlines-{source.name}")
+        self._session = Session(Adapter(source.ca_pem if self.verify else None, connections))
         self._session.headers.update(source.spec.headers)
         if source.bearer_token is not None:
             self._session.headers["Authorization"] = f"Bearer {source.bearer_token}"
         self._session.auth = source.basic_auth
-        tls = source.spec.tls
-        self.verify = not (tls is not None and tls.insecure_skip_verify)
-        adapter = _Adapter(source.ca_pem if self.verify else None, connections)
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
 
     def mount(self, _prefix: str, _adapter: HTTPAdapter) -> None:
         """Keep our own adapter where the library would mount one that retries."""
@@ -102,31 +105,46 @@ class Transport:
             MetricsUnavailable: the endpoint did not answer as a Prometheus does.
             SpecError: reason ``MetricsSourceForbidden`` or ``MetricsSourceInvalid``.
         """
-        deadline = time.monotonic() + self._timeout
-        try:
-            with self._session.request(
-                method,
-                url,
-                data=params,
-                verify=self.verify,
-                timeout=(self._timeout, self._timeout),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                body = _read(response, deadline)
-                return self._check(response.status_code, body)
-        except requests.Timeout as error:
-            raise self._unavailable(f"no answer within {self._timeout:.0f} s") from error
-        except (requests.exceptions.InvalidHeader, requests.exceptions.InvalidURL, UnicodeError) as error:
-            raise SourceInvalid(
-                f"the address, a header or the credentials of metrics source {self._name} cannot be sent over HTTP"
-            ) from error
-        except requests.exceptions.SSLError as error:
-            raise self._unavailable("its TLS certificate is not trusted, or TLS failed") from error
-        except (requests.RequestException, OSError) as error:
-            raise self._unavailable("no connection, or it broke") from error
+        with self._deadlines.within(self._timeout) as exchange:
+            try:
+                return self._exchange(method, url, params)
+            except (OSError, ValueError, urllib3.exceptions.HTTPError, HTTPException, MetricsUnavailable) as error:
+                # Whatever broke, these are why: a socket that is shut down looks like the end of an answer.
+                if isinstance(error, TooLarge) or exchange.too_large:
+                    raise QueryFailed("too_large") from error
+                if exchange.too_late:
+                    raise self._unavailable(f"no answer within {self._timeout:.0f} s") from error
+                if isinstance(error, MetricsUnavailable):
+                    raise
+                raise self._translated(error) from error
 
-    def _check(self, status: int, body: bytes) -> Answer:
+    def _exchange(self, method: str, url: str, params: dict[str, Any]) -> Answer:
+        most = MAX_BODY_BYTES if url.endswith("/query_range") else MAX_INSTANT_BYTES
+        with self._session.request(
+            method,
+            url,
+            data=params,
+            verify=self.verify,
+            timeout=(self._timeout, self._timeout),
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            self._check_status(response.status_code)
+            return self._check(response.status_code, read(response, most))
+
+    def _translated(self, error: Exception) -> TwinOpsError:
+        if isinstance(error, (requests.Timeout, TimeoutError, urllib3.exceptions.TimeoutError)):
+            return self._unavailable(f"no answer within {self._timeout:.0f} s")
+        if isinstance(error, (requests.exceptions.InvalidHeader, requests.exceptions.InvalidURL, UnicodeError)):
+            return SourceInvalid(
+                f"the address, a header or the credentials of metrics source {self._name} cannot be sent over HTTP"
+            )
+        if isinstance(error, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)):
+            return self._unavailable("its TLS certificate is not trusted, or TLS failed")
+        return self._unavailable("no connection, or it broke")
+
+    def _check_status(self, status: int) -> None:
+        """Refuse what no body could mend."""
         if status in _FORBIDDEN:
             raise SpecError(
                 f"metrics source {self._name} refuses the operator's credentials (HTTP {status}): mend spec.auth of "
@@ -137,12 +155,15 @@ class Transport:
             raise self._unavailable(
                 f"it redirects elsewhere (HTTP {status}), which is never followed; set spec.url to the final address"
             )
+
+    def _check(self, status: int, body: bytes) -> Answer:
         document = _parse(body)
         if status == _OK and document.get("status") == "success":
             return Answer(status, self._with_result(document))
         kind = document.get("errorType")
         if isinstance(kind, str) and kind in _REFUSALS and status != _TOO_MANY_REQUESTS:
-            found = _POSITION.match(str(document.get("error", "")))
+            text = document.get("error")
+            found = _POSITION.match(text) if isinstance(text, str) else None
             raise QueryFailed(kind, found.group(1) if found else "")
         if status == _OK:
             raise self._unavailable("its answer is not of the Prometheus HTTP API; is spec.url right?")
@@ -160,38 +181,14 @@ class Transport:
         return MetricsUnavailable(f"metrics source {self._name}: {why}")
 
 
-class _Adapter(HTTPAdapter):
-    """Never retries; with a CA bundle given it trusts nothing else.
-
-    The bundle stays in memory: requests itself would want a file, which a read-only container cannot write.
-    """
-
-    def __init__(self, ca_pem: str | None, connections: int) -> None:
-        self._context = None if ca_pem is None else ssl.create_default_context(cadata=ca_pem)
-        super().__init__(pool_connections=1, pool_maxsize=connections, max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        if self._context is not None:
-            kwargs["ssl_context"] = self._context
-        super().init_poolmanager(*args, **kwargs)
-
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        if self._context is None:
-            super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
-
-
-def _read(response: requests.Response, deadline: float) -> bytes:
-    body = bytearray()
-    for chunk in response.iter_content(_CHUNK):
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise QueryFailed("too_large")
-        if time.monotonic() > deadline:
-            raise requests.ReadTimeout
-    return bytes(body)
-
-
 def _parse(body: bytes) -> dict[str, Any]:
+    """Return the document, an empty one where there is none that could be an answer.
+
+    Raises:
+        QueryFailed: it has more parts than any answer needs.
+    """
+    if sum(map(body.count, (b"{", b"[", b","))) > MAX_PARTS:
+        raise QueryFailed("too_large")
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
