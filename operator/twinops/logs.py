@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
+import threading
 from collections.abc import MutableMapping
 from typing import Any, TextIO
 
@@ -16,6 +18,12 @@ SECRET_WORDS = ("token", "password", "passwd", "secret_value", "authorization", 
 """A key that contains one of these never has its value logged."""
 
 HIDDEN = "(hidden)"
+
+LONGEST_PRINTED = 10_000
+"""Characters of a printed line that is told before its end has come."""
+
+_log_name = "twinops.logs"
+_log = structlog.get_logger(_log_name)
 
 
 def configure(level: str, form: str, *, stream: TextIO | None = None) -> None:
@@ -45,7 +53,7 @@ def configure(level: str, form: str, *, stream: TextIO | None = None) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = _Handler(stream or sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -54,9 +62,75 @@ def configure(level: str, form: str, *, stream: TextIO | None = None) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """Let pass what is at least this important: debug, info, warning or error."""
+    root = logging.getLogger()
     root.setLevel(level.upper())
     for name in QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def catch_everything() -> None:
+    """Let whatever is said past the log, by Python or by any library, go through it.
+
+    That is: exceptions that nobody catches, in threads and in finalizers too; warnings; and what is printed.
+    """
+    sys.excepthook = lambda kind, error, trace: _log.critical("crashed", exc_info=(kind, error, trace))
+    threading.excepthook = lambda args: _log.error(
+        "thread crashed", thread=args.thread.name if args.thread else "", exc_info=_info(args)
+    )
+    sys.unraisablehook = lambda args: _log.error("exception ignored", where=repr(args.object), exc_info=_info(args))
+    logging.captureWarnings(capture=True)
+    sys.stdout, sys.stderr = _Printed("stdout"), _Printed("stderr")
+
+
+class _Printed(io.TextIOBase):
+    """Stands in for a standard stream: whole lines become log lines."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._begun = ""
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # typeshed has an attribute
+        return "utf-8"
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str, /) -> int:
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            self._tell(line)
+        if len(self._begun) > LONGEST_PRINTED:
+            self._tell(self._begun)
+            self._begun = ""
+        return len(text)
+
+    def _tell(self, line: str) -> None:
+        if line.strip():
+            _log.warning("printed", stream=self._name, line=line)
+
+
+def _info(args: Any) -> tuple[Any, Any, Any]:
+    # The value is missing where there was no memory left to make one.
+    return args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback
+
+
+class _Handler(logging.StreamHandler[Any]):
+    """Writes lines, and says in the same form when one could not be made."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        """Say so, and drop the line; where nothing can be written there is nobody left to tell."""
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError) or record.name == _log_name:
+            return
+        _log.error(
+            "a line could not be written", of=record.name, message=str(record.msg)[:200], error=repr(error)[:200]
+        )
 
 
 def hide_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import os
-import signal
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
 
 import kopf
 import structlog
 
 from twinops import __version__, logs
+from twinops.adapters import process
 from twinops.adapters.clock import SystemClock
 from twinops.adapters.cluster.client import KubeClient
 from twinops.adapters.cluster.leases import ClusterLeases
 from twinops.adapters.telemetry import PrometheusTelemetry
 from twinops.adapters.web import Web
+from twinops.errors import SettingsError, TwinOpsError
 from twinops.handlers.operator import kopf_registry, kopf_settings
 from twinops.services.election import ElectionTimes, Elector
 from twinops.services.watchdog import Watchdog
@@ -27,37 +27,69 @@ from twinops.wiring import Leader, Surroundings
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 LEASE_LOST = 1
 """Exit status that makes a kubelet start the process again."""
 
-STOP_SECONDS = 20.0
-"""How long running syncs may take to end after a signal."""
+CRASHED = 1
+MISCONFIGURED = 2
+
+STOP_SECONDS = 15.0
+"""How long running syncs, and kopf itself, may take to end after a signal."""
+
+FORCED_SECONDS = 2.0
+"""How long kopf may take to end after it has been cancelled."""
+
+END_SECONDS = 25.0
+"""How long the whole process may take; less than the thirty seconds after which a kubelet kills it."""
 
 
-def run(settings: Settings, *, kubeconfig: str | None = None) -> int:
-    """Run the operator until a signal (exit status 0) or until the lease is lost (1).
+def run(environ: Mapping[str, str], *, kubeconfig: str | None = None) -> int:
+    """Run the operator, and end the process: 0 after a signal, 1 when the lease is lost, 2 for a bad setting.
+
+    Once a signal has asked for the end the status is 0, whatever hangs or fails on the way there. Everything
+    that is said goes through the log. Signals must be held by then (``process.hold_signals``).
 
     Args:
-        settings: from the environment.
+        environ: the environment; settings are read from it.
         kubeconfig: path; None for the pod's service account, else the default kubeconfig.
-
-    Raises:
-        SettingsError: no way to reach a cluster.
     """
-    logs.configure(settings.log_level, settings.log_format)
+    # In the form that was asked for, as far as that is known, also when a setting cannot be used.
+    console = environ.get("TWINOPS_LOG_FORMAT", "").strip().lower() == "console"
+    logs.configure("info", "console" if console else "json")
+    logs.catch_everything()
+    try:
+        settings = Settings.from_env(environ)
+    except SettingsError as error:
+        return _failed(error, stopping=False)
+    logs.set_level(settings.log_level)
     if kubeconfig is not None:
         # kopf has no other way to be told.
         os.environ["KUBECONFIG"] = kubeconfig
     return asyncio.run(_run(Operator(settings, kubeconfig)))
 
 
-async def _run(operator: Operator) -> int:
-    status = await operator.run()
-    if status == LEASE_LOST:
-        # Somebody else leads by now. Threads that still wait for an answer must not keep this process.
-        logging.shutdown()
-        os._exit(status)
-    return status
+async def _run(operator: Operator) -> NoReturn:
+    stop = asyncio.Event()
+    process.on_signal(stop, patience_seconds=END_SECONDS)
+    try:
+        status = await operator.run(stop)
+    except Exception as error:  # noqa: BLE001 - however it ends, it says so, and in the form of the log
+        status = _failed(error, stopping=stop.is_set())
+    # Threads that still wait for an answer must not keep this process.
+    process.end(status)
+
+
+def _failed(error: Exception, *, stopping: bool) -> int:
+    if stopping:
+        log.warning("not everything ended well", error=str(error) or type(error).__name__)
+        return 0
+    if isinstance(error, TwinOpsError):
+        log.critical("cannot go on", error=str(error))
+        return MISCONFIGURED if isinstance(error, SettingsError) else CRASHED
+    log.critical("crashed", exc_info=error)
+    return CRASHED
 
 
 class Operator:
@@ -72,12 +104,14 @@ class Operator:
         self._watchdog = Watchdog(self._clock)
         self._around = Surroundings(settings, self._clock, self._telemetry, self._watchdog)
 
-    async def run(self) -> int:
-        """Stand by, lead, and end. Returns the exit status."""
+    async def run(self, stop: asyncio.Event) -> int:
+        """Stand by, lead, and end once ``stop`` is set. Returns the exit status."""
         settings = self._settings
-        stop = asyncio.Event()
-        _on_signals(stop)
-        client = await KubeClient.connect(self._kubeconfig, timeout_seconds=settings.request_timeout_seconds)
+        log.info("starting", version=__version__, identity=settings.identity)
+        connecting = KubeClient.connect(self._kubeconfig, timeout_seconds=settings.request_timeout_seconds)
+        client = await _unless(stop, connecting)
+        if client is None:
+            return 0
         web = Web(
             settings.listen_host,
             settings.listen_port,
@@ -101,7 +135,7 @@ class Operator:
             await client.aclose()
         if isinstance(crashed[0], Exception):
             raise crashed[0]
-        return LEASE_LOST if lost else 0
+        return LEASE_LOST if lost and not stop.is_set() else 0
 
     def _health(self) -> tuple[bool, str]:
         verdict = self._watchdog.verdict()
@@ -147,10 +181,9 @@ class Operator:
     ) -> None:
         """Run kopf until the process is to end, or until anything that should run for ever does not."""
         namespaces = self._settings.watch_namespaces
-        stopping, ready = asyncio.Event(), asyncio.Event()
+        stopping = asyncio.Event()
         # Made before kopf starts: at its end kopf waits for every task that was made after it.
         ends = [asyncio.create_task(event.wait()) for event in (elector.lost, stop)]
-        started = asyncio.create_task(ready.wait())
         running = asyncio.create_task(
             kopf.operator(
                 registry=registry,
@@ -159,30 +192,36 @@ class Operator:
                 clusterwide=not namespaces,
                 namespaces=namespaces,
                 stop_flag=stopping,
-                ready_flag=ready,
             ),
             name="kopf",
         )
-        await asyncio.wait({running, started, *ends}, return_when=asyncio.FIRST_COMPLETED)
-        # kopf has put its own handlers in place, after which it would wait five seconds for itself.
-        _on_signals(stop)
         await asyncio.wait({running, *ends, *jobs}, return_when=asyncio.FIRST_COMPLETED)
+        asked = stop.is_set() or elector.lost.is_set()
         stopping.set()
         # A leader that lost its lease has nothing to finish: every write of its would be refused anyway.
         await asyncio.wait({running}, timeout=0.1 if elector.lost.is_set() else STOP_SECONDS)
-        for task in (running, started, *ends):
+        for task in (running, *ends):
             task.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        await asyncio.wait({running}, timeout=FORCED_SECONDS)
         for task in (running, *jobs):
-            if task.done() and not task.cancelled():
+            if not task.done() or task.cancelled() or (error := task.exception()) is None:
+                continue
+            if not asked:
                 # Only a defect ends these: a restart is better than half an operator.
-                task.result()
+                raise error
+            # kopf raises what any task raised that was still running, a query without an answer among them.
+            log.info("ended on the way out", task=task.get_name(), error=str(error) or type(error).__name__)
 
 
-def _on_signals(stop: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+async def _unless(stop: asyncio.Event, wait: Awaitable[T]) -> T | None:
+    """Return what is waited for, or None when the process is to end before it comes."""
+    waiting, stopped = asyncio.ensure_future(wait), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({waiting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        return waiting.result() if waiting.done() else None
+    finally:
+        stopped.cancel()
+        waiting.cancel()
 
 
 async def _first(*waits: Any) -> None:

@@ -5,22 +5,30 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import structlog
 
-from twinops.logs import configure
+from twinops.logs import catch_everything, configure
 
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
+    streams = sys.stdout, sys.stderr
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    logging.captureWarnings(capture=False)
+    sys.stdout, sys.stderr = streams
+    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
     structlog.reset_defaults()
 
 
@@ -90,3 +98,65 @@ def test_the_console_form_is_readable() -> None:
     structlog.get_logger("twinops.c").info("synced", twin="checkout")
     assert "synced" in stream.getvalue()
     assert "twin=checkout" in stream.getvalue()
+
+
+def prints() -> None:
+    print("half a ", end="")  # noqa: T201 - as a library may
+    print("line\n\nand another")  # noqa: T201
+
+
+def warns() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(capture=False)
+        logging.captureWarnings(capture=True)
+        warnings.warn("soon gone", ResourceWarning, stacklevel=1)
+
+
+def dies_in_a_thread() -> None:
+    thread = threading.Thread(target=lambda: 1 / 0, name="worker")
+    thread.start()
+    thread.join()
+
+
+def dies_in_a_finalizer() -> None:
+    class Bad:
+        def __del__(self) -> None:
+            raise ValueError("at the end")
+
+    Bad()
+
+
+def dies() -> None:
+    error = SystemError("nobody catches this")
+    sys.excepthook(SystemError, error, None)
+
+
+def says_what_does_not_fit() -> None:
+    logging.getLogger("some.library").warning("took %d s", "three")
+
+
+@pytest.mark.parametrize(
+    ("does", "told"),
+    [
+        pytest.param(prints, [("printed", "half a line"), ("printed", "and another")], id="print"),
+        pytest.param(warns, [("soon gone", "")], id="warning"),
+        pytest.param(dies_in_a_thread, [("thread crashed", "ZeroDivisionError")], id="thread"),
+        pytest.param(dies_in_a_finalizer, [("exception ignored", "at the end")], id="finalizer"),
+        pytest.param(dies, [("crashed", "nobody catches this")], id="uncaught"),
+        pytest.param(says_what_does_not_fit, [("a line could not be written", "took %d s")], id="bad-log-call"),
+    ],
+)
+def test_what_goes_around_the_log_is_led_into_it(
+    does: Callable[[], None], told: list[tuple[str, str]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    stream = io.StringIO()
+    configure("info", "json", stream=stream)
+    catch_everything()
+    does()
+    written = lines(stream)
+    assert len(written) == len(told)
+    for line, (event, inside) in zip(written, told, strict=True):
+        assert event in line["event"]
+        assert inside in json.dumps(line)
+    assert capfd.readouterr() == ("", "")

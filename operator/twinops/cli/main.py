@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from twinops import __version__
+from twinops.adapters import process
 from twinops.api import crdgen
 from twinops.cli import replay
 from twinops.errors import TwinOpsError
@@ -44,13 +45,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    # Before anything can start a thread.
+    process.hold_signals()
     # Our arrays are small: threads of a BLAS library would only wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Only here: printing CRDs should not wait for kopf and the Kubernetes client to load.
     from twinops.main import run  # noqa: PLC0415
-    from twinops.settings import Settings  # noqa: PLC0415
 
-    return run(Settings.from_env(os.environ), kubeconfig=arguments.kubeconfig)
+    return run(os.environ, kubeconfig=arguments.kubeconfig)
 
 
 def _crds(_: argparse.Namespace) -> int:
