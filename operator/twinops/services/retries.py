@@ -14,10 +14,15 @@ class Retries:
     """Counts failures in a row, by twin uid.
 
     What ends a failure wakes the twin by a watch in most cases; this is for what no watch tells.
+
+    Args:
+        first: seconds until the second attempt.
+        longest: seconds that no wait exceeds by more than its spread.
     """
 
-    def __init__(self) -> None:
-        """Start with no failures."""
+    def __init__(self, first: float = FIRST_SECONDS, longest: float = LONGEST_SECONDS) -> None:
+        self._first = first
+        self._longest = longest
         self._failures: dict[str, int] = {}
 
     def failed(self, uid: str, *, at_least: float = 0.0) -> float:
@@ -29,7 +34,7 @@ class Retries:
         """
         count = self._failures.get(uid, 0)
         self._failures[uid] = count + 1
-        seconds = min(FIRST_SECONDS * 2.0 ** min(count, 10), LONGEST_SECONDS)
+        seconds = min(self._first * 2.0 ** min(count, 10), self._longest)
         return max(at_least, seconds * (1 - SPREAD + 2 * SPREAD * fraction(uid)))
 
     def forget(self, uid: str) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import structlog
 
 from twinops.core.schedule import Tick, sleep_seconds
+from twinops.services.places import Key, Places
 from twinops.services.ports import Clock, TwinRef
+from twinops.services.retries import Retries
 from twinops.services.twin_index import TwinIndex
 from twinops.services.wakeups import Wakeups
 from twinops.services.watchdog import Watchdog
@@ -16,7 +19,14 @@ from twinops.services.watchdog import Watchdog
 log = structlog.get_logger()
 
 DEFAULT_INTERVAL = 60
+DEFAULT_SOURCE = "default"
+
 RETRY_AFTER_CRASH = 30.0
+LONGEST_RETRY_AFTER_CRASH = 600.0
+"""Seconds until a twin is synced again that a defect of ours has stopped: the first time, and in the end."""
+
+PLACE_SECONDS = 1.0
+"""A sync that takes longer than this does not work, it waits for others: its place goes to the next twin."""
 
 FINISH_SECONDS = 5.0
 """A daemon that is told to stop may finish its sync for so long before that is cut short."""
@@ -51,7 +61,8 @@ class Ticker:
         wakeups: who asks for a sync before the next slot.
         clock: wall and monotonic time.
         watchdog: is told of every tick.
-        concurrency: syncs that may run at the same time.
+        concurrency: syncs that may work at the same time; those that wait for an answer do not count. The twins
+            of one MetricsSource leave a quarter of the places to those of others.
     """
 
     def __init__(
@@ -69,7 +80,9 @@ class Ticker:
         self._wakeups = wakeups
         self._clock = clock
         self._watchdog = watchdog
-        self._places = asyncio.Semaphore(concurrency)
+        self._places = Places(concurrency, spare=(concurrency // 4,))
+        self._slow: set[str] = set()
+        self._crashes = Retries(RETRY_AFTER_CRASH, LONGEST_RETRY_AFTER_CRASH)
         self._serving: set[str] = set()
 
     def serves(self, uid: str) -> bool:
@@ -115,25 +128,50 @@ class Ticker:
             self._wakeups.forget(ref.uid)
             self._watchdog.forget(ref)
             self._syncs.forget(ref)
+            self._slow.discard(ref.uid)
+            self._crashes.forget(ref.uid)
 
     async def _sync(self, ref: TwinRef, late: float) -> float | None:
         with self._wakeups.running(ref.uid):
             try:
-                async with self._places:
-                    return await self._syncs.sync(ref, late)
+                retry = await self._in_its_turn(ref, late)
             except Exception:  # A daemon that dies is never started again: log, and go on with the next slot.
                 log.exception("sync crashed", namespace=ref.namespace, twin=ref.name)
                 await self._syncs.crashed(ref)
-                return RETRY_AFTER_CRASH
+                return self._crashes.failed(ref.uid)
             except asyncio.CancelledError:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
                     raise
                 # Something that this sync waited for was cancelled, not the daemon itself.
                 log.warning("sync cut short", namespace=ref.namespace, twin=ref.name)
-                return RETRY_AFTER_CRASH
+                return self._crashes.failed(ref.uid)
             finally:
                 self._watchdog.ticked(ref, self._interval(ref))
+            self._crashes.forget(ref.uid)
+            return retry
+
+    async def _in_its_turn(self, ref: TwinRef, late: float) -> float | None:
+        """Sync in a place, and give that up as soon as the sync turns out to wait for somebody."""
+        asked = self._clock.monotonic()
+        place = await self._places.take(self._line(ref))
+        began = self._clock.monotonic()
+        self._watchdog.began(ref)
+        lending = asyncio.get_running_loop().call_later(PLACE_SECONDS, place.release)
+        try:
+            return await self._syncs.sync(ref, late + began - asked)
+        finally:
+            lending.cancel()
+            place.release()
+            if self._clock.monotonic() - began > PLACE_SECONDS:
+                self._slow.add(ref.uid)
+            else:
+                self._slow.discard(ref.uid)
+
+    def _line(self, ref: TwinRef) -> Key:
+        """Return where a twin stands in line: by its source, and there apart from those that keep others waiting."""
+        source = (self._spec(ref).get("source") or {}).get("metricsSourceRef") or {}
+        return str(source.get("name") or DEFAULT_SOURCE), "slow" if ref.uid in self._slow else "quick"
 
     def _until_slot(self, ref: TwinRef, last: Tick | None) -> float:
         interval = self._interval(ref)
@@ -141,9 +179,10 @@ class Ticker:
 
     def _interval(self, ref: TwinRef) -> float:
         """Return the interval as it is now: it may change at any time."""
-        body = self._index.body(ref.uid)
-        spec = (body or {}).get("spec") or {}
-        return float(spec.get("syncFrequencySeconds", DEFAULT_INTERVAL))
+        return float(self._spec(ref).get("syncFrequencySeconds", DEFAULT_INTERVAL))
+
+    def _spec(self, ref: TwinRef) -> Mapping[str, Any]:
+        return (self._index.body(ref.uid) or {}).get("spec") or {}
 
     async def _rest(self, ref: TwinRef, stop: asyncio.Future[Any], seconds: float) -> float:
         """Sleep, and return how many seconds too late the sleep ended."""

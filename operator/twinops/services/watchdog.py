@@ -16,6 +16,9 @@ LEAST_SECONDS = 120.0
 SHARE = 0.1
 """The process is unwell when at least this share of its twins is overdue (and at least one)."""
 
+LONGEST_SYNC_SECONDS = 360.0
+"""A sync may wait for so long for others: every request of it has a time-out, and these together are shorter."""
+
 NAMED = 3
 """How many overdue twins the message names."""
 
@@ -31,8 +34,9 @@ class Verdict:
 class Watchdog:
     """Notes each twin's ticks; a tick counts whether its sync succeeded or not.
 
-    Only a restart mends daemons that died, so it is asked for when they are many, or all there are.
-    A loop that is stuck needs no watchdog: it cannot answer the probe.
+    Only a restart mends daemons that died, so it is asked for when they are many, or all there are. A sync that
+    waits for a MetricsSource or the API server is alive: a restart would not make these answer. A loop that is
+    stuck needs no watchdog: it cannot answer the probe.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -42,6 +46,10 @@ class Watchdog:
     def ticked(self, ref: TwinRef, interval: float) -> None:
         """Take note of a tick (or of a new twin); the next one is ``interval`` seconds away."""
         self._due[ref] = self._clock.monotonic() + max(INTERVALS * interval, LEAST_SECONDS)
+
+    def began(self, ref: TwinRef) -> None:
+        """Take note that a sync began: it may take as long as those that it asks."""
+        self._due[ref] = max(self._due.get(ref, 0.0), self._clock.monotonic() + LONGEST_SYNC_SECONDS)
 
     def forget(self, ref: TwinRef) -> None:
         """Expect nothing of a twin that is gone."""

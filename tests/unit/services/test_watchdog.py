@@ -8,7 +8,7 @@ import pytest
 
 from fakes.clock import FakeClock, in_fake_time
 from twinops.services.ports import TwinRef
-from twinops.services.watchdog import Watchdog
+from twinops.services.watchdog import LONGEST_SYNC_SECONDS, Watchdog
 
 
 def twin(number: int) -> TwinRef:
@@ -63,3 +63,14 @@ async def test_a_twin_that_is_gone_is_not_missed() -> None:
     await asyncio.sleep(1000)
     assert watchdog.verdict().healthy
     assert watchdog.overdue() == ()
+
+
+@in_fake_time
+async def test_a_sync_that_waits_for_others_is_alive_and_one_that_never_ends_is_not() -> None:
+    watchdog = Watchdog(FakeClock())
+    watchdog.ticked(twin(1), 5)
+    watchdog.began(twin(1))
+    await asyncio.sleep(LONGEST_SYNC_SECONDS - 1)
+    assert watchdog.verdict().healthy
+    await asyncio.sleep(2)
+    assert not watchdog.verdict().healthy
