@@ -11,6 +11,7 @@
     │   ├── SourceInvalid
     │   └── QueryRefused
     ├── MetricsUnavailable           the metrics backend did not answer; try again
+    │   └── MetricsBusy              it may be well: the query was too slow, or its turn did not come
     ├── StatusUnreadable             a twin's own originals cannot be read: leave it alone
     ├── LeadershipLost               this process must not write any more
     └── ClusterError                 the Kubernetes API said no
@@ -81,6 +82,10 @@ class QueryRefused(SpecError):
 
 class MetricsUnavailable(TwinOpsError):
     """The metrics backend did not answer, or answered with a server error. Try again."""
+
+
+class MetricsBusy(MetricsUnavailable):
+    """There is no answer, which says nothing of the source: a query was too slow, or its turn did not come."""
 
 
 class StatusUnreadable(TwinOpsError):

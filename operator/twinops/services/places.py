@@ -128,10 +128,12 @@ class Places:
 
     def _next(self, line: _Line, key: Key) -> tuple[Key, asyncio.Future[Place]] | None:
         """Take the next request that may have a place out of the line; None when there is none."""
-        if line.waiting:
+        while line.waiting:
             waiter = next(iter(line.waiting))
             del line.waiting[waiter]
-            return key, waiter
+            # Whoever is being cancelled may not have come to leave the line yet.
+            if not waiter.done():
+                return key, waiter
         # Only those who hold a place can be passed over, so few are looked at, however many wait.
         for part, within in line.parts.items():
             found = self._next(within, (*key, part)) if self._may((*key, part)) else None

@@ -54,13 +54,16 @@ class InstantAnswer:
 
     Attributes:
         values: one value per series of the result; NaN and Inf are passed on.
-        error: ``errorType`` when Prometheus refused this query, else empty.
+        error: ``errorType`` when Prometheus refused this query, ``busy`` when its turn to be asked did not come,
+            else empty.
         error_position: where the refusal points to, as far as it is safe to repeat, else empty.
+        next_attempt: Unix seconds before which a query that timed out is not asked again, else 0.
     """
 
     values: tuple[float, ...] = ()
     error: str = ""
     error_position: str = ""
+    next_attempt: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

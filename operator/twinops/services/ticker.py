@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import structlog
 
 from twinops.core.schedule import Tick, sleep_seconds
+from twinops.services.asking import asking
 from twinops.services.places import Key, Places
 from twinops.services.ports import Clock, TwinRef
 from twinops.services.retries import Retries
@@ -159,7 +160,8 @@ class Ticker:
         self._watchdog.began(ref)
         lending = asyncio.get_running_loop().call_later(PLACE_SECONDS, place.release)
         try:
-            return await self._syncs.sync(ref, late + began - asked)
+            with asking(ref):
+                return await self._syncs.sync(ref, late + began - asked)
         finally:
             lending.cancel()
             place.release()

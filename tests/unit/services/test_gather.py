@@ -659,3 +659,27 @@ async def test_queries_of_people_are_never_read_on_the_loop(spec: DigitalTwinSpe
 
     assert (threading.get_ident() not in texts.threads) is elsewhere
     assert len(texts.threads) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "message"),
+    [
+        pytest.param(
+            InstantAnswer(error="timeout", next_attempt=NOW + 65),
+            "QueryFailed",
+            "the query failed (timeout); it is asked again at 08:01:05 UTC",
+            id="timed out",
+        ),
+        pytest.param(
+            InstantAnswer(error="busy"),
+            "QueryNotAsked",
+            "other queries, the twin's own first, left no time for it",
+            id="not asked",
+        ),
+    ],
+)
+async def test_a_query_that_is_not_asked_says_so(answer: InstantAnswer, reason: str, message: str) -> None:
+    gathered = await gather(custom(), FakeBackend([("", answer)]))
+    sample = gathered.samples["queueLength"]
+    assert (sample.quality, sample.value, sample.reason) == (Quality.ERROR, None, reason)
+    assert sample.message == message

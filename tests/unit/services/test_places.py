@@ -170,6 +170,21 @@ async def test_who_is_cancelled_at_the_moment_of_its_turn_gives_the_place_on() -
 
 
 @in_fake_time
+async def test_who_is_cancelled_just_before_its_turn_is_passed_over() -> None:
+    crowd = Crowd(Places(1))
+    crowd.ask("a")
+    await settle()
+    [task] = crowd.ask("b")
+    crowd.ask("c")
+    await settle()
+    task.cancel()
+    crowd.release()
+    await settle()
+    assert crowd.order == ["c"]
+    assert not crowd.places._lines[0].parts
+
+
+@in_fake_time
 async def test_a_place_is_released_once() -> None:
     places = Places(2)
     place = await places.take(("a",))

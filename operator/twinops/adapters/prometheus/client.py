@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import itertools
 import math
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -15,8 +18,12 @@ import structlog
 from prometheus_api_client import PrometheusConnect
 
 from twinops.adapters.prometheus import decode
-from twinops.adapters.prometheus.transport import QueryFailed, Transport
-from twinops.errors import MetricsUnavailable, SourceInvalid
+from twinops.adapters.prometheus.slow_queries import SlowQueries
+from twinops.adapters.prometheus.transport import NoAnswer, QueryFailed, Transport
+from twinops.api.base import utc
+from twinops.errors import MetricsBusy, MetricsUnavailable, SourceInvalid
+from twinops.services.asking import asker
+from twinops.services.places import Key, Place, Places
 from twinops.services.ports import InstantAnswer, RangeAnswer, RangeQuery, SourceAccess
 
 MAX_POINTS = 10_000
@@ -30,6 +37,12 @@ _MAX_SERIES = 100
 _EVALUATION_SHARE = 0.8
 # Connecting, sending and reading each have their own time-out within a thread; this one bounds them together.
 _GRACE_SECONDS = 1.0
+
+_HISTORY_PATIENCE_SECONDS = 300.0
+"""Queries about the past wait so long for their turn: live ones go first, and nobody waits for the past."""
+
+_UNFINISHED = frozenset({"timeout", "busy"})
+"""Errors that say nothing about the query's text, nor about whether the source is well."""
 
 _NOT_DECODABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
 
@@ -45,26 +58,41 @@ class PrometheusBackend:
     has the same source before and after a change of its spec or credentials: syncs under way end with what
     they began with.
 
+    Within a source namespaces take turns, and within these twins; none holds all connections, see ``Places``.
+    Live queries go before those about the past. A query that timed out is left alone for a while.
+
     Args:
         connections: requests that run at once against one source.
+
+    Attributes:
+        probes: asks a source whether it answers, whatever else is being asked of it.
     """
 
     def __init__(self, connections: int = 8) -> None:
         self._connections = connections
         self._endpoints: dict[str, list[_Endpoint]] = {}
+        self._unnamed = itertools.count()
+        self.probes = Probes(self)
 
     async def instant(self, source: SourceAccess, queries: Sequence[str], at: float) -> Sequence[InstantAnswer]:
         """Answer every query as of ``at`` (Unix seconds), in their order. A bad query fails alone.
 
         ``error`` of an answer is Prometheus' ``errorType`` (``bad_data``, ``execution``, ``timeout``,
-        ``canceled``), ``too_large``, or ``result_type`` when the result is neither a number nor a vector of them.
+        ``canceled``), ``too_large``, ``result_type`` when the result is neither a number nor a vector of them, or
+        ``busy`` when its turn did not come.
 
         Raises:
             MetricsUnavailable: the endpoint did not answer, or answered with a server error.
+            MetricsBusy: every query timed out, or was not asked.
             SpecError: reason ``MetricsSourceForbidden`` (HTTP 401, 403) or ``MetricsSourceInvalid``.
         """
         with self._endpoint(source) as endpoint:
-            return await _all([endpoint.ask(partial(endpoint.instant, text, at), _instant_error) for text in queries])
+            who = self._asker()
+            answers = await _all([endpoint.ask_instant(who, text, at) for text in queries])
+        waited = sum(answer.error == "busy" for answer in answers)
+        if waited:
+            log.warning("queries were not asked", source=source.name, namespace=who[0], uid=who[1], count=waited)
+        return answers
 
     async def ranges(self, source: SourceAccess, queries: Sequence[RangeQuery]) -> Sequence[RangeAnswer]:
         """Answer every range query, in their order. A bad query fails alone. Times are whole seconds.
@@ -78,7 +106,13 @@ class PrometheusBackend:
             if (query.end - query.start) / query.step >= MAX_POINTS:
                 raise ValueError(f"more than {MAX_POINTS} points: {query.start} to {query.end} by {query.step}")
         with self._endpoint(source) as endpoint:
-            return await _all([endpoint.ask(partial(endpoint.range, query), _range_error) for query in queries])
+            who = self._asker()
+            return await _all([endpoint.ask_range(who, query) for query in queries])
+
+    async def probe(self, source: SourceAccess, queries: Sequence[str], at: float) -> Sequence[InstantAnswer]:
+        """Answer like ``instant``, over a connection that nothing else can take."""
+        with self._endpoint(source) as endpoint:
+            return await _all([endpoint.probe(text, at) for text in queries])
 
     def forget(self, name: str) -> None:
         """Close the connections of a source that is gone."""
@@ -89,6 +123,10 @@ class PrometheusBackend:
         """Close everything. Requests under way end within their time-out."""
         for name in list(self._endpoints):
             self.forget(name)
+
+    def _asker(self) -> Key:
+        """Return who asks; what no twin asks for shares with nobody."""
+        return asker() or ("", str(next(self._unnamed)))
 
     @contextmanager
     def _endpoint(self, source: SourceAccess) -> Iterator[_Endpoint]:
@@ -108,6 +146,17 @@ class PrometheusBackend:
             endpoint.users -= 1
 
 
+class Probes:
+    """The part of ``PrometheusBackend`` that checks whether a source answers."""
+
+    def __init__(self, backend: PrometheusBackend) -> None:
+        self._backend = backend
+
+    async def instant(self, source: SourceAccess, queries: Sequence[str], at: float) -> Sequence[InstantAnswer]:
+        """Answer like ``PrometheusBackend.instant``, over a connection that nothing else can take."""
+        return await self._backend.probe(source, queries, at)
+
+
 def _instant_error(failure: QueryFailed) -> InstantAnswer:
     return InstantAnswer(error=failure.kind, error_position=failure.position)
 
@@ -120,7 +169,7 @@ async def _all(questions: Sequence[Awaitable[_Answer]]) -> Sequence[_Answer]:
     """Ask everything at once. The first failure of the endpoint ends the whole batch, without further waiting.
 
     Raises:
-        MetricsUnavailable: also when Prometheus gave up on every single query.
+        MetricsBusy: not a single query was finished.
     """
     tasks = [asyncio.ensure_future(question) for question in questions]
     try:
@@ -130,8 +179,10 @@ async def _all(questions: Sequence[Awaitable[_Answer]]) -> Sequence[_Answer]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
-    if answers and all(answer.error == "timeout" for answer in answers):
-        raise MetricsUnavailable("the metrics source did not finish any query within its time-out")
+    if answers and all(answer.error in _UNFINISHED for answer in answers):
+        next_attempt = min(getattr(answer, "next_attempt", 0.0) for answer in answers)
+        again = f"; the next attempt is at {utc(next_attempt):%H:%M:%S} UTC" if next_attempt else ""
+        raise MetricsBusy(f"the metrics source did not finish any query within its time-out{again}")
     return answers
 
 
@@ -152,9 +203,12 @@ class _Endpoint:
         except (OSError, ValueError) as error:
             raise SourceInvalid(f"the CA bundle of metrics source {source.name} is not valid PEM") from error
         self._client = PrometheusConnect(source.spec.url.rstrip("/"), session=self._transport, method="POST")
-        self._threads = ThreadPoolExecutor(connections, thread_name_prefix=f"metrics-{source.name}")
-        self._free = asyncio.Semaphore(connections)
-        self._size = connections
+        # One more than there are places, for the probe.
+        self._threads = ThreadPoolExecutor(connections + 1, thread_name_prefix=f"metrics-{source.name}")
+        spare = connections // 4
+        self._places = Places(connections, spare=(min(spare, 1), spare), most=(connections, -(-connections // 2)))
+        self._slow = SlowQueries()
+        self._answered_at = 0.0
 
     def close(self) -> None:
         """Take no further requests; threads end with those they have.
@@ -164,29 +218,63 @@ class _Endpoint:
         self._threads.shutdown(wait=False)
         self._transport.close()
 
-    async def ask(self, call: Callable[[], _Answer], failed: Callable[[QueryFailed], _Answer]) -> _Answer:
+    async def ask_instant(self, who: Key, promql: str, at: float) -> InstantAnswer:
+        """Ask one instant query in its turn, unless it timed out a short while ago."""
+        wait = self._slow.wait(promql)
+        if wait:
+            return InstantAnswer(error="timeout", next_attempt=at + wait)
+        try:
+            place = await self._place(who, self._timeout, background=False)
+        except MetricsBusy:
+            return InstantAnswer(error="busy")
+        began = time.monotonic()
+        try:
+            answer = await self._ask(partial(self.instant, promql, at), _instant_error, place)
+        except NoAnswer:
+            if self._answered_at <= began:
+                raise
+            # Others were answered meanwhile: it is the query that hangs, not the source.
+            answer = InstantAnswer(error="timeout")
+        if answer.error == "timeout":
+            return dataclasses.replace(answer, next_attempt=at + self._slow.failed(promql))
+        self._slow.answered(promql)
+        return answer
+
+    async def ask_range(self, who: Key, query: RangeQuery) -> RangeAnswer:
+        """Ask one range query when no instant query waits."""
+        place = await self._place(who, _HISTORY_PATIENCE_SECONDS, background=True)
+        return await self._ask(partial(self.range, query), _range_error, place)
+
+    async def probe(self, promql: str, at: float) -> InstantAnswer:
+        """Ask one instant query at once."""
+        return await self._ask(partial(self.instant, promql, at), _instant_error, None)
+
+    async def _ask(
+        self, call: Callable[[], _Answer], failed: Callable[[QueryFailed], _Answer], place: Place | None
+    ) -> _Answer:
         """Run a blocking call in a thread of this source, bounded in time.
 
         A thread that outlives its time-out keeps its place until it ends: hung threads show as
         MetricsUnavailable, they never pile up.
         """
-        await self._take_place()
         try:
             future = self._threads.submit(call)
         except RuntimeError as error:
-            self._free.release()
+            if place is not None:
+                place.release()
             raise MetricsUnavailable(f"metrics source {self.source.name} has just been removed") from error
         loop = asyncio.get_running_loop()
-        future.add_done_callback(lambda done: self._give_back(loop, done))
+        if place is not None:
+            future.add_done_callback(lambda _: _give_back(loop, place))
         try:
             async with asyncio.timeout(self._timeout + _GRACE_SECONDS):
-                return await asyncio.wrap_future(future)
+                answer = await asyncio.wrap_future(future)
         except QueryFailed as failure:
-            return failed(failure)
+            answer = failed(failure)
         except TimeoutError as error:
-            raise MetricsUnavailable(
-                f"metrics source {self.source.name}: no answer within {self._timeout:.0f} s"
-            ) from error
+            raise NoAnswer(f"metrics source {self.source.name}: no answer within {self._timeout:.0f} s") from error
+        self._answered_at = time.monotonic()
+        return answer
 
     def instant(self, promql: str, at: float) -> InstantAnswer:
         """Ask one instant query. Blocks."""
@@ -214,17 +302,17 @@ class _Endpoint:
         except _NOT_DECODABLE as error:
             raise QueryFailed("result_type") from error
 
-    async def _take_place(self) -> None:
+    async def _place(self, who: Key, patience: float, *, background: bool) -> Place:
         try:
-            async with asyncio.timeout(self._timeout):
-                await self._free.acquire()
+            async with asyncio.timeout(patience):
+                return await self._places.take(who, background=background)
         except TimeoutError as error:
-            log.warning("all connections to a metrics source are busy", source=self.source.name, count=self._size)
-            raise MetricsUnavailable(
-                f"metrics source {self.source.name}: all {self._size} connections have been busy for "
-                f"{self._timeout:.0f} s"
+            raise MetricsBusy(
+                f"metrics source {self.source.name}: other queries have kept its connections busy for {patience:.0f} s"
             ) from error
 
-    def _give_back(self, loop: asyncio.AbstractEventLoop, _done: Future[_Answer]) -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(self._free.release)
+
+def _give_back(loop: asyncio.AbstractEventLoop, place: Place) -> None:
+    """Release a place from the thread that is done with it."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(place.release)

@@ -54,6 +54,10 @@ class QueryFailed(TwinOpsError):
         self.position = position
 
 
+class NoAnswer(MetricsUnavailable):
+    """Nothing came within the time-out: the endpoint hangs, or only this query does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """As much of ``requests.Response`` as prometheus-api-client looks at."""
@@ -113,7 +117,7 @@ class Transport:
                 if isinstance(error, TooLarge) or exchange.too_large:
                     raise QueryFailed("too_large") from error
                 if exchange.too_late:
-                    raise self._unavailable(f"no answer within {self._timeout:.0f} s") from error
+                    raise self._no_answer() from error
                 if isinstance(error, MetricsUnavailable):
                     raise
                 raise self._translated(error) from error
@@ -134,7 +138,7 @@ class Transport:
 
     def _translated(self, error: Exception) -> TwinOpsError:
         if isinstance(error, (requests.Timeout, TimeoutError, urllib3.exceptions.TimeoutError)):
-            return self._unavailable(f"no answer within {self._timeout:.0f} s")
+            return self._no_answer()
         if isinstance(error, (requests.exceptions.InvalidHeader, requests.exceptions.InvalidURL, UnicodeError)):
             return SourceInvalid(
                 f"the address, a header or the credentials of metrics source {self._name} cannot be sent over HTTP"
@@ -176,6 +180,9 @@ class Transport:
         if data.get("resultType") == "string":
             raise QueryFailed("bad_data")
         return document
+
+    def _no_answer(self) -> NoAnswer:
+        return NoAnswer(f"metrics source {self._name}: no answer within {self._timeout:.0f} s")
 
     def _unavailable(self, why: str) -> MetricsUnavailable:
         return MetricsUnavailable(f"metrics source {self._name}: {why}")

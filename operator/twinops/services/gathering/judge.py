@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
+from twinops.api.base import utc
 from twinops.api.status import ObservedMetric, Quality
 from twinops.api.twin import LARGEST, MetricSpec, OnMissing
 from twinops.core.observation import Sample
@@ -68,7 +69,10 @@ def _failed(base: Sample, answer: InstantAnswer) -> Sample:
     where = f" at {answer.error_position}" if answer.error_position else ""
     if answer.error == "bad_data":
         return _bad(base, Quality.ERROR, "QueryRefused", f"Prometheus refuses the query ({answer.error}{where})")
-    return _bad(base, Quality.ERROR, "QueryFailed", f"the query failed ({answer.error})")
+    if answer.error == "busy":
+        return _bad(base, Quality.ERROR, "QueryNotAsked", "other queries, the twin's own first, left no time for it")
+    again = f"; it is asked again at {utc(answer.next_attempt):%H:%M:%S} UTC" if answer.next_attempt else ""
+    return _bad(base, Quality.ERROR, "QueryFailed", f"the query failed ({answer.error}){again}")
 
 
 def _aged(sample: Sample, plan: MetricPlan, asked: Asked, answers: Answers, at: float) -> Sample:

@@ -1,0 +1,64 @@
+"""Queries that did not finish in time, and when they may be asked again."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from twinops.core.schedule import fraction
+
+FIRST_PAUSE_SECONDS = 30.0
+LONGEST_PAUSE_SECONDS = 900.0
+SPREAD = 0.2
+"""Queries that failed together come back apart by up to this share either way."""
+
+MOST = 4096
+"""Queries that are remembered, for one source."""
+
+
+@dataclass(slots=True)
+class _Failing:
+    times: int
+    until: float
+
+
+class SlowQueries:
+    """Remembers queries that timed out: each is left alone for a while, longer each time.
+
+    A query that Prometheus cannot finish costs it, and everybody who asks it, the whole time-out again and again.
+
+    Args:
+        monotonic: seconds that never jump.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._failing: OrderedDict[bytes, _Failing] = OrderedDict()
+
+    def wait(self, promql: str) -> float:
+        """Return the seconds until this query may be asked again, 0 where it may now."""
+        failing = self._failing.get(_digest(promql))
+        return 0.0 if failing is None else max(0.0, failing.until - self._monotonic())
+
+    def failed(self, promql: str) -> float:
+        """Note that a query timed out, and return the seconds until it may be asked again."""
+        key = _digest(promql)
+        failing = self._failing.pop(key, None) or _Failing(0, 0.0)
+        pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(failing.times, 10), LONGEST_PAUSE_SECONDS)
+        pause *= 1 - SPREAD + 2 * SPREAD * fraction(promql)
+        self._failing[key] = _Failing(failing.times + 1, self._monotonic() + pause)
+        while len(self._failing) > MOST:
+            self._failing.popitem(last=False)
+        return pause
+
+    def answered(self, promql: str) -> None:
+        """Forget a query that finished."""
+        if self._failing:
+            self._failing.pop(_digest(promql), None)
+
+
+def _digest(promql: str) -> bytes:
+    return hashlib.blake2b(promql.encode(), digest_size=16).digest()
