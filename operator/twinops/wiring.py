@@ -17,6 +17,7 @@ from twinops.adapters.cluster.workloads import ClusterWorkloads
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
 from twinops.core.notes import NORMAL
+from twinops.services.circuits import Circuits
 from twinops.services.corrections import CorrectionService
 from twinops.services.departures import Departures
 from twinops.services.election import Elector
@@ -74,9 +75,18 @@ class Leader:
         self._backend = PrometheusBackend(connections=settings.metrics_threads)
         self._events = ClusterEvents(client, clock, instance=settings.identity)
         self._sources = ClusterSources(fenced, clock, namespace=settings.namespace)
-        self._memories = MemoryKeeper(self._backend)
+        self._circuits = Circuits(self._backend, clock, suspect=self._doubt)
+        self._memories = MemoryKeeper(self._circuits)
         self._releases = Releases(twins, corrections, self._events, clock, busy=wakeups.is_running)
-        self._checks = SourceChecks(self._sources, self._backend, telemetry, clock, recovered=self._source_recovered)
+        self._checks = SourceChecks(
+            self._sources,
+            self._backend.probes,
+            telemetry,
+            clock,
+            recovered=self._source_recovered,
+            answered=self._circuits.probe_answered,
+            failed=self._circuits.probe_failed,
+        )
         self._index, self._wakeups = index, wakeups
         self._telling: set[asyncio.Task[None]] = set()
         writer = StatusWriter(
@@ -91,7 +101,7 @@ class Leader:
             sources=self._sources,
             workloads=ClusterWorkloads(fenced, discovery),
             levers=levers,
-            gatherer=Gatherer(self._backend, PrometheusTexts()),
+            gatherer=Gatherer(self._circuits, PrometheusTexts()),
             memories=self._memories,
             index=index,
             one_shot_managers=settings.one_shot_managers,
@@ -136,8 +146,13 @@ class Leader:
         await self._backend.aclose()
         await self._events.drain(DRAIN_SECONDS)
 
+    def _doubt(self, name: str) -> None:
+        # The two know each other, and one of them is made first.
+        self._checks.doubt(name)
+
     def _source_changed(self, name: str) -> None:
         self._sources.forget(name)
+        self._circuits.forget(name)
         self._checks.seen(name)
 
     def _source_recovered(self, name: str) -> None:
@@ -146,6 +161,7 @@ class Leader:
 
     def _source_gone(self, name: str) -> None:
         self._sources.forget(name)
+        self._circuits.forget(name)
         self._backend.forget(name)
         self._checks.gone(name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,14 @@ from fakes.telemetry import FakeTelemetry
 from twinops.api.source import MetricsSourceSpec, MetricsSourceStatus
 from twinops.errors import MetricsUnavailable, NotFound, SourceInvalid
 from twinops.services.ports import InstantAnswer, RangeAnswer, RangeQuery, SourceAccess
-from twinops.services.source_checks import DOWN_PERIOD_SECONDS, PERIOD_SECONDS, SourceChecks
+from twinops.services.source_checks import (
+    CHECKS_AT_ONCE,
+    DOWN_PERIOD_SECONDS,
+    LONGEST_DOWN_SECONDS,
+    PERIOD_SECONDS,
+    PROBE_SECONDS,
+    SourceChecks,
+)
 
 SPEC = MetricsSourceSpec(url="http://prometheus:9090")
 
@@ -126,3 +134,120 @@ async def test_a_source_that_is_gone_is_not_asked_any_more() -> None:
     await _live(scene, 5 * PERIOD_SECONDS)
     assert scene.backend.asked == 0
     assert scene.sources.written == []
+
+
+class Fleet:
+    """Many sources, some of which hang: their names say so."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.gone: set[str] = set()
+        self.written: dict[str, list[float]] = {}
+        self.asked: dict[str, list[float]] = {}
+        self.failed: list[str] = []
+        self.telemetry = FakeTelemetry()
+        self.checks = SourceChecks(
+            self,
+            self,
+            self.telemetry,
+            self.clock,
+            recovered=lambda _: None,
+            failed=lambda name, _: self.failed.append(name),
+        )
+
+    async def access(self, name: str) -> SourceAccess:
+        return SourceAccess(name, SPEC)
+
+    async def get(self, name: str) -> Mapping[str, Any]:
+        if name in self.gone:
+            raise NotFound("gone", status=404)
+        return {"metadata": {"name": name, "uid": "s1", "resourceVersion": "1", "generation": 1}}
+
+    async def write_status(
+        self, name: str, status: MetricsSourceStatus, *, uid: str, resource_version: str
+    ) -> Mapping[str, Any]:
+        del status, uid, resource_version
+        self.written.setdefault(name, []).append(self.clock.monotonic())
+        return {}
+
+    async def instant(self, source: SourceAccess, queries: Sequence[str], at: float) -> Sequence[InstantAnswer]:
+        del queries, at
+        self.asked.setdefault(source.name, []).append(self.clock.monotonic())
+        if source.name.startswith("hung"):
+            await asyncio.sleep(61)
+            raise MetricsUnavailable("no answer within 60 s")
+        return [InstantAnswer((1.0,))]
+
+
+@in_fake_time
+async def test_no_source_waits_for_those_that_hang() -> None:
+    fleet = Fleet()
+    running = asyncio.create_task(fleet.checks.run())
+    for number in range(3 * CHECKS_AT_ONCE):
+        fleet.checks.seen(f"hung-{number}")
+    await asyncio.sleep(4 * PROBE_SECONDS)
+    began = fleet.clock.monotonic()
+    fleet.checks.seen("new")
+    await asyncio.sleep(4 * PERIOD_SECONDS)
+    assert fleet.written["new"][0] - began < 1
+    assert 4 <= len(fleet.asked["new"]) <= 6
+    running.cancel()
+
+
+@in_fake_time
+async def test_a_source_that_hangs_is_looked_at_less_and_less_often_and_its_failures_are_told() -> None:
+    fleet = Fleet()
+    running = asyncio.create_task(fleet.checks.run())
+    fleet.checks.seen("hung")
+    await asyncio.sleep(300)
+    running.cancel()
+    times = fleet.asked["hung"]
+    pauses = [later - earlier - PROBE_SECONDS for earlier, later in itertools.pairwise(times)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] <= DOWN_PERIOD_SECONDS
+    assert DOWN_PERIOD_SECONDS < pauses[-1] <= LONGEST_DOWN_SECONDS
+    assert len(fleet.failed) >= 10
+    assert fleet.telemetry.sources == {"hung": False}
+
+
+@in_fake_time
+async def test_a_source_that_goes_while_it_is_asked_leaves_nothing_behind() -> None:
+    fleet = Fleet()
+    running = asyncio.create_task(fleet.checks.run())
+    fleet.checks.seen("hung")
+    await asyncio.sleep(PROBE_SECONDS * 2.2)
+    assert fleet.telemetry.sources == {"hung": False}
+    fleet.gone.add("hung")
+    fleet.checks.gone("hung")
+    await asyncio.sleep(300)
+    running.cancel()
+    assert fleet.telemetry.sources == {}
+    assert fleet.checks._up == {}
+    assert fleet.checks._due == {}
+
+
+@in_fake_time
+async def test_a_source_that_went_unseen_is_not_brought_back_by_its_own_check() -> None:
+    fleet = Fleet()
+    running = asyncio.create_task(fleet.checks.run())
+    fleet.checks.seen("well")
+    await asyncio.sleep(1)
+    fleet.gone.add("well")
+    await asyncio.sleep(2 * PERIOD_SECONDS)
+    running.cancel()
+    assert fleet.telemetry.sources == {}
+    assert fleet.checks._due == {}
+
+
+@in_fake_time
+async def test_complaints_bring_the_next_look_forward_but_are_no_storm() -> None:
+    fleet = Fleet()
+    running = asyncio.create_task(fleet.checks.run())
+    fleet.checks.seen("well")
+    for _ in range(200):
+        await asyncio.sleep(0.1)
+        fleet.checks.doubt("well")
+        fleet.checks.doubt("unknown")
+    running.cancel()
+    assert 4 <= len(fleet.asked["well"]) <= 5
+    assert "unknown" not in fleet.asked
