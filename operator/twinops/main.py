@@ -143,8 +143,12 @@ class Operator:
 
     def _elector(self, client: KubeClient) -> Elector:
         settings = self._settings
+        # Over its own connection: a renewal never stands in line behind anything else.
         leases = ClusterLeases(
-            client, settings.namespace, settings.lease_name, timeout_seconds=settings.lease_request_timeout_seconds
+            client.apart(),
+            settings.namespace,
+            settings.lease_name,
+            timeout_seconds=settings.lease_request_timeout_seconds,
         )
         times = ElectionTimes(
             lease_duration=settings.lease_duration_seconds,

@@ -76,6 +76,7 @@ class Elector:
         self._seen_at = clock.monotonic()
         self._deadline: float | None = None
         self._released = False
+        self._doubtful = False
         self.leading = asyncio.Event()
         """Set once this process leads."""
         self.lost = asyncio.Event()
@@ -89,6 +90,8 @@ class Elector:
         """
         if self._deadline is None or self.lost.is_set():
             raise LeadershipLost(f"{self._identity} does not hold the lease")
+        if self._doubtful or self._taken():
+            raise LeadershipLost(f"somebody else has written the lease of {self._identity}")
         late = self._clock.monotonic() - self._deadline
         if late >= 0:
             raise LeadershipLost(f"{self._identity} should have renewed the lease {late:.1f} s ago")
@@ -192,10 +195,13 @@ class Elector:
                 return None
             written = await self._leases.create(self._claim(None))
         except Conflict:
-            # Somebody wrote it; who, the next attempt decides.
+            # Somebody wrote it. Until it is known who, nothing may be written; the next attempt decides.
+            self._doubtful = True
             self._note(await self._leases.get())
+            self._doubtful = False
             return None
         self._note(written)
+        self._doubtful = False
         return written
 
     def _note(self, record: LeaseRecord) -> None:

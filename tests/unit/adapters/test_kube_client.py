@@ -188,3 +188,107 @@ async def test_tokens_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
 async def test_no_way_to_a_cluster(tmp_path: Path) -> None:
     with pytest.raises(SettingsError):
         await KubeClient.connect(str(tmp_path / "missing"))
+
+
+@pytest.mark.parametrize(
+    ("path", "resource"),
+    [
+        pytest.param("/api/v1/namespaces/a/pods/b", "/pods", id="core"),
+        pytest.param("/api/v1/pods", "/pods", id="core, all namespaces"),
+        pytest.param("/api/v1/namespaces/a", "/namespaces", id="a namespace"),
+        pytest.param("/apis/apps/v1/namespaces/a/deployments/b/scale", "apps/deployments", id="subresource"),
+        pytest.param("/apis/twinops.dev/v1alpha1/metricssources/x", "twinops.dev/metricssources", id="cluster-scoped"),
+        pytest.param("/apis/keda.sh/v1alpha1", "keda.sh/", id="discovery of a group"),
+        pytest.param("/apis", "/", id="discovery"),
+    ],
+)
+def test_resources_are_told_from_paths(path: str, resource: str) -> None:
+    assert client_module._resource_of(path) == resource
+
+
+async def test_a_resource_whose_requests_hang_leaves_connections_to_others(tmp_path: Path) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if "scaledobjects" in request.path:
+            await asyncio.sleep(60)
+        return web.json_response({})
+
+    async with served(tmp_path, handler, timeout_seconds=3) as client:
+        fenced = client.fenced(lambda: None, timeout_seconds=3)
+        hanging = [
+            asyncio.create_task(fenced.get("/apis/keda.sh/v1alpha1/namespaces/x/scaledobjects")) for _ in range(150)
+        ]
+        await asyncio.sleep(0.2)
+        for path in ("/apis/apps/v1/namespaces/x/deployments/y", "/apis/coordination.k8s.io/v1/namespaces/x/leases/y"):
+            await asyncio.wait_for(client.get(path), 2)
+        with pytest.raises(Unavailable):
+            await client.get("/apis/keda.sh/v1alpha1/namespaces/x/scaledobjects", timeout_seconds=0.2)
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+
+
+async def test_the_lease_has_a_connection_of_its_own(tmp_path: Path) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if "leases" not in request.path:
+            await asyncio.sleep(60)
+        return web.json_response({})
+
+    async with served(tmp_path, handler, timeout_seconds=3) as client:
+        apart = client.apart()
+        hanging = [asyncio.create_task(client.get(f"/apis/group-{n % 10}/v1/things")) for n in range(150)]
+        await asyncio.sleep(0.2)
+        await asyncio.wait_for(apart.get("/apis/coordination.k8s.io/v1/namespaces/x/leases/y"), 2)
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+
+
+async def test_nothing_is_looked_up_in_a_thread_for_each_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread pool that others keep busy must not hold up a renewal; and a netrc file has no say."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password of-another-tenant\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    seen = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        seen.append(request.headers["Authorization"])
+        return web.json_response({})
+
+    async with served(tmp_path, handler) as client:
+        monkeypatch.setattr(asyncio.get_running_loop(), "run_in_executor", None)
+        await client.get("/api/v1/pods")
+    assert seen == ["Bearer first"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "through_proxy"),
+    [
+        pytest.param({"http_proxy": "PROXY"}, True, id="for all"),
+        pytest.param({"http_proxy": "PROXY", "no_proxy": "127.0.0.1"}, False, id="not for this host"),
+        pytest.param({"https_proxy": "PROXY"}, False, id="for another scheme"),
+    ],
+)
+async def test_a_proxy_from_the_environment_is_used(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    through_proxy: bool,  # noqa: FBT001 - a table case
+) -> None:
+    async def direct(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"by": "server"})
+
+    async def proxy(request: web.Request) -> web.StreamResponse:
+        assert str(request.url).endswith("/api/v1/pods")
+        return web.json_response({"by": "proxy"})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", proxy)
+    async with TestServer(app) as middle:
+        for name in ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value.replace("PROXY", str(middle.make_url(""))))
+        async with served(tmp_path, direct) as client:
+            answer = await client.get("/api/v1/pods")
+    assert answer == {"by": "proxy" if through_proxy else "server"}

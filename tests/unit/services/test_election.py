@@ -319,3 +319,49 @@ async def test_a_defect_in_renewing_counts_as_a_loss() -> None:
         await a.task
     assert a.elector.lost.is_set()
     assert not a.may_write
+
+
+@in_fake_time
+async def test_a_leader_that_has_read_another_holder_writes_nothing_from_then_on() -> None:
+    """The lease was deleted, and somebody who never saw it took it at once."""
+    store = LeaseStore()
+    a = Candidate("a", store)
+    await until(lambda: a.may_write)
+    await asyncio.sleep(5.1)
+    store.record = None
+    b = Candidate("b", store)
+    await until(lambda: b.may_write)
+    read_at = seen_at = None
+    loop = asyncio.get_running_loop()
+    while not a.elector.lost.is_set():
+        if read_at is None and a.elector._seen is not None and a.elector._seen.holder == "b":
+            read_at = loop.time()
+        if a.may_write:
+            seen_at = loop.time()
+        await asyncio.sleep(0.005)
+    assert read_at is not None
+    assert seen_at is None or seen_at <= read_at
+    await a.crash()
+    await b.crash()
+
+
+@in_fake_time
+async def test_a_leader_whose_renewal_conflicts_writes_nothing_until_it_knows_with_whom() -> None:
+    store = LeaseStore()
+    a = Candidate("a", store)
+    await until(lambda: a.may_write)
+    await asyncio.sleep(5)
+    assert store.record is not None
+    # Somebody has touched the lease, its holder is the same; and the connection hangs right after the conflict.
+    store.put(store.record)
+    reading = a.line.get
+
+    async def hang() -> LeaseRecord:
+        await asyncio.sleep(1)
+        return await reading()
+
+    a.line.get = hang  # type: ignore[method-assign]  # slow, just then
+    await until(lambda: not a.may_write, within=3)
+    await until(lambda: a.may_write, within=5)
+    assert not a.elector.lost.is_set()
+    await a.crash()

@@ -2,17 +2,20 @@
 
 It goes through ``kubernetes.aio``'s ``ApiClient`` for connection, TLS and credentials, and leaves its
 models alone: what the API server sends is handed on unchanged, fields we do not know included.
-Nothing is ever sent twice: whoever calls decides whether a request may be repeated.
+Nothing is ever sent twice: whoever calls decides whether a request may be repeated. Requests for one resource
+never take all connections: where its webhook or its API service hangs, the others still get through.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes.aio import config as kube_config
@@ -21,6 +24,7 @@ from kubernetes.aio.client.exceptions import OpenApiException
 
 from twinops.api import FIELD_MANAGER
 from twinops.errors import ClusterError, Conflict, NotFound, Refused, SettingsError, Unavailable
+from twinops.services.places import Places
 
 JSON: Final = "application/json"
 JSON_PATCH: Final = "application/json-patch+json"
@@ -77,6 +81,7 @@ class KubeClient:
         api: the client whose connection, TLS and credentials are used. It is closed with this one.
         timeout_seconds: limit of one request unless it names its own.
         fence: called right before every request that is not a read; raises to hold it back.
+        places: shares the connections; None where no other client uses them.
     """
 
     def __init__(
@@ -85,10 +90,14 @@ class KubeClient:
         *,
         timeout_seconds: float = TIMEOUT_SECONDS,
         fence: Callable[[], None] | None = None,
+        places: Places | None = None,
     ) -> None:
         self._api = api
+        connections = api.configuration.connection_pool_maxsize
+        self._places = places or Places(connections, spare=(connections // 4,))
         self._timeout_seconds = timeout_seconds
         self._fence = fence
+        self._apart: list[KubeClient] = []
 
     @classmethod
     async def connect(
@@ -113,6 +122,7 @@ class KubeClient:
                 _reload_tokens(configuration, kubeconfig, context)
         except (kube_config.ConfigException, OSError) as error:
             raise SettingsError(f"no way to reach a cluster: {error}") from error
+        _look_up_proxy(configuration)
         return cls(ApiClient(configuration), timeout_seconds=timeout_seconds)
 
     def fenced(self, fence: Callable[[], None], *, timeout_seconds: float) -> KubeClient:
@@ -123,7 +133,13 @@ class KubeClient:
             timeout_seconds: limit of one request; a write that was let through must end within the
                 time that the fence leaves before somebody else may write.
         """
-        return KubeClient(self._api, timeout_seconds=timeout_seconds, fence=fence)
+        return KubeClient(self._api, timeout_seconds=timeout_seconds, fence=fence, places=self._places)
+
+    def apart(self) -> KubeClient:
+        """Return a client with connections of its own, for what must not wait for anything. Closed with this one."""
+        client = KubeClient(ApiClient(self._api.configuration), timeout_seconds=self._timeout_seconds)
+        self._apart.append(client)
+        return client
 
     async def get(self, path: str, *, params: Params | None = None, timeout_seconds: float | None = None) -> Json:
         """Read one object (or, raw, one page of a list).
@@ -212,6 +228,8 @@ class KubeClient:
 
     async def aclose(self) -> None:
         """Close the connections."""
+        for client in self._apart:
+            await client.aclose()
         await self._api.close()  # type: ignore[no-untyped-call]  # ships no types
 
     async def _send(
@@ -224,26 +242,55 @@ class KubeClient:
         content_type: str = JSON,
         timeout_seconds: float | None = None,
     ) -> Json:
-        if self._fence is not None and method != "GET":
-            self._fence()
         what = f"{method} {path}"
-        limit = aiohttp.ClientTimeout(total=self._timeout_seconds if timeout_seconds is None else timeout_seconds)
+        limit = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         headers = {"Accept": JSON, "Content-Type": content_type}
         try:
-            verb, url, signed, _, _ = await self._api.param_serialize(
-                method,
-                path,
-                query_params=[(key, _text(value)) for key, value in (params or {}).items()],
-                header_params=headers,
-                auth_settings=["BearerToken"],
-            )
-            answer = await self._api.call_api(verb, url, signed, body, _request_timeout=limit)
-            raw: bytes = await answer.read()  # type: ignore[no-untyped-call]  # ships no types
+            async with asyncio.timeout(limit):
+                place = await self._places.take((_resource_of(path),))
+            try:
+                if self._fence is not None and method != "GET":
+                    # Not before: the lease may be lost while other requests go first.
+                    self._fence()
+                verb, url, signed, _, _ = await self._api.param_serialize(
+                    method,
+                    path,
+                    query_params=[(key, _text(value)) for key, value in (params or {}).items()],
+                    header_params=headers,
+                    auth_settings=["BearerToken"],
+                )
+                answer = await self._api.call_api(
+                    verb, url, signed, body, _request_timeout=aiohttp.ClientTimeout(total=limit)
+                )
+                raw: bytes = await answer.read()  # type: ignore[no-untyped-call]  # ships no types
+            finally:
+                place.release()
         except (TimeoutError, aiohttp.ClientError, OpenApiException, OSError) as error:
             raise Unavailable(f"{what}: {type(error).__name__} {error}".rstrip()) from error
         if not 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP's success codes
             raise _error(what, answer.status, raw, answer.headers.get("Retry-After"))
         return _object(what, raw)
+
+
+def _look_up_proxy(configuration: Configuration) -> None:
+    """Take the proxy from the environment once, where the kubeconfig names none.
+
+    Left to aiohttp, every single request would look it up again, and a netrc file as well, in threads that
+    others may keep busy. Credentials come from the kubeconfig alone.
+    """
+    configuration.client_session_kwargs = {"trust_env": False}
+    server = urlsplit(configuration.host)
+    if not configuration.proxy and server.hostname and not proxy_bypass(server.netloc.rpartition("@")[2]):
+        configuration.proxy = getproxies().get(server.scheme)
+
+
+def _resource_of(path: str) -> str:
+    """Return group and plural of the resource that a path leads to, whatever its namespace and name."""
+    parts = path.split("/")[1:]
+    group, rest = ("", parts[2:]) if parts[0] == "api" else (parts[1] if len(parts) > 1 else "", parts[3:])
+    if rest[:1] == ["namespaces"] and len(rest) > len(("namespaces", "name")):
+        rest = rest[2:]
+    return f"{group}/{rest[0] if rest else ''}"
 
 
 async def _load_kubeconfig(configuration: Configuration, path: str | None, context: str | None) -> None:
