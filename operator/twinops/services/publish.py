@@ -15,7 +15,7 @@ from twinops.api.twin import DigitalTwinSpec
 from twinops.core.notes import transitions
 from twinops.core.status import Sync
 from twinops.core.status_diff import is_material
-from twinops.errors import ClusterError, StatusUnreadable
+from twinops.errors import ClusterError, Conflict, StatusUnreadable
 from twinops.services.ports import EventNote, EventRecorder, TwinRef, Twins
 from twinops.services.status_writer import Purpose, StatusWriter, WriteOutcome, Written
 from twinops.services.twin_index import TwinIndex
@@ -118,8 +118,10 @@ class Publisher:
         )
         body = twin.body if done.body is None else done.body
         untold = [*self._untold.pop(twin.ref.uid, ()), *notes]
+        if done.body is not None:
+            # After a conflict, too: or the next sync would start from what has lost already.
+            self._index.put(done.body)
         if done.written:
-            self._index.put(body)
             await self._post(twin, status, untold)
         elif untold:
             # What was done to others is told even when the write that says so fails now.
@@ -138,11 +140,15 @@ class Publisher:
         finalizers = list(twin.body["metadata"].get("finalizers") or ())
         if GIVE_BACK_FINALIZER in finalizers:
             return twin.body
-        body = await self._twins.set_finalizers(
-            twin.ref,
-            [*finalizers, GIVE_BACK_FINALIZER],
-            resource_version=twin.body["metadata"]["resourceVersion"],
-        )
+        try:
+            body = await self._twins.set_finalizers(
+                twin.ref,
+                [*finalizers, GIVE_BACK_FINALIZER],
+                resource_version=twin.body["metadata"]["resourceVersion"],
+            )
+        except Conflict:
+            self._index.put(await self._twins.get(twin.ref))
+            raise
         self._index.put(body)
         return body
 

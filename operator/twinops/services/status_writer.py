@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from twinops.api import GIVE_BACK_FINALIZER
+from twinops.core.schedule import fraction
 from twinops.core.write_budget import WriteBudget
 from twinops.errors import ClusterError, Conflict, LeadershipLost, NotFound, Unavailable
 from twinops.services.ports import Clock, Telemetry, TwinRef, Twins
@@ -21,7 +22,11 @@ PATIENCE_SECONDS = 5.0
 """The longest a write waits because the API server asked for a pause."""
 
 PAUSE_SECONDS = 1.0
-"""The pause after a failure for which the API server named none."""
+LONGEST_PAUSE_SECONDS = 30.0
+"""The pause after a failure for which the API server named none: the first one, and in the end."""
+
+SPREAD = 0.25
+"""Writes that waited for the same pause go on apart by up to this share of it."""
 
 
 class WriteOutcome(StrEnum):
@@ -52,12 +57,25 @@ class Purpose(StrEnum):
     """What was changed: at once, whatever else has changed meanwhile, since it must be known."""
 
 
+class _Moved(Conflict):
+    """Our status may not replace the one that stands.
+
+    Args:
+        message: why.
+        body: the twin as it is now.
+    """
+
+    def __init__(self, message: str, body: Mapping[str, Any]) -> None:
+        super().__init__(message, status=409)
+        self.body = body
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """The answer to one write.
 
     Attributes:
-        body: the object as written, set only when the outcome is WRITTEN.
+        body: the object as written when the outcome is WRITTEN, as it stands when it is CONFLICT.
     """
 
     outcome: WriteOutcome
@@ -102,6 +120,7 @@ class StatusWriter:
         self._budget = WriteBudget(per_second, heartbeat_seconds, clock.monotonic())
         self._written_at: dict[str, float] = {}
         self._quiet_until = clock.monotonic()
+        self._pauses = 0
 
     def forget(self, uid: str) -> None:
         """Drop what is known of a twin that is gone."""
@@ -138,6 +157,8 @@ class StatusWriter:
             written = await self._send(ref, body, status, purpose)
         except LeadershipLost:
             return self._count(Written(WriteOutcome.FENCED))
+        except _Moved as moved:
+            return self._count(Written(WriteOutcome.CONFLICT, moved.body))
         except ClusterError as error:
             return self._count(Written(self._failed(ref, error)))
         self._written_at[ref.uid] = self._clock.monotonic()
@@ -158,21 +179,23 @@ class StatusWriter:
         except Unavailable as error:
             self._pause(error)
             raise
+        except Conflict as error:
+            raise _Moved("the twin keeps changing", await self._twins.get(ref)) from error
 
     async def _reread(self, ref: TwinRef, body: Mapping[str, Any], purpose: Purpose) -> Mapping[str, Any]:
         """Return the twin as it is now, when our status may still replace the one it was made from.
 
         Raises:
-            Conflict: the spec changed, or somebody else wrote the status: another leader, or our own
+            _Moved: the spec changed, or somebody else wrote the status: another leader, or our own
                 write of which no answer came.
         """
         fresh = await self._twins.get(ref)
         if (fresh.get("status") or {}) != (body.get("status") or {}):
-            raise Conflict("the status changed since the sync began", status=409)
+            raise _Moved("the status changed since the sync began", fresh)
         if _generation(fresh) != _generation(body) and purpose is not Purpose.OUTCOME:
-            raise Conflict("the spec changed since the sync began", status=409)
+            raise _Moved("the spec changed since the sync began", fresh)
         if purpose is Purpose.INTENT and not _guarded(fresh):
-            raise Conflict("the twin is being deleted, or its finalizer was taken off", status=409)
+            raise _Moved("the twin is being deleted, or its finalizer was taken off", fresh)
         return fresh
 
     async def _put(self, ref: TwinRef, body: Mapping[str, Any], status: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -180,13 +203,20 @@ class StatusWriter:
         if pause > PATIENCE_SECONDS:
             raise Unavailable("the API server asked for a pause", retry_after=pause)
         if pause > 0:
-            await self._clock.sleep(pause)
+            await self._clock.sleep(pause * (1 + SPREAD * fraction(ref.uid)))
         self._fence()
-        return await self._twins.write_status(ref, status, resource_version=body["metadata"]["resourceVersion"])
+        written = await self._twins.write_status(ref, status, resource_version=body["metadata"]["resourceVersion"])
+        self._pauses = 0
+        return written
 
     def _pause(self, error: Unavailable) -> None:
-        pause = PAUSE_SECONDS if error.retry_after is None else error.retry_after
-        self._quiet_until = max(self._quiet_until, self._clock.monotonic() + pause)
+        now = self._clock.monotonic()
+        # Writes that were under way together fail together: that is one failure.
+        if now >= self._quiet_until:
+            self._pauses += 1
+        own = min(PAUSE_SECONDS * 2.0 ** min(self._pauses - 1, 10), LONGEST_PAUSE_SECONDS)
+        pause = own if error.retry_after is None else error.retry_after
+        self._quiet_until = max(self._quiet_until, now + pause)
 
     def _failed(self, ref: TwinRef, error: ClusterError) -> WriteOutcome:
         match error:

@@ -38,10 +38,11 @@ from twinops.services.twin_index import TwinIndex
 log = structlog.get_logger()
 
 TARGET_RETRY = 8.0
-"""Seconds; a target that is missing may be of a kind that no watch covers."""
+"""Seconds; a target that is missing may be of a kind that no watch covers. Grows to a minute."""
 
 FAILED_RETRY = 30.0
-"""Seconds; a backend that failed is asked again this soon, however long the interval."""
+LONGEST_FAILED_RETRY = 300.0
+"""Seconds; a backend that failed is asked again this soon, however long the interval, and less often later."""
 
 SILENT_RETRY = 60.0
 """Seconds; a workload whose metrics have not begun yet is looked at again this soon."""
@@ -53,7 +54,13 @@ PENDING_RETRY = 5.0
 """Seconds; whether a write without an answer has arrived is found out this soon."""
 
 CONFLICT_RETRY = 1.0
+LONGEST_CONFLICT_RETRY = 30.0
+"""Seconds; somebody else has written at the same time, for the first time or again and again."""
+
 HELD_RETRY = 10.0
+LONGEST_HELD_RETRY = 120.0
+"""Seconds; what could not be given back is tried again this soon, and less often later."""
+
 RELEASE_SECONDS = 20.0
 """How long giving back may take within one sync."""
 
@@ -118,7 +125,13 @@ class SyncService:
         self._clock = clock
         # Written status lags behind: what must last from sync to sync is read from here first.
         self._computed: dict[str, DigitalTwinStatus] = {}
+        # What a success ends differs: one kind of failure must not begin anew because of another kind's success.
         self._retries = Retries()
+        self._targets = Retries(TARGET_RETRY)
+        self._sources = Retries(FAILED_RETRY, LONGEST_FAILED_RETRY)
+        self._held = Retries(HELD_RETRY, LONGEST_HELD_RETRY)
+        self._unwritten = Retries()
+        self._conflicts = Retries(CONFLICT_RETRY, LONGEST_CONFLICT_RETRY)
 
     def resume(self, ref: TwinRef) -> bool:
         """Take up a twin whose daemon starts, and tell whether its first sync can wait for its slot.
@@ -147,7 +160,8 @@ class SyncService:
     def forget(self, ref: TwinRef) -> None:
         """Drop what is remembered of a twin that is gone."""
         self._computed.pop(ref.uid, None)
-        self._retries.forget(ref.uid)
+        for retries in (self._retries, self._targets, self._sources, self._held, self._unwritten, self._conflicts):
+            retries.forget(ref.uid)
         self._publisher.forget(ref)
         self._observer.forget(ref)
         self._telemetry.forget(ref)
@@ -165,7 +179,8 @@ class SyncService:
         started = self._clock.monotonic()
         result, retry = await self._run(self._begin(ref, body))
         if result not in FAILURES:
-            self._retries.forget(ref.uid)
+            for retries in (self._retries, self._targets, self._sources):
+                retries.forget(ref.uid)
         seconds = self._clock.monotonic() - started
         self._telemetry.synced(ref, result=result, seconds=seconds, late_seconds=late_seconds)
         return retry
@@ -277,18 +292,22 @@ class SyncService:
         purpose = Purpose.OUTCOME if done.notes else Purpose.OBSERVATION
         self._telemetry.assessed(twin.ref, status)
         retry = await self._publish(twin, status, done.notes, purpose)
-        return retry if done.complete else HELD_RETRY
+        if not done.complete:
+            return self._held.failed(twin.ref.uid)
+        self._held.forget(twin.ref.uid)
+        return retry
 
     async def _stall(self, twin: TwinAtSync, error: SpecError) -> float | None:
         status = render_stalled(twin.previous, twin.sync, error.reason, str(error))
         self._telemetry.assessed(twin.ref, status)
-        wait = TARGET_RETRY if isinstance(error, TargetNotFound) else self._retries.failed(twin.ref.uid)
+        wait = (self._targets if isinstance(error, TargetNotFound) else self._retries).failed(twin.ref.uid)
         return await self._publish(twin, status) or wait
 
     async def _metrics_failed(self, twin: TwinAtSync, spec: DigitalTwinSpec, error: MetricsUnavailable) -> float | None:
         samples = self._observer.unavailable(spec, error, twin.previous, twin.sync.now)
         status = render_metrics_failed(twin.previous, twin.sync, samples, str(error))
-        return await self._publish(twin, status) or FAILED_RETRY
+        wait = self._sources.failed(twin.ref.uid)
+        return await self._publish(twin, status) or wait
 
     async def _publish(
         self,
@@ -308,9 +327,13 @@ class SyncService:
             case WriteOutcome.CONFLICT:
                 # Somebody else has written: what stands there counts, not what was computed here.
                 self._computed.pop(ref.uid, None)
-                return CONFLICT_RETRY
+                return self._conflicts.failed(ref.uid)
             case WriteOutcome.UNAVAILABLE | WriteOutcome.REFUSED:
-                return self._retries.failed(ref.uid)
+                return self._unwritten.failed(ref.uid)
+            case WriteOutcome.WRITTEN:
+                self._conflicts.forget(ref.uid)
+                self._unwritten.forget(ref.uid)
+                return None
             case _:
                 return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from twinops.api import GIVE_BACK_FINALIZER
 from twinops.api.base import utc
 from twinops.errors import ClusterError, Conflict, LeadershipLost, Refused, Unavailable
 from twinops.services.ports import TwinRef
-from twinops.services.status_writer import Purpose, StatusWriter, WriteOutcome, Written
+from twinops.services.status_writer import LONGEST_PAUSE_SECONDS, SPREAD, Purpose, StatusWriter, WriteOutcome, Written
 
 NEW = {"healthScore": 90}
 
@@ -149,7 +150,9 @@ async def test_a_changed_spec_means_sync_again() -> None:
     rig = Rig()
     body = await rig.twins.get(rig.ref)
     rig.twins.edit(rig.ref, spec=True)
-    assert (await rig.write(body=body)).outcome is WriteOutcome.CONFLICT
+    conflict = await rig.write(body=body)
+    assert conflict.outcome is WriteOutcome.CONFLICT
+    assert conflict.body == rig.twins.bodies[rig.ref.uid], "what the next sync starts from"
     assert rig.stored == {"healthScore": 80}
 
 
@@ -242,7 +245,7 @@ def test_faults_of_the_api_server(faults: list[ClusterError], outcome: WriteOutc
         rig.twins.faults = list(faults)
         began = rig.clock.monotonic()
         assert (await rig.write()).outcome is outcome
-        assert rig.clock.monotonic() - began == pytest.approx(waited)
+        assert waited <= rig.clock.monotonic() - began <= waited * (1 + SPREAD)
 
     scene()
 
@@ -258,6 +261,38 @@ async def test_a_pause_the_api_server_asked_for_holds_for_all_twins() -> None:
     assert rig.twins.attempts == 1
     await rig.clock.sleep(60)
     assert (await rig.write(ref=other)).written
+
+
+@in_fake_time
+async def test_pauses_grow_while_nothing_can_be_written_and_end_with_a_success() -> None:
+    rig = Rig()
+    rig.twins.faults = [Unavailable("503")] * 100
+    waits = []
+    for _ in range(10):
+        await rig.write()
+        waits.append(rig.writer._quiet_until - rig.clock.monotonic())
+        await rig.clock.sleep(waits[-1])
+    assert waits == sorted(waits)
+    assert waits[-1] == LONGEST_PAUSE_SECONDS
+    rig.twins.faults = []
+    assert (await rig.write()).written
+    assert rig.writer._pauses == 0
+
+
+@in_fake_time
+async def test_twins_whose_writes_waited_together_write_apart() -> None:
+    rig = Rig()
+    refs = [rig.twins.add(f"twin-{number}") for number in range(30)]
+    rig.twins.faults = [Unavailable("429", retry_after=4.0)]
+    times = []
+
+    async def write(ref: TwinRef) -> None:
+        assert (await rig.write(ref=ref)).written
+        times.append(rig.clock.monotonic())
+
+    await asyncio.gather(*(write(ref) for ref in refs))
+    assert len({round(time, 2) for time in times}) > 15
+    assert max(times) - min(times) <= 4.0 * SPREAD + 0.01
 
 
 @in_fake_time

@@ -1,0 +1,187 @@
+"""When a sync that failed is tried again: less and less often, and never from what has lost already."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import dataclasses
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import pytest
+
+from fakes.clock import START, FakeClock, in_fake_time
+from fakes.levers import FakeLevers
+from fakes.telemetry import FakeTelemetry
+from fakes.twins import FakeTwins
+from support.correcting import KUBECTL, hpa, observation
+from twinops.errors import ClusterError, MetricsUnavailable, Refused, TargetNotFound, Unavailable
+from twinops.services.corrections import CorrectionService
+from twinops.services.observe import Observed, Observer
+from twinops.services.publish import Publisher
+from twinops.services.status_writer import StatusWriter
+from twinops.services.sync import SyncService
+from twinops.services.ticker import Ticker
+from twinops.services.twin_index import TwinIndex
+from twinops.services.wakeups import Wakeups
+from twinops.services.watchdog import Watchdog
+
+
+@pytest.fixture(autouse=True)
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute in the loop: fake time would not wait for a thread."""
+
+    async def inline(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return call(*args, **kwargs)
+
+    monkeypatch.setattr(asyncio, "to_thread", inline)
+
+
+class Events:
+    async def post(self, involved: Any, *, kind: str, reason: str, message: str) -> None:
+        pass
+
+
+class Observations:
+    """What each sync is given to see."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.failure: Exception | None = None
+        self.calls = 0
+        self._clock = clock
+
+    async def observe(self, *_: Any) -> Observed:
+        self.calls += 1
+        if self.failure is not None:
+            raise self.failure
+        seen = observation(hpa(2, KUBECTL), cpuUsage=50.0)
+        return Observed(observation=dataclasses.replace(seen, now=self._clock.now()), refused={})
+
+    def unavailable(self, *_: Any) -> dict[str, Any]:
+        return {}
+
+    def forget(self, _: Any) -> None:
+        pass
+
+
+class Scene:
+    """One twin, and everything that syncs it."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock(START)
+        self.twins, self.telemetry, self.index = FakeTwins(), FakeTelemetry(), TwinIndex()
+        self.observer = Observations(self.clock)
+        writer = StatusWriter(self.twins, self.clock, self.telemetry, fence=lambda: None)
+        self.syncs = SyncService(
+            index=self.index,
+            observer=cast("Observer", self.observer),
+            corrections=CorrectionService(FakeLevers(hpa(2, KUBECTL)), self.clock),
+            publisher=Publisher(self.index, self.twins, writer, Events()),
+            telemetry=self.telemetry,
+            clock=self.clock,
+        )
+        self.ref = self.twins.add("checkout")
+        self.twins.bodies[self.ref.uid]["spec"] = {
+            "source": {"systemType": "WebService", "targetRef": {"name": "checkout"}}
+        }
+        self.index.put(copy.deepcopy(self.twins.bodies[self.ref.uid]))
+
+    async def retries(self, count: int, before: Callable[[], None] = lambda: None) -> list[float]:
+        """Sync so often, each time after the wait that was asked for."""
+        found = []
+        for _ in range(count):
+            before()
+            retry = await self.syncs.sync(self.ref, 0.0)
+            assert retry is not None
+            found.append(retry)
+            await asyncio.sleep(retry)
+        return found
+
+    async def live(self, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+        """Let the twin's daemon run while something happens."""
+        ticker = Ticker(self.syncs, self.index, Wakeups(self.clock), self.clock, Watchdog(self.clock))
+        living = asyncio.create_task(ticker.run(self.ref, asyncio.get_running_loop().create_future()))
+        await asyncio.sleep(5)
+        await act()
+        await asyncio.sleep(seconds)
+        living.cancel()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(Unavailable("overloaded", status=503), id="unavailable"),
+        pytest.param(Refused("no right to write digitaltwins/status", status=403), id="refused"),
+    ],
+)
+def test_statuses_that_cannot_be_written_are_tried_less_and_less_often(error: ClusterError) -> None:
+    @in_fake_time
+    async def scene() -> None:
+        scene = Scene()
+
+        def fail() -> None:
+            scene.twins.faults = [error, error]
+
+        waits = await scene.retries(8, fail)
+        assert waits == sorted(waits)
+        assert waits[0] < 7
+        assert waits[-1] > 45
+        scene.twins.faults = []
+        await scene.syncs.sync(scene.ref, 0.0)
+        await asyncio.sleep(400)
+        assert (await scene.retries(1, fail))[0] < 7, "a success ends it"
+
+    scene()
+
+
+@pytest.mark.parametrize(
+    ("failure", "first", "last"),
+    [
+        pytest.param(MetricsUnavailable("no answer"), 30, 300, id="source"),
+        pytest.param(TargetNotFound("Deployment checkout does not exist"), 8, 60, id="target"),
+        pytest.param(Unavailable("no answer"), 5, 60, id="API server"),
+    ],
+)
+def test_what_fails_is_tried_less_and_less_often(failure: Exception, first: float, last: float) -> None:
+    @in_fake_time
+    async def scene() -> None:
+        scene = Scene()
+        scene.observer.failure = failure
+        waits = await scene.retries(8)
+        assert waits == sorted(waits)
+        assert waits[0] == pytest.approx(first, rel=0.2)
+        assert waits[-1] == pytest.approx(last, rel=0.2)
+        scene.observer.failure = None
+        await scene.syncs.sync(scene.ref, 0.0)
+        scene.observer.failure = failure
+        assert (await scene.retries(1))[0] == pytest.approx(first, rel=0.2), "a success ends it"
+
+    scene()
+
+
+@in_fake_time
+async def test_after_a_conflict_a_sync_starts_from_what_stands_there() -> None:
+    """The watch is silent: nobody else tells that the spec has changed."""
+    scene = Scene()
+
+    async def edit() -> None:
+        scene.twins.edit(scene.ref, spec=True)
+
+    await scene.live(300, edit)
+    assert scene.telemetry.writes["conflict"] == 1
+    assert scene.observer.calls <= 8
+    status = scene.twins.bodies[scene.ref.uid]["status"]
+    assert status["observedGeneration"] == 2
+
+
+@in_fake_time
+async def test_conflicts_that_do_not_end_are_no_hammering() -> None:
+    scene = Scene()
+
+    def meddle() -> None:
+        scene.twins.edit(scene.ref, status={"healthScore": scene.observer.calls})
+
+    waits = await scene.retries(8, meddle)
+    assert scene.telemetry.writes["conflict"] == 8
+    assert waits == sorted(waits)
+    assert waits[-1] > 20
