@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fakes.http_server import serve
 from support.history import waves, write_csv
 from twinops.cli.main import main
 from twinops.cli.replay import add_command
@@ -374,3 +375,17 @@ def test_every_key_is_documented(run: Run, history: Path) -> None:
     table = DOCS[DOCS.index("| key |") :]
 
     assert {key for key in keys(json.loads(out)) if not re.search(rf"\b{key}\b", table)} == set()
+
+
+PART = '{"status": "success", "warnings": ["store 10.0.0.7 is away"], "data": {"resultType": "matrix", "result": []}}'
+
+
+def test_part_of_a_past_is_not_replayed(run: Run, tmp_path: Path) -> None:
+    with serve(lambda request: request.answer(200, PART)) as server:
+        status, out, err = run("--prometheus", server.url, "--query", "load=sum(load)")
+
+    assert (status, out) == (2, "")
+    assert "only a part of what was recorded for load came back" in err
+    # Whose store it is, and where, is nothing for a terminal.
+    assert "10.0.0.7" not in err
+    assert not list(tmp_path.iterdir())

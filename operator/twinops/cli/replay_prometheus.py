@@ -25,9 +25,9 @@ from twinops.errors import ClusterError, InputError, MetricsUnavailable, NotFoun
 from twinops.replay.recording import LONGEST_STEP, SHORTEST_STEP, Recording, printable
 from twinops.replay.terms import read_spec
 from twinops.services.gather import Gathered, Gatherer
-from twinops.services.gathering.past import Slots, Span
+from twinops.services.gathering.past import Slots, Span, without_unstored
 from twinops.services.gathering.plan import sync_step
-from twinops.services.ports import RangeAnswer, SourceAccess
+from twinops.services.ports import NO_STORE, PARTIAL, RangeAnswer, SourceAccess
 
 QUERY_STEP = 300
 MOST_ROWS = 500_000
@@ -238,7 +238,13 @@ async def _ask(
             answers: list[RangeAnswer] = []
             for begin in range(0, len(pieces), _AT_ONCE):
                 answers += await asking.ranges(source, pieces[begin : begin + _AT_ONCE])
+            answers = without_unstored(answers)
             error = next((answer.error for answer in answers if answer.error), "")
+            if error in {PARTIAL, NO_STORE}:
+                raise InputError(
+                    f"--prometheus: only a part of what was recorded for {name} came back, since a store behind it is "
+                    "out of reach. Figures from a part would be wrong; see which store it is, and try again"
+                )
             if error:
                 raise InputError(f"Prometheus refuses the query of {name} ({error}): {printable(promql)}")
             rows[name] = span.series(answers).values

@@ -11,6 +11,9 @@ from twinops.api.status import ObjectRef, Quality
 from twinops.api.twin import TargetRef
 from twinops.core.outlook import Outlook
 
+PARTIAL_ANSWER = "PartialAnswer"
+"""Reason of a sample whose backend could not answer in full: what it said is too small, by nobody knows how much."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:

@@ -14,7 +14,7 @@ from twinops.core.conditions import Conditions, shorten
 from twinops.core.drift import has_expected_state
 from twinops.core.forecast import MIN_SAMPLES
 from twinops.core.learned import still_learning
-from twinops.core.observation import Observation, Sample
+from twinops.core.observation import PARTIAL_ANSWER, Observation, Sample
 from twinops.core.summary import summarise
 from twinops.errors import SpecError
 
@@ -265,6 +265,8 @@ def _tell_metrics(conditions: Conditions, observation: Observation) -> None:
         conditions.yes(kind, "AllAnswering", message or fresh)
     elif good:
         conditions.yes(kind, "SomeMissing", message)
+    elif any(sample.reason == PARTIAL_ANSWER for sample in bad):
+        conditions.no(kind, PARTIAL_ANSWER, message)
     else:
         conditions.no(kind, "NoneAnswering", message or "no metric is asked for: add queries to spec.source.metrics")
 

@@ -14,11 +14,11 @@ from typing import Any
 import structlog
 
 from twinops.api.twin import DigitalTwinSpec
-from twinops.core.memory import QUICK_ORIGINS, Recorded, TwinMemory
+from twinops.core.memory import QUICK_ORIGINS, SCALED, Recorded, TwinMemory
 from twinops.core.outlook import Outlook
 from twinops.services.gathering.past import Trouble, spans
 from twinops.services.gathering.reading import Past, PastReader
-from twinops.services.ports import MetricsBackend, SourceAccess
+from twinops.services.ports import PARTIAL, MetricsBackend, SourceAccess
 from twinops.services.twin_history import REPLICAS, Moment, Shape, Tick, TwinHistory
 
 log = structlog.get_logger()
@@ -154,7 +154,7 @@ class MemoryKeeper:
         moment = tick.moment
         pieces = {metric: trouble.pieces for metric, trouble in twin.troubles.items()}
         when = spans(twin.shape.slots, tick.slot, twin.shape.history_seconds)
-        past = await self._reader.read(source, queries, when, pieces, twin=uid)
+        past = _without_totals_of_a_part(await self._reader.read(source, queries, when, pieces, twin=uid))
         for metric, error in past.failed.items():
             twin.troubles.setdefault(metric, Trouble()).failed(moment.now, error)
         twin.troubles = {metric: trouble for metric, trouble in twin.troubles.items() if metric in past.failed}
@@ -196,12 +196,22 @@ class MemoryKeeper:
                 return
             queries = {metric: promql for metric, promql in twin.queries.items() if metric != REPLICAS}
             past = await self._reader.read(source, queries, (gap, None), {}, twin=uid)
+        twin.doubt((metric for metric, error in past.failed.items() if error == PARTIAL), tick.moment.now)
         series = {metric: one.recent.values.tolist() for metric, one in past.recorded.items()}
         for entry, slot in enumerate(range(gap.first, gap.last + 1)):
             values = {metric: known[entry] for metric, known in series.items() if math.isfinite(known[entry])}
             twin.take_in(Tick(slot, gap.slots.time(slot), values, tick.moment))
             if entry % _AT_ONCE == 0:
                 await asyncio.sleep(0)
+
+
+def _without_totals_of_a_part(past: Past) -> Past:
+    """Return the past without metrics that are remembered as totals, where only some of the pods could be counted."""
+    if past.failed.get(REPLICAS) != PARTIAL:
+        return past
+    totals = past.recorded.keys() & SCALED
+    recorded = {metric: one for metric, one in past.recorded.items() if metric not in totals}
+    return Past(recorded, {**past.failed, **dict.fromkeys(totals, PARTIAL)})
 
 
 def _learn(memory: TwinMemory, past: Past, moment: Moment, queries: Mapping[str, str], origins: int | None) -> None:

@@ -48,6 +48,13 @@ class RangeQuery:
     step: float
 
 
+PARTIAL = "partial"
+"""Error of an answer that does not speak for all that is stored: its values are no measurement, and not passed on."""
+
+NO_STORE = "no_store"
+"""Error of a range for which no store has anything: none has kept it, or none of them could be reached."""
+
+
 @dataclass(frozen=True, slots=True)
 class InstantAnswer:
     """What one instant query gave.
@@ -55,7 +62,7 @@ class InstantAnswer:
     Attributes:
         values: one value per series of the result; NaN and Inf are passed on.
         error: ``errorType`` when Prometheus refused this query, ``busy`` when its turn to be asked did not come,
-            else empty.
+            ``PARTIAL`` when it could not answer in full, else empty.
         error_position: where the refusal points to, as far as it is safe to repeat, else empty.
         next_attempt: Unix seconds before which a query that timed out is not asked again, else 0.
     """
@@ -68,7 +75,11 @@ class InstantAnswer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RangeAnswer:
-    """What one range query gave, per series: (times, values), both of shape (n,)."""
+    """What one range query gave, per series: (times, values), both of shape (n,).
+
+    Attributes:
+        error: as in ``InstantAnswer``; ``NO_STORE``, too.
+    """
 
     series: tuple[tuple[Floats, Floats], ...] = ()
     error: str = ""

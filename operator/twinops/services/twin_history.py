@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from twinops.api.twin import DigitalTwinSpec
@@ -12,7 +12,7 @@ from twinops.core.observation import Sample
 from twinops.core.schedule import fraction
 from twinops.services.gathering.past import Slots, Span, Trouble
 from twinops.services.gathering.plan import sync_step
-from twinops.services.ports import SourceAccess
+from twinops.services.ports import PARTIAL, SourceAccess
 
 MOST_WAITING = 240
 """Syncs that wait for a past that is being read; of more, the oldest are forgotten."""
@@ -183,6 +183,12 @@ class TwinHistory:
         if newest is None or tick.slot <= newest + 1 or not tick.values:
             return None
         return Span(self.shape.slots, newest + 1, tick.slot - 1)
+
+    def doubt(self, metrics: Iterable[str], now: float) -> None:
+        """Note that a gap of these metrics could be read in part only: their whole past is read again, later."""
+        for metric in metrics:
+            self.troubles.setdefault(metric, Trouble()).failed(now, PARTIAL)
+            self.recorded -= {metric}
 
     def begin(self) -> Tick:
         """Note that reading has its turn, and return the sync as of which to read."""

@@ -27,6 +27,7 @@ SPEC = DigitalTwinSpec.from_wire(
 )
 GOOD = Sample("cpuUsage", Quality.GOOD, 40.0, "%", 999.0, query="Custom")
 STALE = Sample("latencyMs", Quality.STALE, unit="ms", reason="StaleSamples", message="900 s old")
+PARTIAL = Sample("latencyMs", Quality.ERROR, unit="ms", reason="PartialAnswer", message="in part only")
 FORECAST = HorizonForecast(60, tuple(float(q) for q in range(9)), 0.5, 40, calibrated=True)
 
 
@@ -83,6 +84,8 @@ def test_a_sync_says_what_it_speaks_of() -> None:
         pytest.param((GOOD,), ("True", "AllAnswering"), id="all good"),
         pytest.param((GOOD, STALE), ("True", "SomeMissing"), id="some"),
         pytest.param((STALE,), ("False", "NoneAnswering"), id="none"),
+        pytest.param((PARTIAL,), ("False", "PartialAnswer"), id="a part of a store"),
+        pytest.param((GOOD, PARTIAL), ("True", "SomeMissing"), id="a part of one store"),
         pytest.param((), ("False", "NoneAnswering"), id="nothing is asked for"),
     ],
 )

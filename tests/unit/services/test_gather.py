@@ -19,7 +19,7 @@ from twinops.core.observation import Sample, Workload
 from twinops.errors import MetricsUnavailable
 from twinops.services.gather import Gathered, Gatherer
 from twinops.services.gathering.plan import sync_step
-from twinops.services.ports import Inspection, InstantAnswer, Query, QueryScope, SourceAccess
+from twinops.services.ports import PARTIAL, Inspection, InstantAnswer, Query, QueryScope, SourceAccess
 
 NOW = 1_800_000_000.0
 SOURCE = SourceAccess("default", MetricsSourceSpec(url="http://prometheus:9090"))
@@ -683,3 +683,63 @@ async def test_a_query_that_is_not_asked_says_so(answer: InstantAnswer, reason: 
     sample = gathered.samples["queueLength"]
     assert (sample.quality, sample.value, sample.reason) == (Quality.ERROR, None, reason)
     assert sample.message == message
+
+
+PART = InstantAnswer(error=PARTIAL)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        pytest.param([PART, gives(NOW), gives(3)], id="the value"),
+        pytest.param([gives(4), PART, gives(3)], id="its age"),
+        pytest.param([gives(), PART, gives()], id="nothing, of a part"),
+    ],
+)
+async def test_partial_answer_is_no_value(answers: list[InstantAnswer]) -> None:
+    value, freshness, presence = answers
+    backend = FakeBackend([(PRESENCE, presence), (FRESHNESS, freshness), ("up", value)])
+
+    gathered = await gather(custom(), backend)
+
+    sample = gathered.samples["queueLength"]
+    assert (sample.quality, sample.reason, sample.value) == (Quality.ERROR, "PartialAnswer", None)
+    assert "in part only" in sample.message
+    assert not sample.actionable
+    # Its past may be whole all the same, and is asked for.
+    assert gathered.queries == {"queueLength": "up"}
+
+
+async def test_series_of_which_a_part_was_searched_are_not_missing() -> None:
+    backend = FakeBackend([(PRESENCE, PART), (FRESHNESS, gives()), ("up", gives())])
+
+    sample = (await gather(custom(), backend)).samples["queueLength"]
+
+    assert (sample.quality, sample.reason) == (Quality.EMPTY, "EmptyResult")
+
+
+async def test_number_of_pods_of_a_part_makes_the_mean_no_value() -> None:
+    backend = FakeBackend([("count(", PART), (PRESENCE, gives()), (FRESHNESS, gives(NOW)), ("cpu", gives(40))])
+
+    gathered = await gather(twin("Worker"), backend)
+
+    assert gathered.samples["cpuUsage"].reason == "PartialAnswer"
+
+
+@pytest.mark.parametrize(
+    ("rules", "quality", "value"),
+    [
+        pytest.param({"onMissing": "Hold"}, Quality.HELD, 7.0, id="hold"),
+        pytest.param({"onMissing": "Value", "missingValue": 3}, Quality.ERROR, 3.0, id="value"),
+        pytest.param({"onMissing": "Ignore"}, Quality.ERROR, None, id="ignore"),
+    ],
+)
+async def test_rules_for_missing_values_hold_for_partial_ones(
+    rules: dict[str, Any], quality: Quality, value: float | None
+) -> None:
+    last = ObservedMetric(name="queueLength", value=7, quality=Quality.GOOD, time=utc(NOW - 60), query="Custom")
+    backend = FakeBackend([(PRESENCE, gives()), (FRESHNESS, gives(NOW)), ("up", PART)])
+
+    sample = (await gather(custom(**rules), backend, [last])).samples["queueLength"]
+
+    assert (sample.quality, sample.value, sample.reason) == (quality, value, "PartialAnswer")

@@ -22,7 +22,7 @@ from twinops.core.schedule import next_slot
 from twinops.errors import MetricsUnavailable
 from twinops.services.gathering.past import MAX_POINTS
 from twinops.services.memories import MemoryKeeper, Remembered
-from twinops.services.ports import RangeAnswer, RangeQuery, SourceAccess
+from twinops.services.ports import NO_STORE, PARTIAL, RangeAnswer, RangeQuery, SourceAccess
 from twinops.services.twin_history import RELEARN_PAUSE, Moment
 
 STEP = 60
@@ -549,3 +549,66 @@ async def test_nothing_known_foresees_nothing() -> None:
 
     assert remembered.complete
     assert not remembered.outlook.forecasts
+
+
+def hiding(error: str, hidden: Callable[[RangeQuery], bool]) -> Callable[[RangeQuery], RangeAnswer]:
+    """Know everything but what is hidden, of which it says why."""
+    whole = past()
+    return lambda query: RangeAnswer(error=error) if hidden(query) else whole(query)
+
+
+async def test_partial_past_is_not_learned_from_and_asked_for_again_in_one_piece() -> None:
+    backend = FakeBackend(history=hiding(PARTIAL, lambda _query: True))
+    async with keeping(backend) as keeper:
+        first = await sync(keeper, NOW, good(0))
+        backend.history = past()
+        second = await sync(keeper, NOW + 60, good(60))
+
+    assert (first.complete, known(first)) == (False, 1)
+    assert (second.complete, known(second)) == (True, 61)
+    assert [len(batch) for batch in backend.range_batches] == [1, 1]
+
+
+async def test_gap_of_which_a_part_is_known_is_read_again_later() -> None:
+    backend = FakeBackend(history=past())
+    async with keeping(backend) as keeper:
+        await sync(keeper, NOW, good(0))
+        backend.history = hiding(PARTIAL, lambda _query: True)
+        partial = await sync(keeper, NOW + 600, good(600))
+        backend.history = past()
+        whole = await sync(keeper, NOW + 660, good(660))
+
+    assert (partial.complete, known(partial)) == (False, 62)
+    # The hour before, read anew, with the slots that were a gap.
+    assert (whole.complete, known(whole)) == (True, 61)
+
+
+async def test_totals_are_not_learned_where_a_part_of_the_pods_was_counted() -> None:
+    backend = FakeBackend(history=hiding(PARTIAL, lambda query: query.promql == "count(cpu)"))
+    async with keeping(backend) as keeper:
+        samples = {**good(40), **good(5, "latencyMs")}
+        remembered = await sync(keeper, NOW, samples, replicas_query="count(cpu)", replicas=2)
+
+    assert not remembered.complete
+    assert (known(remembered), known(remembered, "latencyMs")) == (0, 61)
+
+
+WEEKS = spec(length=21 * 86_400)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "complete"),
+    [
+        pytest.param(lambda query: query.start < NOW - 2 * 86_400, True, id="of weeks ago"),
+        pytest.param(lambda _query: True, False, id="of now, too"),
+    ],
+)
+async def test_time_before_the_oldest_store_is_no_part_that_is_missing(
+    *, hidden: Callable[[RangeQuery], bool], complete: bool
+) -> None:
+    backend = FakeBackend(history=hiding(NO_STORE, hidden))
+    async with keeping(backend) as keeper:
+        remembered = await sync(keeper, NOW, good(0), twin=WEEKS)
+
+    assert remembered.complete == complete
+    assert (known(remembered) >= RECENT_STEPS) == complete

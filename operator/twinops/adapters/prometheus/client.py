@@ -24,7 +24,7 @@ from twinops.api.base import utc
 from twinops.errors import MetricsBusy, MetricsUnavailable, SourceInvalid
 from twinops.services.asking import asker
 from twinops.services.places import Key, Place, Places
-from twinops.services.ports import InstantAnswer, RangeAnswer, RangeQuery, SourceAccess
+from twinops.services.ports import NO_STORE, PARTIAL, InstantAnswer, RangeAnswer, RangeQuery, SourceAccess
 
 MAX_POINTS = 10_000
 """Points of one range query; Prometheus itself refuses more than 11,000."""
@@ -78,8 +78,8 @@ class PrometheusBackend:
         """Answer every query as of ``at`` (Unix seconds), in their order. A bad query fails alone.
 
         ``error`` of an answer is Prometheus' ``errorType`` (``bad_data``, ``execution``, ``timeout``,
-        ``canceled``), ``too_large``, ``result_type`` when the result is neither a number nor a vector of them, or
-        ``busy`` when its turn did not come.
+        ``canceled``), ``too_large``, ``result_type`` when the result is neither a number nor a vector of them,
+        ``PARTIAL``, or ``busy`` when its turn did not come.
 
         Raises:
             MetricsUnavailable: the endpoint did not answer, or answered with a server error.
@@ -158,7 +158,9 @@ class Probes:
 
 
 def _instant_error(failure: QueryFailed) -> InstantAnswer:
-    return InstantAnswer(error=failure.kind, error_position=failure.position)
+    # Of now there is always something, if only the stores can be reached.
+    kind = PARTIAL if failure.kind == NO_STORE else failure.kind
+    return InstantAnswer(error=kind, error_position=failure.position)
 
 
 def _range_error(failure: QueryFailed) -> RangeAnswer:

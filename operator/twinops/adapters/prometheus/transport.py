@@ -18,6 +18,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from twinops.adapters.prometheus.partial import shortcoming
 from twinops.adapters.prometheus.wire import Adapter, Deadlines, Session, TooLarge, read
 from twinops.errors import MetricsUnavailable, SourceInvalid, SpecError, TwinOpsError
 from twinops.services.ports import SourceAccess
@@ -43,7 +44,7 @@ class QueryFailed(TwinOpsError):
     """One query failed; the endpoint is well.
 
     Args:
-        kind: Prometheus' ``errorType``, or ``too_large``.
+        kind: Prometheus' ``errorType``, ``too_large``, ``PARTIAL`` or ``NO_STORE``.
         position: ``line:column`` of a parse error, where Prometheus gave one.
     """
 
@@ -179,6 +180,9 @@ class Transport:
             raise self._unavailable("its answer is not of the Prometheus HTTP API; is spec.url right?")
         if data.get("resultType") == "string":
             raise QueryFailed("bad_data")
+        # prometheus-api-client hands on the result alone: what is said beside it is read here, or by nobody.
+        if lacking := shortcoming(document):
+            raise QueryFailed(lacking)
         return document
 
     def _no_answer(self) -> NoAnswer:

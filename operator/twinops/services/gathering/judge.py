@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from twinops.api.base import utc
 from twinops.api.status import ObservedMetric, Quality
 from twinops.api.twin import LARGEST, MetricSpec, OnMissing
-from twinops.core.observation import Sample
+from twinops.core.observation import PARTIAL_ANSWER, Sample
 from twinops.services.gathering.plan import Asked, MetricPlan
-from twinops.services.ports import InstantAnswer
+from twinops.services.ports import PARTIAL, InstantAnswer
 
 Answers = Mapping[str, InstantAnswer]
 """By the text that was sent."""
@@ -19,6 +19,10 @@ Answers = Mapping[str, InstantAnswer]
 _MAX_SELECTOR = 200
 _BOUND_DIGITS = 10
 _SAME = 1e-12
+_PARTIAL = (
+    "the metrics source could answer in part only: a store behind it is out of reach; its own logs and its page of "
+    "stores say which one"
+)
 _NO_ANSWER = InstantAnswer()
 
 # A real value is best; then what at least shows that the series exist; an empty result is the last word.
@@ -38,8 +42,8 @@ def judge(plan: MetricPlan, asked: Sequence[Asked], answers: Answers, at: float)
 def _verdict(plan: MetricPlan, asked: Asked, answers: Answers, at: float) -> Sample:
     answer = answers[asked.promql]
     base = Sample(plan.metric, Quality.GOOD, unit=asked.query.unit or plan.unit, query=asked.query.name)
-    if answer.error:
-        return _failed(base, answer)
+    if answer.error or _in_part(asked, answers):
+        return _failed(base, answer, partial=_in_part(asked, answers))
     if not answer.values:
         return dataclasses.replace(_empty(base), time=_newest(asked, answers))
     if len(answer.values) > 1:
@@ -65,7 +69,14 @@ def _newest(asked: Asked, answers: Answers) -> float | None:
     return max((time for time in times if math.isfinite(time)), default=None)
 
 
-def _failed(base: Sample, answer: InstantAnswer) -> Sample:
+def _in_part(asked: Asked, answers: Answers) -> bool:
+    """Tell whether the value, or its age, or the number of pods behind it, is of a part of what is stored."""
+    return any(answers.get(text, _NO_ANSWER).error == PARTIAL for text in asked.texts)
+
+
+def _failed(base: Sample, answer: InstantAnswer, *, partial: bool) -> Sample:
+    if partial:
+        return _bad(base, Quality.ERROR, PARTIAL_ANSWER, _PARTIAL)
     where = f" at {answer.error_position}" if answer.error_position else ""
     if answer.error == "bad_data":
         return _bad(base, Quality.ERROR, "QueryRefused", f"Prometheus refuses the query ({answer.error}{where})")

@@ -9,7 +9,7 @@ import numpy as np
 
 from twinops.core.memory import RECENT_STEPS
 from twinops.core.series import Floats, Series
-from twinops.services.ports import RangeAnswer, RangeQuery
+from twinops.services.ports import NO_STORE, PARTIAL, RangeAnswer, RangeQuery
 
 MAX_POINTS = 10_000
 """Points of one range query, at most; Prometheus itself refuses more than 11,000."""
@@ -106,6 +106,8 @@ class Trouble:
     _MOST_PIECES = 16
     _WHATEVER_THE_LENGTH = frozenset({"bad_data", "result_type"})
     """Refusals that a shorter range would meet, too."""
+    _OF_THE_STORES = frozenset({PARTIAL, NO_STORE})
+    """Faults that have nothing to do with the query, and pass."""
 
     def __init__(self) -> None:
         self.failures = 0
@@ -136,8 +138,22 @@ class Trouble:
         self._at = now
         refused = error in self._WHATEVER_THE_LENGTH
         self.given_up = refused or self.failures >= self._GIVEN_UP_AFTER
-        if blamed and not refused:
+        if blamed and not refused and error not in self._OF_THE_STORES:
             self._pieces = min(2 * self._pieces, self._MOST_PIECES)
+
+
+def without_unstored(answers: Sequence[RangeAnswer]) -> list[RangeAnswer]:
+    """Return the answers with nothing in place of the oldest ones for whose time no store has anything.
+
+    That is so only as long as a newer one could be answered: else the stores are out of reach, and nothing is known.
+
+    Args:
+        answers: newest first.
+    """
+    kept = list(answers)
+    while len(kept) > 1 and kept[-1].error == NO_STORE:
+        kept.pop()
+    return [*kept, *([RangeAnswer()] * (len(answers) - len(kept)))]
 
 
 def _joined(answer: RangeAnswer) -> tuple[Floats, Floats]:

@@ -11,8 +11,8 @@ import structlog
 from twinops.core.memory import Recorded
 from twinops.core.series import Series
 from twinops.errors import MetricsUnavailable, SpecError
-from twinops.services.gathering.past import Span
-from twinops.services.ports import MetricsBackend, RangeAnswer, RangeQuery, SourceAccess
+from twinops.services.gathering.past import Span, without_unstored
+from twinops.services.ports import NO_STORE, MetricsBackend, RangeAnswer, RangeQuery, SourceAccess
 
 log = structlog.get_logger()
 
@@ -25,7 +25,7 @@ class Past:
 
     Attributes:
         recorded: by metric.
-        failed: by metric, ``errorType`` of the refusal; empty when there was no answer at all.
+        failed: by metric, ``errorType`` of the refusal, or ``PARTIAL``; empty when there was no answer at all.
     """
 
     recorded: Mapping[str, Recorded]
@@ -79,13 +79,14 @@ class PastReader:
             return Past({}, dict.fromkeys(queries, ""))
         recorded, failed = {}, {}
         for metric, parts in asked.items():
-            mine = [[next(answers) for _ in part] for part in parts]
-            error = next((answer.error for part in mine for answer in part if answer.error), "")
+            mine = iter(without_unstored([next(answers) for part in parts for _ in part]))
+            by_span = [[next(mine) for _ in part] for part in parts]
+            error = next((answer.error for part in by_span for answer in part if answer.error), "")
             if error:
                 log.warning("history query failed", twin=twin, metric=metric, error=error)
                 failed[metric] = error
             else:
-                recorded[metric] = _recorded(when, mine)
+                recorded[metric] = _recorded(when, by_span)
         return Past(recorded, failed)
 
     async def _ask(self, source: SourceAccess, queries: Sequence[RangeQuery], *, alone: bool) -> Sequence[RangeAnswer]:
@@ -97,7 +98,8 @@ class PastReader:
             answers += await self._backend.ranges(source, [query])
             if answers[-1].error:
                 break
-        return [*answers, *([RangeAnswer()] * (len(queries) - len(answers)))]
+        rest = answers[-1] if answers[-1].error == NO_STORE else RangeAnswer()
+        return [*answers, *([rest] * (len(queries) - len(answers)))]
 
 
 def _recorded(when: Spans, answers: Sequence[Sequence[RangeAnswer]]) -> Recorded:
