@@ -55,9 +55,13 @@ class Case:
         parts = (self.kind, self.metric, self.candidate, str(self.expected))
         return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower())
 
-    def query(self) -> str:
+    @property
+    def candidate_query(self) -> Query:
         [query] = [one for one in TEXTS.candidates(self.kind, self.metric) if one.name == self.candidate]
-        return TEXTS.render(query, scope(self.namespace, self.labels))
+        return query
+
+    def query(self, where: str = "", **labels: str) -> str:
+        return TEXTS.render(self.candidate_query, scope(self.namespace + where, {**self.labels, **labels}))
 
 
 def scope(namespace: str, labels: dict[str, str]) -> QueryScope:
@@ -433,6 +437,63 @@ CASES = [
         .format(name="http_request_duration_seconds", labels=PODS),
         OPEN_MS,
     ),
+    # Of two containers of a pod one job sees both; of two pods with their own paths nothing is a copy.
+    Case(
+        WEB,
+        "throughputRps",
+        "http-requests",
+        f'http_requests_total{{{PODS},container="app",endpoint="/cart",method="GET"}} 4/s\n'
+        f'http_requests_total{{{PODS},container="app",endpoint="/pay",method="GET"}} 4/s\n'
+        f'http_requests_total{{{PODS.replace(":80", ":81")},container="admin",endpoint="/pay",method="GET"}} 3/s\n'
+        'http_requests_total{namespace="NS",pod="POD2",instance="10.0.0.2:80",container="app",endpoint="/pay",'
+        'method="GET"} 4/s\n',
+        15,
+    ),
+    # Cores are parts, not copies.
+    Case(
+        WORKER,
+        "cpuUsage",
+        "container-cpu",
+        f'container_cpu_usage_seconds_total{{namespace="NS",pod="POD",container="main",cpu="0",{CADVISOR}}} 0.2/s\n'
+        f'container_cpu_usage_seconds_total{{namespace="NS",pod="POD",container="main",cpu="1",{CADVISOR}}} 0.1/s\n'
+        f'container_cpu_usage_seconds_total{{namespace="NS",pod="POD2",container="main",cpu="0",{CADVISOR}}} 0.2/s\n',
+        50,
+    ),
+    # Each address is a server of its own where exporters run apart.
+    Case(
+        CACHE,
+        "activeConnections",
+        "redis-apart",
+        "".join(
+            f'redis_connected_clients{{namespace="NS",pod="exporter-1",instance="redis-{n}:6379",shop="edge"}} {n}\n'
+            for n in (5, 6)
+        ),
+        11,
+        {"shop": "edge"},
+    ),
+    # Two replicas of this exporter tell of the same partitions.
+    Case(
+        QUEUE,
+        "throughputRps",
+        "kafka-exporter-apart",
+        "".join(
+            f'kafka_topic_partition_current_offset{{namespace="NS",pod="exporter-{n}",instance="10.0.0.{n}:9308",'
+            f'shop="edge",topic="orders",partition="0"}} 3/s\n'
+            for n in (1, 2)
+        ),
+        3,
+        {"shop": "edge"},
+    ),
+    # Two proxies without the name of a pod are two.
+    Case(
+        WEB,
+        "throughputRps",
+        "istio",
+        "".join(
+            f'istio_requests_total{{{ISTIO},instance="10.0.0.{n}:15020",response_code="200"}} 6/s\n' for n in (1, 2)
+        ),
+        12,
+    ),
     # A counter without the label that this candidate reads says nothing about errors.
     Case(WEB, "errorRate", "http-requests-status", f'http_requests_total{{{PODS},code="500"}} 5/s\n', None),
 ]
@@ -451,24 +512,57 @@ def test_every_candidate_has_a_case() -> None:
     assert catalogue == covered
 
 
-def exposition(case: Case, start: float, end: float) -> Iterator[tuple[str, str]]:
-    """Yield (metric name, sample line) of the target, its second pod and the decoy."""
+def lines_of(case: Case) -> Iterator[tuple[str, str]]:
+    """Yield (series, value) of the target and its second pod, as its exporter shows them."""
     for line in filter(None, case.lines.splitlines()):
         series, value = re.sub(r"\bPOD2\b", SECOND_POD, line).rsplit(" ", 1)
-        series = series.replace('pod="POD"', f'pod="{POD}"').replace('"NS"', f'"{case.namespace}"')
+        yield series.replace('pod="POD"', f'pod="{POD}"').replace('"NS"', f'"{case.namespace}"'), value
+
+
+def exposition(case: Case, start: float, end: float) -> Iterator[tuple[str, str]]:
+    """Yield (metric name, sample line) of the target, its second pod and the decoy."""
+    for series, value in lines_of(case):
         decoy = re.sub(r'"edge(-[0-9a-z]{10}-[0-9a-z]{5})?"', r'"edge-worker\1"', series)
         for text, factor in ((series, 1.0), (decoy, 1000.0)):
             if factor > 1 and text == series:
                 continue
-            at = start
-            while at <= end:
-                shown = float(value.removesuffix("~").removesuffix("/s"))
-                if value.endswith("~"):
-                    shown *= (at - start) % RESET
-                elif value.endswith("/s"):
-                    shown *= at - start
-                yield series.split("{")[0], f"{text} {shown * factor:.6f} {at:.0f}"
-                at += SCRAPE
+            yield from samples(text, value, start, end, factor)
+
+
+def samples(series: str, value: str, start: float, end: float, factor: float = 1.0) -> Iterator[tuple[str, str]]:
+    at = start
+    while at <= end:
+        shown = float(value.removesuffix("~").removesuffix("/s"))
+        if value.endswith("~"):
+            shown *= (at - start) % RESET
+        elif value.endswith("/s"):
+            shown *= at - start
+        yield series.split("{", maxsplit=1)[0], f"{series} {shown * factor:.6f} {at:.0f}"
+        at += SCRAPE
+
+
+TWICE = "-twice"
+"""Ends the namespaces in which everything is scraped by two monitors of two servers, and was restarted."""
+
+
+def scraped_twice(case: Case, start: float, end: float) -> Iterator[tuple[str, str]]:
+    """Yield (metric name, sample line) of the target as several jobs and servers see it, and as it was before."""
+    for plain, value in lines_of(case):
+        series = plain.replace(f'"{case.namespace}"', f'"{case.namespace}{TWICE}"')
+        for view in (
+            'job="checkout",service="checkout",prometheus_replica="a"',
+            'job="checkout",service="checkout",prometheus_replica="b"',
+            'job="checkout",service="checkout-headless",prometheus_replica="a"',
+            'job="monitoring/pods",app="edge",team="shop",prometheus_replica="a"',
+        ):
+            # nginx tells of the service behind it, on its own.
+            shown = re.sub(r'service="[^"]*",', "", view) if re.search(r'[{,]service="', series) else view
+            yield from samples(series.replace("{", f"{{{shown},"), value, start, end)
+        gone = re.sub(r'([{,])(id|name)="[^"]*"', r'\1\2="/old"', series).replace("{", '{container_id="old",')
+        if value.endswith("/s"):
+            yield from samples(gone, "900", start, end - 30)
+        elif not value.endswith("~"):
+            yield from samples(gone, str(10 * float(value)), start, end - 60)
 
 
 @dataclass(frozen=True)
@@ -480,12 +574,13 @@ class Loaded:
 @pytest.fixture(scope="module")
 def loaded(cluster: DevCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
     end = float(int(time.time()) // 60 * 60 - 600)
-    samples: dict[str, list[str]] = {}
+    known: dict[str, dict[str, None]] = {}
     for case in CASES:
-        for name, line in exposition(case, end - MINUTES * 60, end):
-            samples.setdefault(name, []).append(line)
+        for told in (exposition, scraped_twice):
+            for name, line in told(case, end - MINUTES * 60, end):
+                known.setdefault(name, {})[line] = None
     file: Path = tmp_path_factory.mktemp("history") / "exporters.txt"
-    file.write_text("\n".join(line for lines in samples.values() for line in lines) + "\n# EOF\n")
+    file.write_text("\n".join(line for lines in known.values() for line in lines) + "\n# EOF\n")
     prometheus = cluster.start_prometheus("catalogue", PrometheusOptions(backfill=file, scrape_kwok=False))
     yield Loaded(prometheus, end)
     prometheus.process.stop()
@@ -510,14 +605,44 @@ async def test_figure_is_as_the_exporter_shows_it(case: Case, loaded: Loaded, ba
     assert list(answer.values) == ([] if case.expected is None else pytest.approx([case.expected], rel=1e-6, abs=1e-9))
 
 
+@pytest.mark.parametrize("case", CASES, ids=case_id)
+async def test_what_is_scraped_twice_counts_once(case: Case, loaded: Loaded, backend: PrometheusBackend) -> None:
+    [answer] = await backend.instant(source(loaded.prometheus), [case.query(TWICE)], loaded.end)
+
+    assert not answer.error
+    assert list(answer.values) == ([] if case.expected is None else pytest.approx([case.expected], rel=1e-6, abs=1e-9))
+
+
+@pytest.mark.parametrize("where", ["", TWICE])
 @pytest.mark.parametrize("case", [case for case in CASES if case.metric == "cpuUsage"], ids=case_id)
-async def test_pods_behind_the_mean_are_counted(case: Case, loaded: Loaded, backend: PrometheusBackend) -> None:
-    [query] = [one for one in TEXTS.candidates(case.kind, case.metric) if one.name == case.candidate]
-    text = TEXTS.render(dataclasses.replace(query, template=query.pods), scope(case.namespace, {}))
+async def test_pods_behind_the_mean_are_counted(
+    case: Case, where: str, loaded: Loaded, backend: PrometheusBackend
+) -> None:
+    query = case.candidate_query
+    text = TEXTS.render(dataclasses.replace(query, template=query.pods), scope(case.namespace + where, {}))
 
     [answer] = await backend.instant(source(loaded.prometheus), [text], loaded.end)
 
     assert answer.values == (2,)
+
+
+NOT_THE_APPLICATIONS = [
+    case
+    for case in CASES
+    if case.expected
+    and (
+        case.metric in {"cpuUsage", "memoryUsage"} or (case.kind is WEB and case.candidate.startswith(("istio", "ng")))
+    )
+]
+
+
+@pytest.mark.parametrize("case", NOT_THE_APPLICATIONS, ids=case_id)
+async def test_labels_of_the_application_hide_nothing_that_others_tell_of_it(
+    case: Case, loaded: Loaded, backend: PrometheusBackend
+) -> None:
+    [answer] = await backend.instant(source(loaded.prometheus), [case.query(job="checkout-app")], loaded.end)
+
+    assert answer.values == pytest.approx((case.expected,))
 
 
 HISTOGRAMS = [case for case in CASES if case.expected and "histogram_quantile" in case.query()]

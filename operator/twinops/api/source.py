@@ -12,6 +12,7 @@ from twinops.api.rules import ATOMIC, Rule, at_most_one, keyed_by, literal, vali
 
 # A line break in a header value would begin a header of its own.
 HeaderValue = Annotated[str, Field(max_length=1024, pattern=r"^[^\x00-\x08\x0a-\x1f\x7f]*$")]
+ExternalLabelValue = Annotated[str, Field(max_length=256)]
 
 _RESERVED_HEADERS = literal(
     {"authorization", "connection", "content-length", "cookie", "host", "proxy-authorization", "transfer-encoding"}
@@ -25,6 +26,12 @@ _HEADER_RULES = (
         f"self.all(k, !(k.lowerAscii() in {_RESERVED_HEADERS}))",
         "Authorization, Cookie, Host and the like cannot be set here; credentials belong into auth, "
         "where they are read from a Secret",
+    ),
+)
+_LABEL_RULES = (
+    Rule(
+        "self.all(k, k.matches('^[A-Za-z_][A-Za-z0-9_]{0,127}$') && !k.startsWith('__'))",
+        "keys must be Prometheus label names, not beginning with __",
     ),
 )
 _SPEC_RULES = (
@@ -131,6 +138,15 @@ class MetricsSourceSpec(ApiModel):
         Field(ge=1, le=3600, description="How often the endpoint scrapes; $(window) is at least four of these."),
     ] = 15
     timeout_seconds: Annotated[int, Field(ge=1, le=60, description="Time-out of one request.")] = 10
+    external_labels: Annotated[
+        dict[str, ExternalLabelValue],
+        Field(
+            max_length=8,
+            description="Labels that every series of this cluster carries in this store, the kubelet's included, for "
+            "example cluster: eu-1 where Thanos holds several clusters; matchers of every built-in query.",
+            json_schema_extra=validations(*_LABEL_RULES),
+        ),
+    ] = {}
     headers: Annotated[
         dict[str, HeaderValue],
         Field(

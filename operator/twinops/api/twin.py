@@ -145,8 +145,9 @@ class Source(ApiModel):
         dict[str, LabelValue],
         Field(
             max_length=16,
-            description="Labels that this system's series carry; added to the built-in queries as matchers. Kubernetes "
-            "label keys are looked for as Prometheus writes them, app.kubernetes.io/name as app_kubernetes_io_name.",
+            description="Labels that this system's own series carry; matchers of the built-in queries for what its "
+            "pods or exporters tell, not for what the kubelet, ingress-nginx or Istio tell of it. Kubernetes label "
+            "keys are looked for as Prometheus writes them, app.kubernetes.io/name as app_kubernetes_io_name.",
         ),
     ] = {}
     metrics: Annotated[

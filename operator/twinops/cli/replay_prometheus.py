@@ -63,8 +63,11 @@ class Access:
     seconds: int
     step: int | None
 
-    def source(self, scrape_seconds: int = SCRAPE_SECONDS) -> SourceAccess:
+    def source(self, of_twin: MetricsSourceSpec | None = None) -> SourceAccess:
         """Return it as a MetricsSource with its credentials.
+
+        Args:
+            of_twin: the MetricsSource of the twin; its scrape interval and external labels shape the queries.
 
         Raises:
             InputError: no MetricsSource could look like this.
@@ -73,7 +76,8 @@ class Access:
             spec = MetricsSourceSpec(
                 url=self.url,
                 headers=dict(_header(text) for text in self.headers),
-                scrape_interval_seconds=scrape_seconds,
+                scrape_interval_seconds=SCRAPE_SECONDS if of_twin is None else of_twin.scrape_interval_seconds,
+                external_labels={} if of_twin is None else of_twin.external_labels,
                 timeout_seconds=_TIMEOUT_SECONDS,
             )
         except ValidationError as error:
@@ -166,10 +170,10 @@ async def read_twin(
         spec = await _twin(client, place, name)
         target = spec.source.target_ref
         workload = None if target is None else await ClusterWorkloads(client, Discovery(client)).get(place, target)
-        scrape, notes = await _scrape_interval(client, spec.source.metrics_source_ref.name)
+        of_twin, notes = await _source_of(client, spec.source.metrics_source_ref.name)
     finally:
         await client.aclose()
-    source, span = access.source(scrape), access.span(sync_step(spec.sync_frequency_seconds))
+    source, span = access.source(of_twin), access.span(sync_step(spec.sync_frequency_seconds))
     backend = PrometheusBackend(connections=_AT_ONCE)
     try:
         gathered = await Gatherer(backend, PrometheusTexts()).gather(
@@ -206,14 +210,16 @@ async def _twin(client: KubeClient, namespace: str, name: str) -> DigitalTwinSpe
     return read_spec(body, f"DigitalTwin {namespace}/{name}")
 
 
-async def _scrape_interval(client: KubeClient, source: str) -> tuple[int, tuple[str, ...]]:
-    """Return the scrape interval of the twin's MetricsSource: the rate window of its queries rests on it."""
+async def _source_of(client: KubeClient, source: str) -> tuple[MetricsSourceSpec | None, tuple[str, ...]]:
+    """Return the twin's MetricsSource, on which its queries rest; None if it cannot be read."""
     try:
         body = await client.get(resource_path(API_VERSION, "metricssources", name=source))
-        return MetricsSourceSpec.from_wire(body.get("spec") or {}).scrape_interval_seconds, ()
+        return MetricsSourceSpec.from_wire(body.get("spec") or {}), ()
     except (ClusterError, ValidationError):
-        note = f"MetricsSource {source} cannot be read: a scrape interval of {SCRAPE_SECONDS} s is taken"
-        return SCRAPE_SECONDS, (note,)
+        note = (
+            f"MetricsSource {source} cannot be read: a scrape interval of {SCRAPE_SECONDS} s is taken, no label of it"
+        )
+        return None, (note,)
 
 
 def _namespace(kubeconfig: str | None, context: str | None) -> str:

@@ -93,6 +93,7 @@ class QueryScope:
         target: None for a system outside the cluster.
         window_seconds: length of ``$(window)``.
         labels: ``spec.source.labels``.
+        external_labels: those that every series of this cluster carries at its source.
         cpu_cores: of one pod; None when a container has neither limit nor request.
         memory_bytes: likewise.
     """
@@ -101,6 +102,7 @@ class QueryScope:
     target: TargetRef | None
     window_seconds: int
     labels: Mapping[str, str] = field(default_factory=dict)
+    external_labels: Mapping[str, str] = field(default_factory=dict)
     cpu_cores: float | None = None
     memory_bytes: float | None = None
 
@@ -113,6 +115,7 @@ class Query:
         name: ``Custom``, or the candidate's name.
         matchers: what ``$(scope)`` stands for when there is a target; empty in a person's own query.
         needs_labels: whether it is of use only when ``spec.source.labels`` say which series to take.
+        takes_labels: whether its series can carry ``spec.source.labels``; those of the kubelet, for one, never do.
         unit: of its values; empty for the metric's usual one.
         pods: query for the number of pods that its mean is taken over; empty where it is no such mean.
     """
@@ -121,6 +124,7 @@ class Query:
     template: str
     matchers: str = ""
     needs_labels: bool = False
+    takes_labels: bool = True
     unit: str = ""
     pods: str = ""
 

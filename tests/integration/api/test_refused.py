@@ -440,6 +440,11 @@ REFUSED_SOURCES = [
         id="credentials-in-headers",
     ),
     pytest.param(
+        {"externalLabels": {"__name__": "a"}},
+        "spec.externalLabels: Invalid value: keys must be Prometheus label names",
+        id="external-label-key",
+    ),
+    pytest.param(
         {"headers": {"X Tenant": "a"}},
         "spec.headers: Invalid value: header names are letters, digits and -",
         id="header-name-with-space",

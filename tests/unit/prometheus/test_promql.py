@@ -150,3 +150,56 @@ def test_outside_of_the_cluster_labels_alone_are_the_scope() -> None:
 )
 def test_label_names_as_prometheus_maps_them(key: str, name: str) -> None:
     assert label_name(key) == name
+
+
+APP = dataclasses.replace(SCOPE, labels={"job": "checkout"}, external_labels={"cluster": "eu", "a": 'b"'})
+OWN = 'namespace="shop",pod=~"checkout-[456789bcdf]{1,10}-[bcdfghjklmnpqrstvwxz2456789]{5}"'
+
+
+@pytest.mark.parametrize(
+    ("query", "scope", "filled"),
+    [
+        pytest.param(
+            Query("q", "x{$(scope)}", PODS),
+            APP,
+            f'x{{{OWN},job="checkout",a="b\\"",cluster="eu"}}',
+            id="its own series",
+        ),
+        pytest.param(
+            Query("q", "x{$(scope)}", PODS, takes_labels=False),
+            APP,
+            f'x{{{OWN},a="b\\"",cluster="eu"}}',
+            id="what others tell of it",
+        ),
+        pytest.param(
+            Query("q", "x{$(scope)}", PODS, takes_labels=False),
+            dataclasses.replace(APP, target=None, external_labels={}),
+            'x{job="checkout"}',
+            id="without pods there is nothing else to tell it by",
+        ),
+        pytest.param(Query("Custom", "x"), APP, "x", id="a query of a person's own stays as it is"),
+    ],
+)
+def test_labels_stand_only_where_series_can_carry_them(query: Query, scope: QueryScope, filled: str) -> None:
+    assert render(query, scope) == filled
+
+
+def test_labels_of_the_cluster_do_not_say_which_series_are_meant() -> None:
+    scope = dataclasses.replace(OUTSIDE, labels={}, external_labels={"cluster": "eu"})
+
+    with pytest.raises(SpecError) as caught:
+        render(Query("q", "x{$(scope)}", PODS), scope)
+
+    assert caught.value.reason == "NoScope"
+
+
+@pytest.mark.parametrize(
+    ("query", "scope", "thing"),
+    [
+        pytest.param(Query("q", "by ($(each))", PODS), SCOPE, "by (pod)", id="pods"),
+        pytest.param(Query("q", "by ($(each))", PODS, needs_labels=True), SCOPE, "by (instance)", id="apart"),
+        pytest.param(Query("q", "by ($(each))", PODS), OUTSIDE, "by (instance)", id="outside of the cluster"),
+    ],
+)
+def test_what_counts_once_is_a_pod_or_an_address(query: Query, scope: QueryScope, thing: str) -> None:
+    assert render(query, scope) == thing

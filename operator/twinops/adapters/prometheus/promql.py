@@ -26,6 +26,9 @@ _LARGEST = "histogram_quantile(1,"
 _BARE_WORD = re.compile(r"[A-Za-z0-9_:.]*")
 _NOT_A_LABEL = re.compile(r"[^A-Za-z0-9_]")
 _LABEL_PREFIX = "label."
+# What is counted once, and labels that do not tell two of them apart: see ``candidates.shapes``.
+_OF_A_POD = ("pod", "container_id, instance, pod_ip, service, uid")
+_APART = ("instance", "container, container_id, pod, pod_ip, service, uid")
 _OF_THE_TARGET = ("name", "podRegex", "cpuCores", "memoryBytes")
 
 
@@ -41,6 +44,8 @@ def render(query: Query, scope: QueryScope) -> str:
     values = dict(_own_values(scope))
     if query.matchers:
         values["scope"] = _plain(_matchers(query, scope, values))
+        apart = scope.target is None or query.needs_labels
+        values["each"], values["ways"] = map(_plain, _APART if apart else _OF_A_POD)
     return _fill(query.template, values)
 
 
@@ -129,11 +134,14 @@ def _unknown(placeholder: str, values: Mapping[str, Value]) -> str:
 
 def _matchers(query: Query, scope: QueryScope, values: Mapping[str, Value]) -> str:
     parts: list[str] = []
+    labels: dict[str, str] = dict(scope.labels)
     if scope.target is not None:
         parts.append(_fill(query.matchers, values))
-    parts += [f"{label_name(key)}={quoted(value)}" for key, value in sorted(scope.labels.items())]
+        labels = labels if query.takes_labels else {}
+    parts += [f"{label_name(key)}={quoted(value)}" for key, value in sorted(labels.items())]
     if not parts or (query.needs_labels and not scope.labels):
         raise SpecError("nothing says which series belong to this twin: set spec.source.labels", reason="NoScope")
+    parts += [f"{name}={quoted(value)}" for name, value in sorted(scope.external_labels.items())]
     return ",".join(parts)
 
 

@@ -125,6 +125,7 @@ def query_scope(
         target=spec.source.target_ref,
         window_seconds=window_seconds(source, spec.sync_frequency_seconds),
         labels=spec.source.labels,
+        external_labels=source.external_labels,
         cpu_cores=None if workload is None else workload.pod_cpu_cores,
         memory_bytes=None if workload is None else workload.pod_memory_bytes,
     )

@@ -1,7 +1,7 @@
 """Databases and caches: postgres_exporter, mysqld_exporter, redis_exporter, memcached_exporter.
 
 An exporter runs beside the server in its pods, or apart from it; then ``spec.source.labels`` must say
-which of the namespace's series are meant.
+which of the namespace's series are meant, and each address that is scraped is one server.
 
 None of the databases' exporters gives a percentile of latency, so none is made up.
 """

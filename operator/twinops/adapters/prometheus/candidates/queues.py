@@ -7,17 +7,24 @@ that Strimzi ships, danielqsj/kafka_exporter. Throughput is in messages per seco
 from __future__ import annotations
 
 from twinops.adapters.prometheus.candidates.datastores import beside_or_apart
-from twinops.adapters.prometheus.candidates.shapes import NAMESPACE, rate, share, total
+from twinops.adapters.prometheus.candidates.shapes import NAMESPACE, SCRAPED, Thing, newest, rate, share, total
 from twinops.services.ports import Query
 
 # The broker's totals stand beside its topics'.
 _ALL_TOPICS = 'topic=""'
+_PARTITION = Thing("topic, partition", f"instance, {SCRAPED.ways}")
 _KAFKA = "kafka_server_brokertopicmetrics"
 
 THROUGHPUT = (
     *beside_or_apart("rabbitmq", rate("rabbitmq_global_messages_received_total")),
     *beside_or_apart("kafka", rate(f"{_KAFKA}_messagesin_total", _ALL_TOPICS)),
-    Query("kafka-exporter-apart", rate("kafka_topic_partition_current_offset"), NAMESPACE, needs_labels=True),
+    # Each replica of this exporter tells of all partitions.
+    Query(
+        "kafka-exporter-apart",
+        rate("kafka_topic_partition_current_offset", of=_PARTITION),
+        NAMESPACE,
+        needs_labels=True,
+    ),
 )
 
 # Messages that no queue took; produce requests that failed.
@@ -38,9 +45,8 @@ ERRORS = (
 )
 
 # Percentiles of brokers cannot be merged; the slowest broker's counts.
-LATENCY = beside_or_apart(
-    "kafka", 'max(kafka_network_requestmetrics_totaltimems{$(scope),request="Produce",quantile="0.95"})'
-)
+_PRODUCING = newest("kafka_network_requestmetrics_totaltimems", 'request="Produce"', 'quantile="0.95"')
+LATENCY = beside_or_apart("kafka", f"max({_PRODUCING})")
 
 CONNECTIONS = (
     *beside_or_apart("rabbitmq", total("rabbitmq_connections")),

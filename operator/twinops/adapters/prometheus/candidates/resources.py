@@ -2,7 +2,13 @@
 
 ``/metrics/cadvisor`` gives a series per container plus aggregates (``container=""`` for the pod,
 ``container="POD"`` for the sandbox) with image labels; ``/metrics/resource`` gives one per container and
-``pod_*`` series. Where both are scraped the same container shows twice, hence ``max by`` before the sum.
+``pod_*`` series. Where both are scraped, or one twice, the same container shows more than once, and after a restart
+the one that is gone (another ``id`` and ``name``) stands beside the new one for minutes. So each container counts
+once, before the sum: by the largest rate, and by the newest sample of memory, as ``shapes`` has it. cAdvisor may split
+CPU by cores (``cpu``), which are parts, not copies.
+
+These series come from the kubelet. Labels that say which series are the application's (``spec.source.labels``) are
+never on them, nor are they needed: the pods are named.
 
 CPU is a mean over the pods that have a rate now, whether they are ready or not, so the pods are counted by the
 very same expression: mean times count is the total, exactly, also while pods come and go. Ready replicas are
@@ -20,29 +26,32 @@ from twinops.adapters.prometheus.candidates.shapes import PODS
 from twinops.services.ports import Query
 
 _CONTAINERS = '{$(scope),container!="",container!="POD"}'
+_CONTAINER_MEMORY = f"container_memory_working_set_bytes{_CONTAINERS}"
+_POD_MEMORY = "pod_memory_working_set_bytes{$(scope)}"
 
 
 def _of_cpu(name: str, per_pod: str) -> Query:
-    return Query(name, f"avg({per_pod}) / $(cpuCores) * 100", PODS, pods=f"count({per_pod})")
+    text = f"avg({per_pod}) / $(cpuCores) * 100"
+    return Query(name, text, PODS, takes_labels=False, pods=f"count({per_pod})")
 
 
-def _of_memory(per_pod: str) -> str:
-    return f"avg({per_pod}) / $(memoryBytes) * 100"
+def _of_memory(name: str, per_pod: str) -> Query:
+    return Query(name, f"avg({per_pod}) / $(memoryBytes) * 100", PODS, takes_labels=False)
 
 
 CPU = (
     _of_cpu(
         "container-cpu",
-        f"sum by (pod) (max by (pod, container) (rate(container_cpu_usage_seconds_total{_CONTAINERS}[$(window)])))",
+        "sum by (pod) (max by (pod, container) (sum without (cpu) ("
+        f"rate(container_cpu_usage_seconds_total{_CONTAINERS}[$(window)]))))",
     ),
     _of_cpu("pod-cpu", "max by (pod) (rate(pod_cpu_usage_seconds_total{$(scope)}[$(window)]))"),
 )
 
 MEMORY = (
-    Query(
+    _of_memory(
         "container-memory",
-        _of_memory(f"sum by (pod) (max by (pod, container) (container_memory_working_set_bytes{_CONTAINERS}))"),
-        PODS,
+        f"sum by (pod) ({_CONTAINER_MEMORY} and topk by (pod, container) (1, timestamp({_CONTAINER_MEMORY})))",
     ),
-    Query("pod-memory", _of_memory("max by (pod) (pod_memory_working_set_bytes{$(scope)})"), PODS),
+    _of_memory("pod-memory", f"max by (pod) ({_POD_MEMORY} and topk by (pod) (1, timestamp({_POD_MEMORY})))"),
 )
