@@ -389,3 +389,25 @@ def test_part_of_a_past_is_not_replayed(run: Run, tmp_path: Path) -> None:
     # Whose store it is, and where, is nothing for a terminal.
     assert "10.0.0.7" not in err
     assert not list(tmp_path.iterdir())
+
+
+def test_horizons_between_two_rows_are_of_the_time_that_is_named(run: Run, tmp_path: Path) -> None:
+    rows = [f"2024-03-{4 + k // 144:02}T{k // 6 % 24:02}:{k % 6}0:00Z,{k}" for k in range(432)]
+    (tmp_path / "ramp.csv").write_text("\n".join(["time,x", *rows]))
+
+    status, out, err = run("--csv", "ramp.csv", "--horizons", "10m,15m,20m,25m", "--json")
+
+    assert (status, err) == (0, "")
+    found = json.loads(out)
+    ahead = found["points"]["metrics"]["x"]["forecasts"]
+    ten, fifteen, twenty, later = (
+        np.array(ahead[name]["median"], dtype=float) for name in ("600", "900", "1200", "1500")
+    )
+    known = np.isfinite(fifteen)
+    assert known.sum() > 300
+    assert fifteen[known] == pytest.approx((ten + twenty)[known] / 2, rel=1e-5)
+    assert (later > twenty)[-100:].all()
+    x = np.arange(432.0)
+    assert (fifteen - x)[-100:] == pytest.approx(1.5, abs=0.05)
+    scores = [found["metrics"]["x"]["forecasts"][name]["wis"] for name in ("600", "900", "1200")]
+    assert len(set(scores)) == 3

@@ -143,7 +143,7 @@ class MetricSkill(ApiModel):
     ] = True
     state: Annotated[
         str,
-        Field(max_length=1024, description="What a restart resumes from. Not meant to be read, or written, by others."),
+        Field(max_length=1536, description="What a restart resumes from. Not meant to be read, or written, by others."),
     ] = ""
 
 

@@ -13,7 +13,7 @@ from twinops.core.forecast import MIN_CHECKS, MIN_SAMPLES
 from twinops.core.foresight.backtest import Run
 from twinops.core.foresight.config import CONFIG, Config
 from twinops.core.foresight.crossing_live import LiveCrossings
-from twinops.core.foresight.forecaster import ORIGINS, horizon_forecasts, steps_of
+from twinops.core.foresight.forecaster import ORIGINS, ahead, horizon_forecasts
 from twinops.core.foresight.live import Foresight, advance, start
 from twinops.core.foresight.members import WINDOW
 from twinops.core.foresight.pack import pack, resume
@@ -43,7 +43,7 @@ class TwinMemory:
     Args:
         metrics: their names.
         step: seconds between two syncs.
-        horizons_seconds: any from one step to a day, in any order.
+        horizons_seconds: any up to a day, in any order; between two steps what is foreseen is interpolated.
         learned: whether the learned baseline is kept, too.
         config: the frozen one.
 
@@ -65,9 +65,8 @@ class TwinMemory:
         self.horizons_seconds = tuple(horizons_seconds)
         self.newest: int | None = None
         self._config = config
-        asked = steps_of(self.horizons_seconds or (math.ceil(step),), step)
-        self._horizons, order = np.unique(asked, return_inverse=True)
-        self._order: Indices = order[: len(self.horizons_seconds)]
+        self._ahead = ahead(self.horizons_seconds or (math.ceil(step),), step)
+        self._horizons: Indices = self._ahead.steps
         self._scaled = np.array([name in SCALED for name in self.metrics], dtype=bool)
         self._baseline = TwinBaseline(self.metrics, self.step) if learned else None
         self._ranges = np.array([_range(name) for name in self.metrics]).reshape(-1, 2).T
@@ -259,14 +258,15 @@ class TwinMemory:
         if found is None:
             self._outlook = Outlook(readings=self._readings, samples=samples, warming=self._warming)
             return
-        quantiles = found.quantiles(self._config)[:, self._order]
+        last = found.last.astype(np.float64)[:, None, None]
+        quantiles = self._ahead.at(found.quantiles(self._config), 1, last)
         quantiles /= self._factors[:, None, None]
         known = ((self._samples >= MIN_SAMPLES) & np.isfinite(found.last)).tolist()
         error, checks = relative_error(found.state), found.state.checks.astype(np.intp)
-        each = horizon_forecasts(
-            quantiles, error[:, self._order], checks[:, self._order], self.horizons_seconds, self._ranges
-        )
-        chances = self._chances[:, self._order] if self._chances.shape[1] else self._chances
+        both = np.minimum(self._ahead.nearer(checks, 1), self._ahead.farther(checks, 1))
+        each = horizon_forecasts(quantiles, self._ahead.at(error, 1), both, self.horizons_seconds, self._ranges)
+        # What may happen until a horizon within the first step is what may happen until that step.
+        chances = self._ahead.at(self._chances, 1) if self._chances.shape[1] else self._chances
         chanced = np.any(np.isfinite(chances), axis=1).tolist()
         rows = zip(self.metrics, chances.tolist(), known, chanced, strict=True)
         self._outlook = Outlook(

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from twinops.core.foresight.forecaster import ahead
 from twinops.core.foresight.views import Indices
 from twinops.core.metrics import facts
 from twinops.core.series import Floats
 from twinops.replay.rolling import Flags, Replayed
+from twinops.replay.scores import targets
 
 _CALM_SECONDS = 3600
 
@@ -94,10 +96,13 @@ class RiskScore:
 
 def beyond_limits(replayed: Replayed) -> Flags:
     """Tell which values lie beyond their limit, shape (n, metrics); an unknown one does not."""
-    values, limits = replayed.recording.values.T, replayed.limits
-    below = np.array([facts(name).harmful_above is False for name in replayed.recording.names])
+    columns = zip(replayed.recording.names, replayed.recording.values, replayed.limits.T, strict=True)
+    return np.stack([_beyond(name, values, limits) for name, values, limits in columns], axis=1)
+
+
+def _beyond(metric: str, values: Floats, limits: Floats) -> Flags:
     # What is not known is not beyond anything.
-    beyond: Flags = np.where(below, np.less(values, limits), np.greater(values, limits))
+    beyond: Flags = values < limits if facts(metric).harmful_above is False else values > limits
     return beyond
 
 
@@ -106,7 +111,7 @@ def score_risks(replayed: Replayed) -> RiskScore:
     step, begin = replayed.recording.step, replayed.begin
     beyond, warned = beyond_limits(replayed), replayed.warned.copy()
     warned[:begin] = False
-    reach = max(1, round(max(replayed.horizons_seconds) / step))
+    reach = int(ahead(replayed.horizons_seconds, step).after.max())
     crossed: Flags = np.logical_or.reduce(beyond, axis=1)
     standing: Flags = np.logical_or.reduce(warned, axis=1)
     raised = np.flatnonzero(standing)
@@ -181,19 +186,28 @@ class Reliability:
     bins: tuple[tuple[float, float], ...]
 
 
-def reliability(replayed: Replayed, metric: int, which: int, steps: int, *, most_bins: int = 10) -> Reliability | None:
-    """Compare the chances of one metric and horizon with what came; None with fewer than thirty."""
+def reliability(replayed: Replayed, metric: int, which: int, *, most_bins: int = 10) -> Reliability | None:
+    """Compare the chances of one metric and horizon with what came; None with fewer than thirty.
+
+    What came until a horizon between two rows are the rows until then, and the value that lies between.
+    """
+    horizons = ahead(replayed.horizons_seconds[which : which + 1], replayed.recording.step)
     beyond = beyond_limits(replayed)[:, metric]
     values = replayed.recording.values[metric]
-    count = len(values)
+    steps, count = int(horizons.before[0]), len(values)
     chances = replayed.chances[:, metric, which]
     any_beyond, any_known = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
-    for ahead in range(1, min(steps, count - 1) + 1):
-        any_beyond[:-ahead] |= beyond[ahead:]
-        any_known[:-ahead] |= np.isfinite(values[ahead:])
+    for later in range(1, min(steps, count - 1) + 1):
+        any_beyond[:-later] |= beyond[later:]
+        any_known[:-later] |= np.isfinite(values[later:])
+    if not horizons.even:
+        [between] = targets(values, horizons)
+        [limit] = targets(replayed.limits[:, metric], horizons)
+        any_beyond |= _beyond(replayed.recording.names[metric], between, limit)
+        any_known |= np.isfinite(between)
     counts = np.isfinite(chances) & any_known
     counts[: replayed.begin] = False
-    counts[max(0, count - steps) :] = False
+    counts[max(0, count - int(horizons.after[0])) :] = False
     if counts.sum() < 30:  # noqa: PLR2004 - as for forecasts
         return None
     chance, came = chances[counts], any_beyond[counts].astype(float)

@@ -39,7 +39,9 @@ def seasonal_naive(values: Floats, horizons: Indices, per_day: int) -> Floats:
     """
     ahead = naive(values, horizons)
     for row, h in enumerate(horizons):
-        ahead[:, row, per_day - h :] = values[:, : max(0, values.shape[1] - per_day + h)]
+        # At the origin nothing is known yet of a day before what is further away.
+        back = max(per_day - h, 0)
+        ahead[:, row, back:] = values[:, : max(0, values.shape[1] - back)]
     return ahead
 
 

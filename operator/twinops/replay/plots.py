@@ -13,7 +13,7 @@ import numpy as np
 from twinops.api.base import utc
 from twinops.core.forecast import QUANTILES
 from twinops.core.foresight.config import DAY
-from twinops.core.foresight.forecaster import steps_of
+from twinops.core.foresight.forecaster import ahead
 from twinops.core.metrics import facts
 from twinops.core.series import Floats
 from twinops.errors import InputError
@@ -105,11 +105,11 @@ def draw(report: Report, form: str, *, horizon: int | None = None) -> bytes:
 def _panel(axes: Axes, report: Report, k: int, which: int, since: int) -> None:
     """Draw one metric from row ``since`` on."""
     replayed, recording = report.replayed, report.recording
-    ahead = int(steps_of(replayed.horizons_seconds, recording.step)[which])
+    seconds = replayed.horizons_seconds[which]
+    first = max(0, since - int(ahead((seconds,), recording.step).after[0]))
     times, values = recording.times[since:], recording.values[k, since:]
     # What was foreseen stands at the time that it is of.
-    foreseen = replayed.quantiles[max(0, since - ahead) :, k, which]
-    of = recording.times[max(0, since - ahead) :] + ahead * recording.step
+    foreseen, of = replayed.quantiles[first:, k, which], recording.times[first:] + seconds
     at, lower, middle, upper = _thinned(of, foreseen[:, 0], foreseen[:, _MIDDLE], foreseen[:, -1])
     moments = _dates(at)
     axes.fill_between(moments, lower, upper, color=_BAND, alpha=0.5, linewidth=0, label="90 % interval")
@@ -125,7 +125,7 @@ def _panel(axes: Axes, report: Report, k: int, which: int, since: int) -> None:
             label="for learning",
         )  # fmt: skip
     _marks(axes, report, recording.names[k], since)
-    axes.set_xlim(*_dates(recording.times[[since, -1]] + [0, ahead * recording.step]))
+    axes.set_xlim(*_dates(recording.times[[since, -1]] + [0, seconds]))
     _scale(axes, values, foreseen, limits)
 
 

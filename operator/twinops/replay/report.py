@@ -15,7 +15,6 @@ from twinops import __version__
 from twinops.api.base import utc
 from twinops.core.forecast import QUANTILES
 from twinops.core.foresight.config import CONFIG, Config
-from twinops.core.foresight.forecaster import steps_of
 from twinops.replay.alerts import AlertSpan
 from twinops.replay.incidents import Reliability, RiskScore, reliability, score_risks
 from twinops.replay.recording import Recording
@@ -83,10 +82,8 @@ def replay(
     replayed = roll(recording, terms, progress=progress, config=config)
     scores = score(replayed, config=config, progress=scoring)
     risks = score_risks(replayed)
-    steps = steps_of(replayed.horizons_seconds, recording.step)
-    found = tuple(
-        tuple(reliability(replayed, k, h, int(one)) for h, one in enumerate(steps)) for k in range(len(recording.names))
-    )
+    horizons = range(len(replayed.horizons_seconds))
+    found = tuple(tuple(reliability(replayed, k, h) for h in horizons) for k in range(len(recording.names)))
     limited = bool(np.isfinite(replayed.limits).any())
     return Report(
         replayed=replayed,

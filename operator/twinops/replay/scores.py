@@ -10,8 +10,8 @@ import numpy as np
 
 from twinops.core.forecast import QUANTILES
 from twinops.core.foresight.config import CONFIG, DAY, Config
-from twinops.core.foresight.forecaster import steps_of
-from twinops.core.foresight.views import Indices, filled
+from twinops.core.foresight.forecaster import Ahead, ahead
+from twinops.core.foresight.views import filled
 from twinops.core.series import Floats
 from twinops.replay import peers
 from twinops.replay.rolling import Progress, Replayed
@@ -79,7 +79,7 @@ class Scores:
 def score(
     replayed: Replayed, *, config: Config = CONFIG, keep: bool = False, progress: Progress | None = None
 ) -> Scores:
-    """Score what was forecast, at exactly each horizon.
+    """Score what was forecast, at exactly each horizon; between two rows, against the value that lies between.
 
     Args:
         replayed: what the operator would have said.
@@ -87,16 +87,17 @@ def score(
         keep: whether to keep the peers' quantiles, which takes four times the room.
         progress: told of metrics done.
     """
-    values, horizons = replayed.recording.values, steps_of(replayed.horizons_seconds, replayed.recording.step)
+    values, horizons = replayed.recording.values, ahead(replayed.horizons_seconds, replayed.recording.step)
     rows: list[tuple[HorizonScore, ...]] = []
     kept: dict[str, list[Floats]] = {name: [] for name in PEERS}
-    size = max(1, _MOST_CELLS // max(1, values.shape[1] * len(horizons) * len(_LEVELS) * len(PEERS)))
+    size = max(1, _MOST_CELLS // max(1, values.shape[1] * len(horizons.steps) * len(_LEVELS) * len(PEERS)))
     for begin in range(0, len(values), size):
         batch = range(begin, min(begin + size, len(values)))
         found = _peer_quantiles(replayed, values[batch.start : batch.stop], horizons, config)
         for k in batch:
             mine = {name: quantiles[:, k - begin] for name, quantiles in found.items()}
-            rows.append(tuple(_horizon(replayed, k, h, int(steps), mine) for h, steps in enumerate(horizons)))
+            came = targets(values[k], horizons)
+            rows.append(tuple(_horizon(replayed, k, h, row, mine) for h, row in enumerate(came)))
         if keep:
             for name, quantiles in found.items():
                 kept[name].append(quantiles)
@@ -105,25 +106,32 @@ def score(
     return Scores(tuple(rows), {name: np.concatenate(parts, axis=1) for name, parts in kept.items() if parts})
 
 
-def _peer_quantiles(replayed: Replayed, values: Floats, horizons: Indices, config: Config) -> dict[str, Floats]:
+def _peer_quantiles(replayed: Replayed, values: Floats, horizons: Ahead, config: Config) -> dict[str, Floats]:
     """Return the quantiles of every peer, shape (n, series, h, levels)."""
     step = replayed.recording.step
     known, per_day = filled(values), max(1, round(DAY / step))
     centres = [
-        peers.naive(known, horizons),
-        peers.seasonal_naive(known, horizons, per_day),
-        peers.theta(known, horizons, per_day),
+        peers.naive(known, horizons.steps),
+        peers.seasonal_naive(known, horizons.steps, per_day),
+        peers.theta(known, horizons.steps, per_day),
     ]
     first = math.floor(replayed.recording.times[0] / step + 1e-9)
     came = np.tile(values, (len(PEERS), 1))
-    quantiles = peers.calibrated(np.concatenate(centres), came, first, step, horizons, config)
-    parts = np.split(quantiles, len(PEERS), axis=1)
+    quantiles = peers.calibrated(np.concatenate(centres), came, first, step, horizons.steps, config)
+    now = np.tile(known, (len(PEERS), 1)).T[:, :, None, None]
+    parts = np.split(horizons.at(quantiles, 2, now), len(PEERS), axis=1)
     return dict(zip(PEERS, parts, strict=True))
 
 
-def targets(values: Floats, steps: int) -> Floats:
-    """Return what comes ``steps`` after each row, shape (n,), NaN past the end."""
-    return np.concatenate([values[steps:], np.full(min(steps, len(values)), np.nan)])
+def targets(values: Floats, horizons: Ahead) -> Floats:
+    """Return what comes at each horizon after each row, shape (h, n), NaN past the end and beside what is unknown.
+
+    Args:
+        values: shape (n,).
+        horizons: h of them.
+    """
+    later = np.stack([np.append(values[steps:], np.full(min(steps, len(values)), np.nan)) for steps in horizons.steps])
+    return horizons.at(later, 0, values)
 
 
 def interval_scores(quantiles: Floats, came: Floats) -> Floats:
@@ -138,9 +146,8 @@ def interval_scores(quantiles: Floats, came: Floats) -> Floats:
     return scores
 
 
-def _horizon(replayed: Replayed, metric: int, which: int, steps: int, others: Mapping[str, Floats]) -> HorizonScore:
+def _horizon(replayed: Replayed, metric: int, which: int, came: Floats, others: Mapping[str, Floats]) -> HorizonScore:
     values = replayed.recording.values[metric]
-    came = targets(values, steps)
     quantiles = replayed.quantiles[:, metric, which]
     counts = np.isfinite(came) & np.isfinite(quantiles[:, _MIDDLE]) & replayed.calibrated[:, metric, which]
     counts[: replayed.begin] = False

@@ -3,23 +3,88 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from twinops.core.forecast import MIN_CHECKS, HorizonForecast
 from twinops.core.foresight.config import DAY
 from twinops.core.foresight.views import Indices
 from twinops.core.series import Floats
 
+_ROUNDING = 1e-9
+_Number = TypeVar("_Number", bound=np.generic)
+
 ORIGINS = 1200
 """Newest steps that a full backtest forecasts from: three days of skill, a day before for the weights to settle."""
 
 
-def steps_of(horizons_seconds: Sequence[int], step: float) -> Indices:
-    """Return horizons in steps, rounded up, at least one and at most a day."""
-    steps = np.ceil(np.array(horizons_seconds) / step - 1e-9)
-    whole: Indices = np.minimum(np.maximum(steps, 1), max(1, DAY // step)).astype(np.intp)
-    return whole
+@dataclass(frozen=True, slots=True, eq=False)
+class Ahead:
+    """Horizons in seconds among the whole steps that are forecast; what lies between two steps is interpolated.
+
+    Attributes:
+        steps: whole steps that the horizons need, increasing, shape (k,), each at least one.
+        before: steps up to each horizon, shape (h,); 0 within the first step.
+        after: likewise, up to the first step at or after it.
+        share: how far each horizon lies from the one to the other, 0 <= share < 1, shape (h,).
+    """
+
+    steps: Indices
+    before: Indices
+    after: Indices
+    share: Floats
+
+    @property
+    def even(self) -> bool:
+        """Tell whether every horizon is a whole number of steps."""
+        return not self.share.any()
+
+    def nearer(self, values: npt.NDArray[_Number], axis: int) -> npt.NDArray[_Number]:
+        """Return what belongs to the step before each horizon; to the first step where there is none."""
+        return values.take(np.searchsorted(self.steps, np.maximum(self.before, 1)), axis=axis)
+
+    def farther(self, values: npt.NDArray[_Number], axis: int) -> npt.NDArray[_Number]:
+        """Return what belongs to the first step at or after each horizon."""
+        return values.take(np.searchsorted(self.steps, self.after), axis=axis)
+
+    def at(self, values: Floats, axis: int, now: Floats | None = None) -> Floats:
+        """Return the values at the horizons.
+
+        Args:
+            values: at each of ``steps``, along an axis.
+            axis: which one.
+            now: at no step ahead, to be broadcast against what is returned; None where it is as after the first one.
+        """
+        if self.even:
+            return self.farther(values, axis)
+        near, far = self.nearer(values, axis), self.farther(values, axis)
+        along = [1] * near.ndim
+        along[axis] = -1
+        if now is not None:
+            near = np.where((self.before == 0).reshape(along), now, near)
+        share = self.share.reshape(along)
+        # A whole number of steps is what stands there, whatever lies beyond it.
+        apart = np.subtract(far, near, out=np.zeros(far.shape), where=near != far)
+        found: Floats = np.where(share > 0, near + share * apart, far)
+        return found
+
+
+def ahead(horizons_seconds: Sequence[int], step: float) -> Ahead:
+    """Place horizons among steps; none is further than the first step that completes a day.
+
+    Args:
+        horizons_seconds: each at least a second.
+        step: seconds.
+    """
+    places = np.minimum(np.array(horizons_seconds, dtype=np.float64) / step, np.ceil(DAY / step - _ROUNDING))
+    before, after = np.floor(places + _ROUNDING), np.ceil(places - _ROUNDING)
+    share = np.where(after > before, places - before, 0.0)
+    after = np.maximum(after, 1).astype(np.intp)
+    before = np.where(share > 0, before, after).astype(np.intp)
+    return Ahead(np.unique(np.concatenate([before[before > 0], after])), before, after, share)
 
 
 def horizon_forecasts(
