@@ -44,6 +44,8 @@ _HISTORY_PATIENCE_SECONDS = 300.0
 _UNFINISHED = frozenset({"timeout", "busy"})
 """Errors that say nothing about the query's text, nor about whether the source is well."""
 
+_WITHOUT_A_VALUE = _UNFINISHED | {"too_large"}
+
 _NOT_DECODABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
 
 _Answer = TypeVar("_Answer", InstantAnswer, RangeAnswer)
@@ -181,7 +183,8 @@ async def _all(questions: Sequence[Awaitable[_Answer]]) -> Sequence[_Answer]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
-    if answers and all(answer.error in _UNFINISHED for answer in answers):
+    errors = {answer.error for answer in answers}
+    if errors & _UNFINISHED and errors <= _WITHOUT_A_VALUE:
         next_attempt = min(getattr(answer, "next_attempt", 0.0) for answer in answers)
         again = f"; the next attempt is at {utc(next_attempt):%H:%M:%S} UTC" if next_attempt else ""
         raise MetricsBusy(f"the metrics source did not finish any query within its time-out{again}")
