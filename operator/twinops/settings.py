@@ -97,6 +97,9 @@ class Settings(BaseModel):
     sync_concurrency: Annotated[
         int, Field(ge=1, le=10_000, description="1 to 10000: syncs that may run at the same time")
     ] = 64
+    sync_spacing_seconds: Annotated[
+        float, Field(ge=0, le=60, description="0 to 60: a twin is synced on request this long after its last sync")
+    ] = 5
     metrics_threads: Annotated[int, Field(ge=1, le=256, description="1 to 256: threads that ask Prometheus")] = 8
 
     one_shot_managers: Annotated[

@@ -69,7 +69,7 @@ class Leader:
         discovery = Discovery(fenced)
         twins = ClusterTwins(fenced)
         levers = ClusterLevers(fenced, discovery)
-        index, wakeups = TwinIndex(), Wakeups(clock)
+        index, wakeups = TwinIndex(), Wakeups(clock, spacing_seconds=settings.sync_spacing_seconds)
         corrections = CorrectionService(levers, clock)
         self._watchdog = around.watchdog
         self._backend = PrometheusBackend(connections=settings.metrics_threads)

@@ -35,6 +35,8 @@ def start(
     kubeconfig = kubeconfig or cluster.service_account_kubeconfig(namespace, account)
     environment = operator_environment(cluster, namespace)
     environment |= {"TWINOPS_LISTEN_HOST": "127.0.0.1", "TWINOPS_LISTEN_PORT": "0", "TWINOPS_LOG_FORMAT": "console"}
+    # Tests ask for many syncs of one twin, one after the other.
+    environment["TWINOPS_SYNC_SPACING_SECONDS"] = "0.2"
     argv = [sys.executable, "-m", "twinops.cli.main", "run", "--kubeconfig", str(kubeconfig)]
     return cluster.supervise(name, argv, env=environment | (env or {}), restart=restart)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +11,9 @@ from enum import StrEnum
 
 from twinops.core.schedule import herd_delay
 from twinops.services.ports import Clock
+
+SPACING_SECONDS = 5.0
+"""A twin is synced on request this long after its last sync began, at the earliest."""
 
 MAX_REASONS = 4
 """How many different reasons for one sync are remembered."""
@@ -28,6 +32,7 @@ class _Twin:
     reasons: tuple[str, ...] = ()
     due: float = 0.0
     syncing: bool = False
+    began: float = -math.inf
 
     def ask(self, why: str, due: float) -> None:
         self.due = min(self.due, due) if self.reasons else due
@@ -47,34 +52,39 @@ class Wakeups:
 
     A twin's own loop calls ``wait`` and then syncs inside ``running``; watches call ``request`` and
     ``request_all``. Requests for one twin coalesce: however many arrive, one sync answers those that
-    came before it began, and one more those that came while it ran.
+    came before it began, and one more those that came while it ran. However often somebody asks (whoever may
+    edit a twin can do so many times a second), requested syncs begin some seconds apart.
 
     Not thread-safe: everything happens in one event loop.
 
     Args:
         clock: its monotonic time must be that of the event loop.
+        spacing_seconds: least time from the beginning of a sync to that of a requested one.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, spacing_seconds: float = SPACING_SECONDS) -> None:
         self._clock = clock
+        self._spacing = spacing_seconds
         self._twins: dict[str, _Twin] = {}
 
     def __len__(self) -> int:
         return len(self._twins)
 
-    def request(self, uid: str, why: str, *, delay: float = 0.0) -> Accepted:
+    def request(self, uid: str, why: str, *, delay: float = 0.0, at_once: bool = False) -> Accepted:
         """Ask for a sync.
 
         Args:
             uid: UID of the twin.
             why: few words for the log, for example ``spec changed``.
             delay: seconds until the sync begins, unless its slot or another request comes first.
+            at_once: however short a time ago the last one began.
 
         Returns:
             ``IN_PROGRESS`` when a sync runs now: the request is kept and runs next.
         """
         twin = self._of(uid)
-        twin.ask(why, self._clock.monotonic() + delay)
+        due = self._clock.monotonic() + delay
+        twin.ask(why, due if at_once else max(due, twin.began + self._spacing))
         return Accepted.IN_PROGRESS if twin.syncing else Accepted.QUEUED
 
     def request_all(self, uids: Collection[str], why: str) -> None:
@@ -85,7 +95,12 @@ class Wakeups:
     def rouse(self, uid: str, why: str) -> None:
         """Let the twin's own loop, where it has one, look at what has become of the twin."""
         if uid in self._twins:
-            self.request(uid, why)
+            self.request(uid, why, at_once=True)
+
+    def began(self, uid: str) -> float:
+        """Return when the twin's newest sync began, in monotonic seconds; long ago where none has."""
+        twin = self._twins.get(uid)
+        return -math.inf if twin is None else twin.began
 
     def is_running(self, uid: str) -> bool:
         """Tell whether a sync of this twin runs now."""
@@ -131,6 +146,7 @@ class Wakeups:
             raise RuntimeError(f"twin {uid} is syncing already")
         twin.answered()
         twin.syncing = True
+        twin.began = self._clock.monotonic()
         try:
             yield
         finally:

@@ -37,7 +37,8 @@ class Watching:
         leaving: called likewise for every twin that is being deleted.
         source_changed: called with the name of a MetricsSource that is new or changed.
         source_gone: called with the name of one that went.
-        busy: called with a twin's body when a sync is requested while one runs; that request runs next.
+        busy: called with a twin's body when a sync is requested while one runs, once for each that runs; that
+            request runs next.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Watching:
         self._busy = busy
         self._fingerprints: dict[ObjectKey, str] = {}
         self._seen: dict[str, _Seen] = {}
+        self._told_busy: dict[str, float] = {}
 
     def twin_seen(self, body: Mapping[str, Any], *, deleted: bool) -> None:
         """Take note of a twin, and wake its daemon when its spec or its sync request is new.
@@ -70,6 +72,7 @@ class Watching:
         uid = meta["uid"]
         before = self._seen.pop(uid, None)
         if deleted:
+            self._told_busy.pop(uid, None)
             self._index.drop(uid)
             self._wakeups.rouse(uid, "deleted")
             if before is not None:
@@ -92,6 +95,12 @@ class Watching:
         why = "spec changed" if before.generation != now.generation else "sync requested"
         accepted = self._wakeups.request(uid, why)
         if before.requested != now.requested and accepted is Accepted.IN_PROGRESS:
+            self._tell_busy(uid, body)
+
+    def _tell_busy(self, uid: str, body: Mapping[str, Any]) -> None:
+        began = self._wakeups.began(uid)
+        if self._told_busy.get(uid) != began:
+            self._told_busy[uid] = began
             self._busy(body)
 
     def twin_leaves(self, body: Mapping[str, Any]) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from fakes.clock import FakeClock, in_fake_time
 from twinops.adapters.cluster.client import KubeClient
-from twinops.adapters.cluster.events import QUEUE_LENGTH, REPEAT_SECONDS, ClusterEvents, event_name, shorten
+from twinops.adapters.cluster.event_queue import BURST, LENGTH, REFILL_SECONDS, REMEMBERED, Allowances
+from twinops.adapters.cluster.events import REPEAT_SECONDS, ClusterEvents, event_name, shorten
 from twinops.errors import ClusterError, LeadershipLost, Refused, TwinOpsError, Unavailable
 
 SHOP = {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "shop", "name": "shop", "uid": "u"}
@@ -51,10 +52,11 @@ async def test_a_server_that_hangs_holds_nobody_up_and_the_newest_events_are_kep
     server.slow = True
     events, _ = server.recorder()
     began = asyncio.get_running_loop().time()
-    for number in range(3 * QUEUE_LENGTH):
-        await events.post(SHOP, kind="Normal", reason="Synced", message=str(number))
+    for number in range(3 * LENGTH):
+        await events.post(SHOP | {"uid": f"u{number}"}, kind="Normal", reason="Synced", message=str(number))
     assert asyncio.get_running_loop().time() == began
-    assert events._queue.qsize() == QUEUE_LENGTH
+    assert len(events._queue) == LENGTH
+    assert max(int(note.message) for line in events._queue._lines.values() for note in line.values()) == 3 * LENGTH - 1
     await events.drain(5)
     assert asyncio.get_running_loop().time() == pytest.approx(began + 5)
 
@@ -116,3 +118,71 @@ def test_names_of_long_objects_are_names() -> None:
     name = event_name({"name": "a" * 199 + "." + "b" * 53}, ("u", "Normal", "Synced", "m"), 1.0)
     assert len(name) <= 253
     assert ".." not in name
+
+
+def about(namespace: str, number: int) -> dict[str, str]:
+    return SHOP | {"namespace": namespace, "uid": f"{namespace}-{number}"}
+
+
+@in_fake_time
+async def test_a_storm_about_one_object_is_held_back_and_others_are_told() -> None:
+    server = Server()
+    events, _ = server.recorder()
+    for second in range(600):
+        await events.post(about("hostile", 1), kind="Normal", reason="Storm", message=f"different {second}")
+        await asyncio.sleep(1)
+    await events.post(about("shop", 1), kind="Warning", reason="CorrectionReverted", message="told")
+    await events.drain(5)
+    stormed = [body for body in server.created if body["reason"] == "Storm"]
+    assert len(stormed) == BURST + 600 // REFILL_SECONDS - 1
+    assert server.created[-1]["reason"] == "CorrectionReverted"
+
+
+@in_fake_time
+async def test_one_namespace_cannot_displace_the_events_of_another() -> None:
+    server = Server()
+    server.slow = True
+    events, _ = server.recorder()
+    await asyncio.sleep(1)
+    for number in range(10):
+        await events.post(about("shop", number), kind="Normal", reason="Mine", message="kept")
+    for number in range(5 * LENGTH):
+        await events.post(about("hostile", number), kind="Normal", reason="Storm", message="many")
+    assert len(events._queue) == LENGTH
+    queued = [note.reason for line in events._queue._lines.values() for note in line.values()]
+    assert queued.count("Mine") >= 9
+
+
+@in_fake_time
+async def test_namespaces_take_turns() -> None:
+    server = Server()
+    events, running = server.recorder()
+    running.cancel()
+    for number in range(50):
+        await events.post(about("hostile", number), kind="Normal", reason="Storm", message="many")
+    await events.post(about("shop", 1), kind="Normal", reason="Mine", message="soon")
+    posting = asyncio.create_task(events.run())
+    await events.drain(5)
+    posting.cancel()
+    assert [body["reason"] for body in server.created].index("Mine") <= 1
+    assert len(server.created) == 51
+
+
+@in_fake_time
+async def test_the_same_event_waits_once_and_is_counted() -> None:
+    server = Server()
+    events, _ = server.recorder()
+    for _ in range(5):
+        await events.post(SHOP, kind="Normal", reason="SyncInProgress", message="same")
+    await events.drain(5)
+    await events.post(SHOP, kind="Normal", reason="SyncInProgress", message="same")
+    await events.drain(5)
+    assert [body["count"] for body in server.created] == [5]
+    assert [body["count"] for body in server.patched] == [6]
+
+
+def test_allowances_of_many_objects_are_bounded() -> None:
+    allowances = Allowances()
+    for number in range(2 * REMEMBERED):
+        assert allowances.spend(str(number), 0.0)
+    assert len(allowances._objects) == REMEMBERED

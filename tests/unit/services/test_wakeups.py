@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
 from fakes.clock import FakeClock, in_fake_time
-from twinops.services.wakeups import Accepted, Wakeups
+from twinops.services.wakeups import SPACING_SECONDS, Accepted, Wakeups
 
 
 @in_fake_time
@@ -169,3 +170,51 @@ async def test_a_twin_made_anew_starts_without_old_requests() -> None:
     wakeups.request("a", "spec changed")
     wakeups.forget("a")
     assert await wakeups.wait("a", 5) is None
+
+
+@in_fake_time
+async def test_requested_syncs_begin_some_seconds_apart_however_many_ask() -> None:
+    clock = FakeClock()
+    wakeups = Wakeups(clock)
+    begins: list[float] = []
+
+    async def daemon() -> None:
+        while True:
+            with wakeups.running("a"):
+                begins.append(clock.monotonic())
+                await asyncio.sleep(0.1)
+            await wakeups.wait("a", 3600)
+
+    living = asyncio.create_task(daemon())
+    for number in range(3000):
+        wakeups.request("a", f"reason {number % 7}", delay=number % 2)
+        await asyncio.sleep(0.02)
+    living.cancel()
+    gaps = [later - earlier for earlier, later in itertools.pairwise(begins)]
+    assert min(gaps) >= SPACING_SECONDS
+    assert 12 <= len(begins) <= 13
+
+
+@in_fake_time
+async def test_a_request_long_after_the_last_sync_is_answered_at_once() -> None:
+    clock = FakeClock()
+    wakeups = Wakeups(clock)
+    with wakeups.running("a"):
+        pass
+    await asyncio.sleep(SPACING_SECONDS)
+    wakeups.request("a", "spec changed")
+    began = clock.monotonic()
+    assert await wakeups.wait("a", 3600) == "spec changed"
+    assert clock.monotonic() == began
+
+
+@in_fake_time
+async def test_a_twin_that_goes_is_roused_at_once() -> None:
+    clock = FakeClock()
+    wakeups = Wakeups(clock)
+    with wakeups.running("a"):
+        wakeups.request("a", "sync requested")
+    began = clock.monotonic()
+    wakeups.rouse("a", "being deleted")
+    assert await wakeups.wait("a", 3600) == "sync requested, being deleted"
+    assert clock.monotonic() == began

@@ -153,6 +153,20 @@ async def test_a_request_during_a_sync_is_told_and_runs_next() -> None:
 
 
 @in_fake_time
+async def test_many_requests_during_a_sync_are_told_once() -> None:
+    scene = Scene()
+    for sync in range(1, 3):
+        await asyncio.sleep(60)
+        with scene.wakeups.running("u1"):
+            for number in range(100):
+                version = str(1000 * sync + number)
+                scene.watching.twin_seen(twin(asked=version, version=version), deleted=False)
+            assert len(scene.busy) == sync
+    scene.watching.twin_seen(twin(), deleted=True)
+    assert scene.watching._told_busy == {}
+
+
+@in_fake_time
 async def test_a_new_spec_during_a_sync_is_no_request() -> None:
     scene = Scene()
     with scene.wakeups.running("u1"):

@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from twinops.adapters.cluster.client import KubeClient, resource_path
+from twinops.adapters.cluster.event_queue import Allowances, EventQueue, Key, Note
 from twinops.api import API_VERSION as TWINOPS_API
 from twinops.api import GROUP
 from twinops.errors import ClusterError, LeadershipLost, NotFound, Unavailable
@@ -31,25 +32,9 @@ REPEAT_SECONDS = 600.0
 """A repeat within this time counts up the Event that stands."""
 
 MESSAGE_LENGTH = 1024
-QUEUE_LENGTH = 1000
 REMEMBERED = 4096
 ATTEMPTS = 3
 PAUSE_SECONDS = 5.0
-
-Key = tuple[str, str, str, str]
-
-
-@dataclass(slots=True)
-class _Note:
-    involved: Mapping[str, Any]
-    kind: str
-    reason: str
-    message: str
-    time: float
-
-    @property
-    def key(self) -> Key:
-        return (str(self.involved.get("uid", "")), self.kind, self.reason, self.message)
 
 
 @dataclass(slots=True)
@@ -63,7 +48,8 @@ class _Posted:
 class ClusterEvents:
     """Queues Events and posts them one after the other from its own task (``run``).
 
-    When the queue is full the oldest Event is dropped and a warning logged: Events are best effort.
+    Events are best effort: of an object that has too many only some are posted, and when the queue is full the
+    oldest one of the namespace that fills it is dropped.
 
     Args:
         client: the API server.
@@ -75,7 +61,8 @@ class ClusterEvents:
         self._client = client
         self._clock = clock
         self._instance = instance[:128]
-        self._queue: asyncio.Queue[_Note] = asyncio.Queue(QUEUE_LENGTH)
+        self._queue = EventQueue()
+        self._allowances = Allowances()
         self._posted: OrderedDict[Key, _Posted] = OrderedDict()
 
     async def post(self, involved: Mapping[str, Any], *, kind: str, reason: str, message: str) -> None:
@@ -87,12 +74,13 @@ class ClusterEvents:
             reason: CamelCase.
             message: what happened; cut at 1024 characters.
         """
-        note = _Note(reference(involved), kind, reason, shorten(message), self._clock.now())
-        if self._queue.full():
-            dropped = self._queue.get_nowait()
-            self._queue.task_done()
-            log.warning("event dropped, the queue is full", reason=dropped.reason)
-        self._queue.put_nowait(note)
+        note = Note(reference(involved), kind, reason, shorten(message), self._clock.now())
+        if not self._allowances.spend(note.object, self._clock.monotonic()):
+            log.debug("event held back, its object has too many", namespace=note.namespace, reason=reason)
+            return
+        dropped = self._queue.put(note)
+        if dropped is not None:
+            log.warning("event dropped, the queue is full", namespace=dropped.namespace, reason=dropped.reason)
 
     async def run(self) -> None:
         """Post what is queued, until cancelled."""
@@ -101,7 +89,7 @@ class ClusterEvents:
             try:
                 await self._deliver(note)
             finally:
-                self._queue.task_done()
+                self._queue.done()
 
     async def drain(self, seconds: float) -> None:
         """Wait until everything queued is posted, at most this long."""
@@ -109,9 +97,9 @@ class ClusterEvents:
             async with asyncio.timeout(seconds):
                 await self._queue.join()
         except TimeoutError:
-            log.warning("events not posted before the end", count=self._queue.qsize())
+            log.warning("events not posted before the end", count=len(self._queue))
 
-    async def _deliver(self, note: _Note) -> None:
+    async def _deliver(self, note: Note) -> None:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 await self._send(note)
@@ -128,7 +116,7 @@ class ClusterEvents:
             else:
                 return
 
-    async def _send(self, note: _Note) -> None:
+    async def _send(self, note: Note) -> None:
         posted = self._posted.get(note.key)
         if posted is not None and note.time - posted.last <= REPEAT_SECONDS:
             try:
@@ -140,38 +128,34 @@ class ClusterEvents:
                 return
         await self._create(note)
 
-    async def _count_up(self, note: _Note, posted: _Posted) -> None:
-        namespace = _namespace(note.involved)
-        path = resource_path("v1", "events", namespace=namespace, name=posted.name)
-        await self._client.patch(path, {"count": posted.count + 1, "lastTimestamp": _rfc3339(note.time)})
-        posted.count += 1
+    async def _count_up(self, note: Note, posted: _Posted) -> None:
+        path = resource_path("v1", "events", namespace=note.namespace, name=posted.name)
+        await self._client.patch(path, {"count": posted.count + note.count, "lastTimestamp": _rfc3339(note.time)})
+        posted.count += note.count
         posted.last = note.time
 
-    async def _create(self, note: _Note) -> None:
+    async def _create(self, note: Note) -> None:
         name = event_name(note.involved, note.key, note.time)
-        body = event(note.involved, name, note.kind, note.reason, note.message, note.time, self._instance)
-        namespace = _namespace(note.involved)
-        await self._client.create(resource_path("v1", "events", namespace=namespace), body)
-        self._posted[note.key] = _Posted(name, note.time, note.time)
+        body = event(note, name, self._instance)
+        await self._client.create(resource_path("v1", "events", namespace=note.namespace), body)
+        self._posted[note.key] = _Posted(name, note.time, note.time, note.count)
         self._posted.move_to_end(note.key)
         while len(self._posted) > REMEMBERED:
             self._posted.popitem(last=False)
 
 
-def event(
-    involved: Mapping[str, Any], name: str, kind: str, reason: str, message: str, time: float, instance: str
-) -> dict[str, Any]:
-    """Build the Event. One about a cluster-scoped object goes into ``default``, as the API demands."""
-    moment = _rfc3339(time)
+def event(note: Note, name: str, instance: str) -> dict[str, Any]:
+    """Build the Event."""
+    moment = _rfc3339(note.time)
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": name, "namespace": _namespace(involved)},
-        "involvedObject": dict(involved),
-        "type": kind,
-        "reason": reason,
-        "message": message,
-        "count": 1,
+        "metadata": {"name": name, "namespace": note.namespace},
+        "involvedObject": dict(note.involved),
+        "type": note.kind,
+        "reason": note.reason,
+        "message": note.message,
+        "count": note.count,
         "firstTimestamp": moment,
         "lastTimestamp": moment,
         "source": {"component": CONTROLLER},
@@ -208,10 +192,6 @@ def event_name(involved: Mapping[str, Any], key: Key, time: float) -> str:
     """Return a name that tells the object, and that no other Event has."""
     digest = hashlib.blake2b("\0".join((*key, repr(time))).encode(), digest_size=8).hexdigest()
     return f"{str(involved.get('name', 'twinops'))[:200].rstrip('.-')}.{digest}"
-
-
-def _namespace(involved: Mapping[str, Any]) -> str:
-    return str(involved.get("namespace") or "default")
 
 
 def _rfc3339(unix: float) -> str:
