@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 
 from demo import scenario
 from demo.load.profile import Segment
@@ -74,7 +75,7 @@ def _stay(world: World, screen: Screen) -> None:
     )
     kubectl = world.cluster.bin_dir / "kubectl"
     for command in (
-        f"export KUBECONFIG={world.cluster.kubeconfig} PATH={kubectl.parent}:$PATH",
+        f'export KUBECONFIG={quote(str(world.cluster.kubeconfig))} PATH={quote(str(kubectl.parent))}:"$PATH"',
         "kubectl get digitaltwins -A -w",
         f"kubectl get dt {scenario.APP} -n {scenario.TWINNED} -o yaml",
         f"kubectl describe hpa {scenario.APP} -n {scenario.TWINNED}",

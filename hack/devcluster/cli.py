@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from devcluster import daemon
+from devcluster.__main__ import NOWHERE
 from devcluster.binaries import Binaries
 from devcluster.console import emit, say
 from devcluster.errors import DevClusterError
@@ -101,13 +103,14 @@ def _running(options: argparse.Namespace) -> State:
 
 
 def _describe(options: argparse.Namespace, state: State) -> None:
-    tool = [os.path.relpath(Path(__file__).parent), "env"]
+    # As it stands it works from any folder and needs nothing activated; should it fail, kubectl fails, too.
+    tool = [sys.executable, str(Path(__file__).resolve().parent), "env"]
     if options.dir != _DEFAULT_DIR:
-        tool += ["--dir", str(options.dir)]
+        tool += ["--dir", str(options.dir.resolve())]
     say(f"  Kubernetes   {state.api_url}")
     say(f"  Prometheus   {state.prometheus_url} (more targets: {state.prometheus_targets}/*.json)")
     say(f"  logs         {state.logs_dir}")
-    say(f'  use it       eval "$(python {shlex.join(tool)})"')
+    say(f'  use it       export KUBECONFIG={NOWHERE}; eval "$({shlex.join(tool)})"')
 
 
 def _is_alive(pid: int) -> bool:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -43,7 +44,7 @@ def serve(directory: Path, on_ready: Callable[[State], None]) -> None:
     Raises:
         ProcessError: Another process runs a cluster in that folder.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    asked = _interrupts()
     directory.mkdir(parents=True, exist_ok=True)
     # Held for as long as this process lives, however it ends: that is what "up" means.
     lock = _lock(directory)
@@ -58,11 +59,27 @@ def serve(directory: Path, on_ready: Callable[[State], None]) -> None:
             state = State.of(cluster, os.getpid())
             state.write(directory)
             on_ready(state)
-            while True:
+            while not asked.is_set():
                 time.sleep(_NAP_SECONDS)
     finally:
         State.forget(directory)
         lock.release()
+
+
+def _interrupts() -> threading.Event:
+    """Let SIGTERM and SIGINT interrupt whatever is under way; the event tells of one that Python has dropped.
+
+    It does so with an exception that is raised while a finalizer or a callback runs.
+    """
+    asked = threading.Event()
+
+    def interrupt(_number: int, _frame: object) -> None:
+        asked.set()
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, interrupt)
+    return asked
 
 
 def start(directory: Path) -> State:

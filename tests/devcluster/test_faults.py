@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -84,6 +85,8 @@ def test_up_and_down_and_killed_in_between(cluster: DevCluster, tmp_path: Path) 
     assert "is up already" in tool("up", tmp_path).stderr
     assert tool("status", tmp_path).returncode == 0
     assert f"export KUBECONFIG={tmp_path}" in tool("env", tmp_path).stdout
+    line = next(line for line in tool("up", tmp_path).stderr.splitlines() if "use it" in line).split(maxsplit=2)[2]
+    assert as_printed(line, "kubectl get namespaces -o name").splitlines()[0] == "namespace/default"
 
     os.kill(first.pid, signal.SIGKILL)
     wait_until(lambda: not any(map(exists, first.processes.values())), within=WITHIN, what="all of it is gone")
@@ -93,6 +96,22 @@ def test_up_and_down_and_killed_in_between(cluster: DevCluster, tmp_path: Path) 
     assert "is down" in tool("down", tmp_path).stderr
     assert not any(map(exists, second.processes.values()))
     assert "no cluster" in tool("down", tmp_path).stderr
+    kubectl = shlex.quote(str(cluster.bin("kubectl")))
+    told = as_printed(line, f"{kubectl} get namespaces 2>&1 || true")
+    assert "no-local-cluster-is-up" in told, "kubectl looks nowhere else"
+
+
+def as_printed(line: str, then: str) -> str:
+    """Type this line into another shell, in another folder, with no environment activated, and then a command."""
+    done = subprocess.run(  # noqa: S603
+        ["/bin/bash", "-c", f"{line}\n{then}"],
+        env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "KUBECONFIG": "/home/me/.kube/production"},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
 
 
 def exists(pid: int) -> bool:

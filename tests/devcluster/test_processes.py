@@ -20,19 +20,23 @@ from devcluster.warden import Warden
 
 WITHIN = 10.0
 
-# Starts children without end, one of them deaf to SIGTERM and with a child of its own.
+# Starts children without end, one of them deaf to SIGTERM and with a child of its own. Python drops an interrupt
+# that comes while a finalizer runs, and that of a `Popen` would run at every turn: so each one is kept. And where
+# the tests were started in the background, the shell has made all that they start deaf to SIGINT.
 PARENT = """
-import os, sys
+import os, signal, sys
 from devcluster.warden import Warden
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
+kept = []
 marker = sys.argv[1]
 stubborn = f"trap '' TERM; sleep 300 & echo {marker}; while :; do sleep 300; done"
 warden = Warden()
 with open(os.devnull, "wb") as output:
     warden.spawn(["/bin/sh", "-c", stubborn, marker], output=output, env=os.environ)
     while True:
-        child = warden.spawn(["/bin/sh", "-c", "sleep 300; :", marker], output=output, env=os.environ)
-        print(child.pid, flush=True)
+        kept.append(warden.spawn(["/bin/sh", "-c", "sleep 300; :", marker], output=output, env=os.environ))
+        print(kept[-1].pid, flush=True)
 """
 
 
@@ -64,12 +68,16 @@ def test_a_killed_parent_leaves_nothing(end: signal.Signals) -> None:
         stderr=subprocess.DEVNULL,
     )
     assert parent.stdout
-    with parent.stdout:
-        for _child in range(5):
-            parent.stdout.readline()
-        # In the midst of starting children, whatever step it is at.
-        parent.send_signal(end)
-        parent.wait(WITHIN)
+    try:
+        with parent.stdout:
+            for _child in range(5):
+                parent.stdout.readline()
+            # In the midst of starting children, whatever step it is at.
+            parent.send_signal(end)
+            parent.wait(WITHIN)
+    finally:
+        # One that has not ended would go on starting children.
+        parent.kill()
     wait_until(lambda: not processes_with(marker), within=WITHIN, what="all children are gone")
 
 

@@ -45,13 +45,14 @@ class NothingInProgress(kopf.ProgressStorage):
     def purge(self, **_: Any) -> None:
         """Have nothing to remove."""
 
-    def touch(self, *, body: kopf.Body, patch: kopf.Patch, value: str | None) -> None:
-        """Change the object a little, or take that change back.
+    def touch(self, *, patch: kopf.Patch, value: str | None, **_: Any) -> None:
+        """Change the object a little.
 
         Only the event that the API server sends of it brings kopf back to a daemon that had not ended when
-        it looked last. Whatever stands there already, by whomever, is written over and never read.
+        it looked last. Whatever stands there already, by whomever, is written over and never read. It is
+        not taken back (None), which would cost a request: only twins that are being deleted are touched.
         """
-        if value is not None or TOUCHED_ANNOTATION in body.metadata.annotations:
+        if value is not None:
             patch.metadata.annotations[TOUCHED_ANNOTATION] = value
 
     def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
