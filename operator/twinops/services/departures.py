@@ -15,7 +15,13 @@ from twinops.services.twin_index import TwinIndex
 log = structlog.get_logger()
 
 PATIENCE = 5.0
-"""Seconds between two looks. Unless something fails, kopf takes the finalizer off as soon as the daemon has ended."""
+"""Seconds between two looks."""
+
+LOOKS = 2
+"""So many looks in a row must have found no daemon: unless something fails, kopf has let the twin go by then."""
+
+AT_ONCE = 4
+"""Twins that are let go at the same time: where kopf has failed for many, the API server may have a hard time."""
 
 
 class Departures:
@@ -38,6 +44,7 @@ class Departures:
         self._clock = clock
         self._serves = serves
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._places = asyncio.Semaphore(AT_ONCE)
 
     def start(self, ref: TwinRef) -> None:
         """Begin to watch over this twin, unless that is under way."""
@@ -54,12 +61,14 @@ class Departures:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, ref: TwinRef) -> None:
-        idle = False
+        looks = 0
         while self._held(ref):
-            # Twice in a row without a daemon: kopf has had a whole pause for itself.
-            if idle and not self._serves(ref.uid) and await self._let_go(ref):
-                return
-            idle = not self._serves(ref.uid)
+            looks = 0 if self._serves(ref.uid) else looks + 1
+            if looks > LOOKS:
+                async with self._places:
+                    # kopf may have done it while this one waited for its place.
+                    if not self._held(ref) or await self._let_go(ref):
+                        return
             await self._clock.sleep(PATIENCE)
 
     def _held(self, ref: TwinRef) -> bool:

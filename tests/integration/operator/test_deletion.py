@@ -12,7 +12,7 @@ from support.ground import Ground
 from support.shop import Body, Shop
 from support.silent import silent_server
 
-MANY = 200
+MANY, SOME = 200, 60
 SECONDS = 20
 FINALIZER = "twinops.dev/daemon"
 
@@ -47,7 +47,7 @@ def twins(shop: Shop) -> list[Body]:
     return found
 
 
-def make(shop: Shop) -> None:
+def make(shop: Shop, count: int) -> None:
     """Make twins, most of which hang in a sync, and wait until every one is served."""
 
     def create(number: int) -> None:
@@ -59,19 +59,19 @@ def make(shop: Shop) -> None:
         shop.cluster.api.create(collection(shop), body)
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(create, range(MANY)))
+        list(pool.map(create, range(count)))
 
     def served() -> bool:
         found = twins(shop)
-        return len(found) == MANY and all(FINALIZER in (twin["metadata"].get("finalizers") or ()) for twin in found)
+        return len(found) == count and all(FINALIZER in (twin["metadata"].get("finalizers") or ()) for twin in found)
 
     wait_until(served, within=60, what="every twin is served", interval=0.5)
 
 
-def delete(shop: Shop) -> None:
+def delete(shop: Shop, count: int) -> None:
     # One by one: the API server takes its time over a whole collection.
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(shop.delete, [f"twin-{number}" for number in range(MANY)]))
+        list(pool.map(shop.delete, [f"twin-{number}" for number in range(count)]))
 
 
 def until_gone(shop: Shop) -> None:
@@ -81,8 +81,8 @@ def until_gone(shop: Shop) -> None:
 def test_many_deleted_in_the_middle_of_syncs(ground: Ground, shop: Shop) -> None:
     with ground.operator("deletion", lease=LEASE) as running:
         ground.until_leads("deletion")
-        make(shop)
-        delete(shop)
+        make(shop, MANY)
+        delete(shop, MANY)
         until_gone(shop)
         assert running.exits == []
 
@@ -90,8 +90,8 @@ def test_many_deleted_in_the_middle_of_syncs(ground: Ground, shop: Shop) -> None
 def test_many_deleted_while_the_operator_restarts(ground: Ground, shop: Shop) -> None:
     with ground.operator("deletion-1", lease=LEASE) as first:
         ground.until_leads("deletion-1")
-        make(shop)
-        delete(shop)
+        make(shop, SOME)
+        delete(shop, SOME)
         first.process.kill()
     with ground.operator("deletion-2", lease=LEASE):
         ground.until_leads("deletion-2", within=30)

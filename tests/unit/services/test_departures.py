@@ -65,7 +65,7 @@ async def test_a_finalizer_that_kopf_leaves_on_is_taken_off_once_the_daemon_has_
     await asyncio.sleep(60)
     assert not scene.free()
     scene.serving.clear()
-    await until(scene.free, within=3 * PATIENCE)
+    await until(scene.free, within=4 * PATIENCE)
     assert scene.finalizers() == [GIVE_BACK_FINALIZER]
 
 
