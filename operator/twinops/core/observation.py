@@ -144,6 +144,9 @@ class Observation:
         lever: None when there is nothing a correction may write to; then ``no_lever_reason`` says why.
         rival: name of the older twin that corrects the same target, else empty.
         holder: name of any other twin that still holds a value of the same target or lever, else empty.
+        cpu_counted: whether the pods behind ``cpuUsage`` are counted by its own series.
+        cpu_pods: so many are; None where their number did not come with the value.
+        window_seconds: length of what rates and quantiles look back over.
         warnings: what a person should know but nothing stops for (for example PromQL our parser refuses).
         one_shot_managers: patterns of field managers that an administrator calls one-shot.
     """
@@ -158,5 +161,8 @@ class Observation:
     no_lever_message: str = ""
     rival: str = ""
     holder: str = ""
+    cpu_counted: bool = False
+    cpu_pods: int | None = None
+    window_seconds: float = 60.0
     warnings: tuple[str, ...] = ()
     one_shot_managers: tuple[str, ...] = ()

@@ -36,7 +36,7 @@ class Recorded:
         return tuple(part for part in (self.older, self.recent) if part is not None and len(part.times))
 
     def scaled(self, factor: Recorded) -> Recorded:
-        """Return the values times another metric's at the same time, or its last known one before."""
+        """Return the values times another metric's at the same time, or its last known one before; NaN before any."""
         times = np.concatenate([part.times for part in factor.parts])
         values = np.concatenate([part.values for part in factor.parts])
         order = np.argsort(times, kind="stable")
@@ -44,11 +44,9 @@ class Recorded:
         times, values = times[order], values[order]
 
         def scale(part: Series) -> Series:
-            places = np.maximum(np.searchsorted(times, part.times + part.step / 2, side="right") - 1, 0)
-            return Series(part.times, part.values * values[places], part.step)
+            places = np.searchsorted(times, part.times + part.step / 2, side="right")
+            return Series(part.times, part.values * np.concatenate([[np.nan], values])[places], part.step)
 
-        if not len(values):
-            return self
         return Recorded(scale(self.recent), None if self.older is None else scale(self.older))
 
     def joined(self) -> Series:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -41,9 +42,9 @@ class Gathered:
         warnings: what a person should know but nothing stops for.
         refused: by metric name, what a person must mend; reason and message are made for ``Stalled``.
         at_least: metrics whose value is only a lower bound now.
-        replicas: pods that ``cpuUsage`` is a mean over, by its own series (ready replicas while these do not
-            tell); None where it is no such mean, as with a query of the user's own, or no pod is there.
-        replicas_query: the rendered query whose past is the past of ``replicas``, else empty.
+        replicas: pods that ``cpuUsage`` is a mean over, by its own series; None where these do not tell, and where
+            it is no such mean, as with a query of the user's own.
+        replicas_query: the rendered query whose past is the past of ``replicas``; empty where it is no such mean.
     """
 
     samples: Mapping[str, Sample]
@@ -109,7 +110,7 @@ class Gatherer:
         samples |= {name: _second_look(metric, samples[name], answers, now) for name, metric in empty.items()}
         samples |= {metric.metric: metric.known_bad for metric in plan.metrics if metric.known_bad is not None}
         gathered = _gathered(plan, asked | empty, samples, previous, now)
-        return _with_bounds(_with_replicas(gathered, asked | empty, answers, workload), asked | empty, answers)
+        return _with_bounds(_with_replicas(gathered, asked | empty, answers), asked | empty, answers)
 
     def unavailable(
         self, spec: DigitalTwinSpec, error: MetricsUnavailable, previous: Sequence[ObservedMetric], now: float
@@ -212,17 +213,17 @@ def _with_a_past(metric: MetricPlan, sample: Sample) -> str:
     return "" if answered is None or sample.reason in _WITHOUT_HISTORY else answered.promql
 
 
-def _with_replicas(
-    gathered: Gathered, asked: Mapping[str, MetricPlan], answers: Answers, workload: Workload | None
-) -> Gathered:
+def _with_replicas(gathered: Gathered, asked: Mapping[str, MetricPlan], answers: Answers) -> Gathered:
     metric = asked.get(CPU)
     answered = None if metric is None else metric.answered(gathered.samples[CPU].query)
     if answered is None or not answered.pods:
         return gathered
     answer = answers.get(answered.pods)
-    counted = int(answer.values[0]) if answer is not None and len(answer.values) == 1 else 0
-    ready = 0 if workload is None else workload.ready
-    return dataclasses.replace(gathered, replicas=counted or ready or None, replicas_query=answered.pods)
+    told = answer is not None and not answer.error and len(answer.values) == 1
+    counted = answer.values[0] if answer is not None and told else math.nan
+    # The ready ones are no stand-in: a new pod is ready long before it has a rate.
+    pods = int(counted) if math.isfinite(counted) and counted >= 1 else None
+    return dataclasses.replace(gathered, replicas=pods, replicas_query=answered.pods)
 
 
 def _with_bounds(gathered: Gathered, asked: Mapping[str, MetricPlan], answers: Answers) -> Gathered:

@@ -154,7 +154,7 @@ class MemoryKeeper:
         moment = tick.moment
         pieces = {metric: trouble.pieces for metric, trouble in twin.troubles.items()}
         when = spans(twin.shape.slots, tick.slot, twin.shape.history_seconds)
-        past = _without_totals_of_a_part(await self._reader.read(source, queries, when, pieces, twin=uid))
+        past = _as_counted(await self._reader.read(source, queries, when, pieces, twin=uid), queries)
         for metric, error in past.failed.items():
             twin.troubles.setdefault(metric, Trouble()).failed(moment.now, error)
         twin.troubles = {metric: trouble for metric, trouble in twin.troubles.items() if metric in past.failed}
@@ -194,24 +194,37 @@ class MemoryKeeper:
             gap = twin.gap(tick)
             if gap is None:
                 return
-            queries = {metric: promql for metric, promql in twin.queries.items() if metric != REPLICAS}
+            queries = dict(twin.queries)
             past = await self._reader.read(source, queries, (gap, None), {}, twin=uid)
+        past = _as_counted(past, queries)
         twin.doubt((metric for metric, error in past.failed.items() if error == PARTIAL), tick.moment.now)
         series = {metric: one.recent.values.tolist() for metric, one in past.recorded.items()}
+        counts = series.pop(REPLICAS, None)
         for entry, slot in enumerate(range(gap.first, gap.last + 1)):
-            values = {metric: known[entry] for metric, known in series.items() if math.isfinite(known[entry])}
-            twin.take_in(Tick(slot, gap.slots.time(slot), values, tick.moment))
+            pods = None if counts is None or not math.isfinite(counts[entry]) else round(counts[entry])
+            values = {
+                metric: known[entry]
+                for metric, known in series.items()
+                if math.isfinite(known[entry]) and (pods is not None or REPLICAS not in queries or metric not in SCALED)
+            }
+            moment = dataclasses.replace(tick.moment, replicas=pods)
+            twin.take_in(Tick(slot, gap.slots.time(slot), values, moment))
             if entry % _AT_ONCE == 0:
                 await asyncio.sleep(0)
 
 
-def _without_totals_of_a_part(past: Past) -> Past:
-    """Return the past without metrics that are remembered as totals, where only some of the pods could be counted."""
-    if past.failed.get(REPLICAS) != PARTIAL:
+def _as_counted(past: Past, queries: Mapping[str, str]) -> Past:
+    """Return the past without the metrics whose pods of then could not be read, or only in part.
+
+    Today's are not those, and what is remembered is a total.
+    """
+    error = past.failed.get(REPLICAS, "")
+    if REPLICAS not in queries or (REPLICAS in past.recorded and error != PARTIAL):
         return past
     totals = past.recorded.keys() & SCALED
     recorded = {metric: one for metric, one in past.recorded.items() if metric not in totals}
-    return Past(recorded, {**past.failed, **dict.fromkeys(totals, PARTIAL)})
+    # Who was told of a part asks again; a refusal of the number of pods is remembered with that number alone.
+    return Past(recorded, {**past.failed, **dict.fromkeys(totals if error == PARTIAL else (), PARTIAL)})
 
 
 def _learn(memory: TwinMemory, past: Past, moment: Moment, queries: Mapping[str, str], origins: int | None) -> None:

@@ -14,6 +14,7 @@ from twinops.core.observation import Lever, Observation, Sample, Workload
 from twinops.core.skill import states
 from twinops.errors import MetricsUnavailable, SourceInvalid, SpecError
 from twinops.services.gather import Gatherer
+from twinops.services.gathering.plan import window_seconds
 from twinops.services.memories import MemoryKeeper
 from twinops.services.ports import Levers, SourceAccess, Sources, TwinRef, Workloads
 from twinops.services.twin_history import Moment
@@ -115,6 +116,9 @@ class Observer:
                 rival=self._index.rival(ref.uid),
                 # After the lever was read: who gives back meanwhile leaves a value that cannot be written over.
                 holder=self._index.holder(ref.uid, lever.lever.object if lever.lever else None),
+                cpu_counted=bool(gathered.replicas_query),
+                cpu_pods=gathered.replicas,
+                window_seconds=window_seconds(source.spec, spec.sync_frequency_seconds),
                 warnings=gathered.warnings,
                 one_shot_managers=self._one_shot_managers,
             ),

@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from twinops.api.twin import DigitalTwinSpec
-from twinops.core.memory import RECENT_STEPS, TwinMemory
+from twinops.core.memory import RECENT_STEPS, SCALED, TwinMemory
+from twinops.core.metrics import CPU
 from twinops.core.observation import Sample
 from twinops.core.schedule import fraction
 from twinops.services.gathering.past import Slots, Span, Trouble
@@ -33,8 +34,8 @@ class Moment:
         queries: rendered query by metric; a metric that is left out keeps the past it has.
         samples: by metric; a metric that is not among them is forgotten. Only good ones count.
         limits: in force now, by metric.
-        replicas_query: counts the target's pods over time, empty when there is none.
-        replicas: pods behind ``cpuUsage`` now, None where they are not known.
+        replicas_query: counts the pods behind ``cpuUsage`` over time, empty when it is not known to be a mean over any.
+        replicas: so many there are now, None where they are not known.
         unscored: metrics that a correction bends: nothing is learned from them.
         unjudged: metrics whose limit a correction moves: no chance of crossing it is learned.
         at_least: metrics whose value is only a lower bound.
@@ -146,7 +147,8 @@ class TwinHistory:
         """Take over the queries of a sync; a metric that has none this time keeps the one it had."""
         before = self.queries
         queries = {metric: moment.queries.get(metric) or before.get(metric, "") for metric in moment.samples}
-        queries[REPLICAS] = moment.replicas_query or before.get(REPLICAS, "")
+        # A CPU that answers without one is a person's own: the pods of the query before are not those behind it.
+        queries[REPLICAS] = moment.replicas_query or ("" if moment.queries.get(CPU) else before.get(REPLICAS, ""))
         self.queries = {metric: promql for metric, promql in queries.items() if promql}
         self.troubles = {m: t for m, t in self.troubles.items() if self.queries.get(m) == self.learned_from.get(m)}
 
@@ -155,6 +157,9 @@ class TwinHistory:
         slot = self.shape.slots.nearest(moment.now)
         same = {m for m in self.metrics if self.learned_from.get(m, self.queries[m]) == self.queries[m]}
         values = {m: s.value for m, s in moment.samples.items() if m in same and s.actionable}
+        if moment.replicas_query and moment.replicas is None:
+            # What all pods have together is remembered, and how many there are is not known.
+            values = {metric: value for metric, value in values.items() if metric not in SCALED}
         return Tick(slot, self.shape.slots.time(slot), values, moment)
 
     def must_learn(self, tick: Tick) -> bool:

@@ -333,9 +333,10 @@ async def test_idle_series_are_empty_and_keep_their_candidate_and_history() -> N
     ("answer", "ready", "replicas"),
     [
         pytest.param(gives(4), 2, 4, id="as its series show, ready or not"),
-        pytest.param(gives(), 2, 2, id="not told: those that are ready"),
-        pytest.param(InstantAnswer(error="execution"), 2, 2, id="failed: those that are ready"),
-        pytest.param(gives(), 0, None, id="none"),
+        pytest.param(gives(), 2, None, id="not told"),
+        pytest.param(InstantAnswer(error="execution"), 2, None, id="failed"),
+        pytest.param(gives(math.nan), 2, None, id="no number"),
+        pytest.param(gives(0), 2, None, id="none"),
     ],
 )
 async def test_pods_behind_the_cpu_are_counted(answer: InstantAnswer, ready: int, replicas: int | None) -> None:

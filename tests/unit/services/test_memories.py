@@ -16,7 +16,7 @@ from fakes.metrics_backend import FakeBackend
 from twinops.api.source import MetricsSourceSpec
 from twinops.api.status import Quality
 from twinops.api.twin import DigitalTwinSpec
-from twinops.core.memory import RECENT_STEPS
+from twinops.core.memory import RECENT_STEPS, TwinMemory
 from twinops.core.observation import Sample
 from twinops.core.schedule import next_slot
 from twinops.errors import MetricsUnavailable
@@ -263,6 +263,65 @@ async def test_number_of_pods_is_read_beside_the_metrics() -> None:
     [forecast] = remembered.outlook.forecasts["cpuUsage"]
     assert forecast.upper == pytest.approx(100, rel=0.3), "as many cores as before, on half the pods"
     assert set(remembered.outlook.samples) == {"cpuUsage"}
+
+
+async def test_gap_is_filled_with_the_pods_of_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    hour, scaled_out = 3600, NOW + 3600 - 300
+    counted = past(lambda time: 3.0 if time < scaled_out else 12.0)
+    backend = FakeBackend(history=lambda query: (counted if query.promql == "pods" else past(lambda _: 50.0))(query))
+    taken: list[tuple[float, int | None]] = []
+
+    def observe(memory: TwinMemory, now: float, values: Mapping[str, float | None], **more: Any) -> Any:
+        taken.append(((now - NOW) / 900, more["replicas"]))
+        return observing(memory, now, values, **more)
+
+    observing = TwinMemory.observe
+    twin = spec(step=hour, length=hour)
+    async with keeping(backend) as keeper:
+        await sync(keeper, NOW, good(50), twin=twin, replicas_query="pods", replicas=3)
+        monkeypatch.setattr(TwinMemory, "observe", observe)
+        await sync(keeper, NOW + hour, good(50), twin=twin, replicas_query="pods", replicas=12)
+
+    assert [(round(slot), pods) for slot, pods in taken] == [(1, 3), (2, 3), (3, 3), (4, 12)]
+
+
+@pytest.mark.parametrize(
+    ("counted", "samples"),
+    [
+        pytest.param(RangeAnswer(error="timeout"), 2, id="refused: only what was seen since"),
+        pytest.param(RangeAnswer(), 1, id="nothing known"),
+        pytest.param(None, 62, id="known"),
+    ],
+)
+async def test_past_of_a_mean_is_not_learned_without_the_pods_of_then(
+    counted: RangeAnswer | None, samples: int
+) -> None:
+    def history(query: RangeQuery) -> RangeAnswer:
+        return past()(query) if counted is None or query.promql != "pods" else counted
+
+    async with keeping(FakeBackend(history=history)) as keeper:
+        await sync(keeper, NOW, good(50), replicas_query="pods", replicas=2)
+        remembered = await sync(keeper, NOW + 60, good(50), replicas_query="pods", replicas=2)
+
+    assert known(remembered) == samples
+
+
+async def test_mean_over_pods_that_are_not_counted_now_is_not_learned_from() -> None:
+    async with keeping(FakeBackend(history=past())) as keeper:
+        await sync(keeper, NOW, good(50), replicas_query="pods", replicas=2)
+        unknown = await sync(keeper, NOW + 60, good(50), replicas_query="pods", replicas=None)
+        counted = await sync(keeper, NOW + 120, good(50), replicas_query="pods", replicas=2)
+
+    assert (known(unknown), known(counted)) == (61, 62)
+
+
+async def test_pods_of_a_built_in_query_are_not_those_of_a_persons_own() -> None:
+    backend = FakeBackend(history=past())
+    async with keeping(backend) as keeper:
+        await sync(keeper, NOW, good(50), replicas_query="pods", replicas=2)
+        await sync(keeper, NOW + RELEARN_PAUSE, good(50), promql="my_cpu")
+
+    assert {query.promql for query in backend.range_batches[-1]} == {"my_cpu"}
 
 
 async def test_clock_that_jumps_ahead_and_back_does_no_lasting_harm() -> None:
