@@ -311,6 +311,38 @@ class Fight(ApiModel):
     generation: Annotated[int, Field(ge=0, description="Generation this speaks of; a newer one starts afresh.")]
 
 
+class StartUp(ApiModel):
+    """Pods start up, one after the other: what they use and how slow they are says nothing of the load."""
+
+    since: Annotated[Time, Field(description="Since when some pod has been starting up, without a pause.")]
+    changed: Annotated[Time, Field(description="When the message changed last.")]
+    last: Annotated[Time, Field(description="When that was seen last.")]
+    rollout: Annotated[bool, Field(description="Whether a rollout is under way.")] = False
+    message: Annotated[Text, Field(description="What starts up.")] = ""
+
+
+class ReplicaStep(ApiModel):
+    """How a metric that asked for more replicas has answered to more of them."""
+
+    metric: Annotated[Word, Field(description="Name of the metric.")]
+    generation: Annotated[int, Field(ge=-1, description="Generation this speaks of; a newer one starts afresh.")]
+    replicas: Annotated[int, Field(ge=0, description="Pods that shared the load before.")]
+    value: Annotated[float, Field(description="The metric's last value before there were more.")]
+    beyond: Annotated[bool, Field(description="Whether that value was beyond the metric's goal, not only foreseen.")]
+    load: Annotated[float | None, Field(description="What the workload had to do then, where that is known.")] = None
+    load_metric: Annotated[Word, Field(description="The metric that tells the load.")] = ""
+    asked: Annotated[Time, Field(description="When the metric last asked for more than there are.")]
+    grown: Annotated[Time | None, Field(description="Since when there are more pods; left out before.")] = None
+    effects: Annotated[
+        list[float],
+        Field(
+            max_length=3,
+            description="Of the first samples since: the share that came of the fall in proportion to pods; 0 = none.",
+        ),
+    ] = []
+    last_data_time: Annotated[Time | None, Field(description="Time of the newest data that count in effects.")] = None
+
+
 class Summary(ApiModel):
     """One line for ``kubectl get``."""
 
@@ -366,6 +398,15 @@ class DigitalTwinStatus(ApiModel):
         list[Original],
         Field(max_length=4, description="Values as they were before the first correction, for giving them back."),
     ] = []
+    replica_steps: Annotated[
+        list[ReplicaStep],
+        Field(
+            max_length=8,
+            description="How metrics that ask for more replicas have answered to the last ones.",
+            json_schema_extra=keyed_by("metric"),
+        ),
+    ] = []
+    start_up: Annotated[StartUp | None, Field(description="Set while pods start up.")] = None
     fight: Annotated[Fight | None, Field(description="Set while somebody else puts back what the twin writes.")] = None
     samples_collected: Annotated[
         int | None, Field(description="Samples at hand, the least over the metrics that are predicted.")

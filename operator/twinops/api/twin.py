@@ -257,8 +257,8 @@ class AutoCorrection(ApiModel):
     bounds: Annotated[
         Bounds,
         Field(
-            description="The envelope that corrections never leave. Default: the HPA's own minReplicas as first seen and "
-            "maxReplicas as it is now. Without an HPA both must be given."
+            description="The envelope that corrections never leave. Default: the HPA's own minReplicas as first seen "
+            "and maxReplicas as it is now. Without an HPA both must be given."
         ),
     ] = Bounds()
     cooldown_seconds: Annotated[int, Field(ge=0, le=86_400, description="Least time between two corrections.")] = 300

@@ -10,6 +10,7 @@ from twinops.api.twin import DigitalTwinSpec
 from twinops.core.drift import assess_drift
 from twinops.core.forecast import HorizonForecast
 from twinops.core.health import assess_health
+from twinops.core.idle import idle_metrics
 from twinops.core.observation import Observation, Workload
 from twinops.core.risk import assess_risks, predictions_for_status
 from twinops.core.skill import skill_for_status
@@ -24,7 +25,7 @@ class Assessment:
     Attributes:
         forecasts: by metric; metrics with fewer than ``MIN_SAMPLES`` values are left out.
         skill: how good forecasts have been, None before ``MIN_CHECKS``.
-        samples_collected: the least number of known values over the metrics that have any,
+        samples_collected: the least number of known values over the metrics that have any and are not idle,
             None when no metric has.
     """
 
@@ -42,7 +43,9 @@ def assess(spec: DigitalTwinSpec, observation: Observation, previous: DigitalTwi
     """Judge one observation. No I/O, no clock: the same arguments give the same answer."""
     outlook = observation.outlook
     health_score, health = assess_health(spec, observation.samples, outlook.readings)
-    limits = limits_in_force(spec, observation.workload)
+    # Without traffic there is nothing to be at risk, whatever is foreseen from the last request there was.
+    idle = idle_metrics(observation.samples)
+    limits = {m: limit for m, limit in limits_in_force(spec, observation.workload).items() if m not in idle}
     risks = assess_risks(
         limits,
         outlook.forecasts,
@@ -62,7 +65,7 @@ def assess(spec: DigitalTwinSpec, observation: Observation, previous: DigitalTwi
             spec, observation.samples, outlook.readings, observation.workload, previous.drift, observation.now
         ),
         skill=skill_for_status(outlook.skills),
-        samples_collected=min((known for known in outlook.samples.values() if known), default=None),
+        samples_collected=min((known for m, known in outlook.samples.items() if known and m not in idle), default=None),
     )
 
 

@@ -13,6 +13,7 @@ value that swings from far below to far above is two alerts, each with a window 
   (:mod:`twinops.core.learned`).
 - It moves only on fresh values. Without one (missing, NaN, stale, held, a stand-in) it stays as it was,
   window and all, but is not eligible; and no new alert is raised.
+- Latency and errors without any traffic (:mod:`twinops.core.idle`) are back inside.
 - A sample counts once, however often it is looked at; after a gap (``persistence.after_gap``) an alert begins
   anew. What is read from the cluster is as of the sync.
 """
@@ -28,12 +29,16 @@ from twinops.api.status import Direction, Drift, DriftAlert, Quality, Severity
 from twinops.api.twin import DigitalTwinSpec, ExpectedState
 from twinops.core.baseline.live import Reading
 from twinops.core.deviation import REPLICAS, VERSION, Finding, label_component, metric_findings, target_findings
+from twinops.core.idle import idle_metrics
 from twinops.core.learned import is_learned, learned_findings
+from twinops.core.metrics import THROUGHPUT
 from twinops.core.observation import Sample, Workload
 from twinops.core.persistence import ENOUGH, WINDOW, after_gap, is_new, persistent, push
 from twinops.core.tolerance import tolerance
 
 MAX_ALERTS = 64
+
+NO_TRAFFIC = "no traffic"
 
 LEARNING = "what is normal is still being learned"
 
@@ -85,7 +90,11 @@ def _of_metrics(
     now: float,
 ) -> Iterator[DriftAlert]:
     learned = sorted(metric for metric in {*samples, *readings} if is_learned(spec, metric))
+    idle = idle_metrics(samples)
     for metric in (*spec.expected_state.metrics, *learned):
+        if metric in idle:
+            yield from _calmed(metric, standing, samples[THROUGHPUT].time, now, spec.sync_frequency_seconds)
+            continue
         sample, reading = samples.get(metric), readings.get(metric) if metric in learned else None
         allowed = tolerance(spec, metric, reading)
         if sample is None or not sample.actionable or sample.value is None or not math.isfinite(sample.value):
@@ -195,6 +204,28 @@ def _not_eligible(finding: Finding, recent: str, *, lasting: bool, before: Drift
     if finding.slight or not (finding.ample or (before is not None and before.eligible)):
         return "the deviation is small; a correction needs a larger one"
     return ""
+
+
+def _calmed(component: str, standing: _Standing, at: float | None, now: float, interval: float) -> Iterator[DriftAlert]:
+    """Yield what stands of a metric of requests at a sync that knows that there are none: well back inside."""
+    for before in standing.values():
+        if before.component == component:
+            finding = Finding(
+                component=component,
+                direction=before.direction,
+                severity=before.severity,
+                expected=before.expected,
+                actual=NO_TRAFFIC,
+                outside=False,
+                well_back=True,
+                recommendation="there is no traffic: nothing to do unless it comes back with it",
+                obstacle="",
+                threshold_percent=before.threshold_percent,
+                harmless=before.harmless,
+                learned=before.learned,
+            )
+            if alert := _alert(finding, standing, now if at is None else at, now, interval):
+                yield alert
 
 
 def _unmoved(component: str, standing: _Standing, reason: str) -> Iterator[DriftAlert]:

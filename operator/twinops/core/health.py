@@ -2,7 +2,8 @@
 
 ``score = 100 · (1 - Σ w·p)``, where ``p`` is a metric's penalty (0 at its expected value, 1 at its limit,
 linear between) and ``w`` its weight (:mod:`twinops.core.weights`), scaled so that the weights of the
-metrics that are known add up to 1. What is not known lowers confidence, never the score.
+metrics that are known add up to 1. What is not known lowers confidence, never the score. Latency and errors without
+any traffic (:mod:`twinops.core.idle`) are known, and cost nothing.
 
 What was learned to be normal counts only where there is neither an expected value nor a limit, and there is no
 penalty within its band. A limit is not softened by it: CPU that is at 94 % at every noon is near its limit all the
@@ -12,12 +13,13 @@ same.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from twinops.api.status import Health, HealthComponent, Quality
 from twinops.api.twin import MAX_METRICS, DigitalTwinSpec, SystemType
 from twinops.core.baseline.live import Reading
+from twinops.core.idle import idle_metrics
 from twinops.core.metrics import CPU, ERRORS, MEMORY, facts
 from twinops.core.observation import Sample
 from twinops.core.tolerance import Tolerance, tolerance
@@ -62,8 +64,9 @@ def assess_health(
         components come worst first, with confidence = share of the total weight whose values are real
         and fresh.
     """
-    penalties, unknown = _judge(spec, samples, readings)
-    if not any(samples[metric].quality in (Quality.GOOD, Quality.HELD) for metric in penalties):
+    idle = idle_metrics(samples)
+    penalties, unknown = _judge(spec, samples, readings, idle)
+    if not any(metric in idle or samples[metric].quality in (Quality.GOOD, Quality.HELD) for metric in penalties):
         return None, Health(confidence=0.0, unknown=sorted({*penalties, *unknown})[:MAX_METRICS])
     kind = spec.source.system_type
     known = _total(kind, penalties)
@@ -79,7 +82,7 @@ def assess_health(
     components.sort(key=lambda component: (-component.points, -component.weight, component.metric))
     # fsum: the same sum in whatever order the metrics come.
     lost = math.fsum(penalty * weight(kind, metric) for metric, penalty in penalties.items()) / known
-    fresh = _total(kind, {metric for metric in penalties if samples[metric].actionable})
+    fresh = _total(kind, {metric for metric in penalties if metric in idle or samples[metric].actionable})
     return round(_HUNDRED * (1 - min(lost, 1.0))), Health(
         confidence=round(min(fresh / (known + _total(kind, unknown)), 1.0), 4),
         components=components[:MAX_METRICS],
@@ -88,16 +91,18 @@ def assess_health(
 
 
 def _judge(
-    spec: DigitalTwinSpec, samples: Mapping[str, Sample], readings: Mapping[str, Reading]
+    spec: DigitalTwinSpec, samples: Mapping[str, Sample], readings: Mapping[str, Reading], idle: Collection[str]
 ) -> tuple[dict[str, float], set[str]]:
-    """Return the penalty of every metric that is known, and the names of those that are not."""
+    """Return the penalty of every metric that is known, none without traffic, and the names of those that are not."""
     penalties, unknown = {}, set()
     for metric in {*samples, *spec.expected_state.metrics, *spec.limits}:
         sample = samples.get(metric)
         value = None if sample is None else sample.value
-        if value is None or not math.isfinite(value):
+        if value is None or metric in idle or not math.isfinite(value):
             reason = "" if sample is None else sample.reason
-            if _expected_to_be_known(spec, metric, reason) or _normal(spec, metric, readings) is not None:
+            if metric in idle and _judged(spec, metric, readings):
+                penalties[metric] = 0.0
+            elif _expected_to_be_known(spec, metric, reason) or _normal(spec, metric, readings) is not None:
                 unknown.add(metric)
             continue
         found = penalty_of(spec, metric, value, unit=sample.unit if sample else "")
@@ -106,6 +111,11 @@ def _judge(
         if found is not None:
             penalties[metric] = found
     return penalties, unknown
+
+
+def _judged(spec: DigitalTwinSpec, metric: str, readings: Mapping[str, Reading]) -> bool:
+    """Tell whether anything says what would be bad of a metric of requests."""
+    return penalty_of(spec, metric, 0.0) is not None or _normal(spec, metric, readings) is not None
 
 
 def _normal(spec: DigitalTwinSpec, metric: str, readings: Mapping[str, Reading]) -> Tolerance | None:

@@ -13,6 +13,7 @@ from twinops.core.assess import Assessment
 from twinops.core.conditions import Conditions, shorten
 from twinops.core.drift import has_expected_state
 from twinops.core.forecast import MIN_SAMPLES
+from twinops.core.idle import idle_metrics
 from twinops.core.learned import still_learning
 from twinops.core.observation import PARTIAL_ANSWER, Observation, Sample
 from twinops.core.summary import summarise
@@ -54,10 +55,15 @@ class Sync:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Why a correction that is due is not made."""
+    """Why a correction that is due is not made.
+
+    Attributes:
+        waits: whether it is only not made yet, with nothing in its way.
+    """
 
     reason: str
     message: str
+    waits: bool = False
 
 
 def render_synced(
@@ -89,6 +95,8 @@ def render_synced(
     conditions.no(ConditionType.PAUSED, "Active", "syncing on schedule")
     if blocked is None:
         conditions.no(ConditionType.CORRECTION_BLOCKED, "NothingBlocked", "no correction is held back")
+    elif blocked.waits:
+        conditions.no(ConditionType.CORRECTION_BLOCKED, blocked.reason, blocked.message)
     else:
         conditions.yes(ConditionType.CORRECTION_BLOCKED, blocked.reason, blocked.message)
     workload = observation.workload
@@ -256,10 +264,12 @@ def _tell_ready(conditions: Conditions, refused: Mapping[str, SpecError]) -> Non
 
 def _tell_metrics(conditions: Conditions, observation: Observation) -> None:
     kind = ConditionType.METRICS_AVAILABLE
-    bad = [s for _, s in sorted(observation.samples.items()) if s.quality is not Quality.GOOD]
+    idle = idle_metrics(observation.samples)
+    bad = [s for m, s in sorted(observation.samples.items()) if s.quality is not Quality.GOOD and m not in idle]
     words = [f"{s.metric} is {s.quality.value}" + (f" ({s.reason})" if s.reason else "") for s in bad]
-    message = "; ".join([*words, *observation.warnings])
-    good = len(observation.samples) - len(bad)
+    quiet = [f"{metric} has nothing to measure without traffic" for metric in sorted(idle)]
+    message = "; ".join([*words, *quiet, *observation.warnings])
+    good = len(observation.samples) - len(bad) - len(idle)
     if good and not bad:
         fresh = f"fresh values for all {good} metrics" if good > 1 else "a fresh value for the one metric"
         conditions.yes(kind, "AllAnswering", message or fresh)

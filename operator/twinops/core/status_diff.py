@@ -36,6 +36,9 @@ _EXACT: Mapping[str, Facts] = {
     "recommendedReplicas": lambda s: s.recommended_replicas,
     "corrections": lambda s: s.corrections,
     "originals": lambda s: s.originals,
+    # How far the judgement of a step has come, and since when pods start up: both decide later, after a restart, too.
+    "replicaSteps": lambda s: {r.metric: (r.generation, r.grown, len(r.effects)) for r in s.replica_steps},
+    "startUp": lambda s: None if s.start_up is None else s.start_up.since,
     # Both start a clock that decides later; the times themselves must survive a restart.
     "needBelowSince": lambda s: s.need_below_since,
     "failingSince": lambda s: s.failing_since,

@@ -16,6 +16,7 @@ from twinops.api.status import DigitalTwinStatus, Outcome, Quality
 from twinops.api.twin import DigitalTwinSpec
 from twinops.core.assess import Assessment, assess
 from twinops.core.correction.give_back import unwanted
+from twinops.core.correction.guards import WAITING
 from twinops.core.correction.records import RETRY_SECONDS, pending
 from twinops.core.status import (
     Blocked,
@@ -85,7 +86,8 @@ class _Findings:
     def render(self, base: DigitalTwinStatus) -> DigitalTwinStatus:
         """Return the status; ``base`` carries what the correction part has made of the last one."""
         decision = self.plan.decision
-        blocked = Blocked(decision.reason, decision.message) if decision.blocked else None
+        waits = decision.reason in WAITING
+        blocked = Blocked(decision.reason, decision.message, waits=waits) if decision.blocked or waits else None
         observation, refused = self.observed.observation, self.observed.refused
         return render_synced(base, self.spec, self.twin.sync, observation, self.assessment, refused, blocked)
 

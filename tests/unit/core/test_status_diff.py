@@ -107,6 +107,14 @@ def status(**change: Any) -> DigitalTwinStatus:
     return DigitalTwinStatus.from_wire(base | change)
 
 
+START_UP = {"since": T0, "changed": T0, "last": T0}
+
+
+def step(**change: Any) -> dict[str, Any]:
+    known = {"metric": "latencyMs", "generation": 1, "replicas": 3, "value": 600, "beyond": True, "asked": T0}
+    return known | change
+
+
 def with_alerts(*alerts: dict[str, Any], detected: bool = True) -> DigitalTwinStatus:
     return status(drift={"detected": detected, "alerts": list(alerts)})
 
@@ -157,6 +165,17 @@ NEWS = [
         id="a correction was verified",
     ),
     pytest.param(status(), status(originals=[original()]), "originals", id="an original was recorded"),
+    pytest.param(status(), status(replicaSteps=[step()]), "replicaSteps", id="a step is waited for"),
+    pytest.param(
+        status(replicaSteps=[step()]), status(replicaSteps=[step(grown=T0)]), "replicaSteps", id="there are more pods"
+    ),
+    pytest.param(
+        status(replicaSteps=[step(grown=T0)]),
+        status(replicaSteps=[step(grown=T0, effects=[0.1])]),
+        "replicaSteps",
+        id="one sample of a step is judged",
+    ),
+    pytest.param(status(), status(startUp=START_UP), "startUp", id="pods start up"),
     pytest.param(
         status(originals=[original()]), status(originals=[original(ours=4)]), "originals", id="our value changed"
     ),

@@ -48,7 +48,7 @@ def original_of(status: DigitalTwinStatus, lever: Lever) -> Original | None:
 
 
 def envelope(spec: DigitalTwinSpec, lever: Lever | None, original: Original | None) -> Envelope:
-    """Return what the spec says; where it is silent, the HPA's own: its minimum as first seen, its maximum as it is now.
+    """Return what the spec says; where it is silent, the HPA's own: minimum as first seen, maximum as it is now.
 
     A correction changes the minimum and never the maximum: a person who raises the latter means it to count at once.
     It is never exceeded, whatever the spec says: the API server refuses a larger minReplicas.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -13,13 +15,16 @@ from twinops.api.status import (
     ObjectRef,
     Original,
     Outcome,
+    ReplicaStep,
+    StartUp,
 )
 from twinops.api.twin import CorrectionMode, DigitalTwinSpec
 from twinops.core.conditions import shorten
-from twinops.core.correction import give_back, ownership, records
+from twinops.core.correction import effect, give_back, ownership, records, start_up
 from twinops.core.correction.bounds import Envelope, envelope, limit, original_of
 from twinops.core.correction.guards import Situation, Stop, first_stop
 from twinops.core.correction.need import Demand, Need
+from twinops.core.correction.reckoning import Hold
 from twinops.core.observation import Lever, Observation
 
 
@@ -64,11 +69,13 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """A decision and the figures that go into status with it."""
+    """A decision and what goes into status with it: figures, and what the next sync must know."""
 
     decision: Decision
     recommended: int | None
     below_since: float | None
+    steps: tuple[ReplicaStep, ...] = ()
+    start_up: StartUp | None = None
 
 
 def decide(spec: DigitalTwinSpec, observation: Observation, status: DigitalTwinStatus, demand: Demand) -> Outlook:
@@ -83,19 +90,45 @@ def decide(spec: DigitalTwinSpec, observation: Observation, status: DigitalTwinS
     lever = observation.lever
     held = original_of(status, lever) if lever else None
     within = envelope(spec, lever, held)
+    demand, starting = _settled(spec, observation, status, demand)
+    effects = effect.follow(spec, observation, status, demand)
+    demand = demand.keeping(effects.kept)
     below = give_back.below_since(spec, observation, status, demand, held)
-    recommended = within.clip(demand.recommended) if observation.workload else None
+    recommended = within.clip(demand.recommend(effects.stopped)) if observation.workload else None
     for original in status.originals:
         reason = give_back.due(spec, observation, original, below)
         if reason is not None:
-            return Outlook(_give_back(spec, status, original, reason, observation.now), recommended, below)
-    need = _strongest(demand)
-    return Outlook(_raise(spec, observation, status, need, within), recommended, below)
+            decision = _give_back(spec, status, original, reason, observation.now)
+            return Outlook(decision, recommended, below, effects.steps, starting)
+    needs = [
+        dataclasses.replace(need, hold=need.hold or effects.stopped.get(need.metric)) if need.fresh else need
+        for need in demand.needs
+    ]
+    need = _strongest(needs, above=(lever.value or 0) if lever else 0)
+    decision = _raise(spec, observation, status, need, within)
+    return Outlook(decision, recommended, below, effects.steps, starting)
 
 
-def _strongest(demand: Demand) -> Need | None:
-    """Return the largest need behind which a fresh value stands, else the largest."""
-    return next((need for need in demand.needs if need.fresh), demand.needs[0] if demand.needs else None)
+def _settled(
+    spec: DigitalTwinSpec, observation: Observation, status: DigitalTwinStatus, demand: Demand
+) -> tuple[Demand, StartUp | None]:
+    """Return the demand as far as pods that start up let it be known, and since when they do."""
+    words = start_up.starting(observation)
+    found = start_up.follow(status.start_up, spec, observation, words)
+    if found is None:
+        return demand, None
+    if words and start_up.over(found, observation):
+        return demand.regardless or demand, found
+    return demand.held(Hold.starting(words or "pods have only just become ready")), found
+
+
+def _strongest(needs: Sequence[Need], *, above: int) -> Need | None:
+    """Return the largest need that may be acted on and asks for more than is in place, else the largest.
+
+    The latter so that what is told is why nothing is done, and not that a smaller need is met.
+    """
+    acting = [need for need in needs if need.acts]
+    return next((need for need in acting if need.replicas > above), needs[0] if needs else None)
 
 
 def _give_back(
@@ -188,6 +221,8 @@ def noted(status: DigitalTwinStatus, outlook: Outlook, lever: Lever | None, now:
     update: dict[str, object] = {
         "recommended_replicas": outlook.recommended,
         "need_below_since": None if outlook.below_since is None else utc(outlook.below_since),
+        "replica_steps": list(outlook.steps),
+        "start_up": outlook.start_up,
     }
     record = _record(decision, now)
     if record is not None and not _repeats(status, record):

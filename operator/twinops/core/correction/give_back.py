@@ -18,6 +18,9 @@ from twinops.core.observation import Lever, Observation
 BELOW_SECONDS = 600
 """How long the need must have been below what is held."""
 
+NEED_PASSED = "NeedPassed"
+"""What ends a need by itself, as it stands in status."""
+
 DEFAULTED = 1
 """What the API server puts where minReplicas or replicas is not set."""
 
@@ -124,7 +127,7 @@ def due(spec: DigitalTwinSpec, observation: Observation, original: Original, bel
     if original.ours == (DEFAULTED if original.value is None else original.value):
         return Reason("Unfinished", "the value is back, its ownership not yet")
     if below is not None and observation.now - below >= BELOW_SECONDS:
-        return Reason("NeedPassed", f"the need has been below {original.ours} for {observation.now - below:.0f} s")
+        return Reason(NEED_PASSED, f"the need has been below {original.ours} for {observation.now - below:.0f} s")
     return None
 
 

@@ -48,6 +48,9 @@ class Situation:
     now: float
 
 
+WAITING = frozenset({"StartingUp", "Verifying", "Cooldown", "WaitingForReplicas"})
+"""Reasons for which a need is only not met yet; a person has nothing to do about them."""
+
 _ROUNDING_SECONDS = 1.0
 """Times are rounded where they are kept; a moment ago may so lie ahead."""
 
@@ -168,10 +171,19 @@ def fresh(situation: Situation) -> Stop | None:
     return Stop("NoFreshMetrics", f"{need.metric} has no fresh value: {need.why}", blocked=True)
 
 
+def acting(situation: Situation) -> Stop | None:
+    """Its value says something of the load, and more replicas have not been in vain."""
+    need = situation.need
+    if need is None or need.hold is None:
+        return None
+    return Stop(need.hold.reason, f"{need.hold.message} ({need.why})", need.hold.blocked)
+
+
 def not_there_yet(situation: Situation) -> Stop | None:
     """The field is below the need."""
     need, lever = situation.need, _lever(situation)
-    if need is None or (lever.value or 0) < need.replicas:
+    # No replicas are those that could not be counted: nothing is known to be in place.
+    if need is None or not need.replicas or (lever.value or 0) < need.replicas:
         return None
     return Stop("InPlace", f"{lever.field} is {lever.value}, {need.replicas} are needed", blocked=False)
 
@@ -218,6 +230,7 @@ CHAIN: tuple[Guard, ...] = (
     needed,
     fresh,
     not_there_yet,
+    acting,
     cooled_down,
     room_left,
 )

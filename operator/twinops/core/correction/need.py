@@ -1,11 +1,13 @@
 """How many replicas the workload needs, and because of what.
 
-For ``R`` ready replicas and a metric at ``v`` that should be at most ``g``:
+For a metric at ``v`` that should be at most ``g``:
 
-- CPU is shared by the replicas: ``ceil(R * v / g)``, the formula of the HorizontalPodAutoscaler
-  (https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#algorithm-details);
+- CPU is shared by the pods it is a mean over: ``ceil(P * v / g)`` for ``P`` of them, the formula of the
+  HorizontalPodAutoscaler (https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#algorithm-details).
+  They are counted by the metric's own series: a new pod is ready before it has a rate;
 - throughput with a known limit per replica: ``ceil(v / limit)``;
-- latency, and throughput without such a limit, do not fall in proportion to replicas: one step of 25 %.
+- latency, and throughput without such a limit, do not fall in proportion to replicas: one step of 25 % of the ready
+  ones, and a further one only where that helped (:mod:`twinops.core.correction.effect`).
 
 ``g`` is the limit for a risk, and the edge of what drift allows for an alert; ``v`` is the larger of the
 observed value and the .95 quantile at the risk's horizon.
@@ -13,31 +15,29 @@ observed value and the .95 quantile at the risk's horizon.
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from twinops.api.status import Direction, Drift, Quality, Risk
 from twinops.api.twin import DigitalTwinSpec
 from twinops.core.baseline.live import Reading
-from twinops.core.metrics import CPU, LATENCY, THROUGHPUT, facts
+from twinops.core.correction.reckoning import BENT, DRIVING, MAX_REPLICAS, STEP, Hold, Reckoning, ceil
+from twinops.core.correction.start_up import starting
+from twinops.core.idle import idle_metrics
+from twinops.core.metrics import CPU, THROUGHPUT, facts
 from twinops.core.observation import Observation
 from twinops.core.risk import duration
 from twinops.core.tolerance import tolerance
 
-DRIVING = (CPU, THROUGHPUT, LATENCY)
-"""Metrics that more replicas help against."""
-
-STEP = 1.25
-"""Growth where no formula tells how many replicas would do."""
-
-MAX_REPLICAS = 10_000
-"""What ``spec.autoCorrection.bounds`` allow at most; no need is stated beyond it."""
+__all__ = ["BENT", "DRIVING", "MAX_REPLICAS", "STEP", "Demand", "Hold", "Need", "ceil", "demand"]
 
 _NEVER_THERE = frozenset({"NoRequestsOrLimits", "NoScope", "NoQuery"})
 """Reasons by which a metric is missing for good; series that are not found may have been there."""
 
-_ROUNDING = 1e-9
+_NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,8 @@ class Need:
         trigger: ``Risk/METRIC`` or ``Drift/METRIC``.
         fresh: whether a real, fresh value stands behind it.
         why: one sentence with the figures.
+        beyond: whether the observed value itself lies beyond the goal, and not only what is foreseen.
+        hold: why it is not acted on though it is fresh, None where it is.
     """
 
     metric: str
@@ -55,6 +57,13 @@ class Need:
     replicas: int
     fresh: bool
     why: str
+    beyond: bool = True
+    hold: Hold | None = None
+
+    @property
+    def acts(self) -> bool:
+        """Tell whether anything may be done because of it."""
+        return self.fresh and self.hold is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,30 +72,78 @@ class Demand:
 
     Attributes:
         needs: what drives a correction, the largest first.
-        recommended: replicas the twin would run now, before bounds, at least 1. Where nothing tells
-            (no value, or nothing that replicas can be counted from), not fewer than are asked for now.
         called: replicas that drift and risks call for: what drives a correction, and every risk that is
             listed by a forecast that is trusted.
         holding: replicas below which nothing that was raised may be given back: beside ``called`` every
             listed risk counts, and what is observed.
         known: whether the metrics that drive corrections and have a goal have a fresh value. One that has
-            no data at all is left out, as long as another one tells and nothing is held because of it.
-            Nothing is given back on what is not known.
+            no data at all is left out, as long as another one tells and nothing is held because of it; so is
+            one of requests while there is no traffic. Nothing is given back on what is not known.
+        standing: by metric, what the observed value asks for by itself, whether or not that lasts.
+        goals: the metrics that have a goal.
+        desired: replicas asked for now.
+        countable: whether all of it can be counted in replicas downwards, too.
+        regardless: the same without regard to pods that start up, None where that makes no difference.
     """
 
     needs: tuple[Need, ...]
-    recommended: int
     called: int
     holding: int
     known: bool
+    standing: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
+    goals: frozenset[str] = frozenset()
+    desired: int = 0
+    countable: bool = True
+    regardless: Demand | None = None
 
+    @property
+    def recommended(self) -> int:
+        """Replicas the twin would run now, before bounds; see ``recommend``."""
+        return self.recommend()
 
-def ceil(value: float) -> int:
-    """Round up, but not because of a float's last digits: 3.0000000004 is 3."""
-    if not math.isfinite(value):
-        return MAX_REPLICAS
-    rounded = math.ceil(value - _ROUNDING * max(1.0, abs(value)))
-    return max(0, min(rounded, MAX_REPLICAS))
+    def recommend(self, stopped: Collection[str] = ()) -> int:
+        """Return the replicas the twin would run now, before bounds, at least 1.
+
+        Where nothing tells (no value, or nothing that replicas can be counted from), not fewer than are asked for now.
+
+        Args:
+            stopped: metrics that ask for no more than there are.
+        """
+        asked = [(need.metric, need.replicas) for need in self.needs if need.acts] + list(self.standing.items())
+        wanted = [min(replicas, self.desired) if metric in stopped else replicas for metric, replicas in asked]
+        return max(1, *wanted, 0 if self.known and self.countable else self.desired)
+
+    def asks(self) -> Mapping[str, int]:
+        """Return by metric the most replicas that it asks for now."""
+        most = dict(self.standing)
+        for need in self.needs:
+            if need.acts:
+                most[need.metric] = max(need.replicas, most.get(need.metric, 0))
+        return most
+
+    def keeping(self, kept: Mapping[str, int]) -> Demand:
+        """Return the same with these replicas kept, by metric, that are there and that the load still needs."""
+        if not kept:
+            return self
+        most = max(kept.values())
+        standing = {**self.standing, **{m: max(n, self.standing.get(m, 0)) for m, n in kept.items()}}
+        return dataclasses.replace(
+            self, standing=standing, called=max(self.called, most), holding=max(self.holding, most)
+        )
+
+    def held(self, hold: Hold) -> Demand:
+        """Return the same while CPU and latency say nothing, because pods start up."""
+        if self.regardless is not None:
+            return self
+        bent = bool(self.goals & BENT)
+        return dataclasses.replace(
+            self,
+            needs=tuple(dataclasses.replace(n, hold=n.hold or hold) if n.metric in BENT else n for n in self.needs),
+            known=self.known and not bent,
+            standing={metric: replicas for metric, replicas in self.standing.items() if metric not in BENT},
+            countable=self.countable and not bent,
+            regardless=self,
+        )
 
 
 def demand(
@@ -106,30 +163,33 @@ def demand(
         risks: the persistent ones drive a correction.
         held_by: the metrics that what is held now was raised for.
     """
-    ready, desired = (observation.workload.ready, observation.workload.desired) if observation.workload else (0, 0)
+    reckoning = Reckoning(spec, observation)
+    idle = idle_metrics(observation.samples)
+    listed = [risk for risk in risks if risk.metric not in idle]
+    trusted = [risk for risk in listed if _trusted(risk, observation)]
     needs = [
-        *_of_risks(spec, observation, [risk for risk in risks if _acts(risk, observation)], ready),
-        *_of_drift(spec, observation, drift, ready),
+        *_of_risks(reckoning, [risk for risk in listed if _acts(risk, observation)]),
+        *_of_drift(reckoning, drift),
     ]
     needs.sort(key=lambda need: -need.replicas)
-    required, known, countable = _standing(spec, observation, ready, held_by)
-    driven = needs[0].replicas if needs else 0
-    trusted = [risk for risk in risks if _trusted(risk, observation)]
-    called = max(driven, _largest(_of_risks(spec, observation, trusted, ready)))
-    listed = _largest(_of_risks(spec, observation, risks, ready))
-    # Without a ready replica there is no load to reckon with, however idle everything looks.
-    known = known and ready > 0
-    least = required if known and countable else max(required, desired)
-    return Demand(
+    called = max(_largest(needs), _largest(_of_risks(reckoning, trusted)))
+    standing = _Standing(reckoning, held_by, idle)
+    found = Demand(
         needs=tuple(needs),
-        recommended=max(1, driven, least),
         called=called,
-        holding=max(called, required, listed),
-        known=known,
+        holding=max(called, *standing.replicas.values(), _largest(_of_risks(reckoning, listed)), 0),
+        # Without a ready replica there is no load to reckon with, however idle everything looks.
+        known=standing.known and reckoning.ready > 0,
+        standing=standing.replicas,
+        goals=frozenset(standing.goals),
+        desired=observation.workload.desired if observation.workload else 0,
+        countable=standing.countable,
     )
+    words = starting(observation)
+    return found.held(Hold.starting(words)) if words else found
 
 
-def _largest(needs: Iterator[Need]) -> int:
+def _largest(needs: Iterator[Need] | Sequence[Need]) -> int:
     return max((need.replicas for need in needs), default=0)
 
 
@@ -143,94 +203,96 @@ def _trusted(risk: Risk, observation: Observation) -> bool:
     return risk.calibrated and observation.history_complete
 
 
-def _of_risks(spec: DigitalTwinSpec, observation: Observation, risks: Sequence[Risk], ready: int) -> Iterator[Need]:
+def _of_risks(reckoning: Reckoning, risks: Sequence[Risk]) -> Iterator[Need]:
     for risk in risks:
-        observed = _value(observation, risk.metric)
+        observed = reckoning.value(risk.metric)
         if risk.metric not in DRIVING or risk.limit <= 0:
             continue
-        foreseen = risk.upper if _trusted(risk, observation) or observed is None else observed
+        foreseen = risk.upper if _trusted(risk, reckoning.observation) or observed is None else observed
         value = foreseen if observed is None else max(observed, foreseen)
         show = facts(risk.metric).show
         seen = "is at" if observed is not None and value <= observed else "is foreseen at"
         when = "" if seen == "is at" else f" in {duration(risk.horizon_seconds)}"
         about = f"{seen} {show(value)}{when} (limit {show(risk.limit)})"
-        yield _need(spec, observation, f"Risk/{risk.metric}", risk.metric, (value, risk.limit, about), ready)
+        yield _need(reckoning, f"Risk/{risk.metric}", risk.metric, (value, risk.limit, about))
 
 
-def _of_drift(spec: DigitalTwinSpec, observation: Observation, drift: Drift, ready: int) -> Iterator[Need]:
+def _of_drift(reckoning: Reckoning, drift: Drift) -> Iterator[Need]:
+    readings = reckoning.observation.outlook.readings
     for alert in drift.alerts:
         metric = alert.component
         if not (alert.persistent and alert.eligible) or metric not in DRIVING or alert.direction is not Direction.ABOVE:
             continue
-        allowed = tolerance(spec, metric, observation.outlook.readings.get(metric))
-        value = _value(observation, metric)
+        allowed = tolerance(reckoning.spec, metric, readings.get(metric))
+        value = reckoning.value(metric)
         edge = allowed.edge(above=True) if allowed else None
         if allowed is None or value is None or edge is None or edge <= 0:
             continue
         show = facts(metric).show
         about = f"is at {show(value)} (expected {show(allowed.expected)}, at most {show(edge)})"
-        yield _need(spec, observation, f"Drift/{metric}", metric, (value, edge, about), ready)
+        yield _need(reckoning, f"Drift/{metric}", metric, (value, edge, about))
 
 
-def _need(
-    spec: DigitalTwinSpec,
-    observation: Observation,
-    trigger: str,
-    metric: str,
-    judged: tuple[float, float, str],
-    ready: int,
-) -> Need:
+def _need(reckoning: Reckoning, trigger: str, metric: str, judged: tuple[float, float, str]) -> Need:
     value, goal, about = judged
-    replicas, reckoning = _replicas(spec, metric, value, goal, ready)
-    sample = observation.samples.get(metric)
+    replicas, words = reckoning.replicas(metric, value, goal)
+    sample, observed = reckoning.observation.samples.get(metric), reckoning.value(metric)
     return Need(
         metric=metric,
         trigger=trigger,
         replicas=replicas,
         fresh=sample is not None and sample.actionable,
-        why=f"{facts(metric).word} {about}: {reckoning} = {replicas} replicas",
+        why=f"{facts(metric).word} {about}: {words}",
+        beyond=observed is not None and observed > goal,
+        hold=reckoning.hold(metric),
     )
 
 
-def _replicas(spec: DigitalTwinSpec, metric: str, value: float, goal: float, ready: int) -> tuple[int, str]:
-    """Return the replicas by the metric's formula, and the formula with its figures."""
-    if metric == CPU:
-        return ceil(ready * value / goal), f"ceil({ready} x {_figure(value)}/{_figure(goal)})"
-    each = spec.limits_per_replica.get(metric)
-    if metric == THROUGHPUT and each:
-        return ceil(value / each), f"ceil({_figure(value)}/{_figure(each)} per replica)"
-    return ceil(ready * STEP), f"one step of 25%, ceil({ready} x {STEP:g})"
+class _Standing:
+    """What the observed values ask for by themselves.
 
-
-def _standing(
-    spec: DigitalTwinSpec, observation: Observation, ready: int, held_by: Collection[str]
-) -> tuple[int, bool, bool]:
-    """Return what the observed values ask for by themselves.
-
-    Returns:
-        Replicas, 0 where nothing asks for any; whether the goals have fresh values to be held against, as
-        ``Demand.known`` tells; and whether these can be counted in replicas downwards, too, with no series
-        out of sight that could be.
+    Attributes:
+        replicas: by metric, of those that ask for any.
+        known: whether the goals have fresh values to be held against, as ``Demand.known`` tells.
+        countable: whether these can be counted in replicas downwards, too, with no series out of sight that could be.
+        goals: the metrics that have one.
     """
-    required, known, countable, lost, goals, told = 0, True, False, False, 0, 0
-    for metric in DRIVING:
-        # What was learned is no goal of its own; but what is held because of it is not to be given back too soon.
-        goal = _goal(spec, metric, observation.outlook.readings.get(metric) if metric in held_by else None)
-        each = spec.limits_per_replica.get(metric) if metric == THROUGHPUT else None
-        if goal is None and each is None:
-            continue
-        value, counts = _value(observation, metric), metric == CPU or each is not None
-        goals, told = goals + 1, told + (value is not None)
-        if value is None:
-            reason = _without_data(observation, metric)
-            known = known and bool(reason) and metric not in held_by
-            lost = lost or (counts and reason not in _NEVER_THERE)
-        elif counts:
-            required = max(required, _replicas(spec, metric, value, goal or math.inf, ready)[0])
-            countable = True
-        elif goal is not None and value > goal:
-            required = max(required, _replicas(spec, metric, value, goal, ready)[0])
-    return required, known and (told > 0 or goals == 0), countable and not lost
+
+    def __init__(self, reckoning: Reckoning, held_by: Collection[str], idle: Collection[str]) -> None:
+        self.replicas: dict[str, int] = {}
+        self.goals: list[str] = []
+        self._reckoning, self._held_by, self._idle = reckoning, held_by, idle
+        self._known, self._told, self._countable, self._lost = True, False, False, False
+        for metric in DRIVING:
+            # What was learned is no goal of its own; but what is held because of it is not to be given back too soon.
+            reading = reckoning.observation.outlook.readings.get(metric) if metric in held_by else None
+            goal = _goal(reckoning.spec, metric, reading)
+            counts = metric == CPU or (metric == THROUGHPUT and metric in reckoning.spec.limits_per_replica)
+            if goal is not None or (counts and metric != CPU):
+                self.goals.append(metric)
+                self._look(metric, goal, counts=counts)
+
+    @property
+    def known(self) -> bool:
+        return self._known and (self._told or not self.goals)
+
+    @property
+    def countable(self) -> bool:
+        return self._countable and not self._lost
+
+    def _look(self, metric: str, goal: float | None, *, counts: bool) -> None:
+        value = self._reckoning.value(metric)
+        if metric in self._idle:
+            self._told = True
+        elif value is None or self._reckoning.hold(metric) is not None:
+            reason = _without_data(self._reckoning.observation, metric)
+            self._known = self._known and bool(reason) and metric not in self._held_by
+            self._lost = self._lost or (counts and reason not in _NEVER_THERE)
+        else:
+            self._told = True
+            self._countable = self._countable or counts
+            if counts or (goal is not None and value > goal):
+                self.replicas[metric] = self._reckoning.replicas(metric, value, goal or math.inf)[0]
 
 
 def _without_data(observation: Observation, metric: str) -> str:
@@ -245,14 +307,3 @@ def _goal(spec: DigitalTwinSpec, metric: str, reading: Reading | None) -> float 
     edge = allowed.edge(above=True) if allowed else None
     goals = [goal for goal in (edge, spec.limits.get(metric)) if goal is not None and goal > 0]
     return min(goals, default=None)
-
-
-def _value(observation: Observation, metric: str) -> float | None:
-    """Return a real, fresh, finite value, None where there is none."""
-    sample = observation.samples.get(metric)
-    usable = sample is not None and sample.actionable and sample.value is not None and math.isfinite(sample.value)
-    return sample.value if sample is not None and usable else None
-
-
-def _figure(value: float) -> str:
-    return f"{value:.4g}"

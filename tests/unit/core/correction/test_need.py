@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.correcting import alert, drift, observation, risk, spec, workload
+from support.correcting import alert, drift, observation, risk, spec, status, workload
 from twinops.api.status import Direction, Drift, Quality
 from twinops.core.baseline.live import Reading
+from twinops.core.correction.decide import decide
 from twinops.core.correction.need import MAX_REPLICAS, ceil, demand
 from twinops.core.observation import Observation, Sample
 from twinops.core.outlook import Outlook
@@ -259,3 +260,53 @@ def test_nothing_is_concluded_from_a_workload_without_a_ready_replica() -> None:
 @pytest.mark.parametrize("value", [math.inf, math.nan, 1e300])
 def test_replicas_are_counted_up_to_a_maximum_whatever_the_figures(value: float) -> None:
     assert ceil(value) == MAX_REPLICAS
+
+
+def counted(pods: int | None, *, ready: int, **values: float) -> Observation:
+    return dataclasses.replace(observation(None, ready=ready, **values), cpu_counted=True, cpu_pods=pods)
+
+
+@pytest.mark.parametrize(
+    ("seen", "risks", "recommended", "why"),
+    [
+        # The HPA has just gone from 3 to 10; seven are ready and have no rate yet.
+        pytest.param(
+            counted(3, ready=10, cpuUsage=188), [], 10, "ceil(3 x 188/60) = 10 replicas", id="ready too early"
+        ),
+        pytest.param(
+            counted(10, ready=3, cpuUsage=54), [], 9, "ceil(10 x 54/60) = 9 replicas", id="rated after the end"
+        ),
+        pytest.param(
+            counted(3, ready=10, cpuUsage=150),
+            [risk(upper=190, limit=95)],
+            8,
+            "ceil(3 x 190/95) = 6 replicas",
+            id="foreseen",
+        ),
+    ],
+)
+def test_cpu_is_reckoned_over_the_pods_that_it_is_a_mean_over(
+    seen: Observation, risks: list[Any], recommended: int, why: str
+) -> None:
+    found = demand(spec(**EXPECTED), seen, drift() if risks else drift(alert("cpuUsage")), risks)
+    assert found.needs[0].why.endswith(why)
+    assert found.standing["cpuUsage"] <= recommended
+    alone = demand(spec(expectedState={"metrics": {"cpuUsage": 50}}), seen, Drift(), [])
+    assert alone.recommended == recommended
+
+
+def test_pods_that_were_not_counted_are_not_guessed() -> None:
+    twin = spec(expectedState={"metrics": {"cpuUsage": 50}})
+    found = demand(twin, counted(None, ready=10, cpuUsage=188), drift(alert("cpuUsage")), [])
+    assert (found.recommended, found.known) == (10, False)
+    [need] = found.needs
+    assert (need.acts, need.fresh) == (False, True)
+    decision = decide(twin, counted(None, ready=10, cpuUsage=188), status(), found).decision
+    assert (decision.action, decision.reason, decision.blocked) == (None, "PodsNotCounted", True)
+
+
+@given(total=st.floats(1, 5000), rated=st.integers(1, 50), ready=st.integers(1, 50))
+def test_the_need_of_a_demand_does_not_depend_on_how_many_pods_are_ready(total: float, rated: int, ready: int) -> None:
+    twin = spec(expectedState={"metrics": {"cpuUsage": 50}})
+    found = demand(twin, counted(rated, ready=ready, cpuUsage=total / rated), Drift(), [])
+    assert found.recommended == max(1, ceil(total / 60))

@@ -1,0 +1,106 @@
+"""Pods that start up, and for how long they keep CPU and latency from being acted on.
+
+A pod that starts burns CPU that no request asked for, and answers its first ones slowly. The rules are those of the
+HorizontalPodAutoscaler, which leaves such pods out of CPU
+(https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#algorithm-details): for
+``cpuInitializationPeriod`` after its start a pod counts only once it is ready and a whole window of its samples lies
+after that. The value at hand is one over all pods, from which none can be left out; so it is not acted on at all.
+
+That ends: where a rollout makes no progress, and where starting up never does, the need may be a real one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from twinops.api.base import utc
+from twinops.api.status import StartUp
+from twinops.api.twin import DigitalTwinSpec
+from twinops.core.conditions import shorten
+from twinops.core.correction.reckoning import BENT
+from twinops.core.observation import Observation, Pod
+
+INITIALIZATION_SECONDS = 300.0
+"""The HPA's ``--horizontal-pod-autoscaler-cpu-initialization-period``."""
+
+STUCK_SECONDS = 600.0
+"""A rollout that starts no pod for so long makes no progress: the default ``progressDeadlineSeconds``."""
+
+LONGEST_SECONDS = 600.0
+"""How long pods that start up one after the other hold corrections back."""
+
+LONGEST_ROLLOUT_SECONDS = 3600.0
+"""How long a rollout does that is seen to make progress."""
+
+
+_ROLLOUT = "a rollout is under way"
+
+
+def starting(observation: Observation) -> str:
+    """Return what starts up now, in words; empty when nothing does.
+
+    Where the pods are not known, the workload's own figures tell: a rollout, or fewer ready replicas than asked for.
+    """
+    workload = observation.workload
+    if workload is None:
+        return ""
+    if workload.pods is None:
+        if workload.rollout:
+            return _rollout(workload.rollout)
+        behind = 0 < workload.ready < workload.desired
+        return f"{workload.ready} of {workload.desired} replicas are ready" if behind else ""
+    newest = max((pod.started for pod in workload.pods if pod.started is not None), default=None)
+    if workload.rollout and newest is not None and observation.now - newest < STUCK_SECONDS:
+        return _rollout(workload.rollout)
+    young = len(list(_young(observation, workload.pods)))
+    return f"{young} of {len(workload.pods)} pods are starting up" if young else ""
+
+
+def _rollout(words: str) -> str:
+    return f"{_ROLLOUT} ({words})"
+
+
+def _young(observation: Observation, pods: tuple[Pod, ...]) -> Iterator[Pod]:
+    times = [s.time for m in BENT if (s := observation.samples.get(m)) is not None and s.actionable and s.time]
+    sampled = min(times, default=observation.now)
+    for pod in pods:
+        # One that waits for a node uses nothing, and one that ends is past its start.
+        if pod.terminating or pod.started is None or observation.now - pod.started >= INITIALIZATION_SECONDS:
+            continue
+        if pod.ready_since is None or sampled < pod.ready_since + observation.window_seconds:
+            yield pod
+
+
+def follow(before: StartUp | None, spec: DigitalTwinSpec, observation: Observation, words: str) -> StartUp | None:
+    """Return since when pods start up one after the other, None when none does.
+
+    Where the pods are not known, their last samples are waited for, too: nothing tells when they became ready.
+
+    Args:
+        before: what the last status says.
+        spec: the twin's spec.
+        observation: of now.
+        words: what starts up now, empty when nothing does.
+    """
+    now, workload = utc(observation.now), observation.workload
+    if not words:
+        pods_known = workload is None or workload.pods is not None
+        wait = observation.window_seconds + spec.sync_frequency_seconds
+        return before if before and not pods_known and observation.now - before.last.timestamp() < wait else None
+    rollout, message = words.startswith(_ROLLOUT), shorten(words)
+    if before is None or before.since > now or (before.rollout and not rollout):
+        # The last pods of a rollout have their own time.
+        return StartUp(since=now, changed=now, last=now, rollout=rollout, message=message)
+    changed = before.changed if before.message == message else now
+    return StartUp(since=before.since, changed=changed, last=now, rollout=rollout, message=message)
+
+
+def over(start_up: StartUp, observation: Observation) -> bool:
+    """Tell whether this has gone on for so long that it is no reason to wait any more."""
+    age = observation.now - start_up.since.timestamp()
+    if not start_up.rollout:
+        return age >= LONGEST_SECONDS
+    pods_known = observation.workload is not None and observation.workload.pods is not None
+    # Of pods that are not known the workload's own figures tell whether the rollout gets on.
+    stuck = not pods_known and observation.now - start_up.changed.timestamp() >= STUCK_SECONDS
+    return stuck or age >= LONGEST_ROLLOUT_SECONDS
