@@ -94,6 +94,10 @@ class Settings(BaseModel):
     heartbeat_seconds: Annotated[
         float, Field(ge=5, le=86_400, description="5 to 86400: longest time between two status writes of a twin")
     ] = 300
+    grace_seconds: Annotated[
+        float,
+        Field(ge=1, le=86_400, description="1 to 86400: how long a last verdict stands while nothing new is seen"),
+    ] = 120
     sync_concurrency: Annotated[
         int, Field(ge=1, le=10_000, description="1 to 10000: syncs that may run at the same time")
     ] = 64

@@ -113,6 +113,7 @@ class Leader:
             publisher=Publisher(index, twins, writer, self._events),
             telemetry=telemetry,
             clock=clock,
+            grace_seconds=settings.grace_seconds,
         )
         self.ticker = Ticker(self._syncs, index, wakeups, clock, around.watchdog, concurrency=settings.sync_concurrency)
         self._departures = Departures(twins, index, clock, serves=self.ticker.serves)

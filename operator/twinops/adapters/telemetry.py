@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from twinops.api.conditions import ConditionStatus, ConditionType, find
 from twinops.api.status import DigitalTwinStatus, ForecastSkill, Outcome
 from twinops.services.ports import Clock, TwinRef
 
@@ -28,7 +29,7 @@ class _Row:
     last_sync: float | None = None
     health: int | None = None
     recommended: int | None = None
-    drifted: bool = False
+    drifted: bool | None = None
     skill: ForecastSkill | None = None
     risks: dict[str, float] = field(default_factory=dict)
 
@@ -43,7 +44,7 @@ _PER_TWIN: tuple[tuple[str, str, Value], ...] = (
         "Replicas the twin would run now, whatever its mode.",
         lambda row: row.recommended,
     ),
-    ("twinops_drift_detected", "1 while the twin is not as expected.", lambda row: float(row.drifted)),
+    ("twinops_drift_detected", "1 while the twin is not as expected.", lambda row: row.drifted),
     (
         "twinops_forecast_error_ratio",
         "Error of the forecasts relative to naive, over the last three days.",
@@ -133,11 +134,13 @@ class PrometheusTelemetry:
         self._late.observe(max(0.0, late_seconds))
 
     def assessed(self, ref: TwinRef, status: DigitalTwinStatus) -> None:
-        """Publish what a twin was found to be; what the status leaves out is no longer published."""
+        """Publish what a twin was found to be; what the status does not know is not published."""
+        drifted = find(status.conditions, ConditionType.DRIFTED)
+        unknown = drifted is not None and drifted.status is ConditionStatus.UNKNOWN
         row = self._twins.row(ref)
         row.health = status.health_score
         row.recommended = status.recommended_replicas
-        row.drifted = status.drift.detected
+        row.drifted = None if unknown else status.drift.detected
         row.skill = None if status.forecast_skill is None else status.forecast_skill.model_copy(update={"metrics": []})
         row.risks = {risk.metric: risk.probability for risk in status.risks}
 

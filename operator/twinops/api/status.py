@@ -70,6 +70,10 @@ class ObservedMetric(ApiModel):
         Field(description="Why the quality is not Good, and how to mend it; or why the value is only a lower bound."),
     ] = ""
     query: Annotated[Word, Field(description="Which query answered: Custom, or the name of a built-in one.")] = ""
+    unseen_since: Annotated[
+        Time | None,
+        Field(description="Since when there is no fresh value; left out while there is one, or if there never was."),
+    ] = None
 
 
 class HealthComponent(ApiModel):
@@ -79,6 +83,13 @@ class HealthComponent(ApiModel):
     penalty: Annotated[float, Field(ge=0, le=1, description="0 at the expected value, 1 at the limit.")]
     weight: Annotated[float, Field(ge=0, le=1, description="Share of the score, all known metrics adding up to 1.")]
     points: Annotated[float, Field(ge=0, le=100, description="Points this metric costs.")]
+
+
+class LastKnown(ApiModel):
+    """What a metric without a fresh value cost when it was last seen."""
+
+    metric: Annotated[Word, Field(description="Name of the metric.")]
+    penalty: Annotated[float, Field(ge=0, le=1, description="0 at the expected value, 1 at the limit, as last seen.")]
 
 
 class Health(ApiModel):
@@ -93,6 +104,15 @@ class Health(ApiModel):
         Field(
             max_length=MAX_OBSERVED,
             description="Metrics that have a weight but no value; they lower confidence, not the score.",
+        ),
+    ] = []
+    last_known: Annotated[
+        list[LastKnown],
+        Field(
+            max_length=MAX_OBSERVED,
+            description="Unknown metrics as they were last seen. Within the grace period they count among the "
+            "components; after it there is no score where leaving them out would raise it.",
+            json_schema_extra=keyed_by("metric"),
         ),
     ] = []
 
@@ -203,8 +223,21 @@ class DriftAlert(ApiModel):
 class Drift(ApiModel):
     """Expected against actual."""
 
-    detected: Annotated[bool, Field(description="Whether any deviation that does harm is persistent.")] = False
+    detected: Annotated[
+        bool,
+        Field(
+            description="Whether any deviation that does harm is known to be persistent. Where the condition Drifted "
+            "is Unknown, false says nothing."
+        ),
+    ] = False
     alerts: Annotated[list[DriftAlert], Field(max_length=64, description="Every component outside its threshold.")] = []
+    unknown: Annotated[
+        list[Word],
+        Field(
+            max_length=64,
+            description="Components with a persistent deviation that is no longer seen: neither there nor gone.",
+        ),
+    ] = []
 
 
 class Risk(ApiModel):
@@ -411,8 +444,12 @@ class DigitalTwinStatus(ApiModel):
     samples_collected: Annotated[
         int | None, Field(description="Samples at hand, the least over the metrics that are predicted.")
     ] = None
-    failed_syncs: Annotated[int, Field(ge=0, description="Syncs in a row in which the metrics backend failed.")] = 0
-    failing_since: Annotated[Time | None, Field(description="Since when the metrics backend has failed.")] = None
+    failed_syncs: Annotated[
+        int, Field(ge=0, description="Syncs in a row in which the metrics backend or the API server failed.")
+    ] = 0
+    failing_since: Annotated[
+        Time | None, Field(description="Since when the metrics backend or the API server has failed.")
+    ] = None
     last_sync_time: Annotated[Time | None, Field(description="When the last sync ended.")] = None
     last_handled_sync_request: Annotated[
         str | None,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from twinops.api.status import DigitalTwinStatus, Drift, ForecastSkill, Health, Prediction, Risk
 from twinops.api.twin import DigitalTwinSpec
 from twinops.core.drift import assess_drift
 from twinops.core.forecast import HorizonForecast
 from twinops.core.health import assess_health
-from twinops.core.idle import idle_metrics
 from twinops.core.observation import Observation, Workload
 from twinops.core.risk import assess_risks, predictions_for_status
+from twinops.core.sight import GRACE_SECONDS, Sight, sight
 from twinops.core.skill import skill_for_status
 
 Forecasts = Mapping[str, Sequence[HorizonForecast]]
@@ -23,10 +23,12 @@ class Assessment:
     """What the twin makes of one observation.
 
     Attributes:
-        forecasts: by metric; metrics with fewer than ``MIN_SAMPLES`` values are left out.
+        forecasts: by metric; metrics with fewer than ``MIN_SAMPLES`` values are left out, and those that are lost.
         skill: how good forecasts have been, None before ``MIN_CHECKS``.
         samples_collected: the least number of known values over the metrics that have any and are not idle,
             None when no metric has.
+        sight: which metrics are not seen.
+        withdrawn: metrics that could be forecast, were there a value that is not of long ago.
     """
 
     health_score: int | None
@@ -37,35 +39,70 @@ class Assessment:
     drift: Drift
     skill: ForecastSkill | None
     samples_collected: int | None
+    sight: Sight = field(default_factory=Sight)
+    withdrawn: frozenset[str] = frozenset()
 
 
-def assess(spec: DigitalTwinSpec, observation: Observation, previous: DigitalTwinStatus) -> Assessment:
-    """Judge one observation. No I/O, no clock: the same arguments give the same answer."""
+def assess(
+    spec: DigitalTwinSpec,
+    observation: Observation,
+    previous: DigitalTwinStatus,
+    *,
+    grace_seconds: float = GRACE_SECONDS,
+) -> Assessment:
+    """Judge one observation. No I/O, no clock: the same arguments give the same answer.
+
+    Args:
+        spec: the twin's.
+        observation: what was read.
+        previous: the status before; all the memory there is.
+        grace_seconds: how long a last verdict stands without anything new behind it.
+    """
     outlook = observation.outlook
-    health_score, health = assess_health(spec, observation.samples, outlook.readings)
+    seen = sight(observation.samples, previous.observed, observation.now, grace_seconds=grace_seconds)
+    health_score, health = assess_health(
+        spec, observation.samples, outlook.readings, previous=previous.health, lost=seen.lost
+    )
+    forecasts = {metric: ahead for metric, ahead in outlook.forecasts.items() if metric not in seen.outdated}
     # Without traffic there is nothing to be at risk, whatever is foreseen from the last request there was.
-    idle = idle_metrics(observation.samples)
-    limits = {m: limit for m, limit in limits_in_force(spec, observation.workload).items() if m not in idle}
-    risks = assess_risks(
-        limits,
-        outlook.forecasts,
+    limits = {m: limit for m, limit in limits_in_force(spec, observation.workload).items() if m not in seen.idle}
+    found = assess_risks(
+        {metric: limit for metric, limit in limits.items() if metric not in seen.lost},
+        forecasts,
         outlook.chances,
         observation.samples,
         previous.risks,
         observation.now,
         interval=spec.sync_frequency_seconds,
     )
+    risks = _with_standing(found, [risk for risk in previous.risks if risk.metric in limits], seen)
     return Assessment(
         health_score=health_score,
         health=health,
-        forecasts=outlook.forecasts,
-        predictions=predictions_for_status(outlook.forecasts, risks, observation.now),
+        forecasts=forecasts,
+        predictions=predictions_for_status(forecasts, risks, observation.now),
         risks=risks,
         drift=assess_drift(
-            spec, observation.samples, outlook.readings, observation.workload, previous.drift, observation.now
+            spec,
+            observation.samples,
+            outlook.readings,
+            observation.workload,
+            previous.drift,
+            observation.now,
+            lost=seen.lost,
         ),
-        skill=skill_for_status(outlook.skills),
-        samples_collected=min((known for m, known in outlook.samples.items() if known and m not in idle), default=None),
+        skill=skill_for_status(outlook.skills, seen.outdated),
+        samples_collected=min((known for m, known in outlook.samples.items() if known and m not in seen.idle), default=None),
+        sight=seen,
+        withdrawn=frozenset(outlook.forecasts.keys() & seen.outdated),
+    )
+
+
+def _with_standing(found: Sequence[Risk], previous: Sequence[Risk], seen: Sight) -> tuple[Risk, ...]:
+    """Return the risks; of a metric that is not seen for a moment that which was told last, if any was."""
+    standing = [risk for risk in previous if risk.metric in seen.fading]
+    return tuple(
+        sorted([*(risk for risk in found if risk.metric not in seen.fading), *standing], key=lambda risk: risk.metric)
     )
 
 

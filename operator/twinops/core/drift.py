@@ -12,7 +12,8 @@ value that swings from far below to far above is two alerts, each with a window 
 - A metric without an expected value is judged by what was learned to be normal, where the twin wants that
   (:mod:`twinops.core.learned`).
 - It moves only on fresh values. Without one (missing, NaN, stale, held, a stand-in) it stays as it was,
-  window and all, but is not eligible; and no new alert is raised.
+  window and all, but is not eligible; and no new alert is raised. After the grace period (:mod:`twinops.core.sight`)
+  it goes, and is not over: a persistent one is named among ``unknown`` until its component is seen again.
 - Latency and errors without any traffic (:mod:`twinops.core.idle`) are back inside.
 - A sample counts once, however often it is looked at; after a gap (``persistence.after_gap``) an alert begins
   anew. What is read from the cluster is as of the sync.
@@ -21,7 +22,7 @@ value that swings from far below to far above is two alerts, each with a window 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 
 from twinops.api.base import utc
@@ -62,6 +63,8 @@ def assess_drift(
     workload: Workload | None,
     previous: Drift,
     now: float,
+    *,
+    lost: Collection[str] = (),
 ) -> Drift:
     """Compare what is expected with what is.
 
@@ -72,14 +75,48 @@ def assess_drift(
         workload: the target as it is now, None when it is not known.
         previous: the drift of the last status. All the memory there is.
         now: Unix seconds.
+        lost: metrics that are unknown for longer than the grace period.
 
     Returns:
         The alerts, worst first, at most ``MAX_ALERTS``.
     """
     standing = {(alert.component, alert.direction): alert for alert in previous.alerts}
-    alerts = [*_of_metrics(spec, samples, readings, standing, now), *_of_target(spec, workload, standing, now)]
+    alerts = [
+        *_of_metrics(spec, samples, readings, standing, now, lost),
+        *_of_target(spec, workload, standing, now),
+    ]
     alerts.sort(key=lambda alert: (-_SEVERITIES.index(alert.severity), alert.component, alert.direction))
-    return Drift(detected=any(alert.persistent and not alert.harmless for alert in alerts), alerts=alerts[:MAX_ALERTS])
+    gone = out_of_sight(spec, samples, workload, lost) - {alert.component for alert in alerts}
+    return Drift(
+        detected=any(lasting(alert) for alert in alerts),
+        alerts=alerts[:MAX_ALERTS],
+        unknown=[component for component in unknown_of(previous) if component in gone],
+    )
+
+
+def lasting(alert: DriftAlert) -> bool:
+    """Tell whether an alert is persistent and does harm."""
+    return alert.persistent and not alert.harmless
+
+
+def unknown_of(drift: Drift) -> list[str]:
+    """Return the components of which nobody would know, were nothing seen from now on, whether they are still off."""
+    return sorted({*drift.unknown, *(alert.component for alert in drift.alerts if lasting(alert))})[:MAX_ALERTS]
+
+
+def compared(spec: DigitalTwinSpec, samples: Mapping[str, Sample]) -> set[str]:
+    """Return every component that has, or is to have, an expected state."""
+    expected = spec.expected_state
+    components = {*expected.metrics, *(metric for metric in samples if is_learned(spec, metric))}
+    return components | _unknown_of_target(expected, None)
+
+
+def out_of_sight(
+    spec: DigitalTwinSpec, samples: Mapping[str, Sample], workload: Workload | None, lost: Collection[str]
+) -> set[str]:
+    """Return the components that should be compared and of which nothing is known, not even from a moment ago."""
+    unseen = {component for component in compared(spec, samples) if component in lost}
+    return unseen | _unknown_of_target(spec.expected_state, workload)
 
 
 def _of_metrics(
@@ -88,6 +125,7 @@ def _of_metrics(
     readings: Mapping[str, Reading],
     standing: _Standing,
     now: float,
+    lost: Collection[str],
 ) -> Iterator[DriftAlert]:
     learned = sorted(metric for metric in {*samples, *readings} if is_learned(spec, metric))
     idle = idle_metrics(samples)
@@ -98,8 +136,9 @@ def _of_metrics(
         sample, reading = samples.get(metric), readings.get(metric) if metric in learned else None
         allowed = tolerance(spec, metric, reading)
         if sample is None or not sample.actionable or sample.value is None or not math.isfinite(sample.value):
-            quality = Quality.MISSING if sample is None else sample.quality
-            yield from _unmoved(metric, standing, f"no fresh value ({quality.value})")
+            if metric not in lost:
+                quality = Quality.MISSING if sample is None else sample.quality
+                yield from _unmoved(metric, standing, f"no fresh value ({quality.value})")
             continue
         if allowed is None:
             yield from _unmoved(metric, standing, LEARNING)
@@ -122,7 +161,9 @@ def _of_target(
             if alert := _alert(finding, standing, now, now, spec.sync_frequency_seconds):
                 yield alert
     for component in sorted(_unknown_of_target(expected, workload)):
-        yield from _unmoved(component, standing, f"no fresh value ({Quality.MISSING.value})")
+        for alert in _unmoved(component, standing, f"no fresh value ({Quality.MISSING.value})"):
+            if not after_gap(alert.last_data_time, now, spec.sync_frequency_seconds):
+                yield alert
 
 
 def _unknown_of_target(expected: ExpectedState, workload: Workload | None) -> set[str]:

@@ -5,6 +5,10 @@ linear between) and ``w`` its weight (:mod:`twinops.core.weights`), scaled so th
 metrics that are known add up to 1. What is not known lowers confidence, never the score. Latency and errors without
 any traffic (:mod:`twinops.core.idle`) are known, and cost nothing.
 
+Nor does it raise the score. Within the grace period (:mod:`twinops.core.sight`) a metric that is not seen any more
+counts as it did last. After it there is a score only where leaving the metric out does not flatter: where it cost
+something when it was last seen, nobody knows whether it still does.
+
 What was learned to be normal counts only where there is neither an expected value nor a limit, and there is no
 penalty within its band. A limit is not softened by it: CPU that is at 94 % at every noon is near its limit all the
 same.
@@ -14,10 +18,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
-from twinops.api.status import Health, HealthComponent, Quality
-from twinops.api.twin import MAX_METRICS, DigitalTwinSpec, SystemType
+from twinops.api.status import Health, HealthComponent, LastKnown, Quality
+from twinops.api.twin import MAX_METRICS, DigitalTwinSpec, OnMissing, SystemType
 from twinops.core.baseline.live import Reading
 from twinops.core.idle import idle_metrics
 from twinops.core.metrics import CPU, ERRORS, MEMORY, facts
@@ -39,6 +44,9 @@ FULL_AT_THRESHOLDS = 4.0
 FREE_SHARE = 0.8
 """Without an expected value there is no penalty below this share of the limit (errors: below 0)."""
 
+FLATTERING_POINTS = 2.0
+"""By so much a score may rise because a metric is left out that is lost; by more it is not told."""
+
 _NOT_TO_BE_HAD = frozenset({"NoRequestsOrLimits", "NoScope"})
 """Reasons for which a standard metric has no value by the nature of the system; nobody misses it then."""
 
@@ -46,8 +54,35 @@ _HUNDRED = 100
 _NOTHING_LEARNED: MappingProxyType[str, Reading] = MappingProxyType({})
 
 
+@dataclass(frozen=True, slots=True)
+class Hindsight:
+    """Scores that lost metrics would make, 0..100.
+
+    Attributes:
+        metrics: their names, sorted.
+        known: the score without them.
+        last: the score with each of them as it was last seen.
+        best: the score if each of them were at its best; it cannot be higher.
+    """
+
+    metrics: tuple[str, ...]
+    known: float
+    last: float
+    best: float
+
+    @property
+    def flatters(self) -> bool:
+        """Tell whether the score without them is better than the one that was last seen."""
+        return self.known - self.last >= FLATTERING_POINTS
+
+
 def assess_health(
-    spec: DigitalTwinSpec, samples: Mapping[str, Sample], readings: Mapping[str, Reading] = _NOTHING_LEARNED
+    spec: DigitalTwinSpec,
+    samples: Mapping[str, Sample],
+    readings: Mapping[str, Reading] = _NOTHING_LEARNED,
+    *,
+    previous: Health | None = None,
+    lost: Collection[str] = (),
 ) -> tuple[int | None, Health]:
     """Return the health score, 0..100, and how it came about.
 
@@ -58,17 +93,69 @@ def assess_health(
         spec: the twin's spec.
         samples: the answers of this sync, by metric.
         readings: what was learned to be normal, by metric.
+        previous: the health of the last status, for what is not seen any more; None where there is none.
+        lost: metrics that are unknown for longer than the grace period.
 
     Returns:
-        None for a score when there is no real value at all, fresh or held; and a ``Health`` whose
-        components come worst first, with confidence = share of the total weight whose values are real
-        and fresh.
+        None for a score when there is no real value at all, fresh, held or within its grace period, or when the score
+        of what is left would flatter; and a ``Health`` whose components come worst first, with confidence = share of
+        the total weight whose values are real and fresh.
     """
-    idle = idle_metrics(samples)
-    penalties, unknown = _judge(spec, samples, readings, idle)
-    if not any(metric in idle or samples[metric].quality in (Quality.GOOD, Quality.HELD) for metric in penalties):
-        return None, Health(confidence=0.0, unknown=sorted({*penalties, *unknown})[:MAX_METRICS])
+    remembered, idle = _remembered(previous), idle_metrics(samples)
+    penalties, unknown = _judge(spec, samples, readings, remembered)
+    last_known = {metric: remembered[metric] for metric in sorted(unknown) if metric in remembered}
+    real = {m for m in penalties if m in idle or samples[m].quality in (Quality.GOOD, Quality.HELD)}
+    counted = penalties | {metric: penalty for metric, penalty in last_known.items() if metric not in lost}
+    memory = [LastKnown(metric=metric, penalty=round(penalty, 4)) for metric, penalty in last_known.items()]
+    memory = memory[:MAX_METRICS]
+    if not real and counted.keys() == penalties.keys():
+        names = sorted({*penalties, *unknown})[:MAX_METRICS]
+        return None, Health(confidence=0.0, unknown=names, last_known=memory)
     kind = spec.source.system_type
+    components = _components(kind, counted)
+    fresh = _total(kind, {metric for metric in penalties if metric in idle or samples[metric].actionable})
+    all_together = _total(kind, {*counted, *unknown})
+    health = Health(
+        confidence=round(min(fresh / all_together, 1.0), 4),
+        components=components[:MAX_METRICS],
+        unknown=sorted(unknown)[:MAX_METRICS],
+        last_known=memory,
+    )
+    without = hindsight(spec, health)
+    if without is not None and without.flatters:
+        return None, health
+    return round(_score(kind, counted)), health
+
+
+def hindsight(spec: DigitalTwinSpec, health: Health) -> Hindsight | None:
+    """Return what the metrics would do to the score that are lost and were known before, None where there are none."""
+    kind = spec.source.system_type
+    known = {component.metric: component.penalty for component in health.components}
+    lost = {one.metric: one.penalty for one in health.last_known if one.metric not in known}
+    if not lost or not known:
+        return None
+    return Hindsight(
+        metrics=tuple(sorted(lost)),
+        known=_score(kind, known),
+        last=_score(kind, known | lost),
+        best=_score(kind, known | dict.fromkeys(lost, 0.0)),
+    )
+
+
+def remember(health: Health | None) -> list[LastKnown]:
+    """Return every metric as it was last seen, for a time in which nothing is."""
+    kept = [LastKnown(metric=metric, penalty=penalty) for metric, penalty in sorted(_remembered(health).items())]
+    return kept[:MAX_METRICS]
+
+
+def _remembered(health: Health | None) -> dict[str, float]:
+    if health is None:
+        return {}
+    known = {one.metric: one.penalty for one in health.last_known}
+    return known | {one.metric: one.penalty for one in health.components}
+
+
+def _components(kind: SystemType, penalties: Mapping[str, float]) -> list[HealthComponent]:
     known = _total(kind, penalties)
     components = [
         HealthComponent(
@@ -79,30 +166,40 @@ def assess_health(
         )
         for metric, penalty in penalties.items()
     ]
-    components.sort(key=lambda component: (-component.points, -component.weight, component.metric))
+    return sorted(components, key=lambda component: (-component.points, -component.weight, component.metric))
+
+
+def _score(kind: SystemType, penalties: Mapping[str, float]) -> float:
     # fsum: the same sum in whatever order the metrics come.
-    lost = math.fsum(penalty * weight(kind, metric) for metric, penalty in penalties.items()) / known
-    fresh = _total(kind, {metric for metric in penalties if metric in idle or samples[metric].actionable})
-    return round(_HUNDRED * (1 - min(lost, 1.0))), Health(
-        confidence=round(min(fresh / (known + _total(kind, unknown)), 1.0), 4),
-        components=components[:MAX_METRICS],
-        unknown=sorted(unknown)[:MAX_METRICS],
-    )
+    lost = math.fsum(penalty * weight(kind, metric) for metric, penalty in penalties.items()) / _total(kind, penalties)
+    return _HUNDRED * (1 - min(lost, 1.0))
 
 
 def _judge(
-    spec: DigitalTwinSpec, samples: Mapping[str, Sample], readings: Mapping[str, Reading], idle: Collection[str]
+    spec: DigitalTwinSpec,
+    samples: Mapping[str, Sample],
+    readings: Mapping[str, Reading],
+    remembered: Collection[str],
 ) -> tuple[dict[str, float], set[str]]:
     """Return the penalty of every metric that is known, none without traffic, and the names of those that are not."""
     penalties, unknown = {}, set()
+    idle = idle_metrics(samples)
+    stand_ins = {rule.name for rule in spec.source.metrics if rule.on_missing is OnMissing.VALUE}
     for metric in {*samples, *spec.expected_state.metrics, *spec.limits}:
         sample = samples.get(metric)
         value = None if sample is None else sample.value
-        if value is None or metric in idle or not math.isfinite(value):
+        if metric in idle and _judged(spec, metric, readings):
+            penalties[metric] = 0.0
+            continue
+        if sample is not None and sample.quality not in (Quality.GOOD, Quality.HELD) and metric not in stand_ins:
+            # A value that cannot be trusted, of whatever kind, is none.
+            value = None
+        if value is None or not math.isfinite(value):
             reason = "" if sample is None else sample.reason
-            if metric in idle and _judged(spec, metric, readings):
-                penalties[metric] = 0.0
-            elif _expected_to_be_known(spec, metric, reason) or _normal(spec, metric, readings) is not None:
+            # A learned baseline that is being read again has no normal to tell yet.
+            relearning = spec.expected_state.learned and metric in remembered and reason not in _NOT_TO_BE_HAD
+            missed = _expected_to_be_known(spec, metric, reason) or _normal(spec, metric, readings) is not None
+            if missed or relearning:
                 unknown.add(metric)
             continue
         found = penalty_of(spec, metric, value, unit=sample.unit if sample else "")

@@ -1,4 +1,8 @@
-"""Events to post, as data, and the ones that follow from a change of status: one per transition."""
+"""Events to post, as data, and the ones that follow from a change of status: one per transition.
+
+That something has begun is told of what was seen to begin, and that something is over only of what was seen to be
+over. What is no longer looked at, or no longer seen, has not passed.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from twinops.api.conditions import Condition, ConditionStatus, ConditionType, find, is_true
-from twinops.api.status import DigitalTwinStatus, Risk
+from twinops.api.status import DigitalTwinStatus, Quality, Risk
 
 NORMAL = "Normal"
 WARNING = "Warning"
+
+_RESOLVED = "DriftResolved"
+_PAUSED = ConditionType.PAUSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,7 @@ class _Transition:
 
 
 _TRANSITIONS = {
-    ConditionType.DRIFTED: _Transition((WARNING, "DriftDetected"), (NORMAL, "DriftResolved")),
+    ConditionType.DRIFTED: _Transition((WARNING, "DriftDetected"), (NORMAL, _RESOLVED)),
     ConditionType.HEALTHY: _Transition((NORMAL, "Healthy"), (WARNING, "Unhealthy")),
     ConditionType.METRICS_AVAILABLE: _Transition((NORMAL, "MetricsAvailable"), (WARNING, "MetricsUnavailable")),
     ConditionType.PREDICTIONS_AVAILABLE: _Transition((NORMAL, "PredictionsAvailable"), None),
@@ -47,6 +54,8 @@ _TRANSITIONS = {
 def transitions(previous: DigitalTwinStatus, new: DigitalTwinStatus) -> tuple[Note, ...]:
     """Return the Events that the step from ``previous`` to ``new`` is worth."""
     notes = [note for kind, rule in _TRANSITIONS.items() if (note := _of_condition(kind, rule, previous, new))]
+    notes = [note for note in notes if note.reason != _RESOLVED or _seen_to_end(previous, new)]
+    notes += _of_regained(previous, new)
     notes += _of_blocking(previous, new)
     notes += _of_stalling(previous, new)
     notes += _of_risks(previous, new)
@@ -85,7 +94,10 @@ def _of_stalling(previous: DigitalTwinStatus, new: DigitalTwinStatus) -> list[No
     before, after = _stalled(previous), _stalled(new)
     if after is not None and (before is None or before.reason != after.reason):
         return [Note(WARNING, after.reason, after.message)]
-    if before is not None and after is None:
+    ready = find(new.conditions, ConditionType.READY)
+    # Suspended, or with a backend that does not answer, nobody has seen what was in the way go.
+    working = ready is None or (ready.status is ConditionStatus.TRUE and not is_true(new.conditions, _PAUSED))
+    if before is not None and after is None and working:
         return [Note(NORMAL, "Recovered", f"no longer stalled ({before.reason})")]
     return []
 
@@ -103,10 +115,41 @@ def _of_risks(previous: DigitalTwinStatus, new: DigitalTwinStatus) -> list[Note]
     )
     if after and not before:
         return [Note(WARNING, "RiskPredicted", "; ".join(risk.message for risk in after))]
-    # While paused nobody has looked: a risk that is not told any more has not passed.
-    if before and not after and not is_true(new.conditions, ConditionType.PAUSED):
+    if before and not after and all(_seen_to_pass(risk.metric, previous, new) for risk in before):
         return [Note(NORMAL, "RiskPassed", f"the predicted risk has passed ({_names(before)})")]
     return []
+
+
+def _seen_to_pass(metric: str, previous: DigitalTwinStatus, new: DigitalTwinStatus) -> bool:
+    """Tell whether a risk that is no longer persistent is known to be over."""
+    if is_true(new.conditions, _PAUSED) or _stalled(new) is not None:
+        return False
+    if new.observed_generation != previous.observed_generation:
+        # Another limit, or none: it may only not be asked for any more.
+        return False
+    answering = find(new.conditions, ConditionType.METRICS_AVAILABLE)
+    if answering is not None and answering.status is not ConditionStatus.TRUE:
+        return False
+    if any(one.name == metric and one.quality is not Quality.GOOD for one in new.observed):
+        return False
+    # After a gap in the data its window begins anew, and it is as likely as before.
+    return not any(risk.metric == metric and risk.recent.endswith("1") for risk in new.risks)
+
+
+def _seen_to_end(previous: DigitalTwinStatus, new: DigitalTwinStatus) -> bool:
+    """Tell whether drift is known to be over: nothing that lasted is outside still, its window begun anew."""
+    lasted = {alert.component for alert in previous.drift.alerts if alert.persistent and not alert.harmless}
+    return not any(alert.component in lasted and alert.recent.endswith("1") for alert in new.drift.alerts)
+
+
+def _of_regained(previous: DigitalTwinStatus, new: DigitalTwinStatus) -> list[Note]:
+    """Return the Event of drift that went out of sight and is seen to be over now."""
+    after = find(new.conditions, ConditionType.DRIFTED)
+    if after is None or after.status is not ConditionStatus.FALSE or not previous.drift.unknown:
+        return []
+    outside = {alert.component for alert in new.drift.alerts}
+    over = [component for component in previous.drift.unknown if component not in outside]
+    return [Note(NORMAL, _RESOLVED, f"as expected again: {', '.join(over)}")] if over else []
 
 
 def _names(risks: Sequence[Risk]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from twinops.api.status import ForecastSkill, MetricSkill
 from twinops.api.twin import MAX_METRICS
@@ -14,11 +14,13 @@ _LARGEST = 1e6
 _SMALLEST = 1e-6
 
 
-def skill_for_status(skills: Sequence[Skill]) -> ForecastSkill | None:
+def skill_for_status(skills: Sequence[Skill], withdrawn: Collection[str] = ()) -> ForecastSkill | None:
     """Render the skill of every metric, and of the twin as a whole over those that have any.
 
     Args:
         skills: one per metric with a forecast.
+        withdrawn: metrics whose forecasts are not published. They do not count for the twin as a whole, and keep
+            nothing but what a restart resumes from.
     """
     if not skills:
         return None
@@ -32,16 +34,26 @@ def skill_for_status(skills: Sequence[Skill]) -> ForecastSkill | None:
             trusted=one.trusted,
             state=one.state,
         )
+        if one.metric not in withdrawn
+        else MetricSkill(name=one.metric, trusted=one.trusted, state=one.state)
         for one in sorted(skills, key=lambda one: one.metric)[:MAX_METRICS]
     ]
-    covered = [one.coverage for one in listed if one.coverage is not None]
+    published = [one for one in listed if one.name not in withdrawn]
+    covered = [one.coverage for one in published if one.coverage is not None]
     return ForecastSkill(
-        error=_geometric_mean(one.error for one in listed),
+        error=_geometric_mean(one.error for one in published),
         coverage=_rounded(sum(covered) / len(covered)) if covered else None,
-        width=_geometric_mean(one.width for one in listed),
-        checks=min(one.checks for one in listed),
+        width=_geometric_mean(one.width for one in published),
+        checks=min((one.checks for one in published), default=0),
         metrics=listed,
     )
+
+
+def withdrawn_skill(skill: ForecastSkill | None) -> ForecastSkill | None:
+    """Return what is kept while nothing is foreseen: what a restart resumes from."""
+    if skill is None:
+        return None
+    return ForecastSkill(metrics=[MetricSkill(name=m.name, trusted=m.trusted, state=m.state) for m in skill.metrics])
 
 
 def states(skill: ForecastSkill | None) -> dict[str, str]:

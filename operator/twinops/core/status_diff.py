@@ -21,24 +21,40 @@ def _condition(condition: Condition) -> tuple[Any, ...]:
     return (condition.status, condition.reason, condition.observed_generation)
 
 
-# Each entry is compared as a whole. Messages, values and times are left out: they change at every sync.
+def _trusted(status: DigitalTwinStatus) -> dict[str, bool]:
+    """Return whether each metric's own forecast is published, of those that are foreseen."""
+    foreseen = {metric.name for prediction in status.predictions for metric in prediction.metrics}
+    skill = status.forecast_skill
+    return {} if skill is None else {one.name: one.trusted for one in skill.metrics if one.name in foreseen}
+
+
+# Each entry is compared as a whole: everything that decides something, or that a reader decides by. Messages, values
+# and times are left out: they change at every sync. One component may have an alert on either side.
 _EXACT: Mapping[str, Facts] = {
     "observedGeneration": lambda s: s.observed_generation,
     "lastHandledSyncRequest": lambda s: s.last_handled_sync_request,
     "conditions": lambda s: {c.type: _condition(c) for c in s.conditions},
-    "quality": lambda s: {m.name: (m.quality, m.reason) for m in s.observed},
+    "quality": lambda s: {m.name: (m.quality, m.reason, m.unit, m.query) for m in s.observed},
+    "health": lambda s: None if s.health is None else (set(s.health.unknown), {m.metric for m in s.health.last_known}),
     "drift": lambda s: (
         s.drift.detected,
-        {a.component: (a.severity, a.direction, a.persistent, a.eligible) for a in s.drift.alerts},
+        set(s.drift.unknown),
+        {
+            (a.component, a.direction): (a.severity, a.persistent, a.eligible, a.harmless, a.learned)
+            for a in s.drift.alerts
+        },
     ),
-    "risks": lambda s: {(r.metric, r.persistent) for r in s.risks},
-    "replicas": lambda s: s.replicas,
+    "risks": lambda s: {r.metric: (r.persistent, r.calibrated, r.current) for r in s.risks},
+    "trusted": _trusted,
+    "replicas": lambda s: (s.replicas, s.summary.replicas if s.summary else ""),
     "recommendedReplicas": lambda s: s.recommended_replicas,
     "corrections": lambda s: s.corrections,
     "originals": lambda s: s.originals,
     # How far the judgement of a step has come, and since when pods start up: both decide later, after a restart, too.
     "replicaSteps": lambda s: {r.metric: (r.generation, r.grown, len(r.effects)) for r in s.replica_steps},
     "startUp": lambda s: None if s.start_up is None else s.start_up.since,
+    # Until when nothing is written, and how often that has been so already, must survive a restart.
+    "fight": lambda s: s.fight,
     # Both start a clock that decides later; the times themselves must survive a restart.
     "needBelowSince": lambda s: s.need_below_since,
     "failingSince": lambda s: s.failing_since,

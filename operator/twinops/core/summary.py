@@ -20,6 +20,7 @@ def summarise(
     risks: Sequence[Risk],
     predicting: str,
     corrections: Sequence[CorrectionRecord],
+    instead_of_drift: str = "",
 ) -> Summary:
     """Return one line about the twin.
 
@@ -30,11 +31,12 @@ def summarise(
         risks: limits that are foreseen to be crossed.
         predicting: what to say when no limit is foreseen to be crossed.
         corrections: the last decisions, oldest first.
+        instead_of_drift: what to say of drift while it is not known.
     """
     ref = spec.source.target_ref
     return Summary(
         target=f"{ref.kind}/{ref.name}"[:MAX_WORDS] if ref else "external",
-        drift=drift_words(drift.alerts),
+        drift=instead_of_drift or drift_words(drift.alerts),
         replicas="" if workload is None else f"{workload.ready}/{workload.desired}",
         predicted=risk_words(risks) or predicting,
         last_action=action_words(corrections),

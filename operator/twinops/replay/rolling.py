@@ -19,6 +19,7 @@ from twinops.core.metrics import facts
 from twinops.core.observation import Observation, Sample, Workload
 from twinops.core.outlook import Outlook
 from twinops.core.series import Floats, Series
+from twinops.core.status_base import observed
 from twinops.replay.alerts import AlertLog, AlertSpan
 from twinops.replay.recording import Recording
 from twinops.replay.terms import Terms
@@ -105,6 +106,7 @@ class _Player:
         self._begin = learning_rows(rows, recording.step)
         self._memory = self._new_memory()
         self._status = DigitalTwinStatus()
+        self._missing: frozenset[str] | None = None
         self._target: Workload | None = None
         self._log = AlertLog()
         self._units = {metric.name: metric.unit for metric in terms.spec.source.metrics if metric.unit is not None}
@@ -130,14 +132,27 @@ class _Player:
         ready = None if workload is None else workload.ready
         outlook = self._memory.observe(now, values, limits=limits, replicas=ready)
         samples = {name: self._sample(name, values.get(name), now) for name in recording.names}
+        missing = frozenset(name for name, sample in samples.items() if not sample.actionable)
         observation = Observation(now, samples, outlook, workload=workload)
         found = assess(self._spec, observation, self._status)
         drift = found.drift
         if self._spec is not self._terms.spec:
             # A limit that nobody set makes no deviation critical: drift is judged without it.
-            drift = assess_drift(self._terms.spec, samples, outlook.readings, workload, self._status.drift, now)
+            drift = assess_drift(
+                self._terms.spec,
+                samples,
+                outlook.readings,
+                workload,
+                self._status.drift,
+                now,
+                lost=found.sight.lost,
+            )
         # Everything that a sync hands to the next one.
-        self._status = self._status.model_copy(update={"risks": list(found.risks), "drift": drift})
+        kept: dict[str, object] = {"risks": list(found.risks), "drift": drift}
+        if missing != self._missing:
+            kept["observed"] = observed(samples, self._status.observed, now)
+            self._missing = missing
+        self._status = self._status.model_copy(update=kept)
         self._keep(row, outlook, limits)
         place = {name: k for k, name in enumerate(recording.names)}
         for risk in found.risks:

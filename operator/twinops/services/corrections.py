@@ -19,6 +19,7 @@ from twinops.core.correction.settle import Settled, settle
 from twinops.core.correction.write_down import applied, failed, given_back, released
 from twinops.core.notes import Note
 from twinops.core.observation import Lever, Observation
+from twinops.core.rights import refusal
 from twinops.errors import ClusterError, NotFound, SpecError, Unavailable
 from twinops.services.field_writer import FieldWriter
 from twinops.services.ports import Clock, EventNote, Levers, TwinRef
@@ -260,6 +261,24 @@ class CorrectionService:
             yield _event(_lever_ref(ref, lever), note)
             if target is not None and lever.is_hpa:
                 yield _event(target, note)
+
+
+def undecided(
+    spec: DigitalTwinSpec,
+    observation: Observation,
+    drift: Drift,
+    risks: Sequence[Risk],
+    previous: DigitalTwinStatus,
+    error: ClusterError,
+) -> Plan:
+    """Return the plan of a sync that could not read what the twin holds: everything stays as it is, and it is told."""
+    told = refusal(str(error), error.status)
+    reason = observation.no_lever_reason or told.reason
+    decision = Decision(None, spec.auto_correction.mode, reason, told.message, blocked=True)
+    recommended = demand(spec, observation, drift, risks).recommended if observation.workload else None
+    # What was not seen does not count towards the time in which nothing was needed.
+    kept = {"recommended_replicas": recommended, "need_below_since": None}
+    return Plan(decision, previous.model_copy(update=kept))
 
 
 def _about_objects(ref: TwinRef, settled: Settled, levers: Mapping[_Key, Lever]) -> Iterable[EventNote]:

@@ -6,19 +6,25 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from twinops.api.conditions import ConditionType, find
 from twinops.api.status import DigitalTwinStatus
 from twinops.api.twin import DigitalTwinSpec
 from twinops.core.assess import limits_in_force
 from twinops.core.censoring import unjudged, unscored
 from twinops.core.observation import Lever, Observation, Sample, Workload
+from twinops.core.rights import refusal
 from twinops.core.skill import states
-from twinops.errors import MetricsUnavailable, SourceInvalid, SpecError
+from twinops.core.status_failed import FAILED_SYNCS_BEFORE_UNREADY
+from twinops.errors import MetricsUnavailable, Refused, SourceInvalid, SpecError, Unavailable
 from twinops.services.gather import Gatherer
 from twinops.services.gathering.plan import window_seconds
 from twinops.services.memories import MemoryKeeper
 from twinops.services.ports import Levers, SourceAccess, Sources, TwinRef, Workloads
 from twinops.services.twin_history import Moment
 from twinops.services.twin_index import TwinIndex
+
+LEVER_UNAVAILABLE = "LeverUnavailable"
+"""Reason for having no lever: what could be one has not answered for several syncs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +88,7 @@ class Observer:
         """
         # First, and from a cache: while a source is missing, its twins must not ask for anything else.
         source = await self._source(spec.source.metrics_source_ref.name)
-        workload, lever = await asyncio.gather(self._workload(ref, spec), self._lever(ref, spec))
+        workload, lever = await asyncio.gather(self._workload(ref, spec), self._lever(ref, spec, previous))
         gathered = await self._gatherer.gather(
             spec, source, namespace=ref.namespace, workload=workload, previous=previous.observed, now=now
         )
@@ -148,7 +154,7 @@ class Observer:
         target = spec.source.target_ref
         return None if target is None else await self._workloads.get(ref.namespace, target)
 
-    async def _lever(self, ref: TwinRef, spec: DigitalTwinSpec) -> _LeverOrReason:
+    async def _lever(self, ref: TwinRef, spec: DigitalTwinSpec, previous: DigitalTwinStatus) -> _LeverOrReason:
         target, correction = spec.source.target_ref, spec.auto_correction
         if target is None:
             return _LeverOrReason(reason="NoTarget", message="spec.source.targetRef names nothing to correct")
@@ -158,3 +164,17 @@ class Observer:
         except SpecError as error:
             # No lever stops corrections, never observing.
             return _LeverOrReason(reason=error.reason, message=str(error))
+        except (Refused, Unavailable) as error:
+            # Nor does one that may not, or cannot, be read; but a moment without an answer is no news.
+            if isinstance(error, Unavailable) and not _for_long(previous):
+                raise
+            told = refusal(str(error), error.status)
+            reason = LEVER_UNAVAILABLE if isinstance(error, Unavailable) else told.reason
+            return _LeverOrReason(reason=reason, message=told.message)
+
+
+def _for_long(previous: DigitalTwinStatus) -> bool:
+    """Tell whether something that could be the lever has not answered for several syncs."""
+    blocked = find(previous.conditions, ConditionType.CORRECTION_BLOCKED)
+    unreadable = blocked is not None and blocked.reason == LEVER_UNAVAILABLE
+    return unreadable or previous.failed_syncs >= FAILED_SYNCS_BEFORE_UNREADY

@@ -18,18 +18,33 @@ from twinops.core.assess import Assessment, assess
 from twinops.core.correction.give_back import unwanted
 from twinops.core.correction.guards import WAITING
 from twinops.core.correction.records import RETRY_SECONDS, pending
+from twinops.core.observation import Observation
+from twinops.core.rights import refusal
+from twinops.core.sight import GRACE_SECONDS
 from twinops.core.status import (
     Blocked,
     Sync,
+    is_lasting,
+    render_cluster_failed,
     render_crashed,
     render_metrics_failed,
     render_stalled,
     render_suspended,
     render_synced,
 )
-from twinops.errors import ClusterError, MetricsUnavailable, SpecError, StatusUnreadable, TargetNotFound
-from twinops.services.corrections import CorrectionService, Plan
-from twinops.services.observe import Observed, Observer
+from twinops.errors import (
+    ClusterError,
+    Conflict,
+    MetricsUnavailable,
+    NotFound,
+    Refused,
+    SpecError,
+    StatusUnreadable,
+    TargetNotFound,
+    Unavailable,
+)
+from twinops.services.corrections import CorrectionService, Plan, undecided
+from twinops.services.observe import LEVER_UNAVAILABLE, Observed, Observer
 from twinops.services.ports import Clock, EventNote, Telemetry, TwinRef
 from twinops.services.publish import Publisher, TwinAtSync, read_status
 from twinops.services.retries import Retries
@@ -46,13 +61,16 @@ LONGEST_FAILED_RETRY = 300.0
 """Seconds; a backend that failed is asked again this soon, however long the interval, and less often later."""
 
 SILENT_RETRY = 60.0
-"""Seconds; a workload whose metrics have not begun yet is looked at again this soon."""
+"""Seconds; a workload whose metrics have not begun yet, or ended a moment ago, is looked at again this soon."""
 
 WARM_RETRY = 5.0
 """Seconds; a twin whose history is being learned from shows what came of it this soon."""
 
 PENDING_RETRY = 5.0
 """Seconds; whether a write without an answer has arrived is found out this soon."""
+
+LONGEST_HEARTBEAT = 300.0
+"""Seconds; a status that was written longer ago, and more than an interval, says nothing of now."""
 
 CONFLICT_RETRY = 1.0
 LONGEST_CONFLICT_RETRY = 30.0
@@ -93,8 +111,9 @@ class _Findings:
 
     @property
     def silent(self) -> bool:
-        """Tell whether no metric at all has a fresh value."""
-        return not any(sample.quality is Quality.GOOD for sample in self.observed.observation.samples.values())
+        """Tell whether no metric at all has a fresh value, or one is about to be lost."""
+        samples = self.observed.observation.samples.values()
+        return bool(self.assessment.sight.fading) or not any(sample.quality is Quality.GOOD for sample in samples)
 
 
 class SyncService:
@@ -107,6 +126,7 @@ class SyncService:
         publisher: writes status and posts Events.
         telemetry: publishes what was found as metrics.
         clock: wall time.
+        grace_seconds: how long a last verdict stands, and ``Ready`` with it, without anything new behind it.
     """
 
     def __init__(
@@ -118,6 +138,7 @@ class SyncService:
         publisher: Publisher,
         telemetry: Telemetry,
         clock: Clock,
+        grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         self._index = index
         self._observer = observer
@@ -125,6 +146,7 @@ class SyncService:
         self._publisher = publisher
         self._telemetry = telemetry
         self._clock = clock
+        self._grace = grace_seconds
         # Written status lags behind: what must last from sync to sync is read from here first.
         self._computed: dict[str, DigitalTwinStatus] = {}
         # What a success ends differs: one kind of failure must not begin anew because of another kind's success.
@@ -139,7 +161,7 @@ class SyncService:
         """Take up a twin whose daemon starts, and tell whether its first sync can wait for its slot.
 
         It can when status speaks of the current spec and nothing is half done. What status says is
-        published as metrics until then.
+        published as metrics until then, unless it is of long ago.
         """
         body = self._index.body(ref.uid)
         if body is None:
@@ -148,7 +170,9 @@ class SyncService:
             status = read_status(body)
         except StatusUnreadable:
             return False
-        self._telemetry.assessed(ref, status)
+        last, longest = status.last_sync_time, max(_interval_of(body), LONGEST_HEARTBEAT) + self._grace
+        if last is not None and self._clock.now() - last.timestamp() <= longest:
+            self._telemetry.assessed(ref, status)
         return (
             status.observed_generation == body["metadata"].get("generation")
             and status.last_handled_sync_request == _request_of(body)
@@ -205,7 +229,8 @@ class SyncService:
             return METRICS_UNAVAILABLE, await self._metrics_failed(twin, spec, error)
         except ClusterError as error:
             log.warning("cluster did not answer", namespace=twin.ref.namespace, twin=twin.ref.name, error=str(error))
-            return CLUSTER_ERROR, self._retries.failed(twin.ref.uid, at_least=error.retry_after or 0)
+            wait = self._retries.failed(twin.ref.uid, at_least=error.retry_after or 0)
+            return CLUSTER_ERROR, max(wait, await self._cluster_failed(twin, error) or 0)
 
     def _begin(self, ref: TwinRef, body: Mapping[str, Any]) -> TwinAtSync:
         written = read_status(body)
@@ -213,7 +238,10 @@ class SyncService:
             ref=ref,
             body=body,
             sync=Sync(
-                generation=body["metadata"].get("generation", 0), now=self._clock.now(), request=_request_of(body)
+                generation=body["metadata"].get("generation", 0),
+                now=self._clock.now(),
+                request=_request_of(body),
+                grace_seconds=self._grace,
             ),
             written=written,
             previous=self._computed.get(ref.uid, written),
@@ -227,7 +255,8 @@ class SyncService:
             return
         try:
             twin = self._begin(ref, body)
-            await self._publisher.publish(twin, render_crashed(twin.previous, twin.sync), holds=True)
+            status = self._known(twin, render_crashed(twin.previous, twin.sync))
+            await self._publisher.publish(twin, status, holds=True)
         except Exception:  # What made the sync crash may well make this crash, too; the log has both.
             log.exception("crash not told", namespace=ref.namespace, twin=ref.name)
 
@@ -245,27 +274,35 @@ class SyncService:
     async def _synced(self, twin: TwinAtSync, spec: DigitalTwinSpec) -> float | None:
         observed = await self._observer.observe(twin.ref, spec, twin.previous, twin.sync.now)
         # In a thread: however much there is to compute, the loop must go on renewing the lease.
-        assessment = await asyncio.to_thread(assess, spec, observed.observation, twin.previous)
-        plan = await self._corrections.plan(
-            twin.ref,
-            spec,
-            observed.observation,
-            assessment.drift,
-            assessment.risks,
-            twin.previous,
-            twin.sync.generation,
+        assessment = await asyncio.to_thread(
+            assess, spec, observed.observation, twin.previous, grace_seconds=self._grace
         )
+        plan = await self._plan(twin, spec, observed.observation, assessment)
         findings = _Findings(twin, spec, observed, assessment, plan)
         status = findings.render(plan.status)
-        self._telemetry.assessed(twin.ref, status)
         for _ in range(plan.reversions):
             self._telemetry.reverted(twin.ref)
         if plan.writes:
+            self._telemetry.assessed(twin.ref, status)
             return await self._correct(findings, status)
         retry = await self._publish(twin, status, plan.notes)
         if retry is None and observed.observation.outlook.warming:
             return WARM_RETRY
         return SILENT_RETRY if retry is None and findings.silent else retry
+
+    async def _plan(
+        self, twin: TwinAtSync, spec: DigitalTwinSpec, observation: Observation, assessment: Assessment
+    ) -> Plan:
+        drift, risks = assessment.drift, assessment.risks
+        try:
+            return await self._corrections.plan(
+                twin.ref, spec, observation, drift, risks, twin.previous, twin.sync.generation
+            )
+        except (Refused, Unavailable) as error:
+            # What is held may not be read: nothing is decided about it, and observing goes on.
+            if isinstance(error, Unavailable) and observation.no_lever_reason != LEVER_UNAVAILABLE:
+                raise
+            return undecided(spec, observation, drift, risks, twin.previous, error)
 
     async def _correct(self, findings: _Findings, status: DigitalTwinStatus) -> float | None:
         """Write originals and intent, then correct, then write the outcome."""
@@ -292,7 +329,6 @@ class SyncService:
         )
         status = render_suspended(done.status, twin.sync)
         purpose = Purpose.OUTCOME if done.notes else Purpose.OBSERVATION
-        self._telemetry.assessed(twin.ref, status)
         retry = await self._publish(twin, status, done.notes, purpose)
         if not done.complete:
             return self._held.failed(twin.ref.uid)
@@ -301,7 +337,6 @@ class SyncService:
 
     async def _stall(self, twin: TwinAtSync, error: SpecError) -> float | None:
         status = render_stalled(twin.previous, twin.sync, error.reason, str(error))
-        self._telemetry.assessed(twin.ref, status)
         wait = (self._targets if isinstance(error, TargetNotFound) else self._retries).failed(twin.ref.uid)
         return await self._publish(twin, status) or wait
 
@@ -311,6 +346,23 @@ class SyncService:
         wait = self._sources.failed(twin.ref.uid)
         return await self._publish(twin, status) or wait
 
+    async def _cluster_failed(self, twin: TwinAtSync, error: ClusterError) -> float | None:
+        """Say in status what the API server did not give, once that lasts."""
+        if isinstance(error, (Conflict, NotFound)):
+            return None  # what was read is out of date: nothing is known to be wrong
+        status = render_cluster_failed(twin.previous, twin.sync, refusal(str(error), error.status))
+        if not isinstance(error, Refused) and not is_lasting(status, twin.sync):
+            # An API server in trouble is not sent a write by every twin because of it.
+            self._known(twin, status)
+            return None
+        return await self._publish(twin, status)
+
+    def _known(self, twin: TwinAtSync, status: DigitalTwinStatus) -> DigitalTwinStatus:
+        """Take a status for what is known now, whether or not it is written; metrics say the same."""
+        self._computed[twin.ref.uid] = status
+        self._telemetry.assessed(twin.ref, status)
+        return status
+
     async def _publish(
         self,
         twin: TwinAtSync,
@@ -318,7 +370,7 @@ class SyncService:
         notes: tuple[EventNote, ...] = (),
         purpose: Purpose = Purpose.OBSERVATION,
     ) -> float | None:
-        self._computed[twin.ref.uid] = status
+        self._known(twin, status)
         holds = self._corrections.holds(status)
         outcome = await self._publisher.publish(twin, status, notes, holds=holds, purpose=purpose)
         return self._again(twin.ref, outcome)
@@ -346,6 +398,11 @@ def _until_known(status: DigitalTwinStatus) -> float | None:
         return PENDING_RETRY
     last = status.corrections[-1] if status.corrections else None
     return RETRY_SECONDS if last is not None and last.outcome is Outcome.FAILED else None
+
+
+def _interval_of(body: Mapping[str, Any]) -> float:
+    interval = (body.get("spec") or {}).get("syncFrequencySeconds")
+    return float(interval) if isinstance(interval, int | float) else 0.0
 
 
 def _request_of(body: Mapping[str, Any]) -> str | None:

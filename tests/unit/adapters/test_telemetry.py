@@ -79,6 +79,15 @@ async def test_what_is_no_longer_known_is_no_longer_published() -> None:
 
 
 @in_fake_time
+async def test_drift_that_is_not_known_is_not_published() -> None:
+    telemetry = PrometheusTelemetry(FakeClock())
+    drifted = {"type": "Drifted", "reason": "NoFreshMetrics", "lastTransitionTime": "2026-11-22T10:00:00Z"}
+    for told, expected in (("False", 0), ("Unknown", None)):
+        telemetry.assessed(CHECKOUT, status(conditions=[drifted | {"status": told}]))
+        assert scrape(telemetry).get(("twinops_drift_detected", LABELS)) == expected
+
+
+@in_fake_time
 async def test_zero_is_a_value() -> None:
     telemetry = PrometheusTelemetry(FakeClock())
     telemetry.assessed(CHECKOUT, status(healthScore=0, recommendedReplicas=0))

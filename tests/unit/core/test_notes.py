@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from twinops.api.base import utc
 from twinops.api.conditions import Condition, ConditionStatus, ConditionType
-from twinops.api.status import DigitalTwinStatus, Risk
+from twinops.api.status import DigitalTwinStatus, Direction, Drift, DriftAlert, ObservedMetric, Quality, Risk, Severity
 from twinops.core.notes import transitions
 
 T, F, U = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
@@ -102,6 +104,77 @@ def risk(metric: str = "cpuUsage", probability: float = 0.7, *, persistent: bool
 )
 def test_transitions(before: DigitalTwinStatus, after: DigitalTwinStatus, expected: list[str]) -> None:
     assert [f"{note.kind} {note.reason}" for note in transitions(before, after)] == expected
+
+
+RISKY = {"Ready": (T, "Synced"), "MetricsAvailable": (T, "AllAnswering"), "Drifted": (T, "Out")}
+
+
+def seen(*risks: Risk, quality: Quality = Quality.GOOD, **conditions: tuple[ConditionStatus, str]) -> DigitalTwinStatus:
+    metrics = [ObservedMetric(name=name, quality=quality) for name in ("cpuUsage", "latencyMs")]
+    return status(*risks, **(RISKY | conditions)).model_copy(update={"observed": metrics})
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param(seen(quality=Quality.MISSING), id="the metric has no value"),
+        pytest.param(seen(quality=Quality.HELD), id="nor a fresh one"),
+        pytest.param(seen(MetricsAvailable=(F, "NoneAnswering")), id="no metric has"),
+        pytest.param(seen(MetricsAvailable=(U, "Forbidden"), Ready=(U, "InternalError")), id="nobody asked"),
+        pytest.param(seen(Stalled=(T, "Forbidden"), Ready=(F, "Forbidden")), id="stalled"),
+        pytest.param(seen(Paused=(T, "Suspended")), id="suspended"),
+        pytest.param(seen().model_copy(update={"observed_generation": 2}), id="another limit, or none"),
+        pytest.param(seen(risk(persistent=False).model_copy(update={"recent": "1"})), id="begun anew after a gap"),
+    ],
+)
+def test_a_risk_that_nobody_saw_pass_has_not_passed(after: DigitalTwinStatus) -> None:
+    assert "RiskPassed" not in [note.reason for note in transitions(seen(risk()), after)]
+    assert [note.reason for note in transitions(seen(risk()), seen())] == ["RiskPassed"]
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param(status(Ready=(T, "Suspended"), Paused=(T, "Suspended")), id="suspended"),
+        pytest.param(status(Ready=(U, "Progressing")), id="backend does not answer"),
+        pytest.param(status(Ready=(F, "MetricsBackendUnavailable")), id="nor for long"),
+    ],
+)
+def test_a_stall_that_nobody_saw_end_is_no_recovery(after: DigitalTwinStatus) -> None:
+    before = status(Stalled=(T, "QueryRefused"), Ready=(F, "QueryRefused"))
+    assert "Recovered" not in [note.reason for note in transitions(before, after)]
+    assert [note.reason for note in transitions(before, status(Ready=(T, "Synced")))] == ["Recovered"]
+
+
+def lasting(recent: str, *, persistent: bool) -> dict[str, Any]:
+    alert = DriftAlert(
+        component="cpuUsage",
+        severity=Severity.HIGH,
+        direction=Direction.ABOVE,
+        expected="50%",
+        actual="90%",
+        since=utc(0),
+        recent=recent,
+        persistent=persistent,
+    )
+    return {"drift": Drift(alerts=[alert])}
+
+
+def test_drift_that_begins_anew_after_a_gap_was_not_resolved() -> None:
+    before = status(Drifted=(T, "Out")).model_copy(update=lasting("111", persistent=True))
+    anew = status(Drifted=(F, "In")).model_copy(update=lasting("1", persistent=False))
+    back = status(Drifted=(F, "In")).model_copy(update=lasting("11000", persistent=False))
+    assert transitions(before, anew) == ()
+    assert [note.reason for note in transitions(before, back)] == ["DriftResolved"]
+
+
+def test_drift_that_went_out_of_sight_is_resolved_when_it_is_seen_to_be() -> None:
+    lost = status(Drifted=(U, "NoFreshMetrics")).model_copy(update={"drift": Drift(unknown=["cpuUsage"])})
+    assert transitions(status(Drifted=(T, "Out")), lost) == ()
+    (note,) = transitions(lost, status(Drifted=(F, "In")))
+    assert (note.reason, note.message) == ("DriftResolved", "as expected again: cpuUsage")
+    outside = status(Drifted=(F, "In")).model_copy(update=lasting("1", persistent=False))
+    assert transitions(lost, outside) == ()
 
 
 def test_an_event_says_why() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from twinops.api.status import DigitalTwinStatus
+from twinops.api.status import DigitalTwinStatus, Quality
 from twinops.core.status_diff import is_material, material_changes
 
 T0, T1 = "2026-11-22T10:00:00Z", "2026-11-22T10:01:00Z"
@@ -257,3 +259,115 @@ def test_a_first_status_is_news() -> None:
 def test_every_change_is_named() -> None:
     after = status(replicas=9, healthScore=10)
     assert material_changes(status(), after, limits=LIMITS, expected=EXPECTED) == ("replicas", "healthScore")
+
+
+def test_two_alerts_of_one_component_are_told_apart() -> None:
+    different = alert(direction="Different", severity="medium")
+    before = with_alerts(alert(persistent=False, eligible=False), different)
+    after = with_alerts(alert(severity="critical"), different)
+    assert material_changes(before, after, limits=LIMITS, expected=EXPECTED) == ("drift",)
+
+
+# ---- any change that decides something is news, any other is not ----------------------------------
+
+FLAGS = ("persistent", "eligible", "harmless", "learned")
+DECIDES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    "conditions": st.fixed_dictionaries(
+        {
+            "status": st.sampled_from(["True", "False", "Unknown"]),
+            "reason": st.sampled_from(["Synced", "Forbidden", "QueryRefused"]),
+            "observedGeneration": st.integers(1, 2),
+        }
+    ),
+    "drift.alerts": st.fixed_dictionaries(
+        {
+            "component": st.sampled_from(["cpuUsage", "replicas"]),
+            "direction": st.sampled_from(["Above", "Below", "Different"]),
+            "severity": st.sampled_from(["low", "medium", "high", "critical"]),
+            **dict.fromkeys(FLAGS, st.booleans()),
+        }
+    ),
+    "risks": st.fixed_dictionaries(
+        {
+            "metric": st.sampled_from(["cpuUsage", "latencyMs"]),
+            **dict.fromkeys(("persistent", "calibrated", "current"), st.booleans()),
+        }
+    ),
+    "observed": st.fixed_dictionaries(
+        {
+            "quality": st.sampled_from([quality.value for quality in Quality]),
+            "reason": st.sampled_from(["", "NoSuchSeries"]),
+            "unit": st.sampled_from(["% of limits", "% of requests"]),
+            "query": st.sampled_from(["container-cpu", "Custom"]),
+        }
+    ),
+    "fight": st.fixed_dictionaries({"cycles": st.integers(0, 2), "generation": st.integers(0, 2)}),
+}
+JITTER: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    "conditions": st.fixed_dictionaries(
+        {"message": st.text(max_size=9), "lastTransitionTime": st.sampled_from([T0, T1])}
+    ),
+    "drift.alerts": st.fixed_dictionaries(
+        {
+            "actual": st.sampled_from(["65%", "66%"]),
+            "deviationPercent": st.floats(0, 99),
+            "recent": st.sampled_from(["111", "0111"]),
+            "lastDataTime": st.sampled_from([T0, T1]),
+            "recommendation": st.sampled_from(["", "add replicas"]),
+        }
+    ),
+    "risks": st.fixed_dictionaries(
+        {
+            "probability": st.floats(0, 1),
+            "upper": st.floats(0, 200),
+            "horizonSeconds": st.sampled_from([900, 1800]),
+            "message": st.sampled_from(["soon", "sooner"]),
+            "recent": st.sampled_from(["111", "0111"]),
+        }
+    ),
+    "observed": st.fixed_dictionaries(
+        {"value": st.floats(0, 100), "time": st.sampled_from([T0, T1]), "message": st.sampled_from(["", "60 s old"])}
+    ),
+    "fight": st.just({}),
+}
+WHOLE: dict[str, dict[str, Any]] = {
+    "conditions": condition(),
+    "drift.alerts": alert(),
+    "risks": risk(),
+    "observed": {"name": "cpuUsage"},
+    "fight": {"manager": "kubectl"},
+}
+
+
+def built(part: str, entry: dict[str, Any]) -> DigitalTwinStatus:
+    """Return a status of which one part holds this entry."""
+    match part:
+        case "drift.alerts":
+            return with_alerts(entry)
+        case "fight":
+            return status(fight=entry)
+        case _:
+            return status(**{part: [entry]})
+
+
+@given(data=st.data(), part=st.sampled_from(sorted(DECIDES)))
+def test_what_decides_is_news_and_what_moves_at_every_sync_is_not(data: st.DataObject, part: str) -> None:
+    decides, others = st.tuples(DECIDES[part], DECIDES[part]), st.tuples(JITTER[part], JITTER[part])
+    (first, second), (moved, again) = data.draw(decides), data.draw(others)
+    before, after = (built(part, WHOLE[part] | facts | jitter) for facts, jitter in ((first, moved), (second, again)))
+    assert is_material(before, after, limits=LIMITS, expected=EXPECTED) is (first != second)
+
+
+def test_out_of_sight_is_news() -> None:
+    lost = status(drift={"detected": False, "unknown": ["cpuUsage"]})
+    assert material_changes(status(), lost, limits=LIMITS, expected=EXPECTED) == ("drift",)
+    unknown = status(health={"confidence": 0.5, "unknown": ["cpuUsage"]})
+    assert "health" in material_changes(status(health={"confidence": 1}), unknown, limits=LIMITS, expected=EXPECTED)
+
+
+def test_desired_replicas_and_the_forecast_that_is_published_are_news() -> None:
+    before = status(summary={"replicas": "3/3"}, forecastSkill={"metrics": [{"name": "cpuUsage", "trusted": True}]})
+    more = status(summary={"replicas": "3/5"}, forecastSkill={"metrics": [{"name": "cpuUsage", "trusted": True}]})
+    naive = status(summary={"replicas": "3/3"}, forecastSkill={"metrics": [{"name": "cpuUsage", "trusted": False}]})
+    assert material_changes(before, more, limits=LIMITS, expected=EXPECTED) == ("replicas",)
+    assert material_changes(before, naive, limits=LIMITS, expected=EXPECTED) == ("trusted",)

@@ -159,7 +159,9 @@ class _SecretReader:
         except NotFound as error:
             raise self._problem(name, None, f"does not exist: create it with the key {key}") from error
         except Refused as error:
-            raise self._problem(name, None, "may not be read: the operator needs the right to get it") from error
+            raise self._problem(
+                name, None, "may not be read: name it in rbac.secretNames of the chart, or grant get"
+            ) from error
         data = secret.get("data") or {}
         if key not in data:
             raise self._problem(name, key, "is missing: add it, or name a key that it has")

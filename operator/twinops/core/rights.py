@@ -1,0 +1,109 @@
+"""What a person must grant when the API server refuses a request, in words: which right, where, and by what."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from twinops.core.status_failed import Refusal
+
+_REQUEST = re.compile(r"^([A-Z]+) (/[^\s:?]*)")
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+_GRANTED = frozenset(
+    {
+        ("twinops.dev", "digitaltwins"),
+        ("twinops.dev", "metricssources"),
+        ("apps", "deployments"),
+        ("apps", "statefulsets"),
+        ("apps", "replicasets"),
+        ("autoscaling", "horizontalpodautoscalers"),
+        ("keda.sh", "scaledobjects"),
+        ("", "pods"),
+    }
+)
+"""What the chart's own roles let the operator read."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    verb: str
+    group: str
+    version: str
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+
+    @property
+    def what(self) -> str:
+        """The resource as ``kubectl auth can-i`` takes it."""
+        name = f"{self.resource}.{self.group}" if self.group else self.resource
+        return f"{name}/{self.subresource}" if self.subresource else name
+
+
+def refusal(said: str, status: int) -> Refusal:
+    """Return what an error of the API server means for a twin.
+
+    What the API server answered is not repeated: a twin's author need not see it. What was asked for is.
+
+    Args:
+        said: the error's text; it begins with method and path of the request.
+        status: HTTP status, 0 when there was no answer.
+    """
+    found = _REQUEST.match(said)
+    asked = found.group(0) if found else "the API server"
+    if status == _FORBIDDEN:
+        request = _parse(found.group(1), found.group(2)) if found else None
+        if request is None:
+            return Refusal("Forbidden", f"{asked} is forbidden to the operator: grant it the right", lasting=True)
+        where = f" in namespace {request.namespace}" if request.namespace else ""
+        right = f"the operator may not {request.verb} {request.what}{where}"
+        return Refusal("Forbidden", f"{right}: {_remedy(request)}", lasting=True)
+    if status == _UNAUTHORIZED:
+        return Refusal("Unauthorized", "the API server does not accept the operator's credentials", lasting=False)
+    if 400 <= status < 500 and status not in (408, 410, 429):  # noqa: PLR2004 - HTTP's client errors
+        told = f"the API server refuses {asked} ({status}); the operator's log has its answer"
+        return Refusal("RequestRefused", told, lasting=True)
+    return Refusal(
+        "ClusterUnavailable", f"{asked} was not answered" + (f" ({status})" if status else ""), lasting=False
+    )
+
+
+def _parse(method: str, path: str) -> _Request | None:
+    parts = [unquote(part) for part in path.strip("/").split("/")]
+    if len(parts) >= 3 and parts[0] == "apis":  # noqa: PLR2004 - apis, group, version
+        group, version, rest = parts[1], parts[2], parts[3:]
+    elif len(parts) >= 2 and parts[0] == "api":  # noqa: PLR2004 - api, version
+        group, version, rest = "", parts[1], parts[2:]
+    else:
+        return None
+    namespace = ""
+    if len(rest) > 2 and rest[0] == "namespaces":  # noqa: PLR2004 - namespaces, its name, what is in it
+        namespace, rest = rest[1], rest[2:]
+    name = rest[1] if len(rest) > 1 else ""
+    return _Request(
+        verb=_VERBS.get(method, "get" if name or not rest else "list"),
+        group=group,
+        version=version,
+        resource=rest[0] if rest else "",
+        subresource=rest[2] if len(rest) > 2 else "",  # noqa: PLR2004 - plural, name, subresource
+        namespace=namespace,
+    )
+
+
+def _remedy(request: _Request) -> str:
+    reading = request.verb in ("get", "list")
+    if not request.resource:
+        path = f"/apis/{request.group}/{request.version}" if request.group else f"/api/{request.version}"
+        return f"grant it get on {path}, as the ClusterRole system:discovery does"
+    if (request.group, request.resource) == ("", "secrets"):
+        return "name the Secret in rbac.secretNames of the chart"
+    if reading and ((request.group, request.resource) in _GRANTED or request.subresource == "scale"):
+        return "the chart grants that with rbac.create: true, in every namespace of watchNamespaces"
+    value = "extraObserveRules" if reading else "extraCorrectRules"
+    verbs = "get, list, watch" if reading else request.verb
+    resource = f"{request.resource}/{request.subresource}" if request.subresource else request.resource
+    group = request.group or '""'
+    return f"add {{apiGroups: [{group}], resources: [{resource}], verbs: [{verbs}]}} to rbac.{value} of the chart"

@@ -1,0 +1,68 @@
+"""What every rendering of a status shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from twinops.api.base import utc
+from twinops.api.status import DigitalTwinStatus, ObservedMetric
+from twinops.core.conditions import shorten
+from twinops.core.observation import Sample
+from twinops.core.sight import GRACE_SECONDS, sight
+
+UNKNOWN = "unknown"
+"""What a column says of which nothing is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """The circumstances of one sync.
+
+    Attributes:
+        generation: ``metadata.generation`` of the spec that was synced.
+        now: Unix seconds.
+        request: value of the ``sync-requested-at`` annotation, None when there is none.
+        grace_seconds: how long a last verdict stands without anything new behind it.
+    """
+
+    generation: int
+    now: float
+    request: str | None
+    grace_seconds: float = GRACE_SECONDS
+
+
+def base(previous: DigitalTwinStatus, sync: Sync) -> DigitalTwinStatus:
+    """Return the status before, with what this sync speaks of."""
+    return previous.model_copy(
+        update={
+            "observed_generation": sync.generation,
+            "last_sync_time": utc(sync.now),
+            "last_handled_sync_request": sync.request,
+        }
+    )
+
+
+def observed(samples: Mapping[str, Sample], previous: Sequence[ObservedMetric], now: float) -> list[ObservedMetric]:
+    """Return every answer as it stands in status, sorted by metric.
+
+    Args:
+        samples: the answers, by metric.
+        previous: ``status.observed`` before; tells since when a metric is not seen.
+        now: Unix seconds.
+    """
+    since = sight(samples, previous, now).since
+    return [
+        ObservedMetric(
+            name=sample.metric,
+            value=None if sample.value is None else float(f"{sample.value:.6g}"),
+            unit=sample.unit,
+            time=None if sample.time is None else utc(sample.time),
+            quality=sample.quality,
+            reason=sample.reason,
+            message=shorten(sample.message),
+            query=sample.query,
+            unseen_since=utc(since[sample.metric]) if sample.metric in since else None,
+        )
+        for sample in sorted(samples.values(), key=lambda sample: sample.metric)
+    ]
