@@ -18,9 +18,10 @@ from twinops.api.twin import MAX_METRICS
 from twinops.core.conditions import Conditions
 from twinops.core.drift import unknown_of
 from twinops.core.health import remember
-from twinops.core.observation import Sample
+from twinops.core.observation import Sample, Workload
 from twinops.core.skill import withdrawn_skill
 from twinops.core.status_base import UNKNOWN, Sync, base, observed
+from twinops.core.summary import replica_words
 
 FAILED_SYNCS_BEFORE_UNREADY = 3
 """So many syncs in a row must fail, *and* for the grace period, before ``Ready`` turns False."""
@@ -59,18 +60,34 @@ def render_stalled(previous: DigitalTwinStatus, sync: Sync, reason: str, message
 
 
 def render_metrics_failed(
-    previous: DigitalTwinStatus, sync: Sync, samples: Mapping[str, Sample], message: str
+    previous: DigitalTwinStatus,
+    sync: Sync,
+    samples: Mapping[str, Sample],
+    message: str,
+    workload: Workload | None = None,
 ) -> DigitalTwinStatus:
     """Return the status after a sync in which the metrics backend did not answer.
 
     ``Ready`` stays as it was until the third failed sync in a row, the grace period or more after the first;
     a twin that was never ready is reconciling until then.
+
+    Args:
+        previous: the status before.
+        sync: generation, time and request of this sync.
+        samples: what stands in for the answers.
+        message: what the backend did.
+        workload: the target, which needs no metrics to be seen; None when it was not.
     """
     reason = "MetricsBackendUnavailable"
     conditions = Conditions(previous.conditions, now=sync.now, generation=sync.generation)
     conditions.no(ConditionType.METRICS_AVAILABLE, reason, message)
     seen = observed(samples, previous.observed, sync.now)
-    return _failed(previous, conditions, sync, reason, message).model_copy(update={"observed": seen})
+    status = _failed(previous, conditions, sync, reason, message)
+    update: dict[str, Any] = {"observed": seen}
+    if workload is not None:
+        summary = (status.summary or Summary()).model_copy(update={"replicas": replica_words(workload)})
+        update |= {"replicas": workload.ready, "summary": summary}
+    return status.model_copy(update=update)
 
 
 def render_cluster_failed(previous: DigitalTwinStatus, sync: Sync, refusal: Refusal) -> DigitalTwinStatus:

@@ -38,7 +38,7 @@ def tell_ready(conditions: Conditions, refused: Mapping[str, SpecError]) -> None
         conditions.yes(ConditionType.STALLED, errors[0].reason, message)
         return
     conditions.drop(ConditionType.STALLED)
-    conditions.yes(ConditionType.READY, "Synced", "spec accepted, target resolved, metrics answering")
+    conditions.yes(ConditionType.READY, "Synced", "spec accepted, target resolved, metrics source answering")
 
 
 def tell_metrics(conditions: Conditions, observation: Observation) -> None:
@@ -69,7 +69,7 @@ def tell_predictions(conditions: Conditions, observation: Observation, assessmen
     if assessment.forecasts:
         reason, message = _how_well(observation, assessment)
         conditions.yes(kind, reason, message + (without if assessment.withdrawn else ""))
-        return "steady"
+        return f"steady, {len(assessment.withdrawn)} unknown" if assessment.withdrawn else "steady"
     if assessment.withdrawn:
         conditions.no(kind, NO_FRESH_METRICS, f"nothing is foreseen from a last value{without}")
         return UNKNOWN

@@ -37,10 +37,15 @@ def summarise(
     return Summary(
         target=f"{ref.kind}/{ref.name}"[:MAX_WORDS] if ref else "external",
         drift=instead_of_drift or drift_words(drift.alerts),
-        replicas="" if workload is None else f"{workload.ready}/{workload.desired}",
+        replicas="" if workload is None else replica_words(workload),
         predicted=risk_words(risks) or predicting,
         last_action=action_words(corrections),
     )
+
+
+def replica_words(workload: Workload) -> str:
+    """Return ready and desired replicas."""
+    return f"{workload.ready}/{workload.desired}"
 
 
 def drift_words(alerts: Sequence[DriftAlert]) -> str:

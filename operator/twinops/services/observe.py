@@ -39,6 +39,19 @@ class Observed:
     refused: Mapping[str, SpecError]
 
 
+class Unmeasured(MetricsUnavailable):
+    """The metrics backend did not answer, and the target did.
+
+    Args:
+        message: what was asked and what came of it.
+        workload: the target; None when the twin has none.
+    """
+
+    def __init__(self, message: str, workload: Workload | None) -> None:
+        super().__init__(message)
+        self.workload = workload
+
+
 @dataclass(frozen=True, slots=True)
 class _LeverOrReason:
     lever: Lever | None = None
@@ -83,15 +96,18 @@ class Observer:
 
         Raises:
             SpecError: a person must act: source or target cannot be used.
-            MetricsUnavailable: the metrics backend did not answer.
+            Unmeasured: the metrics backend did not answer.
             ClusterError: the API server did not answer.
         """
         # First, and from a cache: while a source is missing, its twins must not ask for anything else.
         source = await self._source(spec.source.metrics_source_ref.name)
         workload, lever = await asyncio.gather(self._workload(ref, spec), self._lever(ref, spec, previous))
-        gathered = await self._gatherer.gather(
-            spec, source, namespace=ref.namespace, workload=workload, previous=previous.observed, now=now
-        )
+        try:
+            gathered = await self._gatherer.gather(
+                spec, source, namespace=ref.namespace, workload=workload, previous=previous.observed, now=now
+            )
+        except MetricsUnavailable as error:
+            raise Unmeasured(str(error), workload) from error
         remembered = await self._memories.update(
             ref.uid,
             source,

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from twinops.api import API_VERSION, GIVE_BACK_FINALIZER
 from twinops.api.status import DigitalTwinStatus
 from twinops.api.twin import DigitalTwinSpec
-from twinops.core.notes import transitions
+from twinops.core.notes import WARNING, transitions
 from twinops.core.status import Sync
 from twinops.core.status_diff import is_material
 from twinops.errors import ClusterError, Conflict, StatusUnreadable
@@ -64,11 +64,13 @@ class Publisher:
         self._writer = writer
         self._events = events
         self._untold: dict[str, list[EventNote]] = {}
+        self._refused: set[str] = set()
 
     def forget(self, ref: TwinRef) -> None:
         """Drop what is remembered of a twin that is gone."""
         self._writer.forget(ref.uid)
         self._untold.pop(ref.uid, None)
+        self._refused.discard(ref.uid)
 
     async def intend(self, twin: TwinAtSync, status: DigitalTwinStatus) -> Written:
         """Put finalizer and intent onto the API server, before anything else is changed.
@@ -121,7 +123,10 @@ class Publisher:
         if done.body is not None:
             # After a conflict, too: or the next sync would start from what has lost already.
             self._index.put(done.body)
+        if done.outcome is WriteOutcome.REFUSED:
+            await self._tell_refused(twin)
         if done.written:
+            self._refused.discard(twin.ref.uid)
             await self._post(twin, status, untold)
         elif untold:
             # What was done to others is told even when the write that says so fails now.
@@ -129,6 +134,13 @@ class Publisher:
         if done.outcome is not WriteOutcome.CONFLICT and not holds:
             await self._without_finalizer(twin.ref, body)
         return done.outcome
+
+    async def _tell_refused(self, twin: TwinAtSync) -> None:
+        """Tell by an Event, once, what cannot stand in a status that is not taken."""
+        if twin.ref.uid not in self._refused:
+            self._refused.add(twin.ref.uid)
+            message = "the API server refuses the twin's status: grant update on digitaltwins/status, or see the log"
+            await self._events.post(involved(twin.body), kind=WARNING, reason="StatusRefused", message=message)
 
     async def _post(self, twin: TwinAtSync, status: DigitalTwinStatus, notes: Sequence[EventNote]) -> None:
         for note in transitions(twin.written, status):

@@ -44,7 +44,7 @@ from twinops.errors import (
     Unavailable,
 )
 from twinops.services.corrections import CorrectionService, Plan, undecided
-from twinops.services.observe import LEVER_UNAVAILABLE, Observed, Observer
+from twinops.services.observe import LEVER_UNAVAILABLE, Observed, Observer, Unmeasured
 from twinops.services.ports import Clock, EventNote, Telemetry, TwinRef
 from twinops.services.publish import Publisher, TwinAtSync, read_status
 from twinops.services.retries import Retries
@@ -342,7 +342,8 @@ class SyncService:
 
     async def _metrics_failed(self, twin: TwinAtSync, spec: DigitalTwinSpec, error: MetricsUnavailable) -> float | None:
         samples = self._observer.unavailable(spec, error, twin.previous, twin.sync.now)
-        status = render_metrics_failed(twin.previous, twin.sync, samples, str(error))
+        workload = error.workload if isinstance(error, Unmeasured) else None
+        status = render_metrics_failed(twin.previous, twin.sync, samples, str(error), workload)
         wait = self._sources.failed(twin.ref.uid)
         return await self._publish(twin, status) or wait
 

@@ -23,7 +23,7 @@ from twinops.errors import ClusterError, MetricsUnavailable, Refused, Unavailabl
 from twinops.services.corrections import CorrectionService
 from twinops.services.gather import Gathered, Gatherer
 from twinops.services.memories import MemoryKeeper, Remembered
-from twinops.services.observe import Observed, Observer
+from twinops.services.observe import Observed, Observer, Unmeasured
 from twinops.services.ports import Sources
 from twinops.services.publish import Publisher
 from twinops.services.status_writer import StatusWriter
@@ -215,6 +215,27 @@ async def test_a_status_of_long_ago_is_not_published_after_a_restart() -> None:
     scene.clock.jump(7200)
     scene.syncs.resume(scene.ref)
     assert scene.ref not in scene.telemetry.twins
+
+
+@in_fake_time
+async def test_a_status_that_is_refused_is_told_by_one_event() -> None:
+    scene = Scene()
+    scene.twins.faults = [Refused("PUT digitaltwins/checkout/status: 403", status=403) for _ in range(4)]
+    await scene.run(30)
+    assert scene.events.told == ["Warning StatusRefused"]
+    await scene.run(120)
+    assert scene.told("Ready") == ("True", "Synced")
+    assert scene.events.told.count("Warning StatusRefused") == 1
+
+
+@in_fake_time
+async def test_a_target_is_seen_without_any_metrics() -> None:
+    scene = Scene()
+    await scene.run(1)
+    await scene.run(3 * GRACE, fault=Unmeasured("no answer", workload(2, 4)))
+    status = scene.body["status"]
+    assert (status["replicas"], status["summary"]["replicas"]) == (2, "2/4")
+    assert (status["summary"]["drift"], status["summary"]["predicted"]) == ("unknown", "unknown")
 
 
 class Unreadable(FakeLevers):
