@@ -11,6 +11,8 @@ from typing import Any, TextIO
 
 import structlog
 
+from twinops.printable import printable, printable_lines
+
 QUIET = ("kopf", "kopf.objects", "kubernetes", "aiohttp", "asyncio", "urllib3")
 """They speak at INFO of every tick and at DEBUG of request headers; from them only warnings pass."""
 
@@ -18,6 +20,19 @@ SECRET_WORDS = ("token", "password", "passwd", "secret_value", "authorization", 
 """A key that contains one of these never has its value logged."""
 
 HIDDEN = "(hidden)"
+
+LONGEST_VALUE = 2000
+"""Characters of one value of a line, its message among them."""
+
+LONGEST_ITEM = 200
+MOST_ITEMS = 20
+"""The same of a list, and how much of it."""
+
+LONGEST_TRACEBACK = 8000
+"""Characters of a traceback; where it is longer its middle is left out."""
+
+_LINES = frozenset({"exception", "stack"})
+_PLAIN = (int, float, bool, type(None))
 
 LONGEST_PRINTED = 10_000
 """Characters of a printed line that is told before its end has come."""
@@ -141,13 +156,28 @@ def hide_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMap
     return event
 
 
+def make_printable(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Bound everything that is shown, and take out what would steer a terminal. A structlog processor."""
+    for key, value in event.items():
+        if key in _LINES:
+            event[key] = printable_lines(_text(value), LONGEST_TRACEBACK)
+        elif isinstance(value, (list, tuple)):
+            event[key] = [printable(_text(each), LONGEST_ITEM) for each in value[:MOST_ITEMS]]
+        elif not isinstance(value, _PLAIN):
+            event[key] = printable(_text(value), LONGEST_VALUE)
+    return event
+
+
+def _text(value: Any) -> str:
+    try:
+        return value if isinstance(value, str) else str(value)
+    except Exception as error:  # noqa: BLE001 - what cannot be shown (too deep, say) must not lose the line
+        return f"({type(value).__name__} that cannot be shown: {type(error).__name__})"
+
+
 def _renderers(form: str) -> list[structlog.types.Processor]:
+    # Plain tracebacks: the richer ones print local variables, and credentials with them.
+    bounded: list[structlog.types.Processor] = [structlog.processors.format_exc_info, make_printable]
     if form == "console":
-        return [
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(),
-                # The richer one prints local variables, and credentials with them.
-                exception_formatter=structlog.dev.plain_traceback,
-            )
-        ]
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+        return [*bounded, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    return [*bounded, structlog.processors.JSONRenderer(default=str)]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from pydantic.alias_generators import to_camel
+
+from twinops.printable import printable
 
 
 def _rfc3339(moment: datetime) -> str:
@@ -26,6 +28,12 @@ Time = Annotated[
 
 DnsName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 """Name of a Kubernetes object (RFC 1123 subdomain)."""
+
+
+def shown(most: int) -> BeforeValidator:
+    """Return what makes a text for people fit: printable, and never too long to be written down."""
+    return BeforeValidator(lambda text: printable(text, most) if isinstance(text, str) else text)
+
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from twinops.api.base import ApiModel, Time
+from twinops.api.base import ApiModel, Time, shown
 
 
 class ConditionType(StrEnum):
@@ -50,7 +50,7 @@ class Condition(ApiModel):
             description="Why, in one CamelCase word for programs.",
         ),
     ]
-    message: Annotated[str, Field(max_length=1024, description="Why, for people.")] = ""
+    message: Annotated[str, shown(1024), Field(max_length=1024, description="Why, for people.")] = ""
     last_transition_time: Annotated[Time, Field(description="When the status last changed.")]
     observed_generation: Annotated[int | None, Field(ge=0, description="Generation this condition speaks of.")] = None
 

@@ -7,13 +7,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from twinops.api.base import ApiModel, Fraction, Time
+from twinops.api.base import ApiModel, Fraction, Time, shown
 from twinops.api.conditions import Condition
 from twinops.api.rules import keyed_by
 from twinops.api.twin import MAX_METRICS, CorrectionMode
 
-Text = Annotated[str, Field(max_length=1024)]
-Word = Annotated[str, Field(max_length=128)]
+Text = Annotated[str, shown(1024), Field(max_length=1024)]
+Word = Annotated[str, shown(128), Field(max_length=128)]
 Name = Annotated[str, Field(max_length=253)]
 
 MAX_OBSERVED = MAX_METRICS + 6

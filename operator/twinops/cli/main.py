@@ -6,14 +6,17 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from twinops import __version__
 from twinops.adapters import process
 from twinops.api import crdgen
 from twinops.cli import replay
 from twinops.errors import TwinOpsError
+from twinops.printable import printable
 
 EXIT_USAGE = 2
+LONGEST_ERROR = 2000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,14 +25,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(arguments.run(arguments))
     except TwinOpsError as error:
-        sys.stderr.write(f"twinops: {error}\n")
+        sys.stderr.write(f"twinops: {printable(str(error), LONGEST_ERROR)}\n")
         return EXIT_USAGE
     except KeyboardInterrupt:
         return 130
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong with arguments without repeating what would steer a terminal: names of files may."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message, LONGEST_ERROR))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="twinops", description="Digital twins for Kubernetes workloads.")
+    parser: argparse.ArgumentParser = _Parser(prog="twinops", description="Digital twins for Kubernetes workloads.")
     parser.add_argument("--version", action="version", version=f"twinops {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

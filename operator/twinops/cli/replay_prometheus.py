@@ -12,7 +12,7 @@ import numpy as np
 from kubernetes.aio import config as kube_config
 from pydantic import ValidationError
 
-from twinops.adapters.cluster.client import KubeClient, resource_path
+from twinops.adapters.cluster.client import UNREADABLE, KubeClient, resource_path
 from twinops.adapters.cluster.discovery import Discovery
 from twinops.adapters.cluster.workloads import ClusterWorkloads
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
@@ -22,7 +22,9 @@ from twinops.api.source import MetricsSourceSpec
 from twinops.api.twin import MAX_METRICS, DigitalTwinSpec
 from twinops.core.series import Floats
 from twinops.errors import ClusterError, InputError, MetricsUnavailable, NotFound
-from twinops.replay.recording import LONGEST_STEP, SHORTEST_STEP, Recording, printable
+from twinops.printable import printable
+from twinops.replay.reading import read_text
+from twinops.replay.recording import LONGEST_STEP, SHORTEST_STEP, Recording
 from twinops.replay.terms import read_spec
 from twinops.services.gather import Gathered, Gatherer
 from twinops.services.gathering.past import Slots, Span, without_unstored
@@ -84,8 +86,8 @@ class Access:
             field = str(error.errors()[0]["loc"][0])
             option = "--header" if field == "headers" else "--prometheus"
             raise InputError(f"{option}: {error.errors()[0]['msg']}; a URL begins with http:// or https://") from error
-        token = None if self.token_file is None else _text(self.token_file, "--token-file").strip()
-        ca = None if self.ca_file is None else _text(self.ca_file, "--ca-file")
+        token = None if self.token_file is None else read_text(self.token_file, "--token-file").strip()
+        ca = None if self.ca_file is None else read_text(self.ca_file, "--ca-file")
         return SourceAccess("prometheus", spec, bearer_token=token, ca_pem=ca)
 
     def span(self, usual_step: int) -> Span:
@@ -226,7 +228,7 @@ def _namespace(kubeconfig: str | None, context: str | None) -> str:
     """Return the namespace of the kubeconfig's context."""
     try:
         contexts, current = kube_config.list_kube_config_contexts(kubeconfig)  # type: ignore[no-untyped-call]  # no types
-    except (kube_config.ConfigException, OSError):
+    except (kube_config.ConfigException, OSError, *UNREADABLE):
         return "default"
     chosen = next((one for one in contexts if one["name"] == context), current) if context else current
     return str((chosen.get("context") or {}).get("namespace") or "default")
@@ -286,11 +288,3 @@ def _header(text: str) -> tuple[str, str]:
     if not sign or not re.fullmatch(r"[A-Za-z0-9][-A-Za-z0-9]{0,127}", name.strip()):
         raise InputError(f"--header {printable(text.partition('=')[0])!r}: write NAME=VALUE")
     return name.strip(), value.strip()
-
-
-def _text(path: Path, option: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise InputError(f"{option} {path} cannot be read: {reason}") from error

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from twinops.api.base import utc
 from twinops.api.conditions import Condition, ConditionStatus, ConditionType
+from twinops.printable import printable
 
 MAX_MESSAGE = 1024
 
@@ -80,5 +81,5 @@ class Conditions:
 
 
 def shorten(message: str, limit: int = MAX_MESSAGE) -> str:
-    """Return the message, cut to what the schema allows."""
-    return message if len(message) <= limit else message[: limit - 1] + "…"
+    """Return the message, printable and cut to what the schema allows."""
+    return printable(message, limit)

@@ -8,14 +8,20 @@ from array import array
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
 from twinops.core.series import Floats
 from twinops.errors import InputError
-from twinops.replay.recording import Rows, mean_by, printable
+from twinops.printable import printable
+from twinops.replay.recording import Rows, mean_by
 
 LONGEST_NAME = 100
+LONGEST_LINE = 1024 * 1024
+MOST_CELLS = 32_000_000
+"""A million rows of as many metrics as a twin may have."""
+
 _MILLISECONDS_FROM = 1e11
 """Epoch figures from here on are milliseconds: as seconds they would lie beyond the year 5000."""
 _MICROSECONDS_FROM = 1e14
@@ -41,7 +47,7 @@ def read_csv(path: Path, wanted: Sequence[str] = ()) -> Rows:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            return _Reader(path, csv.reader(file, strict=True)).read(wanted)
+            return _Reader(path, csv.reader(_lines(path, file), strict=True)).read(wanted)
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file") from error
     except IsADirectoryError as error:
@@ -50,6 +56,15 @@ def read_csv(path: Path, wanted: Sequence[str] = ()) -> Rows:
         raise InputError(f"{path} is not UTF-8 (byte {error.start}): save it as CSV in UTF-8") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _lines(path: Path, file: TextIO) -> Iterator[str]:
+    number = 0
+    while line := file.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            raise InputError(f"{path}: line {number} has more than {LONGEST_LINE} characters: is this a CSV file?")
+        yield line
 
 
 class _Reader:
@@ -68,6 +83,10 @@ class _Reader:
                 )
             times.append(self._time(row[0], header[0]))
             cells.extend(self._figure(row[k], header[k]) for k in columns)
+            if len(cells) > MOST_CELLS:
+                raise self._error(
+                    f"more than {MOST_CELLS} figures up to here: choose columns with --metric, or give coarser rows"
+                )
         if not times:
             raise InputError(f"{self._path}: there are no rows below the header")
         return self._in_order([header[k] for k in columns], np.array(times), np.array(cells).reshape(len(times), -1))
@@ -110,13 +129,15 @@ class _Reader:
         header = [printable(name.strip()) for name in first]
         if self._is_data(header):
             raise self._error("this must be a header with the columns' names, and holds figures")
+        seen: set[str] = set()
         for k, name in enumerate(header[1:], 2):
             if not name:
                 raise self._error(f"column {k} has no name: name it, or take it away")
             if len(name) > LONGEST_NAME:
                 raise self._error(f"the name of column {k} has more than {LONGEST_NAME} characters: shorten it")
-            if name in header[1 : k - 1]:
+            if name in seen:
                 raise self._error(f"two columns are named {name!r}: names must differ")
+            seen.add(name)
         return header
 
     def _is_data(self, header: Sequence[str]) -> bool:
@@ -129,7 +150,8 @@ class _Reader:
         for name in wanted:
             if name not in header[1:]:
                 raise InputError(f"{self._path} has no column {name!r}; it has {_listed(header[1:])}")
-        return [k for k, name in enumerate(header) if k and (not wanted or name in wanted)]
+        chosen = set(wanted or header)
+        return [k for k, name in enumerate(header) if k and name in chosen]
 
     def _time(self, text: str, column: str) -> float:
         time = parse_time(text)

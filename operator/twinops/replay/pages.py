@@ -8,6 +8,7 @@ from html import escape
 
 from rich.console import Console
 
+from twinops.printable import printable
 from twinops.replay.plots import draw
 from twinops.replay.report import Report
 from twinops.replay.tables import print_report
@@ -27,14 +28,14 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 def page(report: Report) -> bytes:
     """Return the page. Everything that comes from the recording is escaped, and the page may not run anything."""
-    sentences = "".join(f"<p>{escape(one)}</p>" for one in report.verdict.sentences)
+    sentences = "".join(f"<p>{escape(printable(one))}</p>" for one in report.verdict.sentences)
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{_POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>twinops replay: {escape(report.recording.origin)}</title>
+<title>twinops replay: {escape(printable(report.recording.origin))}</title>
 <style>{_STYLE}</style>
 </head>
 <body>

@@ -17,6 +17,7 @@ from twinops.core.foresight.forecaster import ahead
 from twinops.core.metrics import facts
 from twinops.core.series import Floats
 from twinops.errors import InputError
+from twinops.printable import printable
 from twinops.replay.durations import short
 from twinops.replay.incidents import Reliability
 from twinops.replay.report import Report
@@ -89,7 +90,7 @@ def draw(report: Report, form: str, *, horizon: int | None = None) -> bytes:
             row = [figure.add_subplot(grid[k, column]) for column in range(1 + long)]
             for axes, since in zip(row, (0, close), strict=False):
                 _panel(axes, report, k, which, since)
-            row[0].set_title(f"{name} ({unit})" if unit else name, loc="left", fontsize=10.5)
+            row[0].set_title(printable(f"{name} ({unit})" if unit else name), loc="left", fontsize=10.5)
             if long:
                 row[1].set_title("the last three days", loc="left", fontsize=9.5, color="#555555")
             panels.append(row)

@@ -135,8 +135,3 @@ def mean_by(places: npt.NDArray[np.int64], values: Floats, count: int, fewest: i
     total = np.bincount(places[known], weights=values[known], minlength=count)
     mean: Floats = np.divide(total, number, out=np.full(count, np.nan), where=number >= max(fewest, 1))
     return mean
-
-
-def printable(text: str) -> str:
-    """Return the text with everything that could steer a terminal or break a page replaced."""
-    return "".join(letter if letter.isprintable() else "�" for letter in text)

@@ -15,6 +15,7 @@ from twinops import __version__
 from twinops.api.base import utc
 from twinops.core.forecast import QUANTILES
 from twinops.core.foresight.config import CONFIG, Config
+from twinops.printable import printable
 from twinops.replay.alerts import AlertSpan
 from twinops.replay.incidents import Reliability, RiskScore, reliability, score_risks
 from twinops.replay.recording import Recording
@@ -108,14 +109,14 @@ def document(report: Report) -> dict[str, Any]:
     return {
         "twinops": __version__,
         "config": report.digest,
-        "source": recording.origin,
+        "source": printable(recording.origin),
         "stepSeconds": _figure(recording.step),
         "rows": len(recording.times),
         "from": _time(recording.times[0]),
         "until": _time(recording.times[-1]),
         "scoredFrom": _time(recording.times[min(replayed.begin, len(recording.times) - 1)]),
         "horizonsSeconds": list(replayed.horizons_seconds),
-        "notes": list(report.notes),
+        "notes": list(map(printable, report.notes)),
         "verdict": {
             "trusted": report.verdict.trusted,
             "relative": {peer: _figure(ratio) for peer, ratio in report.verdict.against.items()},

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from twinops.api.base import utc
 from twinops.core.metrics import facts
+from twinops.printable import printable_lines
 from twinops.replay.durations import short
 from twinops.replay.report import Report
 from twinops.replay.scores import PEER_WORDS, PEERS, HorizonScore
@@ -30,19 +31,19 @@ def print_report(report: Report, console: Console) -> None:
         console.print(part)
         console.print()
     for sentence in report.verdict.sentences:
-        console.print(Text(sentence, style="bold"))
+        console.print(_text(sentence, style="bold"))
 
 
 def _parts(report: Report, width: int) -> Iterator[RenderableType]:
     recording, replayed = report.recording, report.replayed
     begin = min(replayed.begin, len(recording.times) - 1)
-    yield Text(
+    yield _text(
         f"{recording.origin}: {len(recording.times)} rows {short(recording.step)} apart, "
         f"{_moment(recording.times[0])} to {_moment(recording.times[-1])} UTC; "
         f"scored from {_moment(recording.times[begin])} on"
     )
     for note in report.notes:
-        yield Text(f"Note: {note}", style="yellow")
+        yield _text(f"Note: {note}", style="yellow")
     yield _forecasts(report) if width >= _NARROW else _forecasts_narrow(report)
     if any(report.limit(k) is not None for k in range(len(recording.names))):
         yield _limits(report)
@@ -52,15 +53,20 @@ def _parts(report: Report, width: int) -> Iterator[RenderableType]:
     yield _drift(report)
 
 
+def _text(text: str, style: str = "") -> Text:
+    """Return a text that is taken for neither markup nor, whatever it holds, for what steers a terminal."""
+    return Text(printable_lines(text), style=style)
+
+
 def _moment(unix: float) -> str:
     return utc(float(unix)).strftime("%Y-%m-%d %H:%M")
 
 
 def _table(title: str, columns: Sequence[tuple[str, str]]) -> Table:
-    table = Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=_text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for name, justify in columns:
         table.add_column(
-            Text(name), justify="right" if justify == "right" else "left", overflow="fold", no_wrap=justify == "right"
+            _text(name), justify="right" if justify == "right" else "left", overflow="fold", no_wrap=justify == "right"
         )
     return table
 
@@ -75,26 +81,26 @@ def _forecasts(report: Report) -> Table:
     )  # fmt: skip
     for name, row in zip(report.recording.names, report.scores.table, strict=True):
         for h, (seconds, one) in enumerate(zip(report.replayed.horizons_seconds, row, strict=True)):
-            table.add_row(Text("" if h else name), Text(short(seconds)), *_cells(one))
+            table.add_row(_text("" if h else name), _text(short(seconds)), *_cells(one))
     return table
 
 
 def _cells(one: HorizonScore) -> list[Text]:
     if one.ours is None:
-        return [Text(_NONE)] * (3 + len(PEERS))
+        return [_text(_NONE)] * (3 + len(PEERS))
     mase = _NONE if one.ours.mase is None else f"{one.ours.mase:.2f}"
     covered = one.ours.coverage
     style = "" if _COVERED[0] <= covered <= _COVERED[1] else "red"
     return [
-        Text(mase),
-        Text(_figure(one.ours.wis)),
-        Text(f"{100 * covered:.1f}", style=style),
+        _text(mase),
+        _text(_figure(one.ours.wis)),
+        _text(f"{100 * covered:.1f}", style=style),
         *(_relative(one.relative[peer]) for peer in PEERS),
     ]
 
 
 def _relative(ratio: float) -> Text:
-    return Text(f"{ratio:.2f}", style="green" if ratio < _GOOD else "red" if ratio > _BAD else "")
+    return _text(f"{ratio:.2f}", style="green" if ratio < _GOOD else "red" if ratio > _BAD else "")
 
 
 def _forecasts_narrow(report: Report) -> Text:
@@ -111,7 +117,7 @@ def _forecasts_narrow(report: Report) -> Text:
                 f"  {short(seconds)}: MASE {mase}, WIS {_figure(one.ours.wis)}, "
                 f"{100 * one.ours.coverage:.0f} % covered; / {ratios}"
             )
-    return Text("\n".join(lines))
+    return _text("\n".join(lines))
 
 
 def _limits(report: Report) -> Text:
@@ -121,7 +127,7 @@ def _limits(report: Report) -> Text:
         if limit is not None:
             learned = " (95th percentile of the beginning)" if name in report.learned_limits else ""
             told.append(f"{name} {facts(name).show(limit)}{learned}")
-    return Text("Limits: " + ", ".join(told))
+    return _text("Limits: " + ", ".join(told))
 
 
 def _risks(report: Report) -> Table:
@@ -141,7 +147,7 @@ def _risks(report: Report) -> Table:
         ("precision", precision),
         ("quiet time under a warning", quiet),
     ):
-        table.add_row(Text(word), Text(figure))
+        table.add_row(_text(word), _text(figure))
     return table
 
 
@@ -160,25 +166,25 @@ def _events(report: Report) -> Table:
     lines += [(one.row, "crossing", ", ".join(one.metrics), "missed") for one in risks.onsets if one.warned is None]
     table = _table(_last(len(lines), "Warnings and missed crossings"), [(w, "left") for w in ("time", "", "of", "")])
     for row, kind, metrics, outcome in sorted(lines)[-MOST_LISTED:]:
-        table.add_row(Text(_moment(times[row])), Text(kind), Text(metrics), Text(outcome))
+        table.add_row(_text(_moment(times[row])), _text(kind), _text(metrics), _text(outcome))
     return table
 
 
 def _drift(report: Report) -> RenderableType:
     alerts, times = report.replayed.alerts, report.recording.times
     if not alerts:
-        return Text("Drift: no alert would have been raised.")
+        return _text("Drift: no alert would have been raised.")
     columns = [(word, "left") for word in ("of", "since", "until", "was", "expected", "severity")]
     table = _table(_last(len(alerts), "Drift alerts"), columns)
     for one in alerts[-MOST_LISTED:]:
         percent = "" if one.percent is None else f" ({one.percent:+.0f} %)"
         table.add_row(
-            Text(one.component),
-            Text(_moment(one.since)),
-            Text("still" if one.until is None else _moment(times[one.until])),
-            Text(f"{one.actual}{percent}"),
-            Text(one.expected),
-            Text(one.severity),
+            _text(one.component),
+            _text(_moment(one.since)),
+            _text("still" if one.until is None else _moment(times[one.until])),
+            _text(f"{one.actual}{percent}"),
+            _text(one.expected),
+            _text(one.severity),
         )
     return table
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from twinops.api.twin import LARGEST, MAX_METRICS, DigitalTwinSpec
 from twinops.errors import InputError
 from twinops.replay.durations import short
+from twinops.replay.reading import read_text
 
 DEFAULT_HORIZONS = (900, 1800, 3600)
 _MOST_HORIZONS = 6
@@ -142,15 +143,14 @@ def read_manifest(path: Path) -> DigitalTwinSpec:
         InputError: there is none or more than one, or it cannot be read.
     """
     try:
-        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8-sig")))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+        documents = list(yaml.safe_load_all(read_text(path)))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f": line {mark.line + 1}, column {mark.column + 1}"
         raise InputError(f"{path}{where}: this is not YAML ({getattr(error, 'problem', None) or error})") from error
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        # What YAML's own constructors raise at a tagged value that is none, and its composer at too many brackets.
+        raise InputError(f"{path}: this YAML cannot be read ({type(error).__name__}): give a plain manifest") from error
     twins = [one for one in documents if isinstance(one, dict) and one.get("kind") == "DigitalTwin"]
     if len(twins) != 1:
         raise InputError(f"{path} holds {len(twins) or 'no'} DigitalTwin{'s' if twins else ''}; exactly one is needed")

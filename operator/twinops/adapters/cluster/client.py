@@ -21,6 +21,7 @@ import aiohttp
 from kubernetes.aio import config as kube_config
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.client.exceptions import OpenApiException
+from yaml import YAMLError
 
 from twinops.api import FIELD_MANAGER
 from twinops.errors import ClusterError, Conflict, NotFound, Refused, SettingsError, Unavailable
@@ -35,6 +36,9 @@ TIMEOUT_SECONDS: Final = 10.0
 PAGE: Final = 500
 _TOKEN_PERIOD_SECONDS: Final = 60.0
 _MESSAGE_LENGTH: Final = 500
+
+UNREADABLE: Final = (YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What the client raises at a kubeconfig that is none: it reads YAML and trusts in its form."""
 
 _NO_NAMES: Final = frozenset({"", ".", ".."})
 """Parts that a path would swallow, and so lead elsewhere."""
@@ -122,6 +126,10 @@ class KubeClient:
                 _reload_tokens(configuration, kubeconfig, context)
         except (kube_config.ConfigException, OSError) as error:
             raise SettingsError(f"no way to reach a cluster: {error}") from error
+        except UNREADABLE as error:
+            raise SettingsError(
+                f"no way to reach a cluster: the kubeconfig is none ({type(error).__name__})"
+            ) from error
         _look_up_proxy(configuration)
         return cls(ApiClient(configuration), timeout_seconds=timeout_seconds)
 

@@ -21,6 +21,7 @@ from twinops.adapters.cluster.event_queue import Allowances, EventQueue, Key, No
 from twinops.api import API_VERSION as TWINOPS_API
 from twinops.api import GROUP
 from twinops.errors import ClusterError, LeadershipLost, NotFound, Unavailable
+from twinops.printable import printable
 from twinops.services.ports import Clock
 
 log = structlog.get_logger()
@@ -184,8 +185,8 @@ def reference(involved: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shorten(message: str) -> str:
-    """Cut a message at the length that the API server accepts."""
-    return message if len(message) <= MESSAGE_LENGTH else message[: MESSAGE_LENGTH - 1] + "…"
+    """Make a message printable, and cut it at the length that the API server accepts."""
+    return printable(message, MESSAGE_LENGTH)
 
 
 def event_name(involved: Mapping[str, Any], key: Key, time: float) -> str:
