@@ -63,7 +63,13 @@ def _render(cluster: DevCluster) -> list[Json]:
     )
     if done.returncode:
         raise CommandError("helm template", done.returncode, done.stderr)
-    return [document for document in yaml.safe_load_all(done.stdout) if document]
+    return [document for document in yaml.safe_load_all(done.stdout) if document and not _before_removal(document)]
+
+
+def _before_removal(document: Json) -> bool:
+    """Tell whether this is a hook that Helm creates only when the chart is removed."""
+    annotations = document["metadata"].get("annotations") or {}
+    return bool(annotations.get("helm.sh/hook") == "pre-delete")
 
 
 def _apply(cluster: DevCluster, objects: list[Json]) -> None:

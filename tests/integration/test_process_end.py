@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 
 from devcluster.cluster import DevCluster
 from devcluster.waiting import wait_until
+from support.chart import operator_environment
 from support.operator import install
 from support.shop import Shop
 from support.silent import silent_server
@@ -37,7 +39,7 @@ class Run:
                 [sys.executable, *started, "run", *arguments],
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**kept, "TWINOPS_LISTEN_HOST": "127.0.0.1", "TWINOPS_LISTEN_PORT": "0", **env},
+                env={**kept, **env, "TWINOPS_LISTEN_HOST": "127.0.0.1", "TWINOPS_LISTEN_PORT": "0"},
             )
 
     def lines(self) -> list[Line]:
@@ -157,8 +159,8 @@ def test_a_loop_that_is_stuck(tmp_path: Path) -> None:
 
 def test_a_source_that_does_not_answer(cluster: DevCluster, shop: Shop, tmp_path: Path) -> None:
     """Syncs, history reads and the source's own check all hang when the signal comes."""
-    account = install(cluster, f"{shop.namespace}-system")
-    config = str(cluster.service_account_kubeconfig(f"{shop.namespace}-system", account))
+    system = f"end-{uuid.uuid4().hex[:8]}"
+    config = str(cluster.service_account_kubeconfig(system, install(cluster, system)))
     shop.apply(shop.deployment())
     with silent_server() as url:
         shop.source(shop.namespace, url, timeoutSeconds=60)
@@ -166,7 +168,7 @@ def test_a_source_that_does_not_answer(cluster: DevCluster, shop: Shop, tmp_path
             twin = shop.twin(f"twin-{number}")
             twin["spec"]["source"]["metricsSourceRef"] = {"name": shop.namespace}
             shop.apply(twin)
-        env = {"TWINOPS_NAMESPACE": f"{shop.namespace}-system", "TWINOPS_WATCH_NAMESPACES": shop.namespace}
+        env = operator_environment(cluster, system) | {"TWINOPS_WATCH_NAMESPACES": shop.namespace}
         with running(tmp_path / "log", "--kubeconfig", config, **env) as run:
             run.until(lambda line: line["event"] == "leading", "a leader")
             wait_until(lambda: "finalizers" in shop.get("twin-19")["metadata"], within=WITHIN, what="daemons")

@@ -37,6 +37,11 @@ def render(helm: Path, release: str, namespace: str, values: Values | None = Non
     return [document for document in yaml.safe_load_all(done.stdout) if document]
 
 
+def before_removal(document: Mapping[str, Any]) -> bool:
+    """Tell whether this is a hook that Helm creates only when the chart is removed."""
+    return (document["metadata"].get("annotations") or {}).get("helm.sh/hook") == "pre-delete"
+
+
 def install_chart(cluster: DevCluster, namespace: str, values: Values | None = None) -> str:
     """Apply everything of the chart but Deployment and Service, and return the ServiceAccount's name.
 
@@ -47,7 +52,7 @@ def install_chart(cluster: DevCluster, namespace: str, values: Values | None = N
     objects = [
         document
         for document in render(cluster.bin("helm"), namespace, namespace, values)
-        if document["kind"] not in {"Deployment", "Service"}
+        if document["kind"] not in {"Deployment", "Service"} and not before_removal(document)
     ]
     # The definitions come first and are awaited: a MetricsSource cannot be applied before its kind is served.
     definitions = [document for document in objects if document["kind"] == "CustomResourceDefinition"]

@@ -83,3 +83,31 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
+
+{{/* What giving back needs, and letting twins go: whether or not corrections may still be made. */}}
+{{- define "twinops.giveBackRules" -}}
+- apiGroups: [twinops.dev]
+  resources: [digitaltwins]
+  verbs: [get, list, patch]
+- apiGroups: [twinops.dev]
+  resources: [digitaltwins/status]
+  verbs: [update]
+- apiGroups: [apps]
+  resources: [deployments, statefulsets]
+  verbs: [get]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, patch]
+- apiGroups: ["*"]
+  resources: ["*/scale"]
+  verbs: [get, patch]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, patch]
+{{- with .Values.rbac.extraObserveRules }}
+{{ toYaml . }}
+{{- end }}
+{{- with .Values.rbac.extraCorrectRules }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}

@@ -1,4 +1,4 @@
-"""``twinops``: run the operator, try it on recorded history, or print its CRDs."""
+"""``twinops``: run the operator, try it on recorded history, end its work, or print its CRDs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NoReturn
 from twinops import __version__
 from twinops.adapters import process
 from twinops.api import crdgen
-from twinops.cli import replay
+from twinops.cli import replay, uninstall
 from twinops.errors import TwinOpsError
 from twinops.printable import printable
 
@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(run=_run)
 
     replay.add_command(commands)
+    uninstall.add_command(commands)
 
     crds = commands.add_parser("crds", help="print the CRDs, for kubectl apply --server-side -f -")
     crds.set_defaults(run=_crds)

@@ -40,7 +40,8 @@ class Helm:
         done = subprocess.run(  # noqa: S603 - our own helm
             [self._cluster.bin("helm"), verb, "twinops", *arguments, "-n", "twinops-system"],
             env=self._env,
-            input=json.dumps(values or {}),
+            # Nobody runs the pods of a Job here; tests/integration/test_uninstall.py does.
+            input=json.dumps({"uninstall": {"giveBack": False}, **(values or {})}),
             capture_output=True,
             text=True,
             check=True,

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from devcluster.binaries import Binaries
-from support.chart import CHART, KUBE_VERSION, ROOT, render
+from support.chart import CHART, KUBE_VERSION, ROOT, before_removal, render
 from twinops import __version__
 from twinops.api.crdgen import crds
 from twinops.settings import PREFIX, Settings
@@ -27,7 +27,14 @@ def helm() -> Path:
 
 
 def of_kind(objects: list[Json], kind: str) -> list[Json]:
-    return [one for one in objects if one["kind"] == kind]
+    """Return what stays as long as the chart is installed."""
+    return [one for one in objects if one["kind"] == kind and not before_removal(one)]
+
+
+def removing(objects: list[Json], kind: str) -> list[Json]:
+    """Return what is there only while the chart is removed, as if it were there always."""
+    found = [one for one in objects if one["kind"] == kind and before_removal(one)]
+    return [one | {"metadata": one["metadata"] | {"annotations": {}}} for one in found]
 
 
 def rights(objects: list[Json], kind: str, part: str) -> set[tuple[str, str, str, str]]:
@@ -272,3 +279,80 @@ def test_the_chart_is_of_this_version() -> None:
 
 def test_chart_and_image_agree_on_the_user() -> None:
     assert "\nUSER 65532:65532\n" in (ROOT / "Dockerfile").read_text()
+
+
+GIVING_BACK = {
+    ("twinops.dev", "digitaltwins", "", "get"),
+    ("twinops.dev", "digitaltwins", "", "list"),
+    ("twinops.dev", "digitaltwins", "", "patch"),
+    ("twinops.dev", "digitaltwins/status", "", "update"),
+    ("apps", "deployments", "", "get"),
+    ("apps", "statefulsets", "", "get"),
+    ("autoscaling", "horizontalpodautoscalers", "", "get"),
+    ("autoscaling", "horizontalpodautoscalers", "", "patch"),
+    ("*", "*/scale", "", "get"),
+    ("*", "*/scale", "", "patch"),
+    ("", "events", "", "create"),
+    ("", "events", "", "patch"),
+}
+STOPPING = {
+    ("coordination.k8s.io", "leases", "", "create"),
+    ("coordination.k8s.io", "leases", "r-twinops", "get"),
+    ("coordination.k8s.io", "leases", "r-twinops", "update"),
+    ("apps", "deployments/scale", "r-twinops", "get"),
+    ("apps", "deployments/scale", "r-twinops", "patch"),
+}
+
+
+def test_before_it_is_removed_everything_is_given_back(helm: Path) -> None:
+    objects = render(helm, "r", "own", {"uninstall": {"deadlineSeconds": 90}})
+    (job,) = removing(objects, "Job")
+    pod = job["spec"]["template"]["spec"]
+    assert pod["containers"][0]["args"] == ["uninstall", "--deployment=r-twinops", "--deadline=90"]
+    assert job["spec"]["activeDeadlineSeconds"] > 90
+    deployment = of_kind(objects, "Deployment")[0]
+    operator = deployment["spec"]["template"]["spec"]
+    for part in ("securityContext",):
+        assert pod[part] == operator[part]
+        assert pod["containers"][0][part] == operator["containers"][0][part]
+    assert pod["containers"][0]["image"] == operator["containers"][0]["image"]
+    assert deployment["metadata"]["name"] == "r-twinops"
+    selector = deployment["spec"]["selector"]["matchLabels"]
+    assert not selector.items() <= job["spec"]["template"]["metadata"]["labels"].items(), "no pod of the Deployment's"
+    assert {variable["name"] for variable in pod["containers"][0]["env"]} == {
+        "TWINOPS_NAMESPACE",
+        "TWINOPS_WATCH_NAMESPACES",
+        "TWINOPS_LEASE_NAME",
+    }
+
+
+@pytest.mark.parametrize(("namespaces", "kind"), [([], "ClusterRole"), (["shop"], "Role")])
+def test_what_removes_it_has_rights_of_its_own_and_no_more(helm: Path, namespaces: list[str], kind: str) -> None:
+    objects = render(helm, "r", "own", {"watchNamespaces": namespaces})
+    assert [one["metadata"]["name"] for one in removing(objects, "ServiceAccount")] == ["r-twinops-uninstall"]
+    assert rights(removing(objects, kind), kind, "uninstall") == GIVING_BACK
+    assert rights(removing(objects, "Role"), "Role", "operator") == STOPPING
+    for binding in [*removing(objects, "RoleBinding"), *removing(objects, "ClusterRoleBinding")]:
+        assert [one["name"] for one in binding["subjects"]] == ["r-twinops-uninstall"]
+    (job,) = removing(objects, "Job")
+    assert job["spec"]["template"]["spec"]["serviceAccountName"] == "r-twinops-uninstall"
+
+
+@pytest.mark.parametrize(
+    ("values", "account"),
+    [
+        pytest.param({"uninstall": {"serviceAccountName": "mine"}}, "mine", id="named"),
+        pytest.param({"rbac": {"create": False}}, "r-twinops", id="the-operators"),
+    ],
+)
+def test_what_removes_it_can_run_as_another(helm: Path, values: Json, account: str) -> None:
+    objects = render(helm, "r", "own", values)
+    (job,) = removing(objects, "Job")
+    assert job["spec"]["template"]["spec"]["serviceAccountName"] == account
+    for kind in ("ServiceAccount", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"):
+        assert removing(objects, kind) == []
+
+
+def test_giving_back_can_be_left_to_a_person(helm: Path) -> None:
+    objects = render(helm, "r", "own", {"uninstall": {"giveBack": False}})
+    assert [one for one in objects if before_removal(one)] == []

@@ -1,0 +1,170 @@
+"""``twinops uninstall``: takes the operator's place as the leader, and ends its work."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from twinops import logs
+from twinops.adapters.clock import SystemClock
+from twinops.adapters.cluster.client import KubeClient
+from twinops.adapters.cluster.deployments import OperatorDeployment
+from twinops.adapters.cluster.discovery import Discovery
+from twinops.adapters.cluster.events import ClusterEvents
+from twinops.adapters.cluster.leases import ClusterLeases
+from twinops.adapters.cluster.levers import ClusterLevers
+from twinops.adapters.cluster.twins import ClusterTwins
+from twinops.adapters.telemetry import PrometheusTelemetry
+from twinops.errors import ClusterError, InputError
+from twinops.services.corrections import CorrectionService
+from twinops.services.election import ElectionTimes, Elector
+from twinops.services.uninstall import Outcome, Uninstall
+from twinops.settings import Settings
+
+INCOMPLETE = 1
+
+GRACE_SECONDS = 30.0
+"""How long an operator that is scaled away may take to end, as its Deployment says."""
+
+DRAIN_SECONDS = 5.0
+
+
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Run the command and return its exit status.
+
+    Raises:
+        TwinOpsError: nothing could be begun.
+    """
+    logs.configure("warning", "console")
+    flags = {"namespace": arguments.namespace, "lease_name": arguments.lease_name}
+    return asyncio.run(_Command(arguments, Settings.from_env(environ, flags)).run())
+
+
+class _Command:
+    """One run of the command."""
+
+    def __init__(self, arguments: argparse.Namespace, settings: Settings) -> None:
+        self._arguments = arguments
+        self._settings = settings
+        self._clock = SystemClock()
+        self._deadline = self._clock.monotonic() + arguments.deadline
+
+    async def run(self) -> int:
+        """Do it, and return the exit status."""
+        limit = self._settings.request_timeout_seconds
+        client = await KubeClient.connect(self._arguments.kubeconfig, timeout_seconds=limit)
+        try:
+            if self._arguments.dry_run:
+                return await self._preview(client)
+            return await self._uninstall(client)
+        finally:
+            await client.aclose()
+
+    async def _preview(self, client: KubeClient) -> int:
+        if self._arguments.deployment and (replicas := await self._deployment(client).replicas()):
+            _tell(f"would scale deployment {self._arguments.deployment} from {replicas} to 0")
+        outcome = await self._work(client, client).preview(self._settings.watch_namespaces)
+        _tell(f"{outcome.twins} twins: {outcome.given_back} values would be given back, {outcome.let_go} twins let go")
+        return 0
+
+    async def _uninstall(self, client: KubeClient) -> int:
+        await self._stop_operator(client)
+        async with self._leading(client) as elector:
+            settings = self._settings
+            margin = settings.lease_duration_seconds - settings.renew_deadline_seconds
+            fenced = client.fenced(elector.fence, timeout_seconds=min(settings.request_timeout_seconds, margin))
+            left = max(0.0, self._deadline - self._clock.monotonic())
+            events = ClusterEvents(client, self._clock, instance=settings.identity)
+            posting = asyncio.create_task(events.run())
+            try:
+                work = self._work(fenced, client, events)
+                outcome = await work.run(settings.watch_namespaces, deadline_seconds=left)
+                await events.drain(DRAIN_SECONDS)
+            finally:
+                posting.cancel()
+        return _told(outcome)
+
+    async def _stop_operator(self, client: KubeClient) -> None:
+        name = self._arguments.deployment
+        if not name:
+            return
+        deployment = self._deployment(client)
+        replicas = await deployment.replicas()
+        if replicas is None:
+            _tell(f"there is no deployment {name} in namespace {self._settings.namespace}: nothing to stop")
+        elif replicas:
+            await deployment.stop()
+            _tell(f"deployment {name} scaled from {replicas} to 0")
+
+    @asynccontextmanager
+    async def _leading(self, client: KubeClient) -> AsyncIterator[Elector]:
+        """Hold the Lease, so that no operator works at the same time, nor begins to."""
+        settings = self._settings
+        leases = ClusterLeases(
+            client, settings.namespace, settings.lease_name, timeout_seconds=settings.lease_request_timeout_seconds
+        )
+        times = ElectionTimes(
+            lease_duration=settings.lease_duration_seconds,
+            renew_deadline=settings.renew_deadline_seconds,
+            retry_period=settings.retry_period_seconds,
+            request_timeout=settings.lease_request_timeout_seconds,
+        )
+        elector = Elector(
+            leases,
+            self._clock,
+            PrometheusTelemetry(self._clock),
+            times,
+            identity=f"uninstall-{settings.identity}"[:253],
+        )
+        # A lease that nobody renews any more is free after its duration.
+        patience = times.lease_duration + 3 * (times.retry_period + times.request_timeout)
+        patience += GRACE_SECONDS if self._arguments.deployment else 0
+        electing = asyncio.create_task(elector.run())
+        try:
+            await asyncio.wait(
+                {electing, asyncio.ensure_future(elector.leading.wait())},
+                timeout=patience,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if not elector.leading.is_set():
+                raise InputError(await _in_the_way(leases))
+            yield elector
+        finally:
+            electing.cancel()
+            await asyncio.gather(electing, return_exceptions=True)
+            await elector.release()
+
+    def _deployment(self, client: KubeClient) -> OperatorDeployment:
+        return OperatorDeployment(client, self._settings.namespace, self._arguments.deployment)
+
+    def _work(self, fenced: KubeClient, client: KubeClient, events: ClusterEvents | None = None) -> Uninstall:
+        corrections = CorrectionService(ClusterLevers(fenced, Discovery(fenced)), self._clock)
+        events = events or ClusterEvents(client, self._clock, instance=self._settings.identity)
+        return Uninstall(ClusterTwins(fenced), corrections, events, self._clock, tell=_tell)
+
+
+async def _in_the_way(leases: ClusterLeases) -> str:
+    try:
+        holder = (await leases.get()).holder
+    except ClusterError as error:
+        return f"the operator's Lease cannot be had: {error}"
+    return (
+        f"operator {holder!r} leads, and would undo what is done here: scale its Deployment to zero first, "
+        "or name it with --deployment"
+    )
+
+
+def _told(outcome: Outcome) -> int:
+    _tell(f"{outcome.twins} twins: {outcome.given_back} values given back, {outcome.let_go} twins let go")
+    if outcome.complete:
+        return 0
+    _tell(f"{len(outcome.failures)} things could not be done; run it again once they can be")
+    return INCOMPLETE
+
+
+def _tell(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
