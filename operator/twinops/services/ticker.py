@@ -101,7 +101,7 @@ class Ticker:
             await asyncio.wait({living, stop}, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.wait({living}, timeout=FINISH_SECONDS)
             if not living.done():
-                log.warning("sync cut short: the twin goes", namespace=ref.namespace, twin=ref.name)
+                log.info("sync cut short", namespace=ref.namespace, twin=ref.name, why="told to stop")
         finally:
             living.cancel()
             await asyncio.gather(living, return_exceptions=True)
