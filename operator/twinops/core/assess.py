@@ -92,7 +92,9 @@ def assess(
             lost=seen.lost,
         ),
         skill=skill_for_status(outlook.skills, seen.outdated),
-        samples_collected=min((known for m, known in outlook.samples.items() if known and m not in seen.idle), default=None),
+        samples_collected=min(
+            (known for m, known in outlook.samples.items() if known and m not in seen.idle), default=None
+        ),
         sight=seen,
         withdrawn=frozenset(outlook.forecasts.keys() & seen.outdated),
     )

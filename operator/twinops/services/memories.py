@@ -18,6 +18,7 @@ from twinops.core.memory import QUICK_ORIGINS, SCALED, Recorded, TwinMemory
 from twinops.core.outlook import Outlook
 from twinops.services.gathering.past import Trouble, spans
 from twinops.services.gathering.reading import Past, PastReader
+from twinops.services.places import Places
 from twinops.services.ports import PARTIAL, MetricsBackend, SourceAccess
 from twinops.services.twin_history import REPLICAS, Moment, Shape, Tick, TwinHistory
 
@@ -25,6 +26,9 @@ log = structlog.get_logger()
 
 _AT_ONCE = 16
 """Slots of a gap that are taken in before others have their turn: a millisecond each."""
+
+LEARN_AT_ONCE = 2
+"""Pasts that are learned from at the same time, beside the one that is learned from as a whole."""
 
 _MARK = 4
 """Characters before a state in status that tell from which query it was learned; in another unit it is of no use."""
@@ -60,15 +64,18 @@ class MemoryKeeper:
 
     def __init__(self, backend: MetricsBackend, *, loads: int = 4, patience_seconds: float = 3.0) -> None:
         self._reader = PastReader(backend)
-        self._places = asyncio.Semaphore(loads)
+        # By source: where one does not answer, the twins of others are still read.
+        self._places = Places(loads, spare=(loads // 4,))
         # A past is large: whoever reads one keeps its room until all is learned from it.
-        self._rooms = asyncio.Semaphore(2 * loads)
+        self._rooms = Places(2 * loads, spare=(loads // 2,))
         self._worth_waiting = 2 * loads
         self._patience = patience_seconds
+        # Syncs compute in the same threads, and must find one free.
+        self._learning = asyncio.Semaphore(LEARN_AT_ONCE)
         # One at a time: it is all computing, and syncs go first.
         self._warm_place = asyncio.Semaphore(1)
         self._twins: dict[str, TwinHistory] = {}
-        self._reading: set[str] = set()
+        self._reading: dict[str, set[str]] = {}
 
     async def update(self, uid: str, source: SourceAccess, spec: DigitalTwinSpec, moment: Moment) -> Remembered:
         """Take in what a sync gathered, read what is missing, and return the outlook as of now.
@@ -99,7 +106,7 @@ class MemoryKeeper:
             twin.take_in(tick)
         else:
             twin.wait(tick)
-            if len(self._reading) <= self._worth_waiting:
+            if len(self._reading.get(source.name, ())) <= self._worth_waiting:
                 # Further back in the line a sync would only keep its own place from others, for nothing.
                 await asyncio.wait({twin.reading}, timeout=self._patience)
         outlook = Outlook() if twin.memory is None else _signed(twin.memory.outlook(), twin.learned_from)
@@ -109,8 +116,8 @@ class MemoryKeeper:
     def drop(self, uid: str) -> None:
         """Forget a twin."""
         twin = self._twins.pop(uid, None)
-        self._reading.discard(uid)
         if twin is not None:
+            self._no_longer_reads(uid, twin)
             twin.cancel()
 
     async def aclose(self) -> None:
@@ -121,7 +128,7 @@ class MemoryKeeper:
         await asyncio.gather(*running, return_exceptions=True)
 
     def _start(self, uid: str, twin: TwinHistory, job: Coroutine[Any, Any, None]) -> None:
-        self._reading.add(uid)
+        self._reading.setdefault(twin.shape.source, set()).add(uid)
         twin.reading = asyncio.create_task(job)
         # Also where it was cancelled before it began.
         twin.reading.add_done_callback(lambda task: self._read(uid, twin, task))
@@ -130,24 +137,33 @@ class MemoryKeeper:
         """End a reading, whatever came of it."""
         if self._twins.get(uid) is not twin:
             return
-        self._reading.discard(uid)
+        self._no_longer_reads(uid, twin)
         if not task.cancelled() and (error := task.exception()) is not None:
             # A defect of ours: without a memory, the next sync would run into it again.
             log.error("history could not be learned from", twin=uid, exc_info=error)
             twin.memory, twin.learned_from = twin.new_memory(), dict(twin.queries)
         twin.read()
 
+    def _no_longer_reads(self, uid: str, twin: TwinHistory) -> None:
+        reading = self._reading.get(twin.shape.source, set())
+        reading.discard(uid)
+        if not reading:
+            self._reading.pop(twin.shape.source, None)
+
     async def _learn(self, uid: str, twin: TwinHistory, source: SourceAccess) -> None:
         """Read the whole past, and make a memory of it."""
-        await self._rooms.acquire()
+        room = await self._rooms.take((source.name,))
         try:
-            async with self._places:
+            place = await self._places.take((source.name,))
+            try:
                 await self._learn_from_past(uid, twin, source)
+            finally:
+                place.release()
         finally:
             if twin.warming is None:
-                self._rooms.release()
+                room.release()
             else:
-                twin.warming.add_done_callback(lambda _: self._rooms.release())
+                twin.warming.add_done_callback(lambda _: room.release())
 
     async def _learn_from_past(self, uid: str, twin: TwinHistory, source: SourceAccess) -> None:
         tick, queries = twin.begin(), dict(twin.queries)
@@ -166,7 +182,8 @@ class MemoryKeeper:
             twin.warming = None
         memory = twin.new_memory()
         if past.recorded:
-            await asyncio.to_thread(_learn, memory, past, moment, queries, QUICK_ORIGINS)
+            async with self._learning:
+                await asyncio.to_thread(_learn, memory, past, moment, queries, QUICK_ORIGINS)
         twin.memory, twin.learned_from, twin.learned_at, twin.missed = memory, queries, moment.now, []
         twin.recorded = frozenset(past.recorded)
         if memory.cold:
@@ -189,13 +206,16 @@ class MemoryKeeper:
 
     async def _fill(self, uid: str, twin: TwinHistory, source: SourceAccess) -> None:
         """Read what lies between the last sync and this one."""
-        async with self._places:
+        place = await self._places.take((source.name,))
+        try:
             tick = twin.begin()
             gap = twin.gap(tick)
             if gap is None:
                 return
             queries = dict(twin.queries)
             past = await self._reader.read(source, queries, (gap, None), {}, twin=uid)
+        finally:
+            place.release()
         past = _as_counted(past, queries)
         twin.doubt((metric for metric, error in past.failed.items() if error == PARTIAL), tick.moment.now)
         series = {metric: one.recent.values.tolist() for metric, one in past.recorded.items()}

@@ -671,3 +671,31 @@ async def test_time_before_the_oldest_store_is_no_part_that_is_missing(
 
     assert remembered.complete == complete
     assert (known(remembered) >= RECENT_STEPS) == complete
+
+
+class HungPast(FakeBackend):
+    """Knows everything, but for one source, whose range queries never end."""
+
+    async def ranges(self, source: SourceAccess, queries: Sequence[RangeQuery]) -> Sequence[RangeAnswer]:
+        if source.name == "hung":
+            await asyncio.sleep(3600)
+        return await super().ranges(source, queries)
+
+
+async def test_a_source_whose_past_hangs_keeps_no_other_from_being_read() -> None:
+    hung = SourceAccess("hung", MetricsSourceSpec(url="http://hung:9090"))
+    keeper = MemoryKeeper(HungPast(history=past()), loads=4, patience_seconds=0.01)
+    try:
+        for number in range(40):
+            await sync(keeper, NOW, good(1.0), uid=f"hung-{number}", source=hung)
+        for number in range(6):
+            uid = f"well-{number}"
+            await sync(keeper, NOW, good(1.0), uid=uid)
+
+            async def known_now(uid: str = uid) -> bool:
+                return known(await sync(keeper, NOW, good(1.0), uid=uid)) > 1
+
+            await until(known_now, within=10)
+    finally:
+        await keeper.aclose()
+    assert keeper._reading == {}

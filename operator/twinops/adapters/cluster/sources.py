@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from twinops.adapters.cluster.client import KubeClient, resource_path
 from twinops.api import API_VERSION
 from twinops.api.source import MetricsSourceSpec, MetricsSourceStatus, SecretKeyRef, SecretRef
-from twinops.errors import NotFound, Refused, SourceInvalid, SourceNotFound, SpecError
+from twinops.errors import ClusterError, NotFound, Refused, SourceInvalid, SourceNotFound, SpecError
 from twinops.services.ports import Clock, SourceAccess
 
 PLURAL = "metricssources"
@@ -47,8 +47,7 @@ class ClusterSources:
         self._clock = clock
         self._namespace = namespace
         self._cache: dict[str, _Cached] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
-        self._changes = 0
+        self._reading: dict[str, asyncio.Future[_Cached]] = {}
 
     async def access(self, name: str) -> SourceAccess:
         """Return the source with its credentials.
@@ -58,15 +57,9 @@ class ClusterSources:
             SourceInvalid: a Secret or a key is missing or unusable; the message says how to mend it.
             ClusterError: the API server did not answer.
         """
-        # One asks, the others wait for its answer: thousands of twins may share a source.
-        async with self._locks.setdefault(name, asyncio.Lock()):
-            cached = self._cache.get(name)
-            if cached is None or cached.until <= self._clock.monotonic():
-                changes = self._changes
-                cached = await self._read(name)
-                # What was told to have changed meanwhile may have been read too early to be kept.
-                if changes == self._changes:
-                    self._cache[name] = cached
+        cached = self._cache.get(name)
+        if cached is None or cached.until <= self._clock.monotonic():
+            cached = await self._read_once(name)
         if isinstance(cached.answer, SpecError):
             # A new one each time: raising the same would pile up tracebacks.
             raise type(cached.answer)(str(cached.answer), reason=cached.answer.reason)
@@ -74,8 +67,9 @@ class ClusterSources:
 
     def forget(self, name: str) -> None:
         """Read the source anew when it is next asked for: it changed, or went."""
-        self._changes += 1
         self._cache.pop(name, None)
+        # What is being read may have been read too early to be kept.
+        self._reading.pop(name, None)
 
     async def get(self, name: str) -> Mapping[str, Any]:
         """Return the source as it is now. Raises NotFound."""
@@ -92,6 +86,25 @@ class ClusterSources:
         metadata = {"name": name, "uid": uid, "resourceVersion": resource_version}
         body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": status.to_wire()}
         return await self._client.replace(_path(name, "status"), body)
+
+    async def _read_once(self, name: str) -> _Cached:
+        """Read the source, or wait for the one who does: thousands of twins may share it, and its failure, too."""
+        reading = self._reading.get(name)
+        if reading is None:
+            reading = self._reading[name] = asyncio.ensure_future(self._read(name))
+            reading.add_done_callback(lambda done: self._end(name, done))
+        try:
+            return await asyncio.shield(reading)
+        except ClusterError as error:
+            # A new one each time, for the same reason as above.
+            raise type(error)(str(error), status=error.status, retry_after=error.retry_after) from error
+
+    def _end(self, name: str, done: asyncio.Future[_Cached]) -> None:
+        failed = done.cancelled() or done.exception() is not None
+        if self._reading.get(name) is done:
+            del self._reading[name]
+            if not failed:
+                self._cache[name] = done.result()
 
     async def _read(self, name: str) -> _Cached:
         now = self._clock.monotonic()
