@@ -10,6 +10,7 @@ import structlog
 from twinops.api import DAEMON_FINALIZER
 from twinops.errors import NotFound, TwinOpsError
 from twinops.services.ports import Clock, TwinRef, Twins
+from twinops.services.retries import Retries
 from twinops.services.twin_index import TwinIndex
 
 log = structlog.get_logger()
@@ -22,6 +23,9 @@ LOOKS = 2
 
 AT_ONCE = 4
 """Twins that are let go at the same time: where kopf has failed for many, the API server may have a hard time."""
+
+LONGEST_PATIENCE = 30.0
+"""Seconds between two attempts of ours that fail, in the end."""
 
 
 class Departures:
@@ -62,14 +66,17 @@ class Departures:
 
     async def _run(self, ref: TwinRef) -> None:
         looks = 0
+        retries = Retries(PATIENCE, LONGEST_PATIENCE)
         while self._held(ref):
+            pause = PATIENCE
             looks = 0 if self._serves(ref.uid) else looks + 1
             if looks > LOOKS:
                 async with self._places:
                     # kopf may have done it while this one waited for its place.
                     if not self._held(ref) or await self._let_go(ref):
                         return
-            await self._clock.sleep(PATIENCE)
+                pause = retries.failed(ref.uid)
+            await self._clock.sleep(pause)
 
     def _held(self, ref: TwinRef) -> bool:
         body = self._index.body(ref.uid)

@@ -14,6 +14,7 @@ from twinops.errors import Conflict, NotFound, StatusUnreadable, TwinOpsError
 from twinops.services.corrections import CorrectionService
 from twinops.services.ports import Clock, EventRecorder, TwinRef, Twins
 from twinops.services.publish import involved, read_status
+from twinops.services.retries import Retries
 
 log = structlog.get_logger()
 
@@ -21,6 +22,9 @@ DEADLINE = 120.0
 """Seconds after which a twin is let go even though something could not be given back."""
 
 PAUSE = 3.0
+LONGEST_PAUSE = 15.0
+"""Seconds between two attempts: at first, and after several that failed."""
+
 ATTEMPTS = 5
 
 
@@ -67,7 +71,9 @@ class Releases:
 
     async def _run(self, ref: TwinRef) -> None:
         deadline = self._clock.monotonic() + DEADLINE
+        retries = Retries(PAUSE, LONGEST_PAUSE)
         while True:
+            pause = PAUSE
             late = self._clock.monotonic() >= deadline
             try:
                 if (late or not self._busy(ref.uid)) and await self._once(ref, late=late):
@@ -76,9 +82,11 @@ class Releases:
                 return
             except TwinOpsError as error:
                 log.warning("give back failed", namespace=ref.namespace, twin=ref.name, error=str(error))
+                pause = retries.failed(ref.uid)
             except Exception:  # A task that dies leaves a finalizer that nobody takes off any more.
                 log.exception("give back crashed", namespace=ref.namespace, twin=ref.name)
-            await self._clock.sleep(PAUSE)
+                pause = retries.failed(ref.uid)
+            await self._clock.sleep(pause)
 
     async def _once(self, ref: TwinRef, *, late: bool) -> bool:
         """Give back once; return whether the finalizer is off."""

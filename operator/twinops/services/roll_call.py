@@ -9,12 +9,15 @@ import structlog
 
 from twinops.errors import ClusterError
 from twinops.services.ports import Clock, TwinRef
+from twinops.services.retries import Retries
 from twinops.services.twin_index import TwinIndex
 
 log = structlog.get_logger()
 
 PERIOD_SECONDS = 300.0
 FIRST_RETRY_SECONDS = 2.0
+LONGEST_RETRY_SECONDS = 30.0
+"""Seconds until the first list is tried again: the first time, and in the end."""
 
 
 class TwinLister(Protocol):
@@ -58,12 +61,13 @@ class RollCall:
 
     async def first(self) -> None:
         """Fill the index before any twin ticks, so that twins know their rivals. Tries until it succeeds."""
+        retries = Retries(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
         while True:
             try:
                 await self.call()
             except ClusterError as error:
                 log.warning("twins not listed", error=str(error))
-                await self._clock.sleep(FIRST_RETRY_SECONDS)
+                await self._clock.sleep(retries.failed("", at_least=error.retry_after or 0.0))
             else:
                 return
 

@@ -89,7 +89,7 @@ async def test_an_error_is_not_the_end(error: ClusterError) -> None:
     scene.serving.clear()
     scene.twins.errors = [error] * 5
     scene.departures.start(scene.ref)
-    await until(scene.free, within=10 * PATIENCE)
+    await until(scene.free, within=30 * PATIENCE)
 
 
 @in_fake_time
