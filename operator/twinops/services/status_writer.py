@@ -25,6 +25,9 @@ PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 """The pause after a failure for which the API server named none: the first one, and in the end."""
 
+INTERNAL_ERROR = 500
+"""Says that this one object could not be written, because of a webhook for example: others need not pause."""
+
 SPREAD = 0.25
 """Writes that waited for the same pause go on apart by up to this share of it."""
 
@@ -171,6 +174,8 @@ class StatusWriter:
         try:
             return await self._put(ref, body, status)
         except Unavailable as error:
+            if error.status == INTERNAL_ERROR:
+                await self._clock.sleep(PAUSE_SECONDS)
             self._pause(error)
         except Conflict:
             body = await self._reread(ref, body, purpose)
@@ -210,6 +215,8 @@ class StatusWriter:
         return written
 
     def _pause(self, error: Unavailable) -> None:
+        if error.status == INTERNAL_ERROR:
+            return
         now = self._clock.monotonic()
         # Writes that were under way together fail together: that is one failure.
         if now >= self._quiet_until:

@@ -280,6 +280,17 @@ async def test_pauses_grow_while_nothing_can_be_written_and_end_with_a_success()
 
 
 @in_fake_time
+async def test_a_twin_that_a_webhook_fails_for_makes_no_other_wait() -> None:
+    rig = Rig()
+    other = rig.twins.add("orders")
+    rig.twins.faults = [Unavailable("failed calling webhook", status=500)] * 2
+    assert (await rig.write()).outcome is WriteOutcome.UNAVAILABLE
+    began = rig.clock.monotonic()
+    assert (await rig.write(ref=other)).written
+    assert rig.clock.monotonic() == began
+
+
+@in_fake_time
 async def test_twins_whose_writes_waited_together_write_apart() -> None:
     rig = Rig()
     refs = [rig.twins.add(f"twin-{number}") for number in range(30)]
