@@ -13,7 +13,13 @@ import pytest
 from fakes.clock import until
 from fakes.http_server import FakeServer, Request, serve
 from twinops.adapters.prometheus.client import PrometheusBackend
-from twinops.adapters.prometheus.slow_queries import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, MOST, SlowQueries
+from twinops.adapters.prometheus.slow_queries import (
+    FIRST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    MOST,
+    SlowAskers,
+    SlowQueries,
+)
 from twinops.api.source import MetricsSourceSpec
 from twinops.errors import MetricsBusy, MetricsUnavailable
 from twinops.services.asking import asker, asking
@@ -98,6 +104,50 @@ async def test_one_twin_with_many_slow_queries_delays_nobody(
         hostile.cancel()
 
     assert longest < 0.5
+
+
+async def test_many_twins_with_slow_queries_delay_nobody_for_long(backend: PrometheusBackend) -> None:
+    async def attack(number: int) -> None:
+        for again in range(1000):
+            try:
+                # Ever new ones, so that none is remembered.
+                with asking(TwinRef(f"hostile-{number}", "many", f"uid-{number}")):
+                    await backend.instant(source, [f"slow{number}-{again}-{n}" for n in range(16)], AT)
+            except MetricsUnavailable:
+                await asyncio.sleep(0.01)
+
+    with shared(timeout_seconds=2) as source:
+        hostile = [asyncio.create_task(attack(number)) for number in range(12)]
+        await until(lambda: len(ASKED) > 12 * 5)
+        waits = []
+        for _ in range(8):
+            begun = time.monotonic()
+            with asking(VICTIM):
+                await backend.instant(source, ["a", "b", "c"], AT)
+            waits.append(time.monotonic() - begun)
+            await asyncio.sleep(0.1)
+        for task in hostile:
+            task.cancel()
+
+    assert max(waits) < 1.5, "none waits for more than a slow query or two"
+    assert sorted(waits)[-3] < 0.4, "and hardly one for any"
+
+
+def test_an_asker_is_slow_while_many_of_its_queries_time_out() -> None:
+    now = 0.0
+    askers, slow = SlowAskers(lambda: now), SlowQueries(lambda: now)
+    for _ in range(20):
+        askers.failed(("shop", "one query that is tried again and again"))
+        assert not askers.is_slow(("shop", "one query that is tried again and again"))
+        now += slow.failed("q")
+    for _ in range(5):
+        askers.failed(("hostile", "many"))
+    assert askers.is_slow(("hostile", "many"))
+    now += 120
+    assert not askers.is_slow(("hostile", "many"))
+    for number in range(MOST + 1):
+        askers.failed(("many", str(number)))
+    assert len(askers._scores) == MOST
 
 
 async def test_a_query_that_times_out_is_told_and_left_alone_for_a_while(backend: PrometheusBackend) -> None:

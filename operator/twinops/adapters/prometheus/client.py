@@ -18,7 +18,7 @@ import structlog
 from prometheus_api_client import PrometheusConnect
 
 from twinops.adapters.prometheus import decode
-from twinops.adapters.prometheus.slow_queries import SlowQueries
+from twinops.adapters.prometheus.slow_queries import SlowAskers, SlowQueries
 from twinops.adapters.prometheus.transport import NoAnswer, QueryFailed, Transport
 from twinops.api.base import utc
 from twinops.errors import MetricsBusy, MetricsUnavailable, SourceInvalid
@@ -213,6 +213,7 @@ class _Endpoint:
         spare = connections // 4
         self._places = Places(connections, spare=(min(spare, 1), spare), most=(connections, -(-connections // 2)))
         self._slow = SlowQueries()
+        self._slow_askers = SlowAskers()
         self._answered_at = 0.0
 
     def close(self) -> None:
@@ -229,7 +230,7 @@ class _Endpoint:
         if wait:
             return InstantAnswer(error="timeout", next_attempt=at + wait)
         try:
-            place = await self._place(who, self._timeout, background=False)
+            place = await self._place(who, self._timeout, background=self._slow_askers.is_slow(who))
         except MetricsBusy:
             return InstantAnswer(error="busy")
         began = time.monotonic()
@@ -241,6 +242,7 @@ class _Endpoint:
             # Others were answered meanwhile: it is the query that hangs, not the source.
             answer = InstantAnswer(error="timeout")
         if answer.error == "timeout":
+            self._slow_askers.failed(who)
             return dataclasses.replace(answer, next_attempt=at + self._slow.failed(promql))
         self._slow.answered(promql)
         return answer
