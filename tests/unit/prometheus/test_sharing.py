@@ -47,7 +47,7 @@ def behave(request: Request) -> None:
     if "hangs" in query:
         request.server.released.wait(20)
     elif "slow" in query:
-        request.server.released.wait(0.5)
+        request.server.released.wait(0.3)
         request.answer(503, TIMED_OUT)
     else:
         request.answer(200, NONE if request.path.endswith("query_range") else ONE)
@@ -117,8 +117,8 @@ async def test_many_twins_with_slow_queries_delay_nobody_for_long(backend: Prome
                 await asyncio.sleep(0.01)
 
     with shared(timeout_seconds=2) as source:
-        hostile = [asyncio.create_task(attack(number)) for number in range(12)]
-        await until(lambda: len(ASKED) > 12 * 5)
+        hostile = [asyncio.create_task(attack(number)) for number in range(9)]
+        await until(lambda: len(ASKED) > 9 * 5)
         waits = []
         for _ in range(8):
             begun = time.monotonic()
