@@ -69,7 +69,8 @@ def tell_predictions(conditions: Conditions, observation: Observation, assessmen
     if assessment.forecasts:
         reason, message = _how_well(observation, assessment)
         conditions.yes(kind, reason, message + (without if assessment.withdrawn else ""))
-        return f"steady, {len(assessment.withdrawn)} unknown" if assessment.withdrawn else "steady"
+        unknown = len(assessment.withdrawn - assessment.sight.idle)
+        return f"steady, {unknown} unknown" if unknown else "steady"
     if assessment.withdrawn:
         conditions.no(kind, NO_FRESH_METRICS, f"nothing is foreseen from a last value{without}")
         return UNKNOWN

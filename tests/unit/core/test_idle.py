@@ -11,7 +11,15 @@ import pytest
 from support.correcting import NOW, OURS, hpa, observation, original, risk, spec, status
 from twinops.api.base import utc
 from twinops.api.conditions import ConditionType, find
-from twinops.api.status import CorrectionAction, CorrectionRecord, DigitalTwinStatus, Drift, Outcome, Quality
+from twinops.api.status import (
+    CorrectionAction,
+    CorrectionRecord,
+    DigitalTwinStatus,
+    Drift,
+    ObservedMetric,
+    Outcome,
+    Quality,
+)
 from twinops.api.twin import CorrectionMode
 from twinops.core.assess import assess
 from twinops.core.correction.decide import decide, noted
@@ -147,7 +155,8 @@ def test_nothing_is_at_risk_and_the_others_samples_are_counted() -> None:
     found = assess(TWIN, at_night, status())
     assert (found.risks, found.samples_collected) == ((), 400)
     unknown = dataclasses.replace(at_night, samples=night(traffic=None))
-    assert [one.metric for one in assess(TWIN, unknown, status()).risks] == ["latencyMs"]
+    before = status(observed=[ObservedMetric(name="latencyMs", quality=Quality.GOOD)], risks=[risk("latencyMs")])
+    assert [one.metric for one in assess(TWIN, unknown, before).risks] == ["latencyMs"]
 
 
 def test_metrics_are_available_though_two_have_nothing_to_measure() -> None:

@@ -16,6 +16,7 @@ from fakes.telemetry import FakeTelemetry
 from fakes.twins import FakeTwins
 from support.correcting import HPA, hpa, observation, original, workload
 from support.operator import condition
+from twinops.api.source import MetricsSourceSpec
 from twinops.api.status import DigitalTwinStatus, ObjectRef, Quality
 from twinops.api.twin import DigitalTwinSpec, TargetRef
 from twinops.core.observation import Lever, Sample, Workload
@@ -24,7 +25,7 @@ from twinops.services.corrections import CorrectionService
 from twinops.services.gather import Gathered, Gatherer
 from twinops.services.memories import MemoryKeeper, Remembered
 from twinops.services.observe import Observed, Observer, Unmeasured
-from twinops.services.ports import Sources
+from twinops.services.ports import SourceAccess
 from twinops.services.publish import Publisher
 from twinops.services.status_writer import StatusWriter
 from twinops.services.sync import SyncService
@@ -258,8 +259,8 @@ def real_observer(scene: Scene) -> Observer:
     """Return an observer that has values, and asks the scene's levers."""
 
     class Stub:
-        async def access(self, name: str) -> Any:
-            del name
+        async def access(self, name: str) -> SourceAccess:
+            return SourceAccess(name, MetricsSourceSpec(url="http://prometheus:9090"))
 
         async def get(self, namespace: str, ref: TargetRef) -> Workload:
             del namespace, ref
@@ -277,7 +278,7 @@ def real_observer(scene: Scene) -> Observer:
 
     stub = Stub()
     return Observer(
-        sources=cast("Sources", stub),
+        sources=stub,
         workloads=stub,
         levers=scene.levers,
         gatherer=cast("Gatherer", stub),
