@@ -62,6 +62,12 @@ OWN = "the chart grants that with rbac.create: true, in every namespace of watch
             "verbs: [patch]} to rbac.extraCorrectRules",
             id="a write",
         ),
+        pytest.param(
+            "GET /apis/evil%1B%5B31m.io/v1/namespaces/shop/things/one",
+            "get things.evil%1B%5B31m.io in namespace shop",
+            "rbac.extraObserveRules",
+            id="escapes stay escaped",
+        ),
         pytest.param("what is this", "the API server is forbidden", "grant it the right", id="not a request"),
     ],
 )
