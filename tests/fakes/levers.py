@@ -44,12 +44,24 @@ class FakeLevers:
             raise NotFound("gone", status=404)
         return self.levers[reference]
 
-    async def write(self, namespace: str, lever: Lever, value: int, *, force: bool) -> Lever:  # noqa: ARG002 - likewise
+    async def write(
+        self,
+        namespace: str,  # noqa: ARG002 - the port's
+        lever: Lever,
+        value: int,
+        *,
+        force: bool,
+        witness: str = "",
+    ) -> Lever:
         self._before(lever)
         others = [owner for owner in self.levers[lever.object].owners if owner != OURS]
         if others and not force:
             raise Conflict(f'conflict with "{others[0].manager}"', status=409)
-        return self._set(lever, value, OURS)
+        return self._set(lever, value, OURS, witness if lever.is_hpa else "")
+
+    async def forget(self, namespace: str, lever: Lever) -> None:  # noqa: ARG002 - the port's
+        self._before(lever)
+        self.edit(lever.object, witness="")
 
     async def update_as(self, namespace: str, lever: Lever, value: int, *, manager: str) -> Lever:  # noqa: ARG002
         self._before(lever)
@@ -71,8 +83,8 @@ class FakeLevers:
         if self.levers[lever.object].resource_version != lever.resource_version:
             raise Conflict("the object has been modified", status=409)
 
-    def _set(self, lever: Lever, value: int | None, owner: FieldOwner) -> Lever:
-        self.edit(lever.object, value=value, owners=(owner,))
+    def _set(self, lever: Lever, value: int | None, owner: FieldOwner, witness: str = "") -> Lever:
+        self.edit(lever.object, value=value, owners=(owner,), witness=witness)
         if value is not None:
             self.written.append(value)
         if self.lost:

@@ -55,10 +55,18 @@ class FakeTwins:
         return await self.get(ref)
 
     async def set_finalizers(
-        self, ref: TwinRef, finalizers: Sequence[str], *, resource_version: str
+        self,
+        ref: TwinRef,
+        finalizers: Sequence[str],
+        *,
+        resource_version: str,
+        annotations: Mapping[str, str | None] | None = None,
     ) -> Mapping[str, Any]:
         body = await self._at(ref, resource_version)
         body["metadata"]["finalizers"] = list(finalizers)
+        if annotations:
+            merged = {**body["metadata"].get("annotations", {}), **annotations}
+            body["metadata"]["annotations"] = {key: value for key, value in merged.items() if value is not None}
         self._touch(ref)
         return await self.get(ref)
 

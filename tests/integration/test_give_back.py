@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from typing import Any
 
@@ -11,11 +12,14 @@ import pytest
 from devcluster.cluster import DevCluster
 from devcluster.errors import CommandError
 from devcluster.waiting import wait_until
-from support.cluster_levers import DEPLOYMENTS, Cluster, deployment, hpa
+from support.chart import install_chart
+from support.cluster_levers import DEPLOYMENTS, HPAS, Cluster, deployment, hpa
 from support.correcting import risk, spec
+from twinops.api import ORIGINAL_ANNOTATION
 from twinops.api.base import utc
 from twinops.api.status import DigitalTwinStatus, Outcome, Quality
 from twinops.core.observation import FieldOwner, Sample
+from twinops.errors import Conflict
 from twinops.services.corrections import Done, Plan
 from twinops.services.field_writer import FieldWriter
 
@@ -89,7 +93,11 @@ def mine(replicas: int | None) -> dict[str, Any]:
         pytest.param(lambda c: c.apply_server_side(hpa(None), "kustomize-controller"), {}, "", id="nobody"),
         pytest.param(lambda c: c.apply(hpa(2)), {}, "", id="kubectl apply"),
         pytest.param(lambda c: c.create(hpa(2), "helm"), {}, "", id="Helm 3"),
+        pytest.param(lambda c: c.create(hpa(2), "helm-v3.12.0"), {}, "", id="Helm 3 by the name of its binary"),
+        pytest.param(lambda c: c.create(hpa(2), "Go-http-client"), {}, "", id="Helm before 3.7"),
         pytest.param(lambda c: c.create(hpa(2), "Terraform"), {}, "", id="Terraform"),
+        pytest.param(lambda c: c.create(hpa(2), "terraform-provider-helm_v2.12.1_x5"), {}, "", id="its Helm provider"),
+        pytest.param(lambda c: c.create(hpa(2), "helm-controller"), {}, "OwnedByGitOps", id="Flux's Helm"),
         pytest.param(lambda c: c.apply(hpa(None)), {}, "", id="left out of a client-side apply"),
         pytest.param(lambda c: c.apply_server_side(hpa(2)), {}, "OwnedByServerSideApply", id="kubectl --server-side"),
         pytest.param(lambda c: c.apply_server_side(hpa(2), "helm"), {}, "OwnedByServerSideApply", id="Helm 4"),
@@ -323,6 +331,266 @@ def test_an_owner_that_left_meanwhile_leaves_the_field_to_us(shop: Cluster) -> N
     twin.status = twin.status.model_copy(update={"originals": [held.model_copy(update={"manager": "long-gone"})]})
     assert twin.release().complete
     assert shop.field() == (2, (OURS,))
+
+
+LOWER = 3
+"""A maximum below what is held."""
+
+
+@pytest.mark.parametrize(
+    "apply",
+    [
+        pytest.param(lambda c, body: c.apply(body), id="kubectl apply"),
+        pytest.param(lambda c, body: c.apply_as(body, "argocd-controller"), id="Argo CD"),
+        pytest.param(lambda c, body: c.apply_server_side(body), id="kubectl --server-side"),
+        pytest.param(lambda c, body: c.apply_server_side(body, "kustomize-controller", force=True), id="Flux"),
+    ],
+)
+@pytest.mark.parametrize("way", ["bounds", "suspend"])
+def test_a_lower_maximum_while_the_manifest_leaves_the_minimum_out(shop: Cluster, apply: Any, way: str) -> None:
+    apply(shop, hpa(None))
+    twin = Twin(shop)
+    twin.sync()
+    assert shop.field() == (NEEDED, (OURS,))
+    with pytest.raises(CommandError, match="must be greater than or equal to"):
+        apply(shop, hpa(None, maximum=LOWER))
+    if way == "suspend":
+        assert twin.release().complete
+    else:
+        twin.spec = spec({"bounds": {"maxReplicas": LOWER}}, limits={"cpuUsage": 95})
+        assert twin.sync().decision.trigger == "AboveMaximum"
+    apply(shop, hpa(None, maximum=LOWER))
+    lever = shop.find()
+    assert (lever.value, lever.maximum) == (1, LOWER)
+    if way == "bounds":
+        twin.now += 300
+        twin.sync()
+        assert shop.field() == (LOWER, (OURS,))
+
+
+@pytest.mark.parametrize(
+    ("write", "again", "correction"),
+    [
+        pytest.param(lambda c, body: c.apply(body), None, {}, id="kubectl apply"),
+        pytest.param(lambda c, body: c.apply_as(body, "argocd-controller"), None, FORCE, id="Argo CD"),
+        pytest.param(
+            lambda c, body: c.apply_server_side(body),
+            lambda c, body: c.apply_server_side(body, force=True),
+            FORCE,
+            id="kubectl --server-side --force-conflicts",
+        ),
+        pytest.param(
+            lambda c, body: c.apply_server_side(body, "kustomize-controller", force=True), None, FORCE, id="Flux"
+        ),
+        pytest.param(
+            lambda c, body: c.create(body, "helm"),
+            lambda c, _: c.kubectl(
+                "patch",
+                "hpa",
+                "checkout",
+                "--field-manager=helm",
+                "--type=merge",
+                "-p",
+                '{"spec":{"minReplicas":2,"maxReplicas":3}}',
+            ),
+            {},
+            id="Helm 3, kubectl patch",
+        ),
+    ],
+)
+def test_a_lower_maximum_together_with_its_minimum(
+    shop: Cluster, write: Any, again: Any, correction: dict[str, Any]
+) -> None:
+    write(shop, hpa(2))
+    twin = Twin(shop, correction)
+    twin.sync()
+    assert shop.field()[0] == NEEDED
+    (again or write)(shop, hpa(2, maximum=LOWER))
+    lever = shop.find()
+    assert (lever.value, lever.maximum) == (2, LOWER)
+    assert twin.sync(needed=False).reversions == 1
+    assert twin.status.originals == []
+
+
+def test_the_original_stands_beside_the_value_until_it_is_given_back(shop: Cluster) -> None:
+    shop.apply(hpa(2))
+    twin = Twin(shop)
+    twin.sync()
+    noted = json.loads(annotation(shop) or "")
+    assert noted == {
+        "twin": "checkout",
+        "value": 2,
+        "manager": "kubectl-client-side-apply",
+        "operation": "Update",
+        "ours": NEEDED,
+        "min": 2,
+        "max": 20,
+    }
+    # What stands in the manifest alone is applied: neither kubectl nor anybody else takes it off.
+    shop.apply(hpa(NEEDED))
+    shop.apply_server_side(hpa(None), "kustomize-controller", force=True)
+    assert annotation(shop)
+    assert twin.release().complete
+    assert annotation(shop) is None
+
+
+@pytest.mark.parametrize(
+    ("write", "correction", "value", "owners"),
+    [
+        pytest.param(lambda c: c.apply(hpa(2)), {}, 2, (KUBECTL,), id="kubectl apply"),
+        pytest.param(lambda c: c.apply(hpa(None)), {}, 1, (KUBECTL,), id="minReplicas left out"),
+        pytest.param(
+            lambda c: c.create(hpa(2), "helm-v3.12.0"), {}, 2, (FieldOwner("helm-v3.12.0", "Update"),), id="Helm 3"
+        ),
+        pytest.param(
+            lambda c: c.apply_server_side(hpa(2), "kustomize-controller"),
+            FORCE,
+            2,
+            (FieldOwner("kustomize-controller", "Apply"),),
+            id="Flux, forced",
+        ),
+        pytest.param(lambda c: c.apply_server_side(hpa(None), "kustomize-controller"), {}, 1, (OURS,), id="nobody"),
+    ],
+)
+def test_a_status_that_is_lost(
+    shop: Cluster, write: Any, correction: dict[str, Any], value: int, owners: tuple[FieldOwner, ...]
+) -> None:
+    write(shop)
+    twin = Twin(shop, correction)
+    twin.sync()
+    assert shop.field() == (NEEDED, (OURS,))
+    twin.status = DigitalTwinStatus()
+    twin.sync(needed=False)
+    assert [held.ours for held in twin.status.originals] == [NEEDED]
+    assert twin.release().complete
+    assert shop.field() == (value, owners)
+    assert annotation(shop) is None
+    twin.status = DigitalTwinStatus()
+    assert not twin.sync(needed=False).status.originals
+
+
+def test_a_value_that_somebody_else_has_set_leaves_no_annotation(shop: Cluster) -> None:
+    shop.apply(hpa(2))
+    twin = Twin(shop)
+    twin.sync()
+    shop.kubectl("patch", "hpa", "checkout", "--type=merge", "-p", '{"spec":{"minReplicas":7}}')
+    plan = twin.sync(needed=False)
+    assert (plan.reversions, twin.status.originals) == (0, [])
+    shop.tidy(plan)
+    assert annotation(shop) is None
+    assert shop.field() == (7, (FieldOwner("kubectl-patch", "Update"),))
+
+
+def test_an_annotation_that_was_copied_along_does_not_stop_a_raise(shop: Cluster) -> None:
+    body = hpa(2)
+    body["metadata"]["annotations"] = {ORIGINAL_ANNOTATION: '{"value":1,"ours":2,"manager":"x","operation":"Update"}'}
+    shop.apply_server_side(body, "kustomize-controller")
+    shop.apply_server_side(hpa(None), "other")
+    twin = Twin(shop, FORCE)
+    twin.sync()
+    assert shop.field() == (NEEDED, (OURS,))
+    assert json.loads(annotation(shop) or "")["value"] == 2
+
+
+def test_replicas_that_an_hpa_has_left_behind_are_taken_over_and_given_back(shop: Cluster) -> None:
+    shop.kubectl(
+        "patch",
+        "deployment",
+        "checkout",
+        "--subresource=scale",
+        "--type=merge",
+        "-p",
+        '{"spec":{"replicas":3}}',
+        "--field-manager=kube-controller-manager",
+    )
+    shop.kubectl(
+        "patch",
+        "deployment",
+        "checkout",
+        "--subresource=scale",
+        "--type=merge",
+        "-p",
+        '{"spec":{"replicas":2}}',
+        "--field-manager=kube-controller-manager",
+    )
+    former = FieldOwner("kube-controller-manager", "Update", "scale")
+    assert shop.field() == (2, (former,))
+    twin = Twin(shop, BOUNDS)
+    twin.sync()
+    assert shop.field() == (NEEDED, (OURS_BY_SCALE,))
+    assert twin.release().complete
+    assert shop.field() == (2, (former,))
+
+
+@pytest.mark.parametrize("lever", ["hpa", "scale"])
+def test_a_request_that_is_carried_out_after_it_was_given_up(shop: Cluster, lever: str) -> None:
+    if lever == "hpa":
+        shop.apply(hpa(2))
+    former = shop.field()
+    twin = Twin(shop, BOUNDS)
+    shop.late = []
+    twin.sync()
+    assert twin.outcomes == [f"Raise {NEEDED} Pending"]
+    twin.sync(needed=False)
+    assert (twin.outcomes, shop.field()) == ([f"Raise {NEEDED} Failed"], former)
+    shop.arrive()
+    assert shop.field()[0] == NEEDED
+    twin.sync(needed=False)
+    assert twin.outcomes == [f"Raise {NEEDED} Applied"]
+    shop.late = []
+    assert not twin.release().complete
+    shop.arrive()
+    assert shop.field()[0] == 2
+    assert twin.sync(needed=False).reversions == 0
+    assert twin.status.originals == []
+
+
+def test_a_request_that_is_late_meets_what_has_changed_meanwhile(shop: Cluster) -> None:
+    shop.apply(hpa(2))
+    twin = Twin(shop)
+    shop.late = []
+    twin.sync()
+    shop.apply(hpa(3))
+    with pytest.raises(Conflict, match="modified"):
+        shop.arrive()
+    assert shop.field() == (3, (KUBECTL,))
+
+
+@pytest.mark.parametrize(
+    ("lever", "resource"),
+    [("hpa", "horizontalpodautoscalers.autoscaling"), ("scale", "deployments.apps/scale")],
+)
+def test_the_charts_rights_and_the_one_that_is_missing(shop: Cluster, lever: str, resource: str) -> None:
+    if lever == "hpa":
+        shop.apply(hpa(2))
+    former = shop.field()
+    rights = {"watchNamespaces": [shop.namespace], "crds": {"enabled": False}, "rbac": {"correct": False}}
+    account = install_chart(shop.cluster, shop.namespace, rights)
+    shop.kubeconfig = shop.cluster.service_account_kubeconfig(shop.namespace, account)
+    twin = Twin(shop, BOUNDS)
+    twin.sync()
+    (refused,) = twin.status.corrections
+    assert (refused.outcome, refused.reason) == (Outcome.FAILED, "Forbidden")
+    assert refused.message == (
+        f"the operator may not patch {resource} in namespace {shop.namespace}: "
+        "set rbac.correct to true in the values of the chart, or spec.autoCorrection.mode to Preview"
+    )
+    for _ in range(4):
+        plan = twin.sync()
+        assert (plan.decision.reason, plan.decision.blocked, plan.writes) == ("Forbidden", True, False)
+    assert twin.status.corrections == [refused]
+    assert (shop.field(), twin.status.originals) == (former, [])
+    install_chart(shop.cluster, shop.namespace, rights | {"rbac": {"correct": True}})
+    twin.sync()
+    assert shop.field()[0] == NEEDED
+    assert twin.release().complete
+    assert shop.field()[0] == 2
+
+
+def annotation(shop: Cluster) -> str | None:
+    body = shop.cluster.api.get(f"{HPAS.format(shop.namespace)}/checkout")
+    found: str | None = (body["metadata"].get("annotations") or {}).get(ORIGINAL_ANNOTATION)
+    return found
 
 
 def test_a_stale_lever_is_read_again_before_giving_back(shop: Cluster) -> None:

@@ -15,6 +15,7 @@ from twinops.adapters.cluster.workloads import ClusterWorkloads
 from twinops.api.status import DigitalTwinStatus
 from twinops.api.twin import DigitalTwinSpec, TargetRef
 from twinops.core.observation import FieldOwner, Lever, Observation, Sample
+from twinops.errors import Unavailable
 from twinops.services.corrections import CorrectionService, Done, Plan
 from twinops.services.ports import TwinRef
 
@@ -36,9 +37,9 @@ def deployment(replicas: int | None = 2, name: str = "checkout") -> JsonObject:
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
 
 
-def hpa(minimum: int | None = 2, name: str = "checkout", *, target: str = "checkout") -> JsonObject:
+def hpa(minimum: int | None = 2, name: str = "checkout", *, target: str = "checkout", maximum: int = 20) -> JsonObject:
     reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": target}
-    spec: JsonObject = {"maxReplicas": 20, "scaleTargetRef": reference}
+    spec: JsonObject = {"maxReplicas": maximum, "scaleTargetRef": reference}
     if minimum is not None:
         spec["minReplicas"] = minimum
     return {
@@ -50,11 +51,24 @@ def hpa(minimum: int | None = 2, name: str = "checkout", *, target: str = "check
 
 
 class Cluster:
-    """The writers of one namespace, each under the name it really uses."""
+    """The writers of one namespace, each under the name it really uses.
+
+    Attributes:
+        kubeconfig: whose rights the levers have.
+        late: when not None, patches that take or give back a field are kept here, as if no answer had come.
+    """
 
     def __init__(self, cluster: DevCluster, namespace: str) -> None:
         self.cluster = cluster
         self.namespace = namespace
+        self.kubeconfig = cluster.kubeconfig
+        self.late: list[Callable[[KubeClient], Awaitable[Any]]] | None = None
+
+    def arrive(self) -> None:
+        """Let what was kept arrive now."""
+        kept, self.late = self.late or [], None
+        for send in kept:
+            self.use(send)
 
     def kubectl(self, *words: str, body: JsonObject | None = None) -> str:
         stdin = "" if body is None else json.dumps(body)
@@ -64,9 +78,14 @@ class Cluster:
         """``kubectl apply``."""
         self.kubectl("apply", "-f", "-", body=body)
 
-    def apply_server_side(self, body: JsonObject, manager: str = "kubectl") -> None:
+    def apply_as(self, body: JsonObject, manager: str) -> None:
+        """Apply client-side under another name, as Argo CD does by default."""
+        self.kubectl("apply", f"--field-manager={manager}", "-f", "-", body=body)
+
+    def apply_server_side(self, body: JsonObject, manager: str = "kubectl", *, force: bool = False) -> None:
         """``kubectl apply --server-side``, or another tool that applies under its own name."""
-        self.kubectl("apply", "--server-side", f"--field-manager={manager}", "-f", "-", body=body)
+        forced = ["--force-conflicts"] if force else []
+        self.kubectl("apply", "--server-side", f"--field-manager={manager}", *forced, "-f", "-", body=body)
 
     def create(self, body: JsonObject, manager: str) -> None:
         """Create as a client with this name does."""
@@ -76,7 +95,9 @@ class Cluster:
         """Run something with a client of its own."""
 
         async def run() -> T:
-            client = await KubeClient.connect(str(self.cluster.kubeconfig))
+            client = await KubeClient.connect(str(self.kubeconfig))
+            if self.late is not None:
+                client.patch = _lost(client.patch, self.late)  # type: ignore[method-assign]  # this one client alone loses them
             try:
                 return await task(client)
             finally:
@@ -98,6 +119,15 @@ class Cluster:
         lever = self.find()
         return lever.value, lever.owners
 
+    @property
+    def ref(self) -> TwinRef:
+        """The twin that all of this is done for."""
+        return TwinRef(self.namespace, "checkout", "twin-uid")
+
+    def tidy(self, plan: Plan) -> None:
+        """Do what follows a plan in any case."""
+        self.with_levers(lambda levers: CorrectionService(levers, _At(0)).tidy(self.ref, plan))
+
     def plan(
         self, spec: DigitalTwinSpec, seen: dict[str, Sample], risks: list[Any], status: DigitalTwinStatus, now: float
     ) -> tuple[Plan, Done]:
@@ -110,7 +140,7 @@ class Cluster:
             service = CorrectionService(levers, _At(now))
             found = await levers.find(self.namespace, TARGET, None)
             observation = Observation(now=now, samples=seen, workload=workload, lever=found)
-            ref = TwinRef(self.namespace, "checkout", "twin-uid")
+            ref = self.ref
             plan = await service.plan(ref, spec, observation, status.drift, risks, status, 1)
             return plan, await service.carry_out(ref, plan, plan.status) if plan.writes else Done(plan.status)
 
@@ -118,12 +148,22 @@ class Cluster:
 
     def release(self, status: DigitalTwinStatus, now: float) -> Done:
         """Give back what the status holds."""
-        ref = TwinRef(self.namespace, "checkout", "twin-uid")
         return self.with_levers(
             lambda levers: CorrectionService(levers, _At(now)).release(
-                ref, status, why="Deleted", now=now, deadline_seconds=20
+                self.ref, status, why="Deleted", now=now, deadline_seconds=20
             )
         )
+
+
+def _lost(patch: Any, late: list[Callable[[KubeClient], Awaitable[Any]]]) -> Any:
+    async def lost(*words: Any, **more: Any) -> Any:
+        if (more.get("params") or {}).get("force") is False:
+            # The first attempt, which takes nothing from anybody, is answered.
+            return await patch(*words, **more)
+        late.append(lambda client: client.patch(*words, **more))
+        raise Unavailable("no answer")
+
+    return lost
 
 
 class _At:

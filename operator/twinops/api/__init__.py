@@ -17,3 +17,6 @@ DAEMON_FINALIZER = f"{GROUP}/daemon"
 
 GIVE_BACK_FINALIZER = f"{GROUP}/give-back"
 """Held by a twin while it holds values that must be given back on deletion."""
+
+ORIGINAL_ANNOTATION = f"{GROUP}/original"
+"""Stands on an HPA while its minReplicas is raised (and on a twin while it holds ``/scale``): what it was before."""

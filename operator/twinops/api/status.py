@@ -315,6 +315,11 @@ class CorrectionRecord(ApiModel):
     outcome: Annotated[Outcome, Field(description="How far it has come.")]
     outcome_time: Annotated[Time | None, Field(description="When the outcome last changed.")] = None
     message: Annotated[Text, Field(description="What the outcome means, and what to do about it.")] = ""
+    reason: Annotated[Word, Field(description="Why it failed, in CamelCase.")] = ""
+    attempts: Annotated[
+        int | None, Field(ge=0, description="How often in a row it was tried and failed; only the last one is listed.")
+    ] = None
+    retry_time: Annotated[Time | None, Field(description="A failed one is not tried again before this time.")] = None
 
 
 class Original(ApiModel):

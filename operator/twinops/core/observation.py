@@ -14,6 +14,10 @@ from twinops.core.outlook import Outlook
 PARTIAL_ANSWER = "PartialAnswer"
 """Reason of a sample whose backend could not answer in full: what it said is too small, by nobody knows how much."""
 
+LEVER_UNAVAILABLE = "LeverUnavailable"
+LEVER_UNREAD = frozenset({"Forbidden", "Unauthorized", "RequestRefused", LEVER_UNAVAILABLE})
+"""Reasons by which there may be a lever that could not be read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -109,6 +113,7 @@ class Lever:
         declared: False when the only owner applied client-side without declaring the field.
         applied_value: the field's value in the owner's last client-side apply, None where there is none.
         controller: name of a controller that owns the whole object (a KEDA ScaledObject), else empty.
+        witness: the annotation ``twinops.dev/original``, whoever wrote it; empty where there is none.
         raw: the object as read, for writers.
     """
 
@@ -123,12 +128,18 @@ class Lever:
     declared: bool = True
     applied_value: int | None = None
     controller: str = ""
+    witness: str = ""
     raw: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     @property
     def is_hpa(self) -> bool:
         """Tell whether the lever is a HorizontalPodAutoscaler."""
-        return self.object.kind == "HorizontalPodAutoscaler"
+        return is_hpa(self.object)
+
+
+def is_hpa(reference: ObjectRef) -> bool:
+    """Tell whether the object is a HorizontalPodAutoscaler."""
+    return reference.kind == "HorizontalPodAutoscaler"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,3 +177,8 @@ class Observation:
     window_seconds: float = 60.0
     warnings: tuple[str, ...] = ()
     one_shot_managers: tuple[str, ...] = ()
+
+    @property
+    def lever_unread(self) -> bool:
+        """Tell whether it is not known what a correction would write to."""
+        return self.lever is None and self.no_lever_reason in LEVER_UNREAD

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from twinops.api.conditions import Condition
-from twinops.api.status import DigitalTwinStatus
+from twinops.api.status import CorrectionRecord, DigitalTwinStatus, Original
 
 HEALTH_POINTS = 2
 """A health score that moves by this many points is news."""
@@ -19,6 +20,20 @@ Facts = Callable[[DigitalTwinStatus], Any]
 
 def _condition(condition: Condition) -> tuple[Any, ...]:
     return (condition.status, condition.reason, condition.observed_generation)
+
+
+def _second(moment: datetime | None) -> int | None:
+    """Return a time as it is written: what was computed still has its fraction, what was read has none."""
+    return None if moment is None else int(moment.timestamp())
+
+
+def _correction(record: CorrectionRecord) -> tuple[Any, ...]:
+    times = (_second(record.time), _second(record.outcome_time), _second(record.retry_time))
+    return (record.id, record.outcome, record.message, record.reason, record.attempts, *times)
+
+
+def _original(original: Original) -> tuple[Any, ...]:
+    return (original.object, original.field, original.value, original.manager, original.operation, original.ours)
 
 
 def _trusted(status: DigitalTwinStatus) -> dict[str, bool]:
@@ -48,16 +63,16 @@ _EXACT: Mapping[str, Facts] = {
     "trusted": _trusted,
     "replicas": lambda s: (s.replicas, s.summary.replicas if s.summary else ""),
     "recommendedReplicas": lambda s: s.recommended_replicas,
-    "corrections": lambda s: s.corrections,
-    "originals": lambda s: s.originals,
+    "corrections": lambda s: [_correction(record) for record in s.corrections],
+    "originals": lambda s: [_original(original) for original in s.originals],
     # How far the judgement of a step has come, and since when pods start up: both decide later, after a restart, too.
     "replicaSteps": lambda s: {r.metric: (r.generation, r.grown, len(r.effects)) for r in s.replica_steps},
     "startUp": lambda s: None if s.start_up is None else s.start_up.since,
     # Until when nothing is written, and how often that has been so already, must survive a restart.
     "fight": lambda s: s.fight,
     # Both start a clock that decides later; the times themselves must survive a restart.
-    "needBelowSince": lambda s: s.need_below_since,
-    "failingSince": lambda s: s.failing_since,
+    "needBelowSince": lambda s: _second(s.need_below_since),
+    "failingSince": lambda s: _second(s.failing_since),
 }
 
 

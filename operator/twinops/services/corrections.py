@@ -5,28 +5,44 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import structlog
 
-from twinops.api import API_VERSION
-from twinops.api.status import CorrectionAction, DigitalTwinStatus, Drift, ObjectRef, Original, Outcome, Risk
+from twinops.api.status import CorrectionAction, DigitalTwinStatus, Drift, Original, Outcome, Risk
 from twinops.api.twin import DigitalTwinSpec
 from twinops.core.correction.decide import Decision, decide, noted
 from twinops.core.correction.need import demand
-from twinops.core.correction.news import announced, carried_out, reviews
-from twinops.core.correction.records import held_by, pending
+from twinops.core.correction.news import announced, carried_out, for_owner, reviews
+from twinops.core.correction.records import FORBIDDEN, INTERRUPTED, Failure, failing, held_by, pending
 from twinops.core.correction.settle import Settled, settle
-from twinops.core.correction.write_down import applied, failed, given_back, released
-from twinops.core.notes import Note
+from twinops.core.correction.witness import text
+from twinops.core.correction.write_down import applied, failed, given_back, not_released, released
 from twinops.core.observation import Lever, Observation
 from twinops.core.rights import refusal
-from twinops.errors import ClusterError, NotFound, SpecError, Unavailable
+from twinops.errors import ClusterError, Conflict, Forbidden, NotFound, Refused, SpecError, Unavailable
+from twinops.services.correction_events import about, about_objects, about_twin, lever_ref, target_ref
 from twinops.services.field_writer import FieldWriter
+from twinops.services.holdings import Held, Holdings, Key
 from twinops.services.ports import Clock, EventNote, Levers, TwinRef
 
 log = structlog.get_logger()
 
-_Key = tuple[ObjectRef, str]
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What a twin's annotations say.
+
+    Attributes:
+        original: ``twinops.dev/original``; empty where there is none.
+        asked: whether a person has asked for this sync.
+    """
+
+    original: str = ""
+    asked: bool = False
+
+
+UNSTATED = Stated()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +55,7 @@ class Plan:
         lever: what is written to, as judged; None when nothing is written.
         target: the workload, for Events about what was done to it.
         reversions: how many values others have put back since the last sync.
+        stale: objects beside whose value stands what is not true any more.
     """
 
     decision: Decision
@@ -47,6 +64,7 @@ class Plan:
     lever: Lever | None = None
     target: Mapping[str, str] | None = None
     reversions: int = 0
+    stale: tuple[Lever, ...] = ()
 
     @property
     def writes(self) -> bool:
@@ -80,6 +98,7 @@ class CorrectionService:
     def __init__(self, levers: Levers, clock: Clock) -> None:
         self._levers = levers
         self._writer = FieldWriter(levers)
+        self._holdings = Holdings(levers)
         self._clock = clock
 
     @staticmethod
@@ -96,6 +115,7 @@ class CorrectionService:
         risks: Sequence[Risk],
         previous: DigitalTwinStatus,
         generation: int,
+        stated: Stated = UNSTATED,
     ) -> Plan:
         """Settle earlier decisions and make a new one. Writes nothing.
 
@@ -107,25 +127,48 @@ class CorrectionService:
             risks: judged from it.
             previous: the last status.
             generation: of the spec.
+            stated: what its annotations say.
 
         Raises:
-            ClusterError: something that the twin holds could not be read.
+            ClusterError: the API server did not answer.
         """
+        observation, previous, found = await self._holdings.take_up(ref, observation, previous, stated.original)
         lever, now = observation.lever, observation.now
-        levers = await self._held(ref, previous.originals, known=lever)
-        settled = self._settle(ref, spec, previous, levers, now, generation)
+        held = await self._holdings.read(ref, previous.originals, known=lever)
+        cooldown = spec.auto_correction.cooldown_seconds
+        settled = self._settle(ref, previous, held, now, generation, cooldown, asked=stated.asked)
+        # Nothing is decided about what could not be read: above all it is not given back for that.
+        unread = [each for each in settled.status.originals if (each.object, each.field) in held.unread]
+        known = [each for each in settled.status.originals if each not in unread]
+        seen = settled.status.model_copy(update={"originals": known})
         needed = demand(spec, observation, drift, risks, held_by=held_by(settled.status))
-        outlook = decide(spec, observation, settled.status, needed)
-        status = noted(settled.status, outlook, lever, now)
+        outlook = decide(spec, observation, seen, needed)
+        status = noted(seen, outlook, lever, now)
+        status = status.model_copy(update={"originals": [*unread, *status.originals]})
         decision = outlook.decision
-        written_to = levers.get((decision.object, decision.field)) if decision.writes and decision.object else None
-        target = _target(ref, spec, observation)
+        written_to = held.levers.get((decision.object, decision.field)) if decision.writes and decision.object else None
         reviewed = reviews(previous.drift, drift)
         for note in reviewed:
             log.info("for a person to review", namespace=ref.namespace, twin=ref.name, message=note.message)
-        news = [*reviewed, *announced(settled.status, status)]
-        notes = [*_about_objects(ref, settled, levers), *(_about_twin(ref, note) for note in news)]
-        return Plan(decision, status, tuple(notes), written_to, target, settled.reversions)
+        news = [*found, *reviewed, *announced(settled.status, status)]
+        notes = [*about_objects(ref, settled, held.levers), *(about_twin(ref, note) for note in news)]
+        return Plan(
+            decision,
+            status,
+            tuple(notes),
+            written_to,
+            target_ref(ref, spec, observation),
+            settled.reversions,
+            tuple(_stale(previous, status, held.levers)),
+        )
+
+    async def tidy(self, ref: TwinRef, plan: Plan) -> None:
+        """Take off what stands beside values that are not ours any more. Best effort: nobody believes it."""
+        for lever in plan.stale:
+            try:
+                await self._levers.forget(ref.namespace, lever)
+            except (ClusterError, SpecError) as error:
+                log.debug("annotation not taken off", namespace=ref.namespace, twin=ref.name, error=str(error))
 
     async def carry_out(self, ref: TwinRef, plan: Plan, status: DigitalTwinStatus) -> Done:
         """Do what was planned. The plan's status must have been written before.
@@ -144,10 +187,11 @@ class CorrectionService:
             return Done(status)
         original = next((o for o in status.originals if (o.object, o.field) == (decision.object, decision.field)), None)
         if original is None:
-            return Done(failed(status, record, None, "no original is recorded", now=self._clock.now()))
+            return Done(failed(status, record, None, Failure("no original is recorded"), now=self._clock.now()))
         try:
             if decision.action is CorrectionAction.RAISE and decision.to is not None:
-                await self._writer.raise_to(ref.namespace, lever, decision.to)
+                witness = text(original, decision.to, ref.name)
+                await self._writer.raise_to(ref.namespace, lever, decision.to, witness)
                 after = applied(status, record, original, now=self._clock.now())
             else:
                 message = await self._writer.give_back(ref.namespace, lever, original)
@@ -156,11 +200,18 @@ class CorrectionService:
             log.warning("correction not known to be done", namespace=ref.namespace, twin=ref.name, error=str(error))
             return Done(status)
         except (ClusterError, SpecError) as error:
-            after = failed(status, record, original, str(error), now=self._clock.now())
+            after = failed(status, record, original, _failure(error), now=self._clock.now())
         return Done(after, tuple(self._tell(ref, after, record.id, lever, plan.target)))
 
     async def release(
-        self, ref: TwinRef, status: DigitalTwinStatus, *, why: str, now: float, deadline_seconds: float
+        self,
+        ref: TwinRef,
+        status: DigitalTwinStatus,
+        *,
+        why: str,
+        now: float,
+        deadline_seconds: float,
+        patient: bool = False,
     ) -> Done:
         """Give everything back that the twin holds. Does nothing when it holds nothing.
 
@@ -170,21 +221,26 @@ class CorrectionService:
             why: ``Suspended``, ``Deleted``, ``Uninstalled``.
             now: Unix seconds.
             deadline_seconds: how long this may take, so that a finalizer cannot hang.
+            patient: whether what was refused a moment ago may wait, as status says for how long.
         """
         if not self.holds(status) and pending(status) is None:
             return Done(status)
         notes: list[EventNote] = []
         try:
             async with asyncio.timeout(deadline_seconds):
-                levers = await self._held(ref, status.originals, known=None)
-                status = settle(
-                    status, levers, now=now, generation=max(status.observed_generation, 0), cooldown_seconds=0
-                ).status
+                held = await self._holdings.read(ref, status.originals, known=None)
+                settled = self._settle(ref, status, held, now, max(status.observed_generation, 0), 0)
+                status = settled.status
                 for original in status.originals:
-                    lever = levers[original.object, original.field]
+                    lever = held.levers.get((original.object, original.field))
+                    waits = patient and failing(status.corrections, original.object, now) is not None
+                    # What may still be written late is waited for, not given back before it is there.
+                    if lever is None or original.ours is None or waits:
+                        continue
                     status = await self._release(ref, status, original, lever, why)
-                    notes += self._tell(ref, status, status.corrections[-1].id, lever, None)
-        except (ClusterError, TimeoutError) as error:
+                    if status.corrections[-1].message != INTERRUPTED:
+                        notes += self._tell(ref, status, status.corrections[-1].id, lever, None)
+        except (ClusterError, SpecError, TimeoutError) as error:
             log.warning("give back failed", namespace=ref.namespace, twin=ref.name, error=str(error) or "deadline")
             return Done(status, tuple(notes), complete=False)
         return Done(status, tuple(notes), complete=not self.holds(status))
@@ -192,37 +248,38 @@ class CorrectionService:
     async def _release(
         self, ref: TwinRef, status: DigitalTwinStatus, original: Original, lever: Lever, why: str
     ) -> DigitalTwinStatus:
-        message = await self._writer.give_back(ref.namespace, lever, original)
+        try:
+            message = await self._writer.give_back(ref.namespace, lever, original)
+        except Unavailable as error:
+            # It may arrive all the same, and is not to be taken for somebody else's then.
+            log.warning("not known to be given back", namespace=ref.namespace, twin=ref.name, error=str(error))
+            failure = Failure(INTERRUPTED, at_once=True)
+            return not_released(status, original, why, failure, now=self._clock.now())
+        except (Refused, SpecError) as error:
+            log.warning("give back refused", namespace=ref.namespace, twin=ref.name, error=str(error))
+            return not_released(status, original, why, _failure(error), now=self._clock.now())
         log.info("given back", namespace=ref.namespace, twin=ref.name, object=original.object.name, why=why)
         return released(status, original, why, message, now=self._clock.now())
-
-    async def _held(self, ref: TwinRef, originals: Iterable[Original], *, known: Lever | None) -> dict[_Key, Lever]:
-        """Read everything the twin holds; what is gone is left out."""
-        levers = {(known.object, known.field): known} if known else {}
-        for original in originals:
-            key = (original.object, original.field)
-            if key not in levers:
-                try:
-                    levers[key] = await self._levers.read(ref.namespace, *key)
-                except (NotFound, SpecError):
-                    continue
-        return levers
 
     def _settle(
         self,
         ref: TwinRef,
-        spec: DigitalTwinSpec,
         previous: DigitalTwinStatus,
-        levers: dict[_Key, Lever],
+        held: Held,
         now: float,
         generation: int,
+        cooldown_seconds: float,
+        *,
+        asked: bool = False,
     ) -> Settled:
         settled = settle(
             previous,
-            levers,
+            held.levers,
             now=now,
             generation=generation,
-            cooldown_seconds=spec.auto_correction.cooldown_seconds,
+            cooldown_seconds=cooldown_seconds,
+            unread=held.unread,
+            asked=asked,
         )
         for reference, note in settled.notes:
             log.info(
@@ -240,7 +297,6 @@ class CorrectionService:
     ) -> Iterable[EventNote]:
         """Yield the Events of an outcome: on the twin, and of a change on what was changed, too."""
         record = next(each for each in status.corrections if each.id == record_id)
-        note = carried_out(record)
         log.info(
             "correction carried out" if record.outcome is Outcome.APPLIED else "correction failed",
             namespace=ref.namespace,
@@ -256,11 +312,15 @@ class CorrectionService:
             outcome=record.outcome.value,
             message=record.message,
         )
-        yield _about_twin(ref, note)
+        if record.outcome is Outcome.FAILED and (record.attempts or 1) > 1:
+            # The condition goes on saying it.
+            return
+        note = carried_out(record)
+        yield about_twin(ref, note)
         if record.outcome is Outcome.APPLIED:
-            yield _event(_lever_ref(ref, lever), note)
+            yield about(lever_ref(ref, lever), for_owner(note, record, ref.name))
             if target is not None and lever.is_hpa:
-                yield _event(target, note)
+                yield about(target, note)
 
 
 def undecided(
@@ -281,32 +341,23 @@ def undecided(
     return Plan(decision, previous.model_copy(update=kept))
 
 
-def _about_objects(ref: TwinRef, settled: Settled, levers: Mapping[_Key, Lever]) -> Iterable[EventNote]:
-    objects = {key[0]: lever for key, lever in levers.items()}
-    for reference, note in settled.notes:
-        yield _about_twin(ref, note)
-        if reference in objects:
-            yield _event(_lever_ref(ref, objects[reference]), note)
+def _failure(error: ClusterError | SpecError) -> Failure:
+    """Return what an error means for the next attempt."""
+    match error:
+        case Conflict():
+            return Failure(str(error), at_once=True)
+        case NotFound():
+            return Failure(str(error), lasting=False)
+        case Forbidden() | Refused(status=HTTPStatus.FORBIDDEN):
+            return Failure(str(error), reason=FORBIDDEN)
+        case _:
+            return Failure(str(error))
 
 
-def _about_twin(ref: TwinRef, note: Note) -> EventNote:
-    return _event(_involved(ref, API_VERSION, "DigitalTwin", ref.name, ref.uid), note)
-
-
-def _event(involved: Mapping[str, str], note: Note) -> EventNote:
-    return EventNote(involved=involved, kind=note.kind, reason=note.reason, message=note.message)
-
-
-def _lever_ref(ref: TwinRef, lever: Lever) -> Mapping[str, str]:
-    return _involved(ref, lever.object.api_version, lever.object.kind, lever.object.name, lever.uid)
-
-
-def _target(ref: TwinRef, spec: DigitalTwinSpec, observation: Observation) -> Mapping[str, str] | None:
-    target, workload = spec.source.target_ref, observation.workload
-    if target is None or workload is None:
-        return None
-    return _involved(ref, target.api_version, target.kind, target.name, workload.uid)
-
-
-def _involved(ref: TwinRef, api_version: str, kind: str, name: str, uid: str) -> Mapping[str, str]:
-    return {"apiVersion": api_version, "kind": kind, "namespace": ref.namespace, "name": name, "uid": uid}
+def _stale(previous: DigitalTwinStatus, status: DigitalTwinStatus, levers: Mapping[Key, Lever]) -> Iterable[Lever]:
+    """Yield what was held until now and is not any more, with an annotation that says that it is."""
+    kept = {(original.object, original.field) for original in status.originals}
+    for original in previous.originals:
+        lever = levers.get((original.object, original.field))
+        if lever is not None and lever.witness and (original.object, original.field) not in kept:
+            yield lever

@@ -24,11 +24,17 @@ class FieldWriter:
     def __init__(self, levers: Levers) -> None:
         self._levers = levers
 
-    async def raise_to(self, namespace: str, judged: Lever, value: int) -> Lever:
+    async def raise_to(self, namespace: str, judged: Lever, value: int, witness: str) -> Lever:
         """Set the field to ``value``, provided that value and owners are still those that were judged.
 
         The first attempt never takes anything over. When another owner is in the way the guards have
         judged it already, so the second one does.
+
+        Args:
+            namespace: of the lever.
+            judged: the lever as judged.
+            value: of the field.
+            witness: its original, to stand beside it.
 
         Raises:
             Conflict: somebody changed the field since it was judged.
@@ -37,12 +43,13 @@ class FieldWriter:
         lever, force = judged, False
         for _ in range(_ATTEMPTS):
             try:
-                return await self._levers.write(namespace, lever, value, force=force)
+                return await self._levers.write(namespace, lever, value, force=force, witness=witness)
             except Conflict:
                 lever = await self._levers.read(namespace, judged.object, judged.field)
                 if _changed(judged, lever):
                     raise Conflict(CHANGED, status=409) from None
-                force = bool(others_of(lever))
+                # A copied object may hold somebody else's copy of the annotation, too.
+                force = bool(others_of(lever) or lever.witness)
         raise Conflict(CHANGED, status=409)
 
     async def give_back(self, namespace: str, judged: Lever, original: Original) -> str:
@@ -62,6 +69,8 @@ class FieldWriter:
     async def _once(self, namespace: str, lever: Lever, original: Original) -> str:
         back = way_back(original, lever)
         if back.way is Way.LEAVE or back.value is None:
+            if lever.witness:
+                await self._levers.forget(namespace, lever)
             return back.message
         if back.way is Way.UPDATE_AS:
             await self._levers.update_as(namespace, lever, back.value, manager=back.manager)

@@ -11,20 +11,17 @@ from twinops.api.status import DigitalTwinStatus
 from twinops.api.twin import DigitalTwinSpec
 from twinops.core.assess import limits_in_force
 from twinops.core.censoring import unjudged, unscored
-from twinops.core.observation import Lever, Observation, Sample, Workload
+from twinops.core.observation import LEVER_UNAVAILABLE, Lever, Observation, Sample, Workload
 from twinops.core.rights import refusal
 from twinops.core.skill import states
 from twinops.core.status_failed import FAILED_SYNCS_BEFORE_UNREADY
-from twinops.errors import MetricsUnavailable, Refused, SourceInvalid, SpecError, Unavailable
+from twinops.errors import MetricsUnavailable, NotFound, Refused, SourceInvalid, SpecError, Unavailable
 from twinops.services.gather import Gatherer
 from twinops.services.gathering.plan import window_seconds
 from twinops.services.memories import MemoryKeeper
 from twinops.services.ports import Levers, SourceAccess, Sources, TwinRef, Workloads
 from twinops.services.twin_history import Moment
 from twinops.services.twin_index import TwinIndex
-
-LEVER_UNAVAILABLE = "LeverUnavailable"
-"""Reason for having no lever: what could be one has not answered for several syncs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,7 +177,7 @@ class Observer:
         except SpecError as error:
             # No lever stops corrections, never observing.
             return _LeverOrReason(reason=error.reason, message=str(error))
-        except (Refused, Unavailable) as error:
+        except (Refused, NotFound, Unavailable) as error:
             # Nor does one that may not, or cannot, be read; but a moment without an answer is no news.
             if isinstance(error, Unavailable) and not _for_long(previous):
                 raise

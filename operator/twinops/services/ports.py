@@ -228,9 +228,17 @@ class Twins(Protocol):
         ...
 
     async def set_finalizers(
-        self, ref: TwinRef, finalizers: Sequence[str], *, resource_version: str
+        self,
+        ref: TwinRef,
+        finalizers: Sequence[str],
+        *,
+        resource_version: str,
+        annotations: Mapping[str, str | None] | None = None,
     ) -> Mapping[str, Any]:
-        """Replace ``metadata.finalizers`` and return the object as written. Raises Conflict likewise."""
+        """Replace ``metadata.finalizers``, set annotations (None: take it off) and return the object as written.
+
+        Raises Conflict likewise.
+        """
         ...
 
 
@@ -259,13 +267,25 @@ class Levers(Protocol):
         """
         ...
 
-    async def write(self, namespace: str, lever: Lever, value: int, *, force: bool) -> Lever:
+    async def write(self, namespace: str, lever: Lever, value: int, *, force: bool, witness: str = "") -> Lever:
         """Set the lever's field by server-side apply as ``twinops``, at the lever's resourceVersion.
+
+        Args:
+            namespace: of the lever.
+            lever: as judged.
+            value: of the field.
+            force: whether it may be taken from its owners.
+            witness: what is to stand beside the value on an HPA; empty for nothing.
 
         Raises:
             Conflict: the object changed since it was read, or another manager owns the field.
-            Refused: the API server refuses the value or the right is missing.
+            Forbidden: the right is missing.
+            Refused: the API server refuses the value.
         """
+        ...
+
+    async def forget(self, namespace: str, lever: Lever) -> None:
+        """Take off what stands beside the value, the value untouched. Raises as ``write``."""
         ...
 
     async def read(self, namespace: str, reference: ObjectRef, field: str) -> Lever:

@@ -9,9 +9,10 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from twinops.api import API_VERSION, GIVE_BACK_FINALIZER
+from twinops.api import API_VERSION, GIVE_BACK_FINALIZER, ORIGINAL_ANNOTATION
 from twinops.api.status import DigitalTwinStatus
 from twinops.api.twin import DigitalTwinSpec
+from twinops.core.correction.witness import on_twin
 from twinops.core.notes import WARNING, transitions
 from twinops.core.status import Sync
 from twinops.core.status_diff import is_material
@@ -81,7 +82,7 @@ class Publisher:
         Raises:
             ClusterError: the finalizer could not be set.
         """
-        guarded = await self._with_finalizer(twin)
+        guarded = await self._with_finalizer(twin, on_twin(status, twin.ref.name))
         done = await self._writer.write(
             twin.ref, guarded, status.to_wire(), material=True, purpose=Purpose.INTENT, interval=_interval(twin)
         )
@@ -148,21 +149,20 @@ class Publisher:
         for event in notes:
             await self._events.post(event.involved, kind=event.kind, reason=event.reason, message=event.message)
 
-    async def _with_finalizer(self, twin: TwinAtSync) -> Mapping[str, Any]:
+    async def _with_finalizer(self, twin: TwinAtSync, original: str) -> Mapping[str, Any]:
+        """Set the finalizer, and beside it the original that no other object can hold."""
         finalizers = list(twin.body["metadata"].get("finalizers") or ())
+        told = not original or _annotation(twin.body) == original
         if GIVE_BACK_FINALIZER in finalizers:
-            return twin.body
+            if told:
+                return twin.body
+        else:
+            finalizers.append(GIVE_BACK_FINALIZER)
         try:
-            body = await self._twins.set_finalizers(
-                twin.ref,
-                [*finalizers, GIVE_BACK_FINALIZER],
-                resource_version=twin.body["metadata"]["resourceVersion"],
-            )
+            return await self._set(twin.ref, twin.body, finalizers, {} if told else {ORIGINAL_ANNOTATION: original})
         except Conflict:
             self._index.put(await self._twins.get(twin.ref))
             raise
-        self._index.put(body)
-        return body
 
     async def _without_finalizer(self, ref: TwinRef, body: Mapping[str, Any]) -> None:
         finalizers = list(body["metadata"].get("finalizers") or ())
@@ -170,12 +170,24 @@ class Publisher:
             return
         finalizers.remove(GIVE_BACK_FINALIZER)
         try:
-            self._index.put(
-                await self._twins.set_finalizers(ref, finalizers, resource_version=body["metadata"]["resourceVersion"])
-            )
+            await self._set(ref, body, finalizers, {ORIGINAL_ANNOTATION: None} if _annotation(body) else {})
         except ClusterError as error:
             # It harms nobody until the twin is deleted, and the next sync tries again.
             log.debug("finalizer not taken off", namespace=ref.namespace, twin=ref.name, error=str(error))
+
+    async def _set(
+        self, ref: TwinRef, body: Mapping[str, Any], finalizers: Sequence[str], annotations: Mapping[str, str | None]
+    ) -> Mapping[str, Any]:
+        written = await self._twins.set_finalizers(
+            ref, finalizers, resource_version=body["metadata"]["resourceVersion"], annotations=annotations
+        )
+        self._index.put(written)
+        return written
+
+
+def _annotation(body: Mapping[str, Any]) -> str:
+    found: str = (body["metadata"].get("annotations") or {}).get(ORIGINAL_ANNOTATION, "")
+    return found
 
 
 def read_status(body: Mapping[str, Any]) -> DigitalTwinStatus:

@@ -10,15 +10,15 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from twinops.api import SYNC_REQUESTED_ANNOTATION
+from twinops.api import ORIGINAL_ANNOTATION, SYNC_REQUESTED_ANNOTATION
 from twinops.api.conditions import ConditionType, is_true
 from twinops.api.status import DigitalTwinStatus, Outcome, Quality
 from twinops.api.twin import DigitalTwinSpec
 from twinops.core.assess import Assessment, assess
 from twinops.core.correction.give_back import unwanted
 from twinops.core.correction.guards import WAITING
-from twinops.core.correction.records import RETRY_SECONDS, pending
-from twinops.core.observation import Observation
+from twinops.core.correction.records import RETRY_SECONDS, WRITE_FAILED, pending, standing_failure
+from twinops.core.observation import LEVER_UNAVAILABLE, Observation
 from twinops.core.rights import refusal
 from twinops.core.sight import GRACE_SECONDS
 from twinops.core.status import (
@@ -43,8 +43,8 @@ from twinops.errors import (
     TargetNotFound,
     Unavailable,
 )
-from twinops.services.corrections import CorrectionService, Plan, undecided
-from twinops.services.observe import LEVER_UNAVAILABLE, Observed, Observer, Unmeasured
+from twinops.services.corrections import CorrectionService, Plan, Stated, undecided
+from twinops.services.observe import Observed, Observer, Unmeasured
 from twinops.services.ports import Clock, EventNote, Telemetry, TwinRef
 from twinops.services.publish import Publisher, TwinAtSync, read_status
 from twinops.services.retries import Retries
@@ -106,6 +106,10 @@ class _Findings:
         decision = self.plan.decision
         waits = decision.reason in WAITING
         blocked = Blocked(decision.reason, decision.message, waits=waits) if decision.blocked or waits else None
+        failed = standing_failure(base.corrections, decision.object) if decision.writes else None
+        if failed is not None and failed.retry_time is not None:
+            # Trying again is no sign that nothing stands in the way any more.
+            blocked = Blocked(failed.reason or WRITE_FAILED, failed.message)
         observation, refused = self.observed.observation, self.observed.refused
         return render_synced(base, self.spec, self.twin.sync, observation, self.assessment, refused, blocked)
 
@@ -278,6 +282,7 @@ class SyncService:
             assess, spec, observed.observation, twin.previous, grace_seconds=self._grace
         )
         plan = await self._plan(twin, spec, observed.observation, assessment)
+        await self._corrections.tidy(twin.ref, plan)
         findings = _Findings(twin, spec, observed, assessment, plan)
         status = findings.render(plan.status)
         for _ in range(plan.reversions):
@@ -296,7 +301,7 @@ class SyncService:
         drift, risks = assessment.drift, assessment.risks
         try:
             return await self._corrections.plan(
-                twin.ref, spec, observation, drift, risks, twin.previous, twin.sync.generation
+                twin.ref, spec, observation, drift, risks, twin.previous, twin.sync.generation, _stated(twin)
             )
         except (Refused, Unavailable) as error:
             # What is held may not be read: nothing is decided about it, and observing goes on.
@@ -325,13 +330,18 @@ class SyncService:
 
     async def _suspended(self, twin: TwinAtSync) -> float | None:
         done = await self._corrections.release(
-            twin.ref, twin.previous, why="Suspended", now=twin.sync.now, deadline_seconds=RELEASE_SECONDS
+            twin.ref,
+            twin.previous,
+            why="Suspended",
+            now=twin.sync.now,
+            deadline_seconds=RELEASE_SECONDS,
+            patient=not _stated(twin).asked,
         )
         status = render_suspended(done.status, twin.sync)
         purpose = Purpose.OUTCOME if done.notes else Purpose.OBSERVATION
         retry = await self._publish(twin, status, done.notes, purpose)
         if not done.complete:
-            return self._held.failed(twin.ref.uid)
+            return self._held.failed(twin.ref.uid, at_least=_pause(done.status) or 0.0)
         self._held.forget(twin.ref.uid)
         return retry
 
@@ -398,7 +408,26 @@ def _until_known(status: DigitalTwinStatus) -> float | None:
     if pending(status) is not None:
         return PENDING_RETRY
     last = status.corrections[-1] if status.corrections else None
-    return RETRY_SECONDS if last is not None and last.outcome is Outcome.FAILED else None
+    if last is None or last.outcome is not Outcome.FAILED:
+        return None
+    pause = _pause(status)
+    return RETRY_SECONDS if pause is None else pause
+
+
+def _pause(status: DigitalTwinStatus) -> float | None:
+    """Return how long the last decision is not to be tried again, None where nothing says so."""
+    last = status.corrections[-1] if status.corrections else None
+    if last is None or last.retry_time is None:
+        return None
+    return (last.retry_time - (last.outcome_time or last.time)).total_seconds()
+
+
+def _stated(twin: TwinAtSync) -> Stated:
+    annotations = twin.body["metadata"].get("annotations") or {}
+    return Stated(
+        original=annotations.get(ORIGINAL_ANNOTATION, ""),
+        asked=twin.sync.request != twin.previous.last_handled_sync_request,
+    )
 
 
 def _interval_of(body: Mapping[str, Any]) -> float:

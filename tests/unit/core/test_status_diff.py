@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twinops.api.base import utc
 from twinops.api.status import DigitalTwinStatus, Quality
 from twinops.core.status_diff import is_material, material_changes
 
@@ -371,3 +372,17 @@ def test_desired_replicas_and_the_forecast_that_is_published_are_news() -> None:
     naive = status(summary={"replicas": "3/3"}, forecastSkill={"metrics": [{"name": "cpuUsage", "trusted": False}]})
     assert material_changes(before, more, limits=LIMITS, expected=EXPECTED) == ("replicas",)
     assert material_changes(before, naive, limits=LIMITS, expected=EXPECTED) == ("trusted",)
+
+
+def test_the_fraction_of_a_second_that_is_not_written_is_no_news() -> None:
+    exact = utc(1_700_000_000.7)
+    status = DigitalTwinStatus.from_wire({"corrections": [correction()], "originals": [original()]})
+    (record,), (held,) = status.corrections, status.originals
+    record = record.model_copy(update={"time": exact, "outcome_time": exact, "retry_time": exact})
+    times = {"need_below_since": exact, "failing_since": exact}
+    computed = status.model_copy(
+        update={"corrections": [record], "originals": [held.model_copy(update={"time": exact})], **times}
+    )
+    written = DigitalTwinStatus.from_wire(computed.to_wire())
+    assert written.corrections != computed.corrections
+    assert material_changes(written, computed, limits={}, expected={}) == ()

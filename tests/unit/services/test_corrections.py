@@ -15,21 +15,24 @@ from support.correcting import (
     KUBECTL,
     NOW,
     OURS,
+    SCALE,
     alert,
     drift,
     hpa,
     observation,
     original,
     risk,
+    scale,
     spec,
     status,
 )
 from twinops.api.base import utc
 from twinops.api.status import CorrectionAction, DigitalTwinStatus, Drift, Outcome
 from twinops.api.twin import DigitalTwinSpec
+from twinops.core.correction.witness import on_twin
 from twinops.core.observation import FieldOwner, Observation
-from twinops.errors import ClusterError, Refused, Unavailable
-from twinops.services.corrections import CorrectionService, Done, Plan
+from twinops.errors import ClusterError, Conflict, Forbidden, Refused, Unavailable
+from twinops.services.corrections import CorrectionService, Done, Plan, Stated
 from twinops.services.ports import TwinRef
 
 REF = TwinRef("shop", "checkout", "twin-uid")
@@ -148,7 +151,7 @@ async def test_a_request_that_never_arrived_is_made_again() -> None:
 @in_fake_time
 async def test_a_refused_write_is_told_and_waits() -> None:
     twin = Twin()
-    twin.levers.faults = [Refused("403 forbidden", status=403)]
+    twin.levers.faults = [Refused("422 invalid", status=422)]
     _, done = await twin.sync()
     assert twin.outcomes == ["Raise 4 Failed"]
     assert twin.status.originals == []
@@ -158,11 +161,234 @@ async def test_a_refused_write_is_told_and_waits() -> None:
     assert (plan.decision.reason, plan.decision.blocked, plan.decision.message) == (
         "WriteFailed",
         True,
-        "403 forbidden",
+        "422 invalid",
     )
     await asyncio.sleep(60)
     await twin.sync()
     assert twin.live[0] == 4
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "tries"),
+    [
+        (Forbidden("the operator may not patch"), "Forbidden", [0, 300, 1200, 3900]),
+        (Refused("403 by a policy", status=403), "Forbidden", [0, 300, 1200, 3900]),
+        (Refused("422 invalid", status=422), "WriteFailed", [0, 60, 240, 780, 2400]),
+        (Refused("405 no such method", status=405), "WriteFailed", [0, 60, 240, 780, 2400]),
+        (Conflict("by somebody", status=409), "WriteFailed", [0, 60, 120, 300, 840, 2460]),
+    ],
+)
+def test_a_refusal_that_lasts_is_met_less_and_less_often(error: Any, reason: str, tries: list[float]) -> None:
+    @in_fake_time
+    async def check() -> None:
+        twin = Twin()
+        tried: list[float] = []
+
+        def refuse() -> None:
+            if not tried or twin.clock.now() - NOW != tried[-1]:
+                tried.append(twin.clock.now() - NOW)
+            raise error
+
+        twin.levers.meddle = refuse
+        told: list[str] = []
+        for _ in range(67):
+            plan, done = await twin.sync()
+            told += [note.reason for note in (*plan.notes, *done.notes)]
+            await asyncio.sleep(60)
+        assert tried == tries
+        assert told == ["CorrectionFailed"]
+        (entry,) = twin.status.corrections
+        assert (entry.outcome, entry.reason, entry.attempts) == (Outcome.FAILED, reason, len(tries))
+        assert twin.status.originals == []
+        twin.status = twin.status.model_copy(update={"observed_generation": 1})
+        before = twin.status.model_copy(update={"last_sync_time": utc(twin.clock.now() - 60)})
+        blocked = await twin.service.plan(REF, twin.spec, twin.seen(), Drift(), twin.risks, before, 1)
+        assert (blocked.decision.reason, blocked.writes) == (reason, False)
+        for generation, stated in ((2, Stated()), (1, Stated(asked=True))):
+            again = await twin.service.plan(
+                REF, twin.spec, twin.seen(), Drift(), twin.risks, before, generation, stated
+            )
+            assert again.writes
+
+    check()
+
+
+class TestLate:
+    """Requests that are carried out after they were given up."""
+
+    @in_fake_time
+    async def test_a_raise_is_held_and_given_back(self) -> None:
+        twin = Twin(KUBECTL)
+        twin.levers.faults = [DOWN]
+        await twin.sync()
+        twin.risks, twin.cpu = [], 20.0
+        await asyncio.sleep(5)
+        await twin.sync()
+        assert twin.outcomes == ["Raise 4 Failed"]
+        assert twin.service.holds(twin.status)
+        twin.levers.edit(HPA, value=4, owners=(OURS,))
+        for _ in range(12):
+            await asyncio.sleep(60)
+            await twin.sync()
+        assert twin.outcomes == ["Raise 4 Applied", "GiveBack 2 Applied"]
+        assert twin.live == (2, (KUBECTL,))
+        assert not twin.service.holds(twin.status)
+
+    @in_fake_time
+    async def test_one_that_never_arrives_is_forgotten(self) -> None:
+        twin = Twin(KUBECTL)
+        twin.levers.faults = [DOWN]
+        await twin.sync()
+        twin.risks, twin.cpu = [], 20.0
+        for _ in range(3):
+            await asyncio.sleep(60)
+            await twin.sync()
+        assert twin.outcomes == ["Raise 4 Failed"]
+        assert not twin.service.holds(twin.status)
+
+    @in_fake_time
+    async def test_one_that_arrives_instead_of_the_next(self) -> None:
+        twin = Twin(KUBECTL)
+        twin.levers.faults = [DOWN]
+        await twin.sync()
+        twin.risks = [risk(upper=190)]
+        await asyncio.sleep(5)
+        twin.levers.meddle = lambda: twin.levers.edit(HPA, value=4, owners=(OURS,))
+        await twin.sync()
+        twin.levers.meddle = None
+        assert twin.outcomes == ["Raise 4 Failed", "Raise 6 Failed"]
+        await asyncio.sleep(5)
+        await twin.sync()
+        assert twin.outcomes[0] == "Raise 4 Applied"
+        assert [(held.value, held.manager) for held in twin.status.originals] == [(2, "kubectl-client-side-apply")]
+
+    @in_fake_time
+    async def test_a_deletion_waits_until_it_cannot_arrive_any_more(self) -> None:
+        twin = Twin(KUBECTL)
+        twin.levers.faults = [DOWN]
+        await twin.sync()
+        assert not (await TestRelease.release(twin)).complete
+        twin.levers.edit(HPA, value=4, owners=(OURS,))
+        assert (await TestRelease.release(twin)).complete
+        assert twin.live == (2, (KUBECTL,))
+
+    @in_fake_time
+    async def test_a_deletion_does_not_wait_for_ever(self) -> None:
+        twin = Twin(KUBECTL)
+        twin.levers.faults = [DOWN]
+        await twin.sync()
+        await asyncio.sleep(100)
+        assert (await TestRelease.release(twin)).complete
+
+
+class TestLostStatus:
+    """The original stands beside the value, for a status that does not survive."""
+
+    @pytest.mark.parametrize(
+        "owner", [KUBECTL, FieldOwner("kustomize-controller", "Apply"), FieldOwner("helm-v3.12.0", "Update")]
+    )
+    def test_of_an_hpa(self, owner: FieldOwner) -> None:
+        @in_fake_time
+        async def check() -> None:
+            twin = Twin(owner, spec_=spec({"ownershipPolicy": "Force"}, **LIMITS))
+            await twin.sync()
+            known = twin.status.originals[0]
+            twin.status, twin.risks, twin.cpu = DigitalTwinStatus(), [], 20.0
+            plan, _ = await twin.sync()
+            (held,) = twin.status.originals
+            assert held.model_copy(update={"time": known.time}) == known
+            assert "CorrectionTakenUp" in {note.reason for note in plan.notes}
+            for _ in range(11):
+                await asyncio.sleep(60)
+                await twin.sync()
+            assert twin.live == (2, (owner,))
+            assert twin.levers.levers[HPA].witness == ""
+
+        check()
+
+    @in_fake_time
+    async def test_of_scale_it_stands_on_the_twin(self) -> None:
+        twin = Twin(KUBECTL, spec_=spec({"bounds": {"minReplicas": 1, "maxReplicas": 9}}, **LIMITS))
+        twin.levers = FakeLevers(scale(3, KUBECTL))
+        twin.service = CorrectionService(twin.levers, twin.clock)
+        seen = dataclasses.replace(observation(scale(3, KUBECTL), cpuUsage=70), now=NOW)
+        plan = await twin.service.plan(REF, twin.spec, seen, Drift(), [risk()], status(), 1)
+        noted_on_twin = on_twin(plan.status, "checkout")
+        await twin.service.carry_out(REF, plan, plan.status)
+        lever = twin.levers.levers[SCALE]
+        assert (lever.value, lever.witness) == (4, "")
+        lost = dataclasses.replace(observation(lever, ready=4, cpuUsage=20), now=NOW)
+        stated = Stated(original=noted_on_twin)
+        again = await twin.service.plan(REF, twin.spec, lost, Drift(), [], DigitalTwinStatus(), 1, stated)
+        assert [(held.value, held.manager, held.ours) for held in again.status.originals] == [
+            (3, "kubectl-client-side-apply", 4)
+        ]
+
+    @pytest.mark.parametrize("edit", [{"value": 3, "owners": (KUBECTL,)}, {"value": 9, "owners": (KUBECTL,)}])
+    def test_what_is_not_true_any_more_is_taken_off(self, edit: dict[str, Any]) -> None:
+        @in_fake_time
+        async def check() -> None:
+            twin = Twin(KUBECTL)
+            await twin.sync()
+            assert twin.levers.levers[HPA].witness
+            twin.levers.edit(HPA, **edit)
+            twin.risks, twin.cpu = [], 20.0
+            plan = await twin.plan()
+            await twin.service.tidy(REF, plan)
+            assert twin.levers.levers[HPA].witness == ""
+            assert twin.live == (edit["value"], (KUBECTL,))
+
+        check()
+
+    @in_fake_time
+    async def test_while_another_twin_holds_it_nothing_is_taken_up(self) -> None:
+        twin = Twin(KUBECTL)
+        await twin.sync()
+        for seen in (
+            dataclasses.replace(twin.seen(), holder="other"),
+            dataclasses.replace(twin.seen(), rival="other"),
+        ):
+            plan = await twin.service.plan(REF, twin.spec, seen, Drift(), [], DigitalTwinStatus(), 1)
+            assert plan.status.originals == []
+
+
+class TestUnread:
+    """What cannot be read is neither gone nor given back."""
+
+    @in_fake_time
+    async def test_a_held_hpa_that_may_not_be_read(self) -> None:
+        class Blind(FakeLevers):
+            async def read(self, *_: Any) -> Any:
+                raise Forbidden("the operator may not get horizontalpodautoscalers")
+
+        twin = Twin(KUBECTL)
+        await twin.sync()
+        held = twin.status.originals
+        twin.service = CorrectionService(Blind(*twin.levers.levers.values()), twin.clock)
+        for reason in ("Forbidden", "LeverUnavailable", "HPANotFound"):
+            seen = dataclasses.replace(twin.seen(), lever=None, no_lever_reason=reason, no_lever_message="told")
+            plan = await twin.service.plan(REF, twin.spec, seen, Drift(), [], twin.status, 1)
+            assert (plan.decision.reason, plan.decision.blocked, plan.writes) == (reason, True, False)
+            assert plan.status.originals == held
+        assert not (await TestRelease.release(twin)).complete
+
+    @in_fake_time
+    async def test_a_lever_that_cannot_be_found_now_is_not_one_that_changed(self) -> None:
+        twin = Twin(KUBECTL)
+        await twin.sync()
+        seen = dataclasses.replace(twin.seen(), lever=None, no_lever_reason="Forbidden", no_lever_message="told")
+        plan = await twin.service.plan(REF, twin.spec, seen, Drift(), [], twin.status, 1)
+        assert not plan.writes
+        assert twin.service.holds(plan.status)
+
+
+@in_fake_time
+async def test_the_owner_of_an_hpa_is_told_how_to_lower_its_maximum() -> None:
+    _, done = await Twin(KUBECTL).sync()
+    (told,) = [note.message for note in done.notes if note.involved["kind"] == "HorizontalPodAutoscaler"]
+    for words in ("refuses maxReplicas below 4", "spec.autoCorrection.bounds.maxReplicas of DigitalTwin checkout"):
+        assert words in told
+    assert len(told) <= 1024
 
 
 @in_fake_time

@@ -30,10 +30,10 @@ class Moody(FakeTwins):
         self.asked += 1
         return await super().get(ref)
 
-    async def set_finalizers(self, ref: TwinRef, finalizers: Any, *, resource_version: str) -> Any:
+    async def set_finalizers(self, ref: TwinRef, finalizers: Any, **more: Any) -> Any:
         if self.errors:
             raise self.errors.pop(0)
-        return await super().set_finalizers(ref, finalizers, resource_version=resource_version)
+        return await super().set_finalizers(ref, finalizers, **more)
 
 
 class Scene:

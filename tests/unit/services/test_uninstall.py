@@ -35,11 +35,11 @@ class Listed(FakeTwins):
         found = list(self.bodies.values())
         return [one for one in found if not namespaces or one["metadata"]["namespace"] in namespaces]
 
-    async def set_finalizers(self, ref: TwinRef, finalizers: Sequence[str], *, resource_version: str) -> Any:
+    async def set_finalizers(self, ref: TwinRef, finalizers: Sequence[str], **more: Any) -> Any:
         self.patched += 1
         if self.patch_faults:
             raise self.patch_faults.pop(0)
-        return await super().set_finalizers(ref, finalizers, resource_version=resource_version)
+        return await super().set_finalizers(ref, finalizers, **more)
 
 
 class Scene:

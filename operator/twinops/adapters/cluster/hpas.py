@@ -96,5 +96,6 @@ def hpa_lever(body: Mapping[str, Any]) -> Lever:
         declared=managed_fields.declared(body, FIELD),
         applied_value=managed_fields.applied_value(body, FIELD),
         controller=controller_of(body),
+        witness=managed_fields.witness(body),
         raw=body,
     )

@@ -6,14 +6,32 @@ refused with 409. The ways of writing are CONVENTIONS' own; which one is due is 
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from http import HTTPStatus
+from typing import Any, Final
 
 from twinops.adapters.cluster import hpas, managed_fields, scales
-from twinops.adapters.cluster.client import APPLY_PATCH, JSON_PATCH, KubeClient
+from twinops.adapters.cluster.client import (
+    APPLY_PATCH,
+    JSON_PATCH,
+    MERGE_PATCH,
+    TIMEOUT_SECONDS,
+    Body,
+    KubeClient,
+    Params,
+)
 from twinops.adapters.cluster.discovery import Discovery
+from twinops.api import ORIGINAL_ANNOTATION
 from twinops.api.status import ObjectRef
 from twinops.api.twin import TargetRef
 from twinops.core.observation import Lever
+from twinops.errors import Forbidden, Refused
+
+_NO_RIGHT: Final = re.compile(
+    r'cannot (?P<verb>[a-z]+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'
+    r'(?: in the namespace "(?P<namespace>[^"]+)")?'
+)
+"""How RBAC refuses. Admission refuses with 403, too, and for that no right is missing."""
 
 
 class ClusterLevers:
@@ -45,43 +63,62 @@ class ClusterLevers:
             return hpas.hpa_lever(await self._client.get(hpas.hpa_path(namespace, reference.name)))
         return await scales.read_scale(self._client, self._discovery, namespace, reference)
 
-    async def write(self, namespace: str, lever: Lever, value: int, *, force: bool) -> Lever:
+    async def write(self, namespace: str, lever: Lever, value: int, *, force: bool, witness: str = "") -> Lever:
         """Set the field by server-side apply as ``twinops``, at the lever's resourceVersion.
+
+        What stands beside an HPA's value goes with it in the same request; an apply without it takes it off.
 
         Raises:
             Conflict: the object changed since it was read, or another manager owns the field.
-            Refused: the API server refuses the value or the right is missing.
+            Forbidden: the right is missing.
+            Refused: the API server refuses the value.
         """
         body = _patch(lever, value) | _type(lever)
         body["metadata"]["name"] = lever.object.name
-        await self._client.patch(
-            await self._write_path(namespace, lever), body, content_type=APPLY_PATCH, params={"force": force}
-        )
+        if witness and lever.is_hpa:
+            body["metadata"]["annotations"] = {ORIGINAL_ANNOTATION: witness}
+        path = await self._write_path(namespace, lever)
+        await self._send(path, body, content_type=APPLY_PATCH, params={"force": force})
         return await self.read(namespace, lever.object, lever.field)
 
     async def update_as(self, namespace: str, lever: Lever, value: int, *, manager: str) -> Lever:
-        """Set the field by a merge patch in the name of its former owner.
+        """Set the field by a merge patch in the name of its former owner; what we wrote beside it goes.
 
         ``/scale`` is patched where the lever is one: the former owner then holds the field by way of the
         subresource, which its next update does not mind, and no right on the target itself is needed.
 
         Raises:
             Conflict: the object changed since it was read.
-            Refused: the API server refuses the value or the right is missing.
+            Forbidden: the right is missing.
+            Refused: the API server refuses the value.
         """
-        path = await self._write_path(namespace, lever)
-        await self._client.patch(path, _patch(lever, value), params={"fieldManager": manager})
+        body = _patch(lever, value)
+        if lever.witness:
+            body["metadata"]["annotations"] = {ORIGINAL_ANNOTATION: None}
+        await self._send(await self._write_path(namespace, lever), body, params={"fieldManager": manager})
         return await self.read(namespace, lever.object, lever.field)
+
+    async def forget(self, namespace: str, lever: Lever) -> None:
+        """Take off what stands beside the value of an HPA, the value untouched.
+
+        Raises:
+            Conflict: the object changed since it was read.
+            Forbidden: the right is missing.
+        """
+        metadata = {"resourceVersion": lever.resource_version, "annotations": {ORIGINAL_ANNOTATION: None}}
+        await self._send(await self._path(namespace, lever), {"metadata": metadata})
 
     async def hand_over(self, namespace: str, lever: Lever, *, manager: str) -> Lever:
         """Move the ownership of the field from us to the entry ``manager`` applied, its value untouched.
 
         Raises:
             Conflict: the object changed since it was read.
-            Refused: the right to patch the object itself is missing.
+            Forbidden: the right to patch the object itself is missing.
         """
         entries = managed_fields.handed_over(lever.raw, lever.field, manager)
         if entries is None:
+            if lever.witness:
+                await self.forget(namespace, lever)
             return lever
         # Naming the version that was read makes the API server answer 409 when it is no longer current; a
         # failed `test` would be 422, which cannot be told from a patch that is wrong in itself.
@@ -89,8 +126,21 @@ class ClusterLevers:
             {"op": "replace", "path": "/metadata/resourceVersion", "value": lever.resource_version},
             {"op": "replace", "path": "/metadata/managedFields", "value": entries},
         ]
-        await self._client.patch(await self._path(namespace, lever), operations, content_type=JSON_PATCH)
+        if lever.witness:
+            pointer = ORIGINAL_ANNOTATION.replace("/", "~1")
+            operations.append({"op": "remove", "path": f"/metadata/annotations/{pointer}"})
+        await self._send(await self._path(namespace, lever), operations, content_type=JSON_PATCH)
         return await self.read(namespace, lever.object, lever.field)
+
+    async def _send(
+        self, path: str, body: Body, *, content_type: str = MERGE_PATCH, params: Params | None = None
+    ) -> None:
+        # By then the API server gives the request up, too: what we have given up is not carried out much later.
+        limited = {"timeout": f"{TIMEOUT_SECONDS:.0f}s", **(params or {})}
+        try:
+            await self._client.patch(path, body, content_type=content_type, params=limited)
+        except Refused as error:
+            raise _told(error) from error
 
     async def _path(self, namespace: str, lever: Lever) -> str:
         if lever.is_hpa:
@@ -111,3 +161,22 @@ def _type(lever: Lever) -> dict[str, str]:
     if lever.is_hpa:
         return {"apiVersion": hpas.API_VERSION, "kind": hpas.KIND}
     return {"apiVersion": scales.SCALE_API_VERSION, "kind": scales.SCALE_KIND}
+
+
+def _told(error: Refused) -> Refused | Forbidden:
+    """Return the same error, or for one about a missing right the one that says how to mend it."""
+    found = _NO_RIGHT.search(str(error)) if error.status == HTTPStatus.FORBIDDEN else None
+    if found is None:
+        return error
+    verb, resource, group, namespace = found.group("verb", "resource", "group", "namespace")
+    plural, _, subresource = resource.partition("/")
+    full = (f"{plural}.{group}" if group else plural) + (f"/{subresource}" if subresource else "")
+    if group == "autoscaling" or subresource == "scale":
+        mend = "set rbac.correct to true in the values of the chart, or spec.autoCorrection.mode to Preview"
+    else:
+        mend = (
+            "add to rbac.extraCorrectRules in the values of the chart: "
+            f'{{apiGroups: ["{group}"], resources: ["{resource}"], verbs: [patch]}}'
+        )
+    where = f" in namespace {namespace}" if namespace else ""
+    return Forbidden(f"the operator may not {verb} {full}{where}: {mend}")

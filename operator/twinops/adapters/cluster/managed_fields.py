@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from twinops.api import FIELD_MANAGER
+from twinops.api import FIELD_MANAGER, ORIGINAL_ANNOTATION
 from twinops.core.observation import FieldOwner
 
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
@@ -19,6 +19,10 @@ _WRITE_LAST_APPLIED: Final = frozenset(
     {"kubectl-client-side-apply", "kubectl-create", "argocd-controller", "argocd-application-controller"}
 )
 """Managers whose updates go along with the annotation, so that it tells what they declared."""
+
+_WITNESS_PATH: Final = ("metadata", "annotations", ORIGINAL_ANNOTATION)
+_LONGEST_WITNESS: Final = 1025
+"""Characters that are looked at; one more than is believed."""
 
 Path = tuple[str, ...]
 Entry = dict[str, Any]
@@ -55,6 +59,12 @@ def declared(body: Mapping[str, Any], field: str) -> bool:
     return not (others and only_appliers and annotated and value is None)
 
 
+def witness(body: Mapping[str, Any]) -> str:
+    """Return the annotation ``twinops.dev/original``, empty where there is none."""
+    found = ((body.get("metadata") or {}).get("annotations") or {}).get(ORIGINAL_ANNOTATION)
+    return str(found)[:_LONGEST_WITNESS] if found else ""
+
+
 def handed_over(body: Mapping[str, Any], field: str, manager: str) -> list[Entry] | None:
     """Return the entries with the field moved from ours to the one that ``manager`` applied.
 
@@ -70,6 +80,7 @@ def handed_over(body: Mapping[str, Any], field: str, manager: str) -> list[Entry
     for entry in entries:
         if entry.get("manager") == FIELD_MANAGER:
             _remove(entry.get("fieldsV1") or {}, path)
+            _remove(entry.get("fieldsV1") or {}, _WITNESS_PATH)
     return [entry for entry in entries if entry.get("fieldsV1")]
 
 

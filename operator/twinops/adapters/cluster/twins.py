@@ -62,16 +62,23 @@ class ClusterTwins:
         return await self._client.replace(_path(ref, "status"), body)
 
     async def set_finalizers(
-        self, ref: TwinRef, finalizers: Sequence[str], *, resource_version: str
+        self,
+        ref: TwinRef,
+        finalizers: Sequence[str],
+        *,
+        resource_version: str,
+        annotations: Mapping[str, str | None] | None = None,
     ) -> Mapping[str, Any]:
-        """Replace ``metadata.finalizers`` and return the object as written.
+        """Replace ``metadata.finalizers``, set annotations (None: take it off) and return the object as written.
 
         Raises:
             Conflict: the twin changed since ``resource_version`` was read, or was made anew.
             ClusterError: the API server said no, or nothing.
         """
         # No uid: in a patch a wrong one is refused as invalid, and the version alone tells a successor apart.
-        metadata = {"resourceVersion": resource_version, "finalizers": list(finalizers)}
+        metadata: dict[str, Any] = {"resourceVersion": resource_version, "finalizers": list(finalizers)}
+        if annotations:
+            metadata["annotations"] = dict(annotations)
         return await self._client.patch(_path(ref), {"metadata": metadata})
 
 

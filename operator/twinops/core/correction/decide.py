@@ -95,7 +95,8 @@ def decide(spec: DigitalTwinSpec, observation: Observation, status: DigitalTwinS
     demand = demand.keeping(effects.kept)
     below = give_back.below_since(spec, observation, status, demand, held)
     recommended = within.clip(demand.recommend(effects.stopped)) if observation.workload else None
-    for original in status.originals:
+    # What is not known to have been written is not there to be given back: settle finds out.
+    for original in (each for each in status.originals if each.ours is not None):
         reason = give_back.due(spec, observation, original, below)
         if reason is not None:
             decision = _give_back(spec, status, original, reason, observation.now)
@@ -134,9 +135,10 @@ def _strongest(needs: Sequence[Need], *, above: int) -> Need | None:
 def _give_back(
     spec: DigitalTwinSpec, status: DigitalTwinStatus, original: Original, reason: give_back.Reason, now: float
 ) -> Decision:
-    error = records.failing(status.corrections, original.object, now)
-    if error:
-        return Decision(None, spec.auto_correction.mode, "WriteFailed", error, blocked=True)
+    last = records.failing(status.corrections, original.object, now)
+    if last is not None:
+        failed = last.reason or records.WRITE_FAILED
+        return Decision(None, spec.auto_correction.mode, failed, last.message, blocked=True)
     value = give_back.DEFAULTED if original.value is None else original.value
     return Decision(
         action=CorrectionAction.GIVE_BACK,
@@ -264,7 +266,12 @@ def _record(decision: Decision, now: float) -> CorrectionRecord | None:
 def _repeats(status: DigitalTwinStatus, record: CorrectionRecord) -> bool:
     """Tell whether the newest record says the same already. Only what changes nothing can repeat."""
     last = status.corrections[-1] if status.corrections else None
-    if last is None or last.outcome is not record.outcome or last.object != record.object:
+    if last is None or last.object != record.object:
+        return False
+    if last.outcome is Outcome.FAILED and record.outcome is Outcome.BLOCKED:
+        # The failure itself tells why nothing is tried for a while.
+        return record.message.partition(":")[0] == (last.reason or records.WRITE_FAILED)
+    if last.outcome is not record.outcome:
         return False
     if record.outcome is Outcome.BLOCKED:
         return last.message.partition(":")[0] == record.message.partition(":")[0]
@@ -272,8 +279,9 @@ def _repeats(status: DigitalTwinStatus, record: CorrectionRecord) -> bool:
 
 
 def _originals(status: DigitalTwinStatus, lever: Lever, now: float) -> list[Original]:
-    """Return the originals with the lever's among them; the first one recorded stays."""
-    if original_of(status, lever) is not None:
+    """Return the originals with the lever's among them; the first one stays from which the value was raised."""
+    known = original_of(status, lever)
+    if known is not None and known.ours is not None:
         return status.originals
     others = ownership.others_of(lever)
     former = next((owner for owner in others if owner.operation == "Apply"), others[0] if others else None)

@@ -121,7 +121,7 @@ def below_since(
 
 def due(spec: DigitalTwinSpec, observation: Observation, original: Original, below: float | None) -> Reason | None:
     """Return why this value is given back now, None when it is kept."""
-    reason = unwanted(spec) or _elsewhere(spec, observation, original)
+    reason = unwanted(spec) or _elsewhere(spec, observation, original) or _beyond(spec, observation, original)
     if reason is not None:
         return reason
     if original.ours == (DEFAULTED if original.value is None else original.value):
@@ -146,6 +146,8 @@ def unwanted(spec: DigitalTwinSpec) -> Reason | None:
 def _elsewhere(spec: DigitalTwinSpec, observation: Observation, original: Original) -> Reason | None:
     """Return why this value is not the twin's to hold any more."""
     lever, bounds = observation.lever, spec.auto_correction.bounds
+    if observation.lever_unread:
+        return None
     if lever is None or (lever.object, lever.field) != (original.object, original.field):
         return Reason("LeverChanged", "the twin corrects something else now, or nothing")
     if observation.rival:
@@ -153,3 +155,15 @@ def _elsewhere(spec: DigitalTwinSpec, observation: Observation, original: Origin
     if not lever.is_hpa and (bounds.min_replicas is None or bounds.max_replicas is None):
         return Reason("NoBounds", "spec.autoCorrection.bounds no longer give minReplicas and maxReplicas")
     return None
+
+
+def _beyond(spec: DigitalTwinSpec, observation: Observation, original: Original) -> Reason | None:
+    """Return why an HPA's minimum lies higher than the spec allows now.
+
+    Whoever wants to lower the HPA's maxReplicas below what is held says so here, and the API server then takes it. The
+    HPA goes on from its own metrics meanwhile; replicas set by way of ``/scale`` would drop at once, and stay.
+    """
+    maximum, lever = spec.auto_correction.bounds.max_replicas, observation.lever
+    if lever is None or not lever.is_hpa or maximum is None or (original.ours or 0) <= maximum:
+        return None
+    return Reason("AboveMaximum", f"{original.ours} is above spec.autoCorrection.bounds.maxReplicas ({maximum})")

@@ -150,8 +150,8 @@ def not_fighting(situation: Situation) -> Stop | None:
 
 def not_failing(situation: Situation) -> Stop | None:
     """The last attempt was not refused a moment ago."""
-    error = records.failing(situation.status.corrections, _lever(situation).object, situation.now)
-    return Stop("WriteFailed", error, blocked=True) if error else None
+    last = records.failing(situation.status.corrections, _lever(situation).object, situation.now)
+    return Stop(last.reason or records.WRITE_FAILED, last.message, blocked=True) if last else None
 
 
 def needed(situation: Situation) -> Stop | None:

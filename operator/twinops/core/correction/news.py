@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from twinops.api.status import CorrectionAction, CorrectionRecord, DigitalTwinStatus, Drift, Outcome, Severity
-from twinops.core.conditions import shorten
+from twinops.api.status import CorrectionAction, CorrectionRecord, DigitalTwinStatus, Drift, Original, Outcome, Severity
+from twinops.core.conditions import MAX_MESSAGE, shorten
 from twinops.core.notes import NORMAL, WARNING, Note
+from twinops.core.observation import is_hpa
 
 
 def reviews(previous: Drift, drift: Drift) -> tuple[Note, ...]:
@@ -45,6 +46,29 @@ def carried_out(record: CorrectionRecord) -> Note:
         return Note(NORMAL, "CorrectionApplied", shorten(text))
     text = f"gave back {_what(record)}, {record.from_} to {record.to} ({record.message}): {record.why}"
     return Note(NORMAL, "CorrectionGivenBack", shorten(text))
+
+
+def for_owner(note: Note, record: CorrectionRecord, twin: str) -> Note:
+    """Return the Event for the object that was changed: whoever owns an HPA is told how it can be changed now.
+
+    A raised minReplicas makes the API server refuse every maxReplicas below it, whoever applies it.
+    """
+    if record.action is not CorrectionAction.RAISE or not is_hpa(record.object):
+        return note
+    told = (
+        f". While this is held the API server refuses maxReplicas below {record.to}: apply minReplicas with it, or "
+        f"lower spec.autoCorrection.bounds.maxReplicas of DigitalTwin {twin} likewise, or suspend that twin"
+    )
+    return Note(note.kind, note.reason, shorten(note.message, MAX_MESSAGE - len(told)) + told)
+
+
+def taken_up(original: Original) -> Note:
+    """Return the Event of a raised value that status knew nothing of."""
+    value = "unset" if original.value is None else str(original.value)
+    what = f"{original.field} of {original.object.kind}/{original.object.name}"
+    owner = f" by {original.manager}" if original.manager else ""
+    text = f"{what} is {original.ours} by an earlier correction that this status did not know; it was {value}{owner}"
+    return Note(NORMAL, "CorrectionTakenUp", shorten(text))
 
 
 def _what(record: CorrectionRecord) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import chain, count
 
 from twinops.api.base import utc
@@ -11,9 +12,20 @@ from twinops.core.conditions import shorten
 
 MAX_RECORDS = 10
 INTERRUPTED = "interrupted before it was carried out"
+LATE = "carried out late: its answer was lost"
 CHANGED = "the object was changed meanwhile; judged anew at the next sync"
 RETRY_SECONDS = 60
-"""A refused write is tried again after this time."""
+"""A refused write is tried again after this time, and after three times as long each time it is refused again."""
+
+FORBIDDEN, WRITE_FAILED = "Forbidden", "WriteFailed"
+FORBIDDEN_SECONDS = 300
+"""A right that is missing is seldom granted within a minute."""
+
+FACTOR = 3
+LONGEST_SECONDS = 3600
+
+LATE_SECONDS = 100
+"""A write that was given up may still be carried out for so long: a minute in an API server, and what went before."""
 
 _CARRIED_OUT = frozenset({Outcome.PENDING, Outcome.APPLIED, Outcome.VERIFIED})
 
@@ -78,13 +90,103 @@ def held_by(status: DigitalTwinStatus) -> frozenset[str]:
     )
 
 
-def failing(records: Sequence[CorrectionRecord], reference: ObjectRef, now: float) -> str:
-    """Return the error of the newest decision about the object while it is too early to try again, else empty."""
-    last = _last(records, lambda record: record.object == reference and record.outcome is not Outcome.BLOCKED)
-    if last is None or last.outcome is not Outcome.FAILED or last.message in (INTERRUPTED, CHANGED):
-        return ""
-    age = now - (last.outcome_time or last.time).timestamp()
-    return last.message if 0 <= age < RETRY_SECONDS else ""
+def given_up(status: DigitalTwinStatus, original: Original, action: CorrectionAction) -> tuple[CorrectionRecord, ...]:
+    """Return the decisions about a field that were given up without an answer, oldest first."""
+    return tuple(
+        record
+        for record in status.corrections
+        if record.action is action
+        and (record.object, record.field) == (original.object, original.field)
+        and (record.outcome, record.message) == (Outcome.FAILED, INTERRUPTED)
+    )
+
+
+def interrupted(
+    status: DigitalTwinStatus, original: Original, action: CorrectionAction, now: float
+) -> tuple[CorrectionRecord, ...]:
+    """Return those of them that may still arrive."""
+    found = given_up(status, original, action)
+    return tuple(record for record in found if now - record.time.timestamp() < LATE_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something was not carried out.
+
+    Attributes:
+        reason: CamelCase, for the condition ``CorrectionBlocked``.
+        at_once: whether the next sync may try again the first time that this happens.
+        lasting: whether the same may be expected again, so that it is tried less and less often.
+    """
+
+    message: str
+    reason: str = WRITE_FAILED
+    at_once: bool = False
+    lasting: bool = True
+
+    def pause(self, attempts: int) -> float:
+        """Return the seconds until the next attempt, after so many that failed in a row."""
+        first = FORBIDDEN_SECONDS if self.reason == FORBIDDEN else RETRY_SECONDS
+        if not self.lasting:
+            return first
+        steps = attempts - 1 - self.at_once
+        return 0.0 if steps < 0 else min(float(LONGEST_SECONDS), first * float(FACTOR) ** min(steps, 10))
+
+
+def fail(
+    records: Sequence[CorrectionRecord], record_id: str, failure: Failure, *, now: float
+) -> list[CorrectionRecord]:
+    """Return the decisions with one of them failed. A failure that repeats the last one takes its place."""
+    record = next(each for each in records if each.id == record_id)
+    before = _last(records, lambda each: each.id != record_id and _same_write(each, record))
+    again = before if before is not None and before.outcome is Outcome.FAILED else None
+    tried = 0 if again is None else 1 if again.attempts is None else again.attempts
+    attempts = tried + 1
+    pause = failure.pause(attempts)
+    update = {
+        "outcome": Outcome.FAILED,
+        "outcome_time": utc(now),
+        "message": shorten(failure.message),
+        "reason": failure.reason,
+        "attempts": attempts,
+        "retry_time": utc(now + pause) if pause else None,
+    }
+    # One that may still be carried out late stays known until it cannot be.
+    told = again is not None and (again.message != INTERRUPTED or failure.message == INTERRUPTED)
+    kept = [each for each in records if again is None or not told or each.id != again.id]
+    return [each.model_copy(update=update) if each.id == record_id else each for each in kept]
+
+
+def anew(records: Sequence[CorrectionRecord]) -> list[CorrectionRecord]:
+    """Return the decisions with every failure forgiven: what stood in the way may be gone."""
+    update = {"attempts": 0, "retry_time": None}
+    return [each.model_copy(update=update) if each.retry_time else each for each in records]
+
+
+def failing(records: Sequence[CorrectionRecord], reference: ObjectRef, now: float) -> CorrectionRecord | None:
+    """Return the newest decision about the object while it is too early to try it again, else None."""
+    last = standing_failure(records, reference)
+    if last is None or last.retry_time is None:
+        return None
+    left = last.retry_time.timestamp() - now
+    # A clock that was set back must not stretch the wait.
+    return last if 0 < left <= LONGEST_SECONDS else None
+
+
+def standing_failure(records: Sequence[CorrectionRecord], reference: ObjectRef | None) -> CorrectionRecord | None:
+    """Return the newest decision about the object whose outcome is known, where that is a failure, else None."""
+    undecided = (Outcome.BLOCKED, Outcome.PENDING)
+    last = _last(records, lambda record: record.object == reference and record.outcome not in undecided)
+    return last if last is not None and last.outcome is Outcome.FAILED else None
+
+
+def _same_write(one: CorrectionRecord, other: CorrectionRecord) -> bool:
+    """Tell whether both would write the same field in the same direction, and something was tried."""
+    return one.outcome is not Outcome.BLOCKED and (one.object, one.field, one.action) == (
+        other.object,
+        other.field,
+        other.action,
+    )
 
 
 def _named_apart(records: Sequence[CorrectionRecord], record: CorrectionRecord) -> CorrectionRecord:

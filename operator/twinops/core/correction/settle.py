@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from twinops.api.status import CorrectionAction, CorrectionRecord, DigitalTwinStatus, ObjectRef, Original, Outcome
 from twinops.core.correction import fights, records
-from twinops.core.correction.give_back import half_way
+from twinops.core.correction.give_back import DEFAULTED, half_way
 from twinops.core.correction.ownership import is_ours, others_of
 from twinops.core.notes import NORMAL, WARNING, Note
 from twinops.core.observation import Lever
+
+_Key = tuple[ObjectRef, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +54,21 @@ class _Findings:
         found = records.resolve(self.status.corrections, record.id, outcome, now=self.now, message=message)
         self.change(corrections=found)
 
+    def interrupted(self, record: CorrectionRecord) -> None:
+        # An answer that is lost is no refusal: tried again at once, and only then less and less often.
+        failure = records.Failure(records.INTERRUPTED, at_once=True)
+        self.change(corrections=records.fail(self.status.corrections, record.id, failure, now=self.now))
+
 
 def settle(
     status: DigitalTwinStatus,
-    levers: dict[tuple[ObjectRef, str], Lever],
+    levers: Mapping[_Key, Lever],
     *,
     now: float,
     generation: int,
     cooldown_seconds: float,
+    unread: Collection[_Key] = (),
+    asked: bool = False,
 ) -> Settled:
     """Settle every earlier decision.
 
@@ -69,13 +79,20 @@ def settle(
         now: Unix seconds.
         generation: of the twin's spec.
         cooldown_seconds: the twin's cooldown.
+        unread: what could not be read now; nothing is made of it.
+        asked: whether a person has asked for this sync. As a change of the spec does, that forgives failures.
     """
     found = _Findings(status, now, generation, cooldown_seconds)
     found.change(fight=fights.calm(status.fight, now=now, generation=generation))
+    if asked or 0 <= status.observed_generation != generation:
+        found.change(corrections=records.anew(status.corrections))
     unfinished = records.pending(status)
     for original in status.originals:
-        lever = levers.get((original.object, original.field))
+        key = (original.object, original.field)
         mine = unfinished if unfinished and unfinished.object == original.object else None
+        if key in unread:
+            continue
+        lever = levers.get(key)
         if lever is None:
             _gone(found, original, mine)
         elif mine is not None:
@@ -83,9 +100,9 @@ def settle(
         else:
             _watch(found, original, lever)
     left = records.pending(found.status)
-    if left is not None:
+    if left is not None and (left.object, left.field) not in unread:
         # Its original was never written down, so nothing was sent.
-        found.resolve(left, Outcome.FAILED, records.INTERRUPTED)
+        found.interrupted(left)
     return Settled(found.status, tuple(found.notes), found.reversions)
 
 
@@ -102,14 +119,14 @@ def _resolve(found: _Findings, original: Original, record: CorrectionRecord, lev
             found.resolve(record, Outcome.APPLIED)
             found.keep(original, record.to)
             return
-        found.resolve(record, Outcome.FAILED, records.INTERRUPTED)
+        found.interrupted(record)
         _watch(found, original, lever)
         return
     if is_ours(lever, original.ours):
-        found.resolve(record, Outcome.FAILED, records.INTERRUPTED)
+        found.interrupted(record)
     elif half_way(original, lever):
         # Handing over is a step that can be taken by itself.
-        found.resolve(record, Outcome.FAILED, records.INTERRUPTED)
+        found.interrupted(record)
         found.keep(original, lever.value)
     else:
         found.resolve(record, Outcome.APPLIED)
@@ -117,9 +134,12 @@ def _resolve(found: _Findings, original: Original, record: CorrectionRecord, lev
 
 
 def _watch(found: _Findings, original: Original, lever: Lever) -> None:
-    """Find out whether a value we hold is still ours."""
+    """Find out whether a value we hold is still ours, or one that we gave up has become so."""
+    if _landed(found, original, lever):
+        return
     if original.ours is None:
-        found.drop(original)
+        if not records.interrupted(found.status, original, CorrectionAction.RAISE, found.now):
+            found.drop(original)
         return
     if is_ours(lever, original.ours):
         return
@@ -128,13 +148,44 @@ def _watch(found: _Findings, original: Original, lever: Lever) -> None:
         return
     found.drop(original)
     found.change(need_below_since=None)
+    returned = records.interrupted(found.status, original, CorrectionAction.GIVE_BACK, found.now)
+    if returned and lever.value == returned[-1].to:
+        found.resolve(returned[-1], Outcome.APPLIED, records.LATE)
+        return
     others = others_of(lever)
     manager = others[0].manager if others else "another twin"
+    if (lever.value or 0) >= original.ours:
+        _adopted(found, original, lever, manager)
+    else:
+        _reverted(found, original, lever, manager)
+
+
+def _landed(found: _Findings, original: Original, lever: Lever) -> bool:
+    """Tell whether a raise that was given up has been carried out after all, and hold its value."""
+    if lever.value is None or not is_ours(lever, lever.value) or lever.value == original.ours:
+        return False
+    late = records.interrupted(found.status, original, CorrectionAction.RAISE, found.now)
+    # Before the first raise nothing of ours lies above the original, so what does is ours however late it comes.
+    base = original.ours or (DEFAULTED if original.value is None else original.value)
+    if lever.value <= base or not (late or original.ours is None):
+        return False
+    given_up = records.given_up(found.status, original, CorrectionAction.RAISE)
+    known = next((record for record in reversed(given_up) if record.to == lever.value), None)
+    if known is not None:
+        found.resolve(known, Outcome.APPLIED, records.LATE)
+    found.keep(original, lever.value)
+    text = f"{_what(original)} is {lever.value}: a request of this twin was carried out after it had been given up"
+    found.notes.append((original.object, Note(NORMAL, "CorrectionApplied", text)))
+    return True
+
+
+def _adopted(found: _Findings, original: Original, lever: Lever, manager: str) -> None:
+    """Leave a value to whoever has taken it over, or has set more than the twin did: nobody is against that."""
     if lever.value == original.ours:
         text = f"{_what(original)} stays {original.ours}: {manager} has taken it over"
-        found.notes.append((original.object, Note(NORMAL, "CorrectionAdopted", text)))
-        return
-    _reverted(found, original, lever, manager)
+    else:
+        text = f"{_what(original)} stays {lever.value}: {manager} has set more than the twin did ({original.ours})"
+    found.notes.append((original.object, Note(NORMAL, "CorrectionAdopted", text)))
 
 
 def _reverted(found: _Findings, original: Original, lever: Lever, manager: str) -> None:

@@ -150,10 +150,22 @@ STALE = dataclasses.replace(observation(), samples={"cpuUsage": Sample("cpuUsage
         pytest.param(
             None,
             None,
-            status(corrections=[record(Outcome.FAILED, age=59, message="403 forbidden")]),
+            status(corrections=[record(Outcome.FAILED, age=59, message="no", retry_time=utc(NOW + 1))]),
             "WriteFailed",
             True,
             id="refused a moment ago",
+        ),
+        pytest.param(
+            None,
+            None,
+            status(
+                corrections=[
+                    record(Outcome.FAILED, age=59, message="no right", reason="Forbidden", retry_time=utc(NOW + 3600))
+                ]
+            ),
+            "Forbidden",
+            True,
+            id="a right is missing",
         ),
         pytest.param(None, STALE, None, "NoFreshMetrics", True, id="the value is held, not fresh"),
         pytest.param(None, observation(hpa(4), cpuUsage=70), None, "InPlace", False, id="there already"),
@@ -187,7 +199,14 @@ def test_guards(twin: Any, seen: Any, previous: Any, reason: str, *, blocked: bo
         pytest.param(status(corrections=[record(Outcome.REVERTED, age=5)]), id="the last raise was put back"),
         pytest.param(status(corrections=[record(Outcome.PREVIEWED, age=5)]), id="the last raise was a preview"),
         pytest.param(status(corrections=[record(age=-100)]), id="the clock was set back"),
-        pytest.param(status(corrections=[record(Outcome.FAILED, age=61, message="403")]), id="refused a minute ago"),
+        pytest.param(
+            status(corrections=[record(Outcome.FAILED, age=61, message="403", retry_time=utc(NOW - 1))]),
+            id="refused a minute ago",
+        ),
+        pytest.param(
+            status(corrections=[record(Outcome.FAILED, age=5, message="403", retry_time=utc(NOW + 86_400))]),
+            id="refused before the clock was set back",
+        ),
         pytest.param(status(corrections=[record(Outcome.FAILED, age=5, message=CHANGED)]), id="changed meanwhile"),
         pytest.param(status(corrections=[record(Outcome.FAILED, age=5, message=INTERRUPTED)]), id="interrupted"),
         pytest.param(
@@ -321,7 +340,7 @@ def test_what_is_held_goes_back_in_preview_too() -> None:
 
 
 def test_a_refused_give_back_waits_before_it_tries_again() -> None:
-    refused = record(Outcome.FAILED, age=10, action=CorrectionAction.GIVE_BACK, message="403")
+    refused = record(Outcome.FAILED, age=10, action=CorrectionAction.GIVE_BACK, message="403", retry_time=utc(NOW + 50))
     previous = status(originals=[original(2)], corrections=[refused])
     decision = decided(spec({"enabled": False}), observation(hpa(6, OURS)), previous).decision
     assert (decision.action, decision.reason, decision.blocked) == (None, "WriteFailed", True)

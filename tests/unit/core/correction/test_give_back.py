@@ -189,6 +189,26 @@ def test_scale_is_given_back_when_its_bounds_go() -> None:
     assert reason.trigger == "NoBounds"
 
 
+@pytest.mark.parametrize(
+    ("lever", "held", "maximum", "trigger"),
+    [
+        (hpa(6, OURS), original(2), 5, "AboveMaximum"),
+        (hpa(6, OURS), original(2), 6, None),
+        (scale(6, OURS), original(2, object=SCALE, field="spec.replicas"), 5, None),
+    ],
+)
+def test_a_maximum_below_what_is_held(lever: Lever, held: Original, maximum: int, trigger: str | None) -> None:
+    reason = due(spec({"bounds": {"minReplicas": 1, "maxReplicas": maximum}}), observation(lever), held, None)
+    assert (reason.trigger if reason else None) == trigger
+
+
+def test_a_lever_that_could_not_be_read_is_kept() -> None:
+    for reason in ("Forbidden", "LeverUnavailable"):
+        seen = dataclasses.replace(observation(), lever=None, no_lever_reason=reason)
+        assert due(spec(), seen, original(2), None) is None
+        assert due(spec(suspend=True), seen, original(2), None) is not None
+
+
 def test_a_value_that_is_back_is_finished_at_once() -> None:
     reason = due(spec(), observation(hpa(2, OURS)), original(2, ours=2, operation="Apply"), None)
     assert reason is not None

@@ -10,8 +10,9 @@ from support.correcting import HPA, KUBECTL, NOW, OURS, SERVER_SIDE, hpa, origin
 from twinops.api.base import utc
 from twinops.api.status import CorrectionAction, CorrectionRecord, Outcome
 from twinops.api.twin import CorrectionMode
+from twinops.core.correction.records import INTERRUPTED, LATE_SECONDS
 from twinops.core.correction.settle import Settled, settle
-from twinops.core.observation import Lever
+from twinops.core.observation import FieldOwner, Lever
 
 
 def record(action: CorrectionAction, to: int, outcome: Outcome = Outcome.PENDING, **more: Any) -> CorrectionRecord:
@@ -45,9 +46,14 @@ def settled(lever: Lever | None, corrections: list[CorrectionRecord], originals:
     ("lever", "entry", "held", "outcome", "ours"),
     [
         pytest.param(hpa(6, OURS), RAISE, original(2, ours=None), Outcome.APPLIED, [6], id="raise: it was written"),
-        pytest.param(hpa(2, KUBECTL), RAISE, original(2, ours=None), Outcome.FAILED, [], id="raise: it was not"),
+        pytest.param(hpa(2, KUBECTL), RAISE, original(2, ours=None), Outcome.FAILED, [None], id="raise: not yet"),
         pytest.param(
-            hpa(6, KUBECTL), RAISE, original(2, ours=None), Outcome.FAILED, [], id="raise: somebody else wrote the same"
+            hpa(6, KUBECTL),
+            RAISE,
+            original(2, ours=None),
+            Outcome.FAILED,
+            [None],
+            id="raise: somebody else wrote the same",
         ),
         pytest.param(hpa(4, OURS), RAISE, original(2, ours=4), Outcome.FAILED, [4], id="second raise: it was not"),
         pytest.param(hpa(6, OURS), RAISE, original(2, ours=4), Outcome.APPLIED, [6], id="second raise: it was"),
@@ -128,3 +134,102 @@ def test_a_change_of_the_spec_ends_a_fight() -> None:
     first = settled(hpa(2, KUBECTL), [RAISED], [original(2)]).status
     assert first.fight is not None
     assert settle(first, {}, now=NOW + 1, generation=2, cooldown_seconds=300).status.fight is None
+
+
+def interrupted(action: CorrectionAction, to: int, age: float = 5) -> CorrectionRecord:
+    return record(action, to, Outcome.FAILED, message=INTERRUPTED, outcome_time=utc(NOW)).model_copy(
+        update={"time": utc(NOW - age)}
+    )
+
+
+GIVEN_UP, RETURNED = interrupted(CorrectionAction.RAISE, 6), interrupted(CorrectionAction.GIVE_BACK, 2)
+LONG_AGO = interrupted(CorrectionAction.RAISE, 6, LATE_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("lever", "entry", "held", "outcome", "ours", "told"),
+    [
+        pytest.param(
+            hpa(6, OURS), GIVEN_UP, original(2, ours=None), Outcome.APPLIED, [6], ["CorrectionApplied"], id="a raise"
+        ),
+        pytest.param(
+            hpa(6, OURS), GIVEN_UP, original(2, ours=4), Outcome.APPLIED, [6], ["CorrectionApplied"], id="a second one"
+        ),
+        pytest.param(
+            hpa(5, OURS), GIVEN_UP, original(2, ours=4), Outcome.FAILED, [5], ["CorrectionApplied"], id="one before it"
+        ),
+        pytest.param(
+            hpa(6, OURS),
+            LONG_AGO,
+            original(2, ours=None),
+            Outcome.APPLIED,
+            [6],
+            ["CorrectionApplied"],
+            id="however late",
+        ),
+        pytest.param(hpa(2, KUBECTL), GIVEN_UP, original(2, ours=None), Outcome.FAILED, [None], [], id="not yet"),
+        pytest.param(hpa(2, KUBECTL), LONG_AGO, original(2, ours=None), Outcome.FAILED, [], [], id="never"),
+        pytest.param(
+            hpa(2, OURS),
+            GIVEN_UP,
+            original(2, ours=None, manager="", operation=""),
+            Outcome.FAILED,
+            [None],
+            [],
+            id="what we gave back before is no raise",
+        ),
+        pytest.param(hpa(2, KUBECTL), RETURNED, original(2), Outcome.APPLIED, [], [], id="a give back"),
+        pytest.param(
+            hpa(2, OURS),
+            RETURNED,
+            original(2, manager="", operation=""),
+            Outcome.APPLIED,
+            [],
+            [],
+            id="a give back to nobody",
+        ),
+        pytest.param(
+            hpa(3, KUBECTL),
+            RETURNED,
+            original(2),
+            Outcome.FAILED,
+            [],
+            ["CorrectionReverted"],
+            id="somebody's own value is no give back",
+        ),
+    ],
+)
+def test_a_write_that_arrives_after_it_was_given_up(
+    lever: Lever, entry: CorrectionRecord, held: Any, outcome: Outcome, ours: list[int | None], told: list[str]
+) -> None:
+    found = settled(lever, [entry], [held])
+    assert found.status.corrections[0].outcome is outcome
+    assert [each.ours for each in found.status.originals] == ours
+    assert [note.reason for _, note in found.notes] == told
+    assert found.reversions == told.count("CorrectionReverted")
+
+
+@pytest.mark.parametrize("lever", [hpa(10, KUBECTL), hpa(7, FieldOwner("argocd-controller", "Update")), hpa(10, OURS)])
+def test_more_than_the_twin_set_is_adopted(lever: Lever) -> None:
+    found = settled(lever, [RAISED], [original(2)])
+    assert found.status.originals == []
+    assert found.status.corrections == [RAISED]
+    assert (found.status.fight, found.reversions) == (None, 0)
+    assert [note.reason for _, note in found.notes] == ["CorrectionAdopted"]
+    assert f"stays {lever.value}" in found.notes[0][1].message
+
+
+def test_what_cannot_be_read_is_left_as_it_is() -> None:
+    given = status(corrections=[BACK], originals=[original(2)])
+    key = (HPA, "spec.minReplicas")
+    assert settle(given, {}, now=NOW, generation=1, cooldown_seconds=300, unread={key}).status == given
+
+
+def test_answers_that_are_lost_again_and_again_are_one_record() -> None:
+    last = settled(hpa(2, KUBECTL), [RAISE], [original(2, ours=None)]).status
+    for sync in range(1, 4):
+        again = RAISE.model_copy(update={"id": f"again-{sync}"})
+        given = last.model_copy(update={"corrections": [*last.corrections, again]})
+        last = settled(hpa(2, KUBECTL), given.corrections, given.originals).status
+    (entry,) = last.corrections
+    assert (entry.attempts, entry.retry_time) == (4, utc(NOW + 540))
