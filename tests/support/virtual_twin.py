@@ -138,8 +138,9 @@ class VirtualTwin:
         written = noted(settled, outlook, self._lever, now)
         written = self._carry_out(outlook.decision, written, now)
         written = written.model_copy(update={"drift": drift, "risks": list(risks), "last_sync_time": utc(now)})
-        # What a restart would find.
-        self.status = DigitalTwinStatus.from_wire(written.to_wire())
+        # Now and then the operator is restarted, and finds what stands in status.
+        restarted = at % (10 * self.step) == 0
+        self.status = DigitalTwinStatus.from_wire(written.to_wire()) if restarted else written
         return Seen(at / 60, observation, outlook.decision, outlook.recommended, self.status)
 
     def _carry_out(self, decision: Decision, written: DigitalTwinStatus, now: float) -> DigitalTwinStatus:
@@ -197,7 +198,12 @@ class VirtualTwin:
             "errorRate": 0.0,
         }
         lost = self.world.lost(at)
-        samples = {name: self._sample(name, values[name], now, lost=lost, idle=load <= 0) for name in self.metrics}
+        samples = {
+            name: self._sample(name, values[name], now, lost=lost, idle=load <= 0)
+            if name in self.metrics
+            else Sample(name, Quality.MISSING, reason="NoSuchSeries")
+            for name in values
+        }
         return Observation(
             now=now,
             samples=samples,

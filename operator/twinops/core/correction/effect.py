@@ -2,13 +2,14 @@
 
 A correction is a control loop, and one without feedback runs to its bound. So of every driving metric that asks for
 more replicas than there are its last value is kept; once there are more, whoever added them, the first three samples
-tell what came of it. The measure is the fall in proportion to pods: of 90 % CPU on three pods that become four,
-22.5 points. Load that grows meanwhile is taken off, where a metric tells it: at twice the load 90 % would have become
-180 %. Where nothing tells it, CPU has had its effect if any of the three samples shows it, for load may have used it
-up by the next one; latency on average, for it is noisy.
+tell what came of it. The measure is the fall in proportion to what each pod has to do: of 90 % CPU on three pods that
+become four, 22.5 points. Load that grows meanwhile uses the relief up; where a metric tells it, only samples count at
+which half of the relief is left. Where nothing tells it, CPU has had its effect if any of the three shows it, for load
+may have used it up by the next one; latency on average, for it is noisy.
 
 A metric that did not answer asks for no more until the need is another one: the spec has changed, what was raised has
-been given back, or the metric is worse than it was before the step while each pod has as much to do again.
+been given back, or each pod has as much to do again as before the step. Of latency that is not enough, for what a
+dependency costs does not depend on it: it must also be worse than it was.
 
 Where latency did answer, the step says something of the way down, too, on which latency itself says nothing: a load
 that was too much for so few pods still is, and what was raised is kept while it lasts. Else it would be given back as
@@ -42,7 +43,10 @@ ENOUGH_SECONDS = 600.0
 """After so long fewer will do: at long intervals three take hours."""
 
 SHARE = 0.4
-"""Of the fall in proportion to pods, so much must have come on average."""
+"""Of the fall in proportion to what each pod has to do, so much must have come on average."""
+
+LEFT = 0.5
+"""A sample tells while so much is left of the relief that the pods have brought."""
 
 AT_ONCE = 0.4
 """So much in a single sample, where only the best one tells."""
@@ -197,31 +201,34 @@ class _Now:
         begin = 0.0 if step.grown is None else step.grown.timestamp() + self.window
         if len(step.effects) >= SAMPLES or self.sampled < begin or not is_new(step.last_data_time, self.sampled):
             return step
-        return step.model_copy(
-            update={"effects": [*step.effects, self._effect(step)], "last_data_time": utc(self.sampled)}
-        )
+        relief, brought = 1 - self._each(step), 1 - step.replicas / (self.pods or 1)
+        if relief < LEFT * brought:
+            return step
+        fall = step.value * relief
+        share = (step.value - (self.value or 0.0)) / fall if fall > 0 else 0.0
+        effect = round(min(max(share, -9.0), 9.0), 3) if math.isfinite(share) else 0.0
+        return step.model_copy(update={"effects": [*step.effects, effect], "last_data_time": utc(self.sampled)})
 
-    def _effect(self, step: ReplicaStep) -> float:
-        """Return the share of the fall in proportion to pods that has come: 1 all of it, 0 none."""
-        without = step.value * self._growth(step)
-        fall = without * (1 - step.replicas / (self.pods or 1))
-        share = (without - (self.value or 0.0)) / fall if fall > 0 else 0.0
-        return round(min(max(share, -9.0), 9.0), 3) if math.isfinite(share) else 0.0
-
-    def _growth(self, step: ReplicaStep) -> float:
-        """Return how many times the load of before the step there is now; 1 where nothing tells."""
+    def _growth(self, step: ReplicaStep) -> float | None:
+        """Return how many times the load of before the step there is now, None where nothing tells."""
         if self.load is None or not step.load or step.load_metric != self.load[1]:
-            return 1.0
+            return None
         return self.load[0] / step.load
+
+    def _each(self, step: ReplicaStep) -> float:
+        """Return how many times as much as before the step each pod has to do, at the same load where nothing tells."""
+        growth = self._growth(step)
+        return (1.0 if growth is None else growth) * step.replicas / (self.pods or 1)
 
     def kept(self, step: ReplicaStep) -> int:
         """Return how many of the present pods the load still needs as far as this step tells, 0 where it does not."""
         since = self.time - step.asked.timestamp()
         if self.metric != LATENCY or not self.pods or self.pods <= step.replicas or not _effective(step, self.time):
             return 0
-        if step.load is None or self.load is None or step.load_metric != self.load[1]:
+        growth = self._growth(step)
+        if growth is None:
             return step.replicas + 1 if since < KEEP_UNKNOWN_SECONDS * 2**self.tried else 0
-        share = self._growth(step) / SAME_LOAD
+        share = growth / SAME_LOAD
         return min(self.pods, ceil(step.replicas * share)) if share >= 1 and since < KEEP_SECONDS else 0
 
     def _answered(self, step: ReplicaStep) -> bool:
@@ -232,13 +239,13 @@ class _Now:
         """Tell whether the metric asks for something else than it did when a step has had no effect."""
         if self.metric == THROUGHPUT or _effective(step, self.time) is None or self.value is None or not self.pods:
             return False
-        ratio = self.pods / max(step.replicas, 1)
-        if self.load is not None and step.load and step.load_metric == self.load[1]:
-            return self._growth(step) >= ratio and self.value >= WORSE * step.value
+        if self._growth(step) is not None:
+            worse = self.metric == CPU or self.value >= WORSE * step.value
+            return worse and self._each(step) >= 1
         if self.metric == LATENCY:
             # Without the load nothing tells a workload that has too much to do from a dependency that gets slower.
             return self.beyond and not step.beyond
-        return self.value >= max(ratio, WORSE) * step.value
+        return self.value >= max(self.pods / max(step.replicas, 1), WORSE) * step.value
 
     def verdict(self, step: ReplicaStep) -> Hold | None:
         """Return why there is no further step, None where there may be one."""
@@ -275,6 +282,9 @@ def _effective(step: ReplicaStep, now: float) -> bool | None:
         return False
     seen: Sequence[float] = step.effects
     long_ago = step.grown is not None and now - step.grown.timestamp() >= ENOUGH_SECONDS
+    if not seen and long_ago:
+        # Load has used up at once what the pods have brought. CPU is shared all the same; of latency nothing is shown.
+        return step.metric == CPU
     if len(seen) < (1 if long_ago else SAMPLES):
         return None
     if step.metric == CPU and step.load is None:
