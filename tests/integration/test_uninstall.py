@@ -179,7 +179,7 @@ def test_helm_uninstall_leaves_nothing_behind(cluster: DevCluster) -> None:
     with kubelet(cluster, operator) as playing:
         helm(cluster, "uninstall", "twinops", "--timeout", "90s")
     (done,) = playing.ran
-    assert "2 twins: 1 values given back, 2 twins let go" in done.stdout, done.stdout + done.stderr
+    assert "twins: 2; values given back: 1; twins let go: 2" in done.stdout, done.stdout + done.stderr
     assert minimum(cluster) == (2, {"kubectl-client-side-apply"})
     assert finalizers(cluster) == {"checkout": [], "search": []}
     for kind in ("clusterroles", "clusterrolebindings"):

@@ -19,6 +19,7 @@ from twinops.adapters.cluster.levers import ClusterLevers
 from twinops.adapters.cluster.twins import ClusterTwins
 from twinops.adapters.telemetry import PrometheusTelemetry
 from twinops.errors import ClusterError, InputError
+from twinops.printable import printable
 from twinops.services.corrections import CorrectionService
 from twinops.services.election import ElectionTimes, Elector
 from twinops.services.uninstall import Outcome, Uninstall
@@ -67,7 +68,7 @@ class _Command:
         if self._arguments.deployment and (replicas := await self._deployment(client).replicas()):
             _tell(f"would scale deployment {self._arguments.deployment} from {replicas} to 0")
         outcome = await self._work(client, client).preview(self._settings.watch_namespaces)
-        _tell(f"{outcome.twins} twins: {outcome.given_back} values would be given back, {outcome.let_go} twins let go")
+        _tell(f"twins: {outcome.twins}; values to give back: {outcome.given_back}; twins to let go: {outcome.let_go}")
         return 0
 
     async def _uninstall(self, client: KubeClient) -> int:
@@ -158,13 +159,13 @@ async def _in_the_way(leases: ClusterLeases) -> str:
 
 
 def _told(outcome: Outcome) -> int:
-    _tell(f"{outcome.twins} twins: {outcome.given_back} values given back, {outcome.let_go} twins let go")
+    _tell(f"twins: {outcome.twins}; values given back: {outcome.given_back}; twins let go: {outcome.let_go}")
     if outcome.complete:
         return 0
-    _tell(f"{len(outcome.failures)} things could not be done; run it again once they can be")
+    _tell(f"not done: {len(outcome.failures)}, see above; run it again once that is mended")
     return INCOMPLETE
 
 
 def _tell(line: str) -> None:
-    sys.stdout.write(line + "\n")
+    sys.stdout.write(printable(line) + "\n")
     sys.stdout.flush()
