@@ -12,6 +12,9 @@ FIELD_MANAGER = "twinops"
 SYNC_REQUESTED_ANNOTATION = f"{GROUP}/sync-requested-at"
 """Set to any new value (by convention an RFC 3339 time) to ask for a sync now."""
 
+TOUCHED_ANNOTATION = f"{GROUP}/touched-at"
+"""Changes while kopf waits for a daemon that does not end; never read, and gone with the twin."""
+
 DAEMON_FINALIZER = f"{GROUP}/daemon"
 """Held by every twin whose daemon runs; kopf puts it on and takes it off."""
 

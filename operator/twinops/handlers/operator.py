@@ -6,7 +6,7 @@ from typing import Any
 
 import kopf
 
-from twinops.api import DAEMON_FINALIZER, GROUP
+from twinops.api import DAEMON_FINALIZER, TOUCHED_ANNOTATION
 from twinops.handlers import dependencies, twins
 from twinops.services.ticker import FINISH_SECONDS, Ticker
 from twinops.services.watching import Watching
@@ -27,10 +27,6 @@ class NothingDiffed(kopf.DiffBaseStorage):
 
     def store(self, **_: Any) -> None:
         """Keep nothing."""
-
-
-TOUCHED_ANNOTATION = f"{GROUP}/touched-at"
-"""Changes while kopf waits for a daemon that does not end; never read, and gone with the twin."""
 
 
 class NothingInProgress(kopf.ProgressStorage):

@@ -8,6 +8,7 @@ from typing import Any
 import kopf
 
 from twinops.api import GROUP, VERSION
+from twinops.services.bodies import trim
 from twinops.services.ports import TwinRef
 from twinops.services.ticker import Ticker
 from twinops.services.watching import Watching
@@ -21,8 +22,9 @@ def register(registry: kopf.OperatorRegistry, *, ticker: Ticker, watching: Watch
     """Register the handlers of DigitalTwins."""
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, id="twin-seen")
-    async def seen(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's own name for it
-        watching.twin_seen(dict(body), deleted=type == "DELETED")
+    async def seen(type: str | None, event: Any, **_: Any) -> None:  # noqa: A002 - kopf's own name for it
+        # kopf keeps this very body for as long as the twin lives.
+        watching.twin_seen(trim(event["object"]), deleted=type == "DELETED")
 
     @kopf.daemon(
         GROUP,

@@ -43,6 +43,7 @@ from twinops.errors import (
     TargetNotFound,
     Unavailable,
 )
+from twinops.services.bodies import LONGEST_REQUEST
 from twinops.services.corrections import CorrectionService, Plan, Stated, undecided
 from twinops.services.observe import Observed, Observer, Unmeasured
 from twinops.services.ports import Clock, EventNote, Telemetry, TwinRef
@@ -86,9 +87,6 @@ RELEASE_SECONDS = 20.0
 SYNCED, SUSPENDED, STALLED = "synced", "suspended", "stalled"
 METRICS_UNAVAILABLE, CLUSTER_ERROR = "metrics_unavailable", "cluster_error"
 FAILURES = frozenset({STALLED, METRICS_UNAVAILABLE, CLUSTER_ERROR})
-
-LONGEST_REQUEST = 256
-"""Characters of a sync request that are remembered, as the schema allows."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

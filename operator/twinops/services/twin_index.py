@@ -11,6 +11,7 @@ from typing import Any
 
 from twinops.api.status import ObjectRef
 from twinops.api.twin import CorrectionMode
+from twinops.services.bodies import trimmed
 from twinops.services.ports import TwinRef
 
 
@@ -83,7 +84,7 @@ class TwinIndex:
         return iter([entry.ref for entry in self._entries.values()])
 
     def put(self, body: Mapping[str, Any]) -> TwinRef:
-        """Keep this body unless a newer one is known or the twin is gone, and return whose it is."""
+        """Keep what is used of this body unless a newer one is known or the twin is gone, and return whose it is."""
         meta = body["metadata"]
         ref = TwinRef(meta["namespace"], meta["name"], meta["uid"])
         if ref.uid in self._gone:
@@ -94,7 +95,7 @@ class TwinIndex:
         if known is not None:
             self._unlink(known)
         age = (str(meta.get("creationTimestamp", "")), ref.uid)
-        entry = _Entry(ref, body, frozenset(_levers(body)), claims(body), _depends(body), age)
+        entry = _Entry(ref, trimmed(body), frozenset(_levers(body)), claims(body), _depends(body), age)
         self._entries[ref.uid] = entry
         for key in entry.depends:
             self._dependents.setdefault(key, set()).add(ref.uid)

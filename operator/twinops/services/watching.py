@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from twinops.api import GIVE_BACK_FINALIZER, SYNC_REQUESTED_ANNOTATION
+from twinops.services.bodies import trimmed
 from twinops.services.ports import TwinRef
 from twinops.services.twin_index import HPA_KIND, SOURCE_KIND, Claims, ObjectKey, TwinIndex, claims, group_of
 from twinops.services.wakeups import Accepted, Wakeups
@@ -68,6 +69,7 @@ class Watching:
 
         Others are woken when it makes room for them, or takes what was theirs.
         """
+        body = trimmed(body)
         meta = body["metadata"]
         uid = meta["uid"]
         before = self._seen.pop(uid, None)

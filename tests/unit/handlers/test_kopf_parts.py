@@ -15,7 +15,8 @@ from kopf._cogs.clients import patching
 from kopf._cogs.structs import ids, references
 from kopf._core.actions import application
 
-from twinops.handlers.operator import TOUCHED_ANNOTATION, NothingDiffed, NothingInProgress, kopf_settings
+from twinops.api import TOUCHED_ANNOTATION
+from twinops.handlers.operator import NothingDiffed, NothingInProgress, kopf_settings
 from twinops.services.ticker import FINISH_SECONDS
 
 RESOURCE = references.Resource("twinops.dev", "v1alpha1", "digitaltwins", namespaced=True)

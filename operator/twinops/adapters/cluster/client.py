@@ -157,8 +157,21 @@ class KubeClient:
         """
         return await self._send("GET", path, params=params, timeout_seconds=timeout_seconds)
 
-    async def list(self, path: str, *, params: Params | None = None, timeout_seconds: float | None = None) -> Json:
+    async def list(
+        self,
+        path: str,
+        *,
+        params: Params | None = None,
+        timeout_seconds: float | None = None,
+        trim: Callable[[Json], Json] | None = None,
+    ) -> Json:
         """Read a whole collection, page by page.
+
+        Args:
+            path: of the collection.
+            params: of the query.
+            timeout_seconds: of each page.
+            trim: what is kept of an item, so that a collection takes no more than that and one page.
 
         Returns:
             The last page with the ``items`` of all pages. Items of a list carry no ``kind`` and ``apiVersion``.
@@ -171,7 +184,8 @@ class KubeClient:
         query = {"limit": PAGE, **(params or {})}
         while True:
             page = await self._send("GET", path, params=query, timeout_seconds=timeout_seconds)
-            items += page.get("items") or []
+            found = page.get("items") or []
+            items += found if trim is None else map(trim, found)
             proceed = (page.get("metadata") or {}).get("continue")
             if not proceed:
                 return {**page, "items": items}

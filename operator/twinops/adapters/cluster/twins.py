@@ -9,10 +9,13 @@ from typing import Any
 from twinops.adapters.cluster.client import KubeClient, resource_path
 from twinops.api import API_VERSION
 from twinops.errors import NotFound
+from twinops.services.bodies import trimmed
 from twinops.services.ports import TwinRef
 
 PLURAL = "digitaltwins"
 KIND = "DigitalTwin"
+PAGE = 100
+"""Twins of one page: with all that their authors may write beside the spec, each may be larger than a megabyte."""
 
 
 class ClusterTwins:
@@ -41,7 +44,12 @@ class ClusterTwins:
         """
         places: Sequence[str | None] = namespaces or (None,)
         pages = await asyncio.gather(
-            *(self._client.list(resource_path(API_VERSION, PLURAL, namespace=place)) for place in places)
+            *(
+                self._client.list(
+                    resource_path(API_VERSION, PLURAL, namespace=place), params={"limit": PAGE}, trim=trimmed
+                )
+                for place in places
+            )
         )
         return [{"apiVersion": API_VERSION, "kind": KIND, **item} for page in pages for item in page["items"]]
 
