@@ -324,6 +324,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(history: Path, options: list[
         pytest.param("0m", None, id="zero"),
         pytest.param("-5m", None, id="negative"),
         pytest.param("99999999w", None, id="too long"),
+        pytest.param("9" * 5000 + "s", None, id="no number that can be read"),
     ],
 )
 def test_spans_of_time(text: str, seconds: int | None) -> None:

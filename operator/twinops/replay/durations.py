@@ -9,6 +9,7 @@ from twinops.errors import InputError
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _FORM = re.compile(r"([0-9]+[smhdw])+")
 _PART = re.compile(r"([0-9]+)([smhdw])")
+_MOST_LETTERS = 100
 _LONGEST = 10 * 365 * 86_400
 
 
@@ -23,7 +24,8 @@ def parse_duration(text: str, what: str) -> int:
         InputError: it has another form, is zero or longer than ten years.
     """
     compact = text.strip().lower()
-    seconds = sum(int(number) * _SECONDS[unit] for number, unit in _PART.findall(compact))
+    parts = _PART.findall(compact) if len(compact) <= _MOST_LETTERS else ()
+    seconds = sum(int(number) * _SECONDS[unit] for number, unit in parts)
     if not _FORM.fullmatch(compact) or not 0 < seconds <= _LONGEST:
         raise InputError(f"{what} {text!r} is not a span of time: write for example 30s, 5m, 1h30m or 7d")
     return seconds

@@ -29,6 +29,9 @@ from twinops.services.gathering.judge import (
 from twinops.services.gathering.plan import MetricPlan, Plan, make_plan, metric_names
 from twinops.services.ports import MetricsBackend, QueryTexts, SourceAccess
 
+MOST_PODS = 1_000_000
+"""What counts more pods than that, or NaN, counts none."""
+
 _WITHOUT_HISTORY = frozenset({"QueryRefused", "ManySeries"})
 
 
@@ -222,7 +225,7 @@ def _with_replicas(gathered: Gathered, asked: Mapping[str, MetricPlan], answers:
     told = answer is not None and not answer.error and len(answer.values) == 1
     counted = answer.values[0] if answer is not None and told else math.nan
     # The ready ones are no stand-in: a new pod is ready long before it has a rate.
-    pods = int(counted) if math.isfinite(counted) and counted >= 1 else None
+    pods = int(counted) if 1 <= counted <= MOST_PODS else None
     return dataclasses.replace(gathered, replicas=pods, replicas_query=answered.pods)
 
 

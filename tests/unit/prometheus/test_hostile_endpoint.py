@@ -10,6 +10,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -223,6 +224,23 @@ def test_what_was_not_asked_for_is_not_unpacked(encoding: str) -> None:
             ask("query")
 
         assert server.requests[0].headers["Accept-Encoding"] == "gzip"
+
+
+def test_deadlines_of_any_length_share_one_thread() -> None:
+    def dripping(seconds: int) -> float:
+        with transport(server, timeout_seconds=seconds) as ask:
+            begun = time.monotonic()
+            with pytest.raises(MetricsUnavailable, match=f"no answer within {seconds} s"):
+                ask("query")
+            return time.monotonic() - begun
+
+    with serve(dripped_head) as server, ThreadPoolExecutor(8) as pool:
+        # The longer ones first: a shorter one that comes later must not wait for them.
+        took = list(pool.map(dripping, [3, 3, 2, 2, 1, 1]))
+        watching = [thread for thread in threading.enumerate() if thread.name == "metrics-deadlines"]
+
+    assert max(took[4:]) < min(took[2:4]) < max(took[2:4]) < min(took[:2])
+    assert len(watching) == 1
 
 
 def test_gzip_is_read() -> None:

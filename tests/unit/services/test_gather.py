@@ -74,6 +74,9 @@ FIVE_ANSWERS = [
     pytest.param(
         [InstantAnswer(error="execution"), gives(NOW), gives()], Quality.ERROR, "QueryFailed", id="execution error"
     ),
+    pytest.param(
+        [InstantAnswer(error="too_large"), gives(NOW), gives()], Quality.ERROR, "ManySeries", id="too many to be read"
+    ),
     pytest.param([InstantAnswer(error="bad_data"), gives(), gives()], Quality.ERROR, "QueryRefused", id="refused"),
     pytest.param(
         [gives(4), InstantAnswer(error="execution"), gives()],
@@ -337,6 +340,9 @@ async def test_idle_series_are_empty_and_keep_their_candidate_and_history() -> N
         pytest.param(InstantAnswer(error="execution"), 2, None, id="failed"),
         pytest.param(gives(math.nan), 2, None, id="no number"),
         pytest.param(gives(0), 2, None, id="none"),
+        pytest.param(gives(math.inf), 2, None, id="endless"),
+        pytest.param(gives(1e300), 2, None, id="more than there can be"),
+        pytest.param(gives(-1), 2, None, id="fewer than none"),
     ],
 )
 async def test_pods_behind_the_cpu_are_counted(answer: InstantAnswer, ready: int, replicas: int | None) -> None:

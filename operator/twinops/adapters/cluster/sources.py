@@ -26,6 +26,9 @@ TTL_SECONDS = 30.0
 PROBLEM_TTL_SECONDS = 3.0
 """A problem is looked at again soon (the Secret may be there by now), but not once per twin."""
 
+MOST_KEPT = 256
+"""With so many answers kept, those that are too old are dropped first."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Cached:
@@ -64,6 +67,13 @@ class ClusterSources:
             # A new one each time: raising the same would pile up tracebacks.
             raise type(cached.answer)(str(cached.answer), reason=cached.answer.reason)
         return cached.answer
+
+    def _keep(self, name: str, cached: _Cached) -> None:
+        # Anybody may name sources that are none: nothing is kept by name for longer than it is of use.
+        if len(self._cache) >= MOST_KEPT:
+            now = self._clock.monotonic()
+            self._cache = {known: one for known, one in self._cache.items() if one.until > now}
+        self._cache[name] = cached
 
     def forget(self, name: str) -> None:
         """Read the source anew when it is next asked for: it changed, or went."""
@@ -104,7 +114,7 @@ class ClusterSources:
         if self._reading.get(name) is done:
             del self._reading[name]
             if not failed:
-                self._cache[name] = done.result()
+                self._keep(name, done.result())
 
     async def _read(self, name: str) -> _Cached:
         now = self._clock.monotonic()

@@ -19,7 +19,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from twinops.adapters.prometheus.partial import shortcoming
-from twinops.adapters.prometheus.wire import Adapter, Deadlines, Session, TooLarge, read
+from twinops.adapters.prometheus.wire import Adapter, Session, TooLarge, deadlines, read
 from twinops.errors import MetricsUnavailable, SourceInvalid, SpecError, TwinOpsError
 from twinops.services.ports import SourceAccess
 
@@ -86,7 +86,6 @@ class Transport:
         self._timeout = float(source.spec.timeout_seconds)
         tls = source.spec.tls
         self.verify = not (tls is not None and tls.insecure_skip_verify)
-        self._deadlines = Deadlines(f"deadlines-{source.name}")
         self._session = Session(Adapter(source.ca_pem if self.verify else None, connections))
         self._session.headers.update(source.spec.headers)
         if source.bearer_token is not None:
@@ -110,7 +109,7 @@ class Transport:
             MetricsUnavailable: the endpoint did not answer as a Prometheus does.
             SpecError: reason ``MetricsSourceForbidden`` or ``MetricsSourceInvalid``.
         """
-        with self._deadlines.within(self._timeout) as exchange:
+        with deadlines.within(self._timeout) as exchange:
             try:
                 return self._exchange(method, url, params)
             except (OSError, ValueError, urllib3.exceptions.HTTPError, HTTPException, MetricsUnavailable) as error:

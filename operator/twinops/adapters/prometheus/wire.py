@@ -93,19 +93,16 @@ class Exchange:
 
 
 class Deadlines:
-    """Ends requests of any number of threads, from one thread of its own that lives while there are requests.
-
-    Args:
-        name: for the thread.
-    """
+    """Ends exchanges of any number of threads, from one thread of its own that lives while there are some."""
 
     _IDLE_SECONDS = 60.0
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self) -> None:
+        """Begin with none."""
         self._open: set[Exchange] = set()
         self._changed = threading.Condition()
         self._running = False
+        self._wakes = 0.0
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[Exchange]:
@@ -115,8 +112,8 @@ class Deadlines:
             self._open.add(exchange)
             if not self._running:
                 self._running = True
-                threading.Thread(target=self._run, name=self._name, daemon=True).start()
-            elif len(self._open) == 1:
+                threading.Thread(target=self._run, name="metrics-deadlines", daemon=True).start()
+            elif exchange.end < self._wakes:
                 self._changed.notify()
         _here.exchange = exchange
         try:
@@ -134,9 +131,8 @@ class Deadlines:
                 for exchange in [one for one in self._open if one.end <= now]:
                     exchange.expire()
                     self._open.discard(exchange)
-                # All are given the same time: one that comes later ends later, and is not missed in this sleep.
-                wait = min((one.end - now for one in self._open), default=self._IDLE_SECONDS)
-                if not self._changed.wait(wait) and not self._open and wait == self._IDLE_SECONDS:
+                self._wakes = min((one.end for one in self._open), default=now + self._IDLE_SECONDS)
+                if not self._changed.wait(self._wakes - now) and not self._open:
                     self._running = False
                     return
 
@@ -148,6 +144,8 @@ class _Here(threading.local):
 
 
 _here = _Here()
+deadlines = Deadlines()
+"""Of the whole process: a thread for each source, and for each change of it, would be too many."""
 
 
 class _Counted(io.RawIOBase):

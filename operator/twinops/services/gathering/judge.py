@@ -23,6 +23,7 @@ _PARTIAL = (
     "the metrics source could answer in part only: a store behind it is out of reach; its own logs and its page of "
     "stores say which one"
 )
+_AGGREGATE = "aggregate, for example with sum()"
 _NO_ANSWER = InstantAnswer()
 
 # A real value is best; then what at least shows that the series exist; an empty result is the last word.
@@ -47,9 +48,7 @@ def _verdict(plan: MetricPlan, asked: Asked, answers: Answers, at: float) -> Sam
     if not answer.values:
         return dataclasses.replace(_empty(base), time=_newest(asked, answers))
     if len(answer.values) > 1:
-        return _bad(
-            base, Quality.ERROR, "ManySeries", "the query gives more than one series; aggregate, for example with sum()"
-        )
+        return _bad(base, Quality.ERROR, "ManySeries", f"the query gives more than one series; {_AGGREGATE}")
     value = answer.values[0]
     if math.isnan(value):
         return _bad(base, Quality.NAN, "NotANumber", "the query gives NaN")
@@ -82,6 +81,8 @@ def _failed(base: Sample, answer: InstantAnswer, *, partial: bool) -> Sample:
         return _bad(base, Quality.ERROR, "QueryRefused", f"Prometheus refuses the query ({answer.error}{where})")
     if answer.error == "busy":
         return _bad(base, Quality.ERROR, "QueryNotAsked", "other queries, the twin's own first, left no time for it")
+    if answer.error == "too_large":
+        return _bad(base, Quality.ERROR, "ManySeries", f"the answer is too large: {_AGGREGATE}")
     again = f"; it is asked again at {utc(answer.next_attempt):%H:%M:%S} UTC" if answer.next_attempt else ""
     return _bad(base, Quality.ERROR, "QueryFailed", f"the query failed ({answer.error}){again}")
 
