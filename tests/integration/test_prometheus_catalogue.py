@@ -554,6 +554,7 @@ def scraped_twice(case: Case, start: float, end: float) -> Iterator[tuple[str, s
             'job="checkout",service="checkout",prometheus_replica="b"',
             'job="checkout",service="checkout-headless",prometheus_replica="a"',
             'job="monitoring/pods",app="edge",team="shop",prometheus_replica="a"',
+            'job="checkout",service="checkout",prometheus_replica="a",__replica__="b"',
         ):
             # nginx tells of the service behind it, on its own.
             shown = re.sub(r'service="[^"]*",', "", view) if re.search(r'[{,]service="', series) else view

@@ -25,6 +25,7 @@ class Quality(StrEnum):
 
     GOOD = "Good"
     HELD = "Held"
+    BOUNDED = "Bounded"
     MISSING = "Missing"
     EMPTY = "Empty"
     NAN = "NaN"
@@ -61,7 +62,8 @@ class ObservedMetric(ApiModel):
     quality: Annotated[
         Quality,
         Field(
-            description="Good, Held (the last value stands in), or why there is none. None of the bad ones is a zero."
+            description="Good, Held (the last value stands in), Bounded (only known to lie above, below or between "
+            "figures that the message tells), or why there is no value. None of the bad ones is a zero."
         ),
     ]
     reason: Annotated[Word, Field(description="Why the quality is not Good, in one word.")] = ""

@@ -121,8 +121,9 @@ async def read_queries(access: Access, queries: Sequence[str]) -> Recording:
     for name, values in rows.items():
         if not np.isfinite(values).any():
             raise InputError(
-                f"--query {name}: nothing was recorded in this time, or more than one series at any time; "
-                f"look at it in Prometheus, and make it one series, for example by sum(…): {named[name]}"
+                f"--query {name}: nothing was recorded in this time, or more than one series at any time, or a "
+                f"quantile that its histogram's buckets are too coarse for; look at it in Prometheus, and make it one "
+                f"series, for example by sum(…): {named[name]}"
             )
     return _recording(access, span, rows, ())
 
@@ -242,7 +243,7 @@ async def _ask(
     rows: dict[str, Floats] = {}
     try:
         for name, promql in queries.items():
-            pieces = span.queries(promql)
+            pieces = span.queries(_of_the_past(promql))
             answers: list[RangeAnswer] = []
             for begin in range(0, len(pieces), _AT_ONCE):
                 answers += await asking.ranges(source, pieces[begin : begin + _AT_ONCE])
@@ -264,6 +265,12 @@ async def _ask(
         if backend is None:
             await asking.aclose()
     return rows
+
+
+def _of_the_past(promql: str) -> str:
+    """Return what is asked for: the query without quantiles that nothing supports, as the operator learns from it."""
+    found = PrometheusTexts().inspect(promql, stale_after_seconds=QUERY_STEP, scrape_interval_seconds=SCRAPE_SECONDS)
+    return found.past or promql
 
 
 def _recording(

@@ -14,6 +14,7 @@ from twinops.core.observation import Observation, Workload
 from twinops.core.risk import assess_risks, predictions_for_status
 from twinops.core.sight import GRACE_SECONDS, Sight, sight
 from twinops.core.skill import skill_for_status
+from twinops.core.tolerance import tolerance
 
 Forecasts = Mapping[str, Sequence[HorizonForecast]]
 
@@ -59,10 +60,12 @@ def assess(
         grace_seconds: how long a last verdict stands without anything new behind it.
     """
     outlook = observation.outlook
-    seen = sight(observation.samples, previous.observed, observation.now, grace_seconds=grace_seconds)
+    told = _told_by_bounds(spec, observation)
+    seen = sight(observation.samples, previous.observed, observation.now, grace_seconds=grace_seconds, told=told)
     health_score, health = assess_health(
-        spec, observation.samples, outlook.readings, previous=previous.health, lost=seen.lost
-    )
+        # What bounds do not tell of health is not to be had from before: they are fresh.
+        spec, observation.samples, outlook.readings, previous=previous.health, lost=seen.lost | told
+    )  # fmt: skip
     forecasts = {metric: ahead for metric, ahead in outlook.forecasts.items() if metric not in seen.outdated}
     # Without traffic there is nothing to be at risk, whatever is foreseen from the last request there was.
     limits = {m: limit for m, limit in limits_in_force(spec, observation.workload).items() if m not in seen.idle}
@@ -98,6 +101,21 @@ def assess(
         sight=seen,
         withdrawn=frozenset(outlook.forecasts.keys() & seen.outdated),
     )
+
+
+def _told_by_bounds(spec: DigitalTwinSpec, observation: Observation) -> frozenset[str]:
+    """Return the metrics without a value whose bounds tell on which side of all that is asked of them they lie."""
+    limits, readings = limits_in_force(spec, observation.workload), observation.outlook.readings
+    found: set[str] = set()
+    for metric, sample in observation.samples.items():
+        if not sample.bounded:
+            continue
+        allowed = tolerance(spec, metric, readings.get(metric))
+        edge = None if allowed is None else allowed.edge(above=True)
+        levels = [level for level in (edge, limits.get(metric)) if level is not None]
+        if levels and all(sample.told(level) is not None for level in levels):
+            found.add(metric)
+    return frozenset(found)
 
 
 def _with_standing(found: Sequence[Risk], previous: Sequence[Risk], seen: Sight) -> tuple[Risk, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from twinops.api.status import CorrectionRecord, DigitalTwinStatus, Outcome
 from twinops.api.twin import DigitalTwinSpec
@@ -24,15 +24,13 @@ OFFERED = frozenset({THROUGHPUT, CONNECTIONS})
 _CHANGED_SOMETHING = frozenset({Outcome.PENDING, Outcome.APPLIED, Outcome.VERIFIED, Outcome.REVERTED})
 
 
-def lower_bounds(samples: Mapping[str, Sample], open_ended: Collection[str] = ()) -> dict[str, str]:
+def lower_bounds(samples: Mapping[str, Sample]) -> dict[str, str]:
     """Return the metrics whose value now is only a lower bound, and why, in words.
 
     A value that is not fresh is no bound, and proves nothing about another one. CPU counts in percent of its own
     basis: beyond 85 % of a limit requests wait, and of a request it is the best that is known.
 
-    Args:
-        samples: by metric.
-        open_ended: metrics whose quantile lies in their histogram's last, open bucket.
+    A quantile that is not measured at all (quality Bounded) has no value to begin with.
     """
     cpu, errors = _fresh(samples, CPU), _fresh(samples, ERRORS) or 0.0
     bounds: dict[str, str] = {}
@@ -43,10 +41,6 @@ def lower_bounds(samples: Mapping[str, Sample], open_ended: Collection[str] = ()
             bounds[THROUGHPUT] = f"what is served; more may be offered: {errors:.1%} of requests fail"
     if _fresh(samples, LATENCY) is not None and errors >= MANY_ERRORS:
         bounds[LATENCY] = f"of requests that ended; {errors:.1%} fail, and would have taken longer"
-    for metric in open_ended:
-        value = _fresh(samples, metric)
-        if value is not None:
-            bounds[metric] = f"at least {facts(metric).show(value)}: in the histogram's last, open bucket"
     return bounds
 
 

@@ -11,6 +11,7 @@ value that swings from far below to far above is two alerts, each with a window 
   nothing that anybody should be told of.
 - A metric without an expected value is judged by what was learned to be normal, where the twin wants that
   (:mod:`twinops.core.learned`).
+- A bound that lies beyond what is allowed is drift, one within it is none; neither is eligible.
 - It moves only on fresh values. Without one (missing, NaN, stale, held, a stand-in) it stays as it was,
   window and all, but is not eligible; and no new alert is raised. After the grace period (:mod:`twinops.core.sight`)
   it goes, and is not over: a persistent one is named among ``unknown`` until its component is seen again.
@@ -21,6 +22,7 @@ value that swings from far below to far above is two alerts, each with a window 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
@@ -35,7 +37,7 @@ from twinops.core.learned import is_learned, learned_findings
 from twinops.core.metrics import THROUGHPUT
 from twinops.core.observation import Sample, Workload
 from twinops.core.persistence import ENOUGH, WINDOW, after_gap, is_new, persistent, push
-from twinops.core.tolerance import tolerance
+from twinops.core.tolerance import Tolerance, tolerance
 
 MAX_ALERTS = 64
 
@@ -135,6 +137,9 @@ def _of_metrics(
             continue
         sample, reading = samples.get(metric), readings.get(metric) if metric in learned else None
         allowed = tolerance(spec, metric, reading)
+        if sample is not None and allowed is not None and (bound := _told_by_bounds(allowed, sample)):
+            yield from _of_bounds(allowed, sample, bound, standing, now, spec.sync_frequency_seconds)
+            continue
         if sample is None or not sample.actionable or sample.value is None or not math.isfinite(sample.value):
             if metric not in lost:
                 quality = Quality.MISSING if sample is None else sample.quality
@@ -150,6 +155,37 @@ def _of_metrics(
             at = now if sample.time is None else sample.time
             if alert := _alert(finding, standing, at, now, spec.sync_frequency_seconds):
                 yield alert
+
+
+def _told_by_bounds(allowed: Tolerance, sample: Sample) -> tuple[str, float] | None:
+    """Return in a word and a figure what bounds tell of a metric that may be too high, None where they do not."""
+    edge = allowed.edge(above=True)
+    if not sample.bounded or edge is None or not allowed.harmful(above=True) or allowed.harmful(above=False):
+        return None
+    told = sample.told(edge)
+    return None if told is None else ("at least" if told > edge else "at most", told)
+
+
+def _of_bounds(
+    allowed: Tolerance,
+    sample: Sample,
+    bound: tuple[str, float],
+    standing: _Standing,
+    now: float,
+    interval: float,
+) -> Iterator[DriftAlert]:
+    """Yield what a bound gives or keeps alive; nothing is eligible by it."""
+    word, told = bound
+    at = now if sample.time is None else sample.time
+    for finding in metric_findings(allowed, told):
+        shown = dataclasses.replace(
+            finding,
+            actual=f"{word} {finding.actual}",
+            obstacle=f"not measured: {sample.message}",
+            learned=allowed.learned,
+        )
+        if alert := _alert(shown, standing, at, now, interval):
+            yield alert
 
 
 def _of_target(

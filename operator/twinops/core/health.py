@@ -50,6 +50,7 @@ FLATTERING_POINTS = 2.0
 _NOT_TO_BE_HAD = frozenset({"NoRequestsOrLimits", "NoScope"})
 """Reasons for which a standard metric has no value by the nature of the system; nobody misses it then."""
 
+_REAL = frozenset({Quality.GOOD, Quality.HELD, Quality.BOUNDED})
 _HUNDRED = 100
 _NOTHING_LEARNED: MappingProxyType[str, Reading] = MappingProxyType({})
 
@@ -104,7 +105,7 @@ def assess_health(
     remembered, idle = _remembered(previous), idle_metrics(samples)
     penalties, unknown = _judge(spec, samples, readings, remembered)
     last_known = {metric: remembered[metric] for metric in sorted(unknown) if metric in remembered}
-    real = {m for m in penalties if m in idle or samples[m].quality in (Quality.GOOD, Quality.HELD)}
+    real = {m for m in penalties if m in idle or samples[m].quality in _REAL}
     counted = penalties | {metric: penalty for metric, penalty in last_known.items() if metric not in lost}
     memory = [LastKnown(metric=metric, penalty=round(penalty, 4)) for metric, penalty in last_known.items()]
     memory = memory[:MAX_METRICS]
@@ -113,7 +114,7 @@ def assess_health(
         return None, Health(confidence=0.0, unknown=names, last_known=memory)
     kind = spec.source.system_type
     components = _components(kind, counted)
-    fresh = _total(kind, {metric for metric in penalties if metric in idle or samples[metric].actionable})
+    fresh = _total(kind, {m for m in penalties if m in idle or samples[m].actionable or samples[m].bounded})
     all_together = _total(kind, {*counted, *unknown})
     health = Health(
         confidence=round(min(fresh / all_together, 1.0), 4),
@@ -187,11 +188,11 @@ def _judge(
     stand_ins = {rule.name for rule in spec.source.metrics if rule.on_missing is OnMissing.VALUE}
     for metric in {*samples, *spec.expected_state.metrics, *spec.limits}:
         sample = samples.get(metric)
-        value = None if sample is None else sample.value
+        value = None if sample is None else _value(spec, sample)
         if metric in idle and _judged(spec, metric, readings):
             penalties[metric] = 0.0
             continue
-        if sample is not None and sample.quality not in (Quality.GOOD, Quality.HELD) and metric not in stand_ins:
+        if sample is not None and sample.quality not in _REAL and metric not in stand_ins:
             # A value that cannot be trusted, of whatever kind, is none.
             value = None
         if value is None or not math.isfinite(value):
@@ -208,6 +209,19 @@ def _judge(
         if found is not None:
             penalties[metric] = found
     return penalties, unknown
+
+
+def _value(spec: DigitalTwinSpec, sample: Sample) -> float | None:
+    """Return the value; between bounds the upper one where that is no loss, else the lower one where that is one."""
+    if not sample.bounded:
+        return sample.value
+    most, least = (
+        None if bound is None else penalty_of(spec, sample.metric, bound, unit=sample.unit)
+        for bound in (sample.most, sample.least)
+    )
+    if most == 0:
+        return sample.most
+    return sample.least if least else None
 
 
 def _judged(spec: DigitalTwinSpec, metric: str, readings: Mapping[str, Reading]) -> bool:

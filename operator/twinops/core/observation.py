@@ -25,6 +25,8 @@ class Sample:
 
     Attributes:
         value: None unless ``quality`` is Good or Held (or a stand-in by ``onMissing: Value``).
+        least: of a Bounded one, what it is at least; None where that is not known.
+        most: of a Bounded one, what it is at most; None likewise.
         unit: unit with its basis, for example ``% of limits``.
         time: Unix seconds of the newest sample behind the value.
         reason: CamelCase, set when quality is not Good.
@@ -40,6 +42,25 @@ class Sample:
     reason: str = ""
     message: str = ""
     query: str = ""
+    least: float | None = None
+    most: float | None = None
+
+    def told(self, level: float) -> float | None:
+        """Return what tells on which side of a level the metric lies, None where nothing real and fresh does.
+
+        That is its value, else the bound that lies beyond the level (``least``) or within it (``most``). A bound is
+        no measurement: it may say that all is well, or that it is not, and never how much would help.
+        """
+        if self.actionable:
+            return self.value
+        if self.least is not None and self.least > level:
+            return self.least
+        return self.most if self.most is not None and self.most <= level else None
+
+    @property
+    def bounded(self) -> bool:
+        """Tell whether it is only known to lie between bounds, of which one may be missing."""
+        return self.quality is Quality.BOUNDED
 
     @property
     def actionable(self) -> bool:

@@ -127,7 +127,7 @@ def _assess(
     now: float,
 ) -> Risk | None:
     above = facts(metric).harmful_above is not False
-    value = sample.value if sample is not None and sample.actionable else None
+    value = None if sample is None else _value(sample, limit, above=above)
     current = value is not None and (value > limit if above else value < limit)
     chosen = _choose(foreseen, limit, above=above, listed=before is not None)
     if current and foreseen:
@@ -136,7 +136,7 @@ def _assess(
         return None
     forecast, probability = chosen or (None, 1.0)
     trusted = value is not None and (current or (forecast is not None and forecast.calibrated))
-    at = None if sample is None else _time(sample, now)
+    at = None if sample is None or value is None else _time(sample, now)
     recent, counted = _window(before, at, outside=trusted and probability >= OUTSIDE_AT)
     lasting = persistence.persistent(
         recent,
@@ -156,15 +156,22 @@ def _assess(
         persistent=trusted and lasting,
         calibrated=forecast is not None and forecast.calibrated,
         current=current,
-        message=_now_beyond(metric, limit, value)
+        message=_now_beyond(metric, limit, value, measured=sample is not None and sample.actionable)
         if current and value is not None
         else _may_reach(metric, limit, horizon, probability, above=above),
     )
 
 
+def _value(sample: Sample, limit: float, *, above: bool) -> float | None:
+    """Return a real, fresh value, or a bound that lies beyond the limit; None where there is neither."""
+    if sample.actionable:
+        return sample.value
+    return sample.least if above and sample.least is not None and sample.least > limit else None
+
+
 def _time(sample: Sample, now: float) -> float | None:
     """Return the time of a real, fresh value, None where there is none."""
-    if not sample.actionable:
+    if not sample.actionable and not sample.bounded:
         return None
     return now if sample.time is None else sample.time
 
@@ -242,9 +249,9 @@ def _may_reach(metric: str, limit: float, horizon: int, probability: float, *, a
     return f"{_name(metric)} may {verb} {facts(metric).show(limit)} in {duration(horizon)} ({chance})"
 
 
-def _now_beyond(metric: str, limit: float, value: float) -> str:
+def _now_beyond(metric: str, limit: float, value: float, *, measured: bool) -> str:
     show = facts(metric).show
-    return f"{_name(metric)} is at {show(value)}, beyond its limit of {show(limit)}"
+    return f"{_name(metric)} is at {'' if measured else 'least '}{show(value)}, beyond its limit of {show(limit)}"
 
 
 def predictions_for_status(

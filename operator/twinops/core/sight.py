@@ -8,7 +8,7 @@ no traffic (:mod:`twinops.core.idle`) is known to be well, and not among these.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from twinops.api.status import ObservedMetric, Quality
@@ -47,6 +47,7 @@ def sight(
     now: float,
     *,
     grace_seconds: float = GRACE_SECONDS,
+    told: Collection[str] = (),
 ) -> Sight:
     """Tell which metrics are not seen.
 
@@ -55,6 +56,7 @@ def sight(
         previous: ``status.observed`` before it.
         now: Unix seconds.
         grace_seconds: how long a last verdict stands.
+        told: metrics without a value whose bounds tell all the same how they are; nothing is to be foreseen of them.
     """
     before = {metric.name: metric for metric in previous}
     since: dict[str, float] = {}
@@ -63,12 +65,15 @@ def sight(
     for metric, sample in samples.items():
         if sample.actionable:
             continue
+        if metric in told:
+            outdated.add(metric)
+            continue
         start = _unseen_since(before.get(metric), now)
         if start is not None:
             since[metric] = start
         if start is None or now - start >= grace_seconds:
             outdated.add(metric)
-    return Sight(since, frozenset(outdated) - idle, idle, frozenset(outdated))
+    return Sight(since, frozenset(outdated) - idle - frozenset(told), idle, frozenset(outdated))
 
 
 def _unseen_since(before: ObservedMetric | None, now: float) -> float | None:
@@ -76,4 +81,4 @@ def _unseen_since(before: ObservedMetric | None, now: float) -> float | None:
         return None
     if before.unseen_since is not None:
         return before.unseen_since.timestamp()
-    return now if before.quality is Quality.GOOD else None
+    return now if before.quality in (Quality.GOOD, Quality.BOUNDED) else None

@@ -45,8 +45,9 @@ def tell_metrics(conditions: Conditions, observation: Observation) -> None:
     """Say which metrics have no fresh value."""
     kind = ConditionType.METRICS_AVAILABLE
     idle = idle_metrics(observation.samples)
-    bad = [s for m, s in sorted(observation.samples.items()) if s.quality is not Quality.GOOD and m not in idle]
-    words = [f"{s.metric} is {s.quality.value}" + (f" ({s.reason})" if s.reason else "") for s in bad]
+    odd = [s for m, s in sorted(observation.samples.items()) if s.quality is not Quality.GOOD and m not in idle]
+    words = [f"{s.metric} is {s.quality.value}" + (f" ({s.reason})" if s.reason else "") for s in odd]
+    bad = [sample for sample in odd if not sample.bounded]
     quiet = [f"{metric} has nothing to measure without traffic" for metric in sorted(idle)]
     message = "; ".join([*words, *quiet, *observation.warnings])
     good = len(observation.samples) - len(bad) - len(idle)

@@ -17,6 +17,7 @@ from twinops.core.observation import Sample, Workload
 from twinops.errors import MetricsUnavailable, QueryRefused, SpecError
 from twinops.services.gathering.judge import (
     Answers,
+    at_least,
     explain_empty,
     in_open_bucket,
     judge,
@@ -175,13 +176,19 @@ def _unfolded(metric: MetricPlan, answers: Answers) -> MetricPlan:
 
 def _second_texts(metrics: Iterable[MetricPlan]) -> Iterable[str]:
     for metric in metrics:
+        yield from (asked.inspection.bounds for asked in metric.first if asked.inspection.bounds)
         for asked in metric.later:
             yield from asked.texts
+            if asked.inspection.bounds:
+                yield asked.inspection.bounds
         if not metric.scouted:
             yield from presence_texts(metric)
 
 
 def _second_look(metric: MetricPlan, sample: Sample, answers: Answers, now: float) -> Sample:
+    first = judge(metric, metric.first, answers, now)
+    if first.quality is not Quality.EMPTY:
+        return first
     if metric.later:
         other = judge(metric, metric.later, answers, now)
         if other.quality is not Quality.EMPTY:
@@ -213,7 +220,7 @@ def _gathered(
 def _with_a_past(metric: MetricPlan, sample: Sample) -> str:
     """Return the query that answered, empty when it cannot have a history or no built-in one answered."""
     answered = metric.answered(sample.query)
-    return "" if answered is None or sample.reason in _WITHOUT_HISTORY else answered.promql
+    return "" if answered is None or sample.reason in _WITHOUT_HISTORY else answered.past
 
 
 def _with_replicas(gathered: Gathered, asked: Mapping[str, MetricPlan], answers: Answers) -> Gathered:
@@ -230,9 +237,13 @@ def _with_replicas(gathered: Gathered, asked: Mapping[str, MetricPlan], answers:
 
 
 def _with_bounds(gathered: Gathered, asked: Mapping[str, MetricPlan], answers: Answers) -> Gathered:
-    """Mark what is only a lower bound, and say so beside the value."""
-    samples = gathered.samples
-    open_ended = [name for name, metric in asked.items() if in_open_bucket(metric, samples[name], answers)]
-    bounds = lower_bounds(samples, open_ended)
+    """Mark what is only a bound, and say so."""
+    open_ended = {
+        name: at_least(sample, sample.value)
+        for name, metric in asked.items()
+        if (sample := gathered.samples[name]).value is not None and in_open_bucket(metric, sample, answers)
+    }
+    samples = {**gathered.samples, **open_ended}
+    bounds = lower_bounds(samples)
     marked = {name: dataclasses.replace(samples[name], message=why) for name, why in bounds.items()}
     return dataclasses.replace(gathered, samples={**samples, **marked}, at_least=frozenset(bounds))

@@ -139,12 +139,19 @@ class Inspection:
         presence: by selector, a query that yields something when the selector finds any series.
         top: the same query for the largest observation of its histogram; a quantile that equals it lies in the
             histogram's last, open bucket. Empty where no quantile of a histogram is asked for.
+        measured: the same query, without a quantile in the first bucket that holds an observation: nothing supports
+            what would be interpolated there. Empty where it is the query itself.
+        bounds: the two values between which the quantile lies then; empty likewise.
+        past: what is asked of the past, without a quantile in the first filled or the open bucket; empty likewise.
     """
 
     warning: str = ""
     freshness: str = ""
     presence: Mapping[str, str] = field(default_factory=dict)
     top: str = ""
+    measured: str = ""
+    bounds: str = ""
+    past: str = ""
 
 
 class QueryTexts(Protocol):

@@ -16,7 +16,7 @@ from twinops.core.conditions import Conditions
 from twinops.core.schedule import fraction
 from twinops.errors import ClusterError, MetricsUnavailable, NotFound, SpecError
 from twinops.services.places import Places
-from twinops.services.ports import Clock, InstantAnswer, SourceAccess, Telemetry
+from twinops.services.ports import PARTIAL, Clock, InstantAnswer, SourceAccess, Telemetry
 from twinops.services.retries import SPREAD, Retries
 
 log = structlog.get_logger()
@@ -240,7 +240,8 @@ class SourceChecks:
         except TimeoutError:
             why = f"metrics source {name}: no answer to {PROBE} within {PROBE_SECONDS:.0f} s"
             return _Problem("MetricsBackendUnavailable", why, silent=True)
-        if answer.error:
+        # Whether all stores behind it answer, too, is told by each metric.
+        if answer.error and answer.error != PARTIAL:
             return _Problem("QueryRefused", f"the endpoint refuses {PROBE}: {answer.error}", silent=False)
         return None
 

@@ -115,7 +115,8 @@ class _Findings:
     def silent(self) -> bool:
         """Tell whether no metric at all has a fresh value, or one is about to be lost."""
         samples = self.observed.observation.samples.values()
-        return bool(self.assessment.sight.fading) or not any(sample.quality is Quality.GOOD for sample in samples)
+        told = any(sample.quality is Quality.GOOD or sample.bounded for sample in samples)
+        return bool(self.assessment.sight.fading) or not told
 
 
 class SyncService:

@@ -41,7 +41,7 @@ def test_places_among_steps(
 
 def memory(horizons: list[int], values: np.ndarray, step: float = TEN_MINUTES) -> TwinMemory:
     found = TwinMemory(["load"], step, horizons)
-    times = START // step * step + np.arange(len(values)) * step
+    times = START // step * step + np.arange(len(values), dtype=np.float64) * step
     found.learn({"load": Recorded(Series(times, values, step))}, limits={"load": float(values.max()) + 20})
     return found
 

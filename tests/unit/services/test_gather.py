@@ -249,7 +249,7 @@ async def test_first_candidate_with_data_wins_and_is_named() -> None:
     backend = FakeBackend(
         [
             (FRESHNESS, gives(NOW)),
-            ("http_server_requests_seconds_bucket", gives(30)),
+            ("http_server_requests_seconds_bucket", gives(30.123456789)),
             ("istio_request_duration_milliseconds_bucket", gives(40)),
         ]
     )
@@ -257,7 +257,7 @@ async def test_first_candidate_with_data_wins_and_is_named() -> None:
     gathered = await gather(twin("WebService"), backend)
 
     assert gathered.samples["latencyMs"].query == "micrometer"
-    assert gathered.samples["latencyMs"].value == 30
+    assert gathered.samples["latencyMs"].value == 30.123456789
     assert "http_server_requests_seconds_bucket" in gathered.queries["latencyMs"]
 
 
@@ -362,11 +362,12 @@ async def test_pods_are_not_counted_for_an_own_cpu_query() -> None:
     assert (gathered.replicas, gathered.replicas_query) == (None, "")
 
 
+PART = InstantAnswer(error=PARTIAL)
 LATENCY = "histogram_quantile(0.95, sum by (le) (rate(wait_seconds_bucket[5m]))) * 1000"
 
 
 @pytest.mark.parametrize(
-    ("value", "top", "asked", "at_least"),
+    ("value", "top", "asked", "bound"),
     [
         pytest.param(10_000, gives(10_000), True, True, id="open bucket"),
         pytest.param(150, gives(200), True, False, id="round by chance"),
@@ -377,11 +378,11 @@ LATENCY = "histogram_quantile(0.95, sum by (le) (rate(wait_seconds_bucket[5m])))
         pytest.param(10_000, InstantAnswer(error="execution"), True, False, id="look-up failed"),
     ],
 )
-async def test_quantile_in_the_open_bucket_is_a_lower_bound(
+async def test_quantile_in_the_open_bucket_is_a_lower_bound_and_no_value(
     value: float,
     top: InstantAnswer,
     asked: bool,  # noqa: FBT001 - a table's answers, both
-    at_least: bool,  # noqa: FBT001
+    bound: bool,  # noqa: FBT001
 ) -> None:
     backend = FakeBackend([(FRESHNESS, gives(NOW)), ("quantile(1,", top), ("quantile(0.95,", gives(value))])
 
@@ -389,9 +390,67 @@ async def test_quantile_in_the_open_bucket_is_a_lower_bound(
 
     sample = gathered.samples["queueLength"]
     assert [len(batch) for batch in backend.batches[1:]] == ([1] if asked else [])
-    assert gathered.at_least == ({"queueLength"} if at_least else set())
-    assert (sample.quality, sample.value) == (Quality.GOOD, value)
-    assert ("at least" in sample.message) == at_least
+    known = (Quality.BOUNDED, None, value) if bound else (Quality.GOOD, value, None)
+    assert (sample.quality, sample.value, sample.least) == known
+    assert ("at least" in sample.message) == bound
+
+
+@pytest.mark.parametrize(
+    ("bounds", "expected", "told"),
+    [
+        pytest.param(gives(0.0005, 5000), (Quality.BOUNDED, 0.0005, 5000), "at most 5000", id="from nothing on"),
+        pytest.param(gives(1000, 500), (Quality.BOUNDED, 500, 1000), "between 500 and 1000", id="whatever their order"),
+        pytest.param(gives(200, 200.0000001), (Quality.BOUNDED, 200.0000001, None), "at least 200", id="open, too"),
+        pytest.param(gives(0, 0), (Quality.BOUNDED, 0, 0), "at most 0", id="nothing above zero"),
+        pytest.param(gives(), (Quality.EMPTY, None, None), "no result", id="no traffic"),
+        pytest.param(gives(math.nan), (Quality.EMPTY, None, None), "no result", id="NaN without traffic"),
+        pytest.param(PART, (Quality.ERROR, None, None), "in part only", id="a part"),
+    ],
+)
+async def test_quantile_that_nothing_supports_is_told_by_its_bounds(
+    bounds: InstantAnswer, expected: tuple[Quality, float | None, float | None], told: str
+) -> None:
+    backend = FakeBackend(
+        [("label_replace(histogram", bounds), (PRESENCE, gives(3)), (FRESHNESS, gives(NOW - 7)), ("unless", gives())]
+    )
+
+    sample = (await gather(custom(LATENCY), backend)).samples["queueLength"]
+
+    assert (sample.quality, sample.least, sample.most) == expected
+    assert sample.value is None
+    assert not sample.actionable
+    assert told in sample.message
+    assert sample.quality is Quality.ERROR or sample.time == NOW - 7
+
+
+async def test_steady_quantile_costs_nothing_more_and_a_bounded_one_no_second_batch() -> None:
+    measured = FakeBackend([(FRESHNESS, gives(NOW)), ("unless", gives(150.123456789))])
+    sample = (await gather(custom(LATENCY), measured)).samples["queueLength"]
+    assert (sample.value, [len(batch) for batch in measured.batches]) == (150.123456789, [2])
+
+    last = ObservedMetric(name="queueLength", quality=Quality.BOUNDED, query="Custom")
+    bounded = FakeBackend([("label_replace(histogram", gives(0, 5)), (FRESHNESS, gives(NOW)), ("unless", gives())])
+    sample = (await gather(custom(LATENCY), bounded, [last])).samples["queueLength"]
+    assert (sample.most, [len(batch) for batch in bounded.batches]) == (5, [3])
+
+
+async def test_bounds_are_not_replaced_by_what_was_before() -> None:
+    last = ObservedMetric(name="queueLength", value=7, quality=Quality.GOOD, time=utc(NOW - 60), query="Custom")
+    backend = FakeBackend([("label_replace(histogram", gives(0, 5)), (FRESHNESS, gives(NOW)), ("unless", gives())])
+
+    sample = (await gather(custom(LATENCY, onMissing="Hold"), backend, [last])).samples["queueLength"]
+
+    assert (sample.quality, sample.most) == (Quality.BOUNDED, 5)
+
+
+async def test_bounds_of_series_that_have_ended_are_stale() -> None:
+    backend = FakeBackend(
+        [("label_replace(histogram", gives(0, 5)), (FRESHNESS, gives(NOW - 999)), ("unless", gives())]
+    )
+
+    sample = (await gather(custom(LATENCY), backend)).samples["queueLength"]
+
+    assert (sample.quality, sample.least, sample.most) == (Quality.STALE, None, None)
 
 
 async def test_throughput_of_full_pods_is_a_lower_bound_and_says_so() -> None:
@@ -430,7 +489,9 @@ async def test_history_is_read_by_the_very_query_that_is_asked_live(scrape: int,
 
     past = {gathered.replicas_query, *gathered.queries.values()}
     assert len(past) == 6
-    assert past <= set(backend.batches[0])
+    # That of a quantile leaves out what was in the open bucket, beside what is never measured.
+    [quantile] = past - set(backend.batches[0])
+    assert any(quantile.startswith(f"({asked}) < (") for asked in backend.batches[0])
     assert all(f"[{window}s]" in text for text in past - {gathered.queries["memoryUsage"]})
     assert window >= sync_step(sync)
 
@@ -693,9 +754,6 @@ async def test_a_query_that_is_not_asked_says_so(answer: InstantAnswer, reason: 
     sample = gathered.samples["queueLength"]
     assert (sample.quality, sample.value, sample.reason) == (Quality.ERROR, None, reason)
     assert sample.message == message
-
-
-PART = InstantAnswer(error=PARTIAL)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ import promql_parser as parser
 from twinops.adapters.prometheus.lexing import too_complex, without_strings
 from twinops.adapters.prometheus.memo import Memo
 from twinops.adapters.prometheus.promql import of_largest, quoted, without_backticks
+from twinops.adapters.prometheus.quantiles import quantile_texts
 from twinops.services.ports import Inspection
 
 MAX_SELECTORS = 8
@@ -59,7 +60,8 @@ def inspect(promql: str, *, stale_after_seconds: int, scrape_interval_seconds: i
     known = _memo.get(key)
     if known is None:
         known = _inspect(*key)
-        texts = (promql, known.freshness, known.top, known.warning, *known.presence, *known.presence.values())
+        quantile = (known.top, known.measured, known.bounds, known.past)
+        texts = (promql, known.freshness, known.warning, *quantile, *known.presence, *known.presence.values())
         _memo.put(key, known, size=sum(map(sys.getsizeof, texts)))
     return known
 
@@ -80,10 +82,14 @@ def _inspect(promql: str, stale_after_seconds: int, scrape_interval_seconds: int
         return Inspection(warning="it reads too many different series")
     selectors = list(dict.fromkeys(reader.selectors(expression)))[:MAX_SELECTORS]
     window = f"[{max(stale_after_seconds, 300)}s]"
+    quantile = quantile_texts(promql, expression, _children)
     return Inspection(
         freshness=freshness,
         presence=MappingProxyType({text: f"count(present_over_time({text}{window}))" for text in selectors}),
         top=of_largest(promql),
+        measured=quantile.measured,
+        bounds=quantile.bounds,
+        past=quantile.past,
     )
 
 

@@ -195,7 +195,7 @@ def _largest(needs: Iterator[Need] | Sequence[Need]) -> int:
 
 def _acts(risk: Risk, observation: Observation) -> bool:
     """Tell whether a risk may drive a correction: foreseen on a full history, or true already."""
-    return risk.persistent and (risk.current or _trusted(risk, observation))
+    return risk.persistent and not _bounded(observation, risk.metric) and (risk.current or _trusted(risk, observation))
 
 
 def _trusted(risk: Risk, observation: Observation) -> bool:
@@ -263,6 +263,8 @@ class _Standing:
         self.goals: list[str] = []
         self._reckoning, self._held_by, self._idle = reckoning, held_by, idle
         self._known, self._told, self._countable, self._lost = True, False, False, False
+        workload = reckoning.observation.workload
+        self._desired = workload.desired if workload else 0
         for metric in DRIVING:
             # What was learned is no goal of its own; but what is held because of it is not to be given back too soon.
             reading = reckoning.observation.outlook.readings.get(metric) if metric in held_by else None
@@ -282,8 +284,15 @@ class _Standing:
 
     def _look(self, metric: str, goal: float | None, *, counts: bool) -> None:
         value = self._reckoning.value(metric)
+        sample = self._reckoning.observation.samples.get(metric)
+        bound = None if sample is None or not sample.bounded or goal is None else sample.told(goal)
         if metric in self._idle:
             self._told = True
+        elif bound is not None and goal is not None:
+            self._told = True
+            if bound > goal:
+                # Nothing is raised on a bound, and nothing let go.
+                self.replicas[metric] = self._desired
         elif value is None or self._reckoning.hold(metric) is not None:
             reason = _without_data(self._reckoning.observation, metric)
             self._known = self._known and bool(reason) and metric not in self._held_by
@@ -293,6 +302,11 @@ class _Standing:
             self._countable = self._countable or counts
             if counts or (goal is not None and value > goal):
                 self.replicas[metric] = self._reckoning.replicas(metric, value, goal or math.inf)[0]
+
+
+def _bounded(observation: Observation, metric: str) -> bool:
+    sample = observation.samples.get(metric)
+    return sample is not None and sample.bounded
 
 
 def _without_data(observation: Observation, metric: str) -> str:

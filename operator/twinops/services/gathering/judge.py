@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from twinops.api.base import utc
 from twinops.api.status import ObservedMetric, Quality
 from twinops.api.twin import LARGEST, MetricSpec, OnMissing
+from twinops.core.metrics import facts
 from twinops.core.observation import PARTIAL_ANSWER, Sample
 from twinops.services.gathering.plan import Asked, MetricPlan
 from twinops.services.ports import PARTIAL, InstantAnswer
@@ -19,6 +20,7 @@ Answers = Mapping[str, InstantAnswer]
 _MAX_SELECTOR = 200
 _BOUND_DIGITS = 10
 _SAME = 1e-12
+_SAME_BOUND = 1e-6
 _PARTIAL = (
     "the metrics source could answer in part only: a store behind it is out of reach; its own logs and its page of "
     "stores say which one"
@@ -27,7 +29,7 @@ _AGGREGATE = "aggregate, for example with sum()"
 _NO_ANSWER = InstantAnswer()
 
 # A real value is best; then what at least shows that the series exist; an empty result is the last word.
-_PREFERENCE = (Quality.GOOD, Quality.STALE, Quality.NAN, Quality.ERROR, Quality.EMPTY)
+_PREFERENCE = (Quality.GOOD, Quality.BOUNDED, Quality.STALE, Quality.NAN, Quality.ERROR, Quality.EMPTY)
 
 
 def judge(plan: MetricPlan, asked: Sequence[Asked], answers: Answers, at: float) -> Sample:
@@ -46,20 +48,48 @@ def _verdict(plan: MetricPlan, asked: Asked, answers: Answers, at: float) -> Sam
     if answer.error or _in_part(asked, answers):
         return _failed(base, answer, partial=_in_part(asked, answers))
     if not answer.values:
+        bounded = _bounded(base, answers.get(asked.inspection.bounds, _NO_ANSWER))
+        if bounded is not None:
+            return _aged(bounded, plan, asked, answers, at)
         return dataclasses.replace(_empty(base), time=_newest(asked, answers))
     if len(answer.values) > 1:
         return _bad(base, Quality.ERROR, "ManySeries", f"the query gives more than one series; {_AGGREGATE}")
     value = answer.values[0]
-    if math.isnan(value):
-        return _bad(base, Quality.NAN, "NotANumber", "the query gives NaN")
-    if abs(value) > LARGEST:
-        return _bad(base, Quality.NAN, "Infinite", "the query gives an infinite value")
+    if not abs(value) <= LARGEST:
+        told = ("NotANumber", "NaN") if math.isnan(value) else ("Infinite", "an infinite value")
+        return _bad(base, Quality.NAN, told[0], f"the query gives {told[1]}")
     return _aged(dataclasses.replace(base, value=value), plan, asked, answers, at)
 
 
 def _empty(base: Sample) -> Sample:
     message = "series exist, or did in the last minutes, but the query gives no result"
     return _bad(base, Quality.EMPTY, "EmptyResult", message)
+
+
+def _bounded(base: Sample, answer: InstantAnswer) -> Sample | None:
+    """Return what is known of a quantile in the first filled bucket of its histogram, None where there is none."""
+    known = [value for value in answer.values if math.isfinite(value)]
+    if not known or max(map(abs, known)) > LARGEST:
+        return None
+    least, most = min(known), max(known)
+    if math.isclose(least, most, rel_tol=_SAME_BOUND) and most > 0:
+        # The first one that is filled is the open one, too.
+        return at_least(base, most)
+    show = facts(base.metric).show
+    span = f"between {show(least)} and {show(most)}" if least > _SAME_BOUND * most else f"at most {show(most)}"
+    why = "nearly all observations are in one bucket of the histogram, the first that holds any"
+    advice = "are its buckets meant for another unit, or too coarse?"
+    return dataclasses.replace(
+        base, quality=Quality.BOUNDED, least=least, most=most, reason="OneBucket", message=f"{span}: {why}; {advice}"
+    )
+
+
+def at_least(sample: Sample, least: float) -> Sample:
+    """Return what is known of a quantile in the last, open bucket of its histogram."""
+    message = f"at least {facts(sample.metric).show(least)}: in the histogram's last, open bucket"
+    return dataclasses.replace(
+        sample, quality=Quality.BOUNDED, value=None, least=least, reason="OpenBucket", message=message
+    )
 
 
 def _newest(asked: Asked, answers: Answers) -> float | None:
@@ -70,7 +100,8 @@ def _newest(asked: Asked, answers: Answers) -> float | None:
 
 def _in_part(asked: Asked, answers: Answers) -> bool:
     """Tell whether the value, or its age, or the number of pods behind it, is of a part of what is stored."""
-    return any(answers.get(text, _NO_ANSWER).error == PARTIAL for text in asked.texts)
+    texts = (*asked.texts, asked.inspection.bounds)
+    return any(answers.get(text, _NO_ANSWER).error == PARTIAL for text in texts)
 
 
 def _failed(base: Sample, answer: InstantAnswer, *, partial: bool) -> Sample:
@@ -112,7 +143,9 @@ def _ended(plan: MetricPlan, sample: Sample) -> Sample:
 
 
 def _bad(sample: Sample, quality: Quality, reason: str, message: str) -> Sample:
-    return dataclasses.replace(sample, quality=quality, value=None, reason=reason, message=message)
+    return dataclasses.replace(
+        sample, quality=quality, value=None, least=None, most=None, reason=reason, message=message
+    )
 
 
 def presence_texts(plan: MetricPlan) -> tuple[str, ...]:
@@ -234,7 +267,7 @@ def stand_in(sample: Sample, rules: MetricSpec, previous: ObservedMetric | None,
     Hold keeps the last good value with its own time, and the reason why it is needed; ``Value`` keeps the
     bad quality beside the value.
     """
-    if sample.quality is Quality.GOOD:
+    if sample.quality is Quality.GOOD or sample.bounded:
         return sample
     if rules.on_missing is OnMissing.VALUE:
         return dataclasses.replace(sample, value=rules.missing_value)

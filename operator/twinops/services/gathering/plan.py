@@ -29,6 +29,7 @@ _MIN_STALE_AFTER = 60
 _NOT_TO_BE_HAD = frozenset({"NoRequestsOrLimits", "NoScope"})
 # After these a metric's candidates are looked for before they are asked.
 _SILENT = frozenset({"NoSuchSeries", "EmptyResult"})
+_UNSURE = frozenset({Quality.BOUNDED, Quality.EMPTY})
 _BASIS = {CPU: "$(cpuCores)", MEMORY: "$(memoryBytes)"}
 
 
@@ -38,17 +39,25 @@ class Asked:
 
     Attributes:
         pods: counts the pods behind a mean over pods, else empty.
+        unsure: whether the bounds of a quantile are asked for at once: the last time it was not measured.
     """
 
     query: Query
     promql: str
     inspection: Inspection
     pods: str = ""
+    unsure: bool = False
+
+    @property
+    def past(self) -> str:
+        """What is asked of the past."""
+        return self.inspection.past or self.promql
 
     @property
     def texts(self) -> tuple[str, ...]:
         """What is sent: the query itself, and those for its freshness and its pods where there are such."""
-        return tuple(text for text in (self.promql, self.inspection.freshness, self.pods) if text)
+        bounds = self.inspection.bounds if self.unsure else ""
+        return tuple(text for text in (self.promql, self.inspection.freshness, self.pods, bounds) if text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +177,7 @@ def make_plan(
     refused: dict[str, SpecError] = {}
     for metric in metric_names(spec, texts):
         rule = rules.get(metric) or MetricSpec(name=metric)
-        planner = _Planner(metric, rule, source, workload, scope, texts)
+        planner = _Planner(metric, rule, source, workload, scope, texts, last.get(metric))
         if rule.query is not None:
             try:
                 planned = planner.custom(rule.query)
@@ -176,7 +185,7 @@ def make_plan(
                 refused[metric] = SpecError(f"metric {metric}: {error}", reason=error.reason)
                 planned = planner.bad(Quality.ERROR, error)
         else:
-            planned = planner.built_in(spec, last.get(metric))
+            planned = planner.built_in(spec)
         plans.append(planned)
         warnings += _warnings(planned)
     return Plan(tuple(plans), tuple(warnings), refused)
@@ -214,6 +223,7 @@ class _Planner:
     workload: Workload | None
     scope: QueryScope
     texts: QueryTexts
+    last: ObservedMetric | None
 
     def custom(self, template: str) -> MetricPlan:
         try:
@@ -224,7 +234,8 @@ class _Planner:
             return self.bad(Quality.MISSING, error)
         return self._plan((asked,))
 
-    def built_in(self, spec: DigitalTwinSpec, last: ObservedMetric | None) -> MetricPlan:
+    def built_in(self, spec: DigitalTwinSpec) -> MetricPlan:
+        last = self.last
         queries = self.texts.candidates(spec.source.system_type, self.metric)
         winner = "" if last is None else last.query
         remembered, _problem = self._ask_all(query for query in queries if query.name == winner)
@@ -270,7 +281,8 @@ class _Planner:
             scrape_interval_seconds=self.source.scrape_interval_seconds,
         )
         pods = self.texts.render(dataclasses.replace(query, template=query.pods), self.scope) if query.pods else ""
-        return Asked(query, promql, inspection, pods)
+        unsure = self.last is not None and self.last.query == query.name and self.last.quality in _UNSURE
+        return Asked(query, inspection.measured or promql, inspection, pods, unsure=unsure)
 
     def _no_query(self, spec: DigitalTwinSpec) -> SpecError:
         return SpecError(

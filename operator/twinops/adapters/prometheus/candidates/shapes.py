@@ -48,7 +48,7 @@ SCRAPED = Thing("$(each)", "$(ways)")
 PROXY = Thing("proxy", "container_id, instance, pod_ip, service, uid", "proxy")
 """Proxies that tell whose traffic they carry, so that their series are found without the name of a pod."""
 
-_VIEWS = "job, cluster, monitor, prometheus, prometheus_replica, receive_replica, replica"
+_VIEWS = "job, cluster, monitor, prometheus, prometheus_replica, receive_replica, replica, __replica__"
 """The job, and labels by which servers are told apart; what a view lacks of them counts as empty."""
 
 
