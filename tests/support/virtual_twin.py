@@ -218,7 +218,7 @@ class VirtualTwin:
             lever=self._lever,
             cpu_counted=True,
             cpu_pods=len(rated) or None,
-            window_seconds=WINDOW,
+            windows={"cpuUsage": WINDOW, "latencyMs": WINDOW},
         )
 
     def _sample(self, name: str, value: float, now: float, *, lost: bool, idle: bool) -> Sample:

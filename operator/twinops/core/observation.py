@@ -178,7 +178,7 @@ class Observation:
         holder: name of any other twin that still holds a value of the same target or lever, else empty.
         cpu_counted: whether the pods behind ``cpuUsage`` are counted by its own series.
         cpu_pods: so many are; None where their number did not come with the value.
-        window_seconds: length of what rates and quantiles look back over.
+        windows: by metric, the seconds that its value looks back over; 0 of one that is as of its newest sample.
         warnings: what a person should know but nothing stops for (for example PromQL our parser refuses).
         one_shot_managers: patterns of field managers that an administrator calls one-shot.
     """
@@ -195,7 +195,7 @@ class Observation:
     holder: str = ""
     cpu_counted: bool = False
     cpu_pods: int | None = None
-    window_seconds: float = 60.0
+    windows: Mapping[str, float] = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     one_shot_managers: tuple[str, ...] = ()
 

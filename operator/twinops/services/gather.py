@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from twinops.api.status import ObservedMetric, Quality
 from twinops.api.twin import DigitalTwinSpec, MetricSpec
 from twinops.core.censoring import lower_bounds
+from twinops.core.correction.reckoning import BENT
 from twinops.core.metrics import CPU, facts
 from twinops.core.observation import Sample, Workload
 from twinops.errors import MetricsUnavailable, QueryRefused, SpecError
@@ -27,7 +28,7 @@ from twinops.services.gathering.judge import (
     top_text,
     with_age,
 )
-from twinops.services.gathering.plan import MetricPlan, Plan, make_plan, metric_names
+from twinops.services.gathering.plan import MetricPlan, Plan, longest_range, make_plan, metric_names
 from twinops.services.ports import MetricsBackend, QueryTexts, SourceAccess
 
 MOST_PODS = 1_000_000
@@ -49,6 +50,7 @@ class Gathered:
         replicas: pods that ``cpuUsage`` is a mean over, by its own series; None where these do not tell, and where
             it is no such mean, as with a query of the user's own.
         replicas_query: the rendered query whose past is the past of ``replicas``; empty where it is no such mean.
+        windows: by metric name, the seconds that the query which answered looks back over.
     """
 
     samples: Mapping[str, Sample]
@@ -58,6 +60,7 @@ class Gathered:
     at_least: frozenset[str] = frozenset()
     replicas: int | None = None
     replicas_query: str = ""
+    windows: Mapping[str, float] = field(default_factory=dict)
 
 
 class Gatherer:
@@ -214,7 +217,8 @@ def _gathered(
         for name, metric in asked.items()
         if metric.custom and samples[name].reason == QueryRefused.reason
     }
-    return Gathered(final, queries, plan.warnings, {**plan.refused, **refused})
+    windows = {name: longest_range(queries[name]) for name in BENT if name in queries}
+    return Gathered(final, queries, plan.warnings, {**plan.refused, **refused}, windows=windows)
 
 
 def _with_a_past(metric: MetricPlan, sample: Sample) -> str:

@@ -17,7 +17,6 @@ from twinops.core.skill import states
 from twinops.core.status_failed import FAILED_SYNCS_BEFORE_UNREADY
 from twinops.errors import MetricsUnavailable, NotFound, Refused, SourceInvalid, SpecError, Unavailable
 from twinops.services.gather import Gatherer
-from twinops.services.gathering.plan import window_seconds
 from twinops.services.memories import MemoryKeeper
 from twinops.services.ports import Levers, SourceAccess, Sources, TwinRef, Workloads
 from twinops.services.twin_history import Moment
@@ -137,7 +136,7 @@ class Observer:
                 holder=self._index.holder(ref.uid, lever.lever.object if lever.lever else None),
                 cpu_counted=bool(gathered.replicas_query),
                 cpu_pods=gathered.replicas,
-                window_seconds=window_seconds(source.spec, spec.sync_frequency_seconds),
+                windows=gathered.windows,
                 warnings=gathered.warnings,
                 one_shot_managers=self._one_shot_managers,
             ),

@@ -152,11 +152,14 @@ def test_nothing_is_at_risk_and_the_others_samples_are_counted() -> None:
     ahead = HorizonForecast(900, tuple(900.0 for _ in QUANTILES), 0.9, 100, calibrated=True)
     outlook = Outlook(forecasts={"latencyMs": (ahead,)}, samples={"cpuUsage": 400, "latencyMs": 3})
     at_night = dataclasses.replace(seen(night()), outlook=outlook)
-    found = assess(TWIN, at_night, status())
+    by_day = status(
+        observed=[ObservedMetric(name="latencyMs", quality=Quality.GOOD, value=400.0)],
+        risks=[risk("latencyMs", limit=500, upper=900)],
+    )
+    found = assess(TWIN, at_night, by_day)
     assert (found.risks, found.samples_collected) == ((), 400)
     unknown = dataclasses.replace(at_night, samples=night(traffic=None))
-    before = status(observed=[ObservedMetric(name="latencyMs", quality=Quality.GOOD)], risks=[risk("latencyMs")])
-    assert [one.metric for one in assess(TWIN, unknown, before).risks] == ["latencyMs"]
+    assert [one.metric for one in assess(TWIN, unknown, by_day).risks] == ["latencyMs"]
 
 
 def test_metrics_are_available_though_two_have_nothing_to_measure() -> None:

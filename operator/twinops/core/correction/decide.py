@@ -94,7 +94,7 @@ def decide(spec: DigitalTwinSpec, observation: Observation, status: DigitalTwinS
     effects = effect.follow(spec, observation, status, demand)
     demand = demand.keeping(effects.kept)
     below = give_back.below_since(spec, observation, status, demand, held)
-    recommended = within.clip(demand.recommend(effects.stopped)) if observation.workload else None
+    recommended = within.clip(demand.recommend(effects.capped)) if observation.workload else None
     # What is not known to have been written is not there to be given back: settle finds out.
     for original in (each for each in status.originals if each.ours is not None):
         reason = give_back.due(spec, observation, original, below)

@@ -39,6 +39,9 @@ from twinops.core.persistence import is_new
 SAMPLES = 3
 """Samples that an effect is judged by."""
 
+SETTLE_SECONDS = 60.0
+"""Time that new pods have to take their part of the load before a sample counts, and a whole window of the query."""
+
 ENOUGH_SECONDS = 600.0
 """After so long fewer will do: at long intervals three take hours."""
 
@@ -77,11 +80,14 @@ class Effects:
     Attributes:
         steps: for status.
         stopped: by metric, why it asks for no more than there are.
+        capped: metrics that are not recommended more replicas for than are asked for now. CPU is while it is not known
+            yet: its formula does not go up by itself.
         kept: by metric, replicas that the load still needs of those that are there.
     """
 
     steps: tuple[ReplicaStep, ...]
     stopped: Mapping[str, Hold]
+    capped: frozenset[str]
     kept: Mapping[str, int]
 
 
@@ -110,7 +116,8 @@ def follow(spec: DigitalTwinSpec, observation: Observation, status: DigitalTwinS
                 stopped[metric] = hold
             if replicas := now.kept(step):
                 kept[metric] = replicas
-    return Effects(tuple(steps), stopped, kept)
+    capped = frozenset(metric for metric, hold in stopped.items() if hold.blocked or metric != CPU)
+    return Effects(tuple(steps), stopped, capped, kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +149,7 @@ class _Now:
         return cls(
             metric=metric,
             time=seen.now,
-            window=seen.window_seconds,
+            window=max(SETTLE_SECONDS, seen.windows.get(metric, 0.0)),
             value=reckoning.value(metric),
             sampled=seen.now if sample is None or sample.time is None else sample.time,
             pods=reckoning.pods(metric),

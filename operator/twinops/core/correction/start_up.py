@@ -23,6 +23,9 @@ from twinops.core.observation import Observation, Pod
 INITIALIZATION_SECONDS = 300.0
 """The HPA's ``--horizontal-pod-autoscaler-cpu-initialization-period``."""
 
+DEFAULT_WINDOW = 60.0
+"""Seconds that a value looks back over where nothing tells."""
+
 STUCK_SECONDS = 600.0
 """A rollout that starts no pod for so long makes no progress: the default ``progressDeadlineSeconds``."""
 
@@ -61,14 +64,22 @@ def _rollout(words: str) -> str:
 
 
 def _young(observation: Observation, pods: tuple[Pod, ...]) -> Iterator[Pod]:
-    times = [s.time for m in BENT if (s := observation.samples.get(m)) is not None and s.actionable and s.time]
-    sampled = min(times, default=observation.now)
+    begins = [_begin(observation, metric) for metric in BENT if metric in observation.samples]
+    begin = min((time for time in begins if time is not None), default=observation.now)
     for pod in pods:
         # One that waits for a node uses nothing, and one that ends is past its start.
         if pod.terminating or pod.started is None or observation.now - pod.started >= INITIALIZATION_SECONDS:
             continue
-        if pod.ready_since is None or sampled < pod.ready_since + observation.window_seconds:
+        if pod.ready_since is None or begin < pod.ready_since:
             yield pod
+
+
+def _begin(observation: Observation, metric: str) -> float | None:
+    """Return when the window begins that a metric's value looks back over, None where it has no value to use."""
+    sample = observation.samples[metric]
+    if not sample.actionable:
+        return None
+    return (observation.now if sample.time is None else sample.time) - observation.windows.get(metric, DEFAULT_WINDOW)
 
 
 def follow(before: StartUp | None, spec: DigitalTwinSpec, observation: Observation, words: str) -> StartUp | None:
@@ -85,7 +96,7 @@ def follow(before: StartUp | None, spec: DigitalTwinSpec, observation: Observati
     now, workload = utc(observation.now), observation.workload
     if not words:
         pods_known = workload is None or workload.pods is not None
-        wait = observation.window_seconds + spec.sync_frequency_seconds
+        wait = max(observation.windows.values(), default=DEFAULT_WINDOW) + spec.sync_frequency_seconds
         return before if before and not pods_known and observation.now - before.last.timestamp() < wait else None
     rollout, message = words.startswith(_ROLLOUT), shorten(words)
     if before is None or before.since > now or (before.rollout and not rollout):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,10 @@ from twinops.core.metrics import CPU, MEMORY, facts
 from twinops.core.observation import Sample, Workload
 from twinops.errors import SpecError
 from twinops.services.ports import Inspection, Query, QueryScope, QueryTexts
+
+_RANGE = re.compile(r"\[\s*((?:\d+(?:ms|[smhdwy]))+)\s*[\]:]")
+_DURATION = re.compile(r"(\d+)(ms|[smhdwy])")
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 
 CUSTOM = "Custom"
 """Name of a query that a person wrote."""
@@ -123,6 +128,12 @@ def sync_step(sync_seconds: int) -> int:
 def window_seconds(source: MetricsSourceSpec, sync_seconds: int) -> int:
     """Return the length of ``$(window)``: at least four scrape intervals, and at least one step."""
     return max(_SCRAPES_PER_WINDOW * source.scrape_interval_seconds, sync_step(sync_seconds))
+
+
+def longest_range(promql: str) -> float:
+    """Return the seconds that a query looks back over, by its longest range selector; 0 where it has none."""
+    found = (_DURATION.findall(text) for text in _RANGE.findall(promql))
+    return max((sum(float(amount) * _UNITS[unit] for amount, unit in parts) for parts in found), default=0.0)
 
 
 def query_scope(

@@ -69,7 +69,8 @@ def test_pods_that_start_up(pods: list[Pod], *, holds: bool) -> None:
 def test_a_window_is_as_long_as_that_of_the_queries_and_ends_with_the_samples() -> None:
     ready = seen(OLD, Pod("p", NOW - 200, NOW - 100))
     assert starting(ready) == ""
-    assert starting(dataclasses.replace(ready, window_seconds=120)) == "1 of 2 pods are starting up"
+    assert starting(dataclasses.replace(ready, windows={"cpuUsage": 120})) == "1 of 2 pods are starting up"
+    assert starting(dataclasses.replace(seen(OLD, YOUNG), windows={"cpuUsage": 0})) == "", "a value of this very moment"
     late = {"cpuUsage": dataclasses.replace(ready.samples["cpuUsage"], time=NOW - 50)}
     assert starting(dataclasses.replace(ready, samples=late)) != ""
 
