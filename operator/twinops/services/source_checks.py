@@ -190,9 +190,11 @@ class SourceChecks:
 
     async def _check(self, name: str) -> float:
         """Check once, and return the seconds until the next time."""
+        probed = False
         try:
             body = await self._sources.get(name)
             problem = await self._probe(name)
+            probed = True
             before = self._up.get(name, False)
             if name in self._up:
                 self._up[name] = problem is None
@@ -203,6 +205,9 @@ class SourceChecks:
             self.gone(name)
         except ClusterError as error:
             log.debug("source not checked", source=name, error=str(error))
+            if not probed:
+                # Whether it answers is not known, and what is not known has no series.
+                self._telemetry.source_gone(name)
             return self._retries.failed(name)
         except Exception:  # One source that answers in an unheard-of way must not end the checks of all others.
             log.exception("source check crashed", source=name)

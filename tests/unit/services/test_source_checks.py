@@ -10,7 +10,7 @@ from typing import Any
 from fakes.clock import FakeClock, in_fake_time
 from fakes.telemetry import FakeTelemetry
 from twinops.api.source import MetricsSourceSpec, MetricsSourceStatus
-from twinops.errors import MetricsUnavailable, NotFound, SourceInvalid
+from twinops.errors import ClusterError, MetricsUnavailable, NotFound, Refused, SourceInvalid
 from twinops.services.ports import InstantAnswer, RangeAnswer, RangeQuery, SourceAccess
 from twinops.services.source_checks import (
     CHECKS_AT_ONCE,
@@ -30,6 +30,7 @@ class Sources:
     def __init__(self) -> None:
         self.there = True
         self.secret = True
+        self.fault: ClusterError | None = None
         self.written: list[MetricsSourceStatus] = []
 
     async def access(self, name: str) -> SourceAccess:
@@ -38,6 +39,8 @@ class Sources:
         return SourceAccess(name, SPEC)
 
     async def get(self, name: str) -> Mapping[str, Any]:
+        if self.fault:
+            raise self.fault
         if not self.there:
             raise NotFound("gone", status=404)
         status = self.written[-1].to_wire() if self.written else {}
@@ -74,8 +77,9 @@ class Scene:
 
     def __init__(self) -> None:
         self.sources, self.backend, self.recovered = Sources(), Backend(), list[str]()
+        self.telemetry = FakeTelemetry()
         self.checks = SourceChecks(
-            self.sources, self.backend, FakeTelemetry(), FakeClock(), recovered=self.recovered.append
+            self.sources, self.backend, self.telemetry, FakeClock(), recovered=self.recovered.append
         )
         self.checks.seen("default")
 
@@ -98,6 +102,21 @@ async def test_a_source_that_answers_is_told_once() -> None:
     assert scene.ready == [("True", "Answering")]
     assert 3 <= scene.backend.asked <= 5
     assert scene.recovered == []
+
+
+@in_fake_time
+async def test_a_source_that_cannot_be_looked_at_is_neither_up_nor_down() -> None:
+    scene = Scene()
+    running = asyncio.create_task(scene.checks.run())
+    await asyncio.sleep(1)
+    assert scene.telemetry.sources == {"default": True}
+    scene.sources.fault = Refused("GET metricssources/default: 403", status=403)
+    await asyncio.sleep(2 * PERIOD_SECONDS)
+    assert scene.telemetry.sources == {}
+    scene.sources.fault = None
+    await asyncio.sleep(2 * LONGEST_DOWN_SECONDS)
+    assert scene.telemetry.sources == {"default": True}
+    running.cancel()
 
 
 @in_fake_time
