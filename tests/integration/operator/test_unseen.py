@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.request import urlopen
@@ -15,9 +15,9 @@ from devcluster.ports import free_port
 from devcluster.waiting import wait_until
 from support.ground import QUICK_LEASE, Ground
 from support.operator import SYSTEM, condition
-from support.shop import Body, Shop
+from support.shop import WELL_WITHIN, Body, Shop
 
-GRACE_SECONDS = 4
+GRACE_SECONDS = 2
 GAUGES = ("twinops_health_score", "twinops_recommended_replicas", "twinops_drift_detected")
 COLUMNS = ("NAME", "TARGET", "HEALTH", "DRIFT", "REPLICAS", "PREDICTED", "READY", "LAST SYNC")
 ROLE = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
@@ -71,9 +71,20 @@ class Scene:
             return all(condition(body, kind)["status"] == "Unknown" for kind in kinds)
 
         before = self.shop.get()["status"].get("healthScore")
-        body = self.shop.until(unknown, f"{kinds} unknown")
+        body = self.synced(unknown, f"{kinds} unknown")
         assert scores <= {before, None}
         return body
+
+    def synced(self, holds: Callable[[Body], bool], what: str) -> Body:
+        """Ask for syncs until one leaves the twin so."""
+        bodies: list[Body] = []
+
+        def look() -> bool:
+            bodies.append(self.shop.sync())
+            return holds(bodies[-1])
+
+        wait_until(look, within=WELL_WITHIN, what=what)
+        return bodies[-1]
 
 
 @pytest.fixture
@@ -132,15 +143,15 @@ def test_what_is_not_seen_is_neither_well_nor_ill(scene: Scene) -> None:
 
     # Nothing is left of what was measured.
     shop.no_metric("cpuUsage")
-    shop.until_condition("PredictionsAvailable", "False")
-    shop.until(lambda body: "recommendedReplicas" not in body["status"], "nothing recommended")
+    body = scene.synced(lambda body: "recommendedReplicas" not in body["status"], "nothing recommended")
+    assert condition(body, "PredictionsAvailable")["status"] == "False"
     scene.until_agreed()
     assert scene.gauges() == {}
 
     # Not even the target is.
     shop.cluster.api.delete(f"/apis/apps/v1/namespaces/{shop.namespace}/deployments/checkout")
     shop.until_condition("Stalled", "True", reason="TargetNotFound")
-    shop.until(lambda body: body["status"]["summary"]["replicas"] == "unknown", "replicas unknown")
+    scene.synced(lambda body: body["status"]["summary"]["replicas"] == "unknown", "replicas unknown")
     assert "replicas" not in shop.get()["status"]
     scene.until_agreed()
     assert scene.gauges() == {}
@@ -158,9 +169,9 @@ def test_what_is_not_seen_is_neither_well_nor_ill(scene: Scene) -> None:
     shop.metric("latencyMs", 100)
     shop.metric("cpuUsage", 50)
     shop.apply(shop.deployment())
-    body = shop.until_condition("Healthy", "True")
+    body = scene.synced(lambda body: condition(body, "Healthy")["status"] == "True", "well again")
     assert body["status"]["healthScore"] == 100
-    shop.until_condition("Drifted", "False")
+    assert condition(body, "Drifted")["status"] == "False"
     shop.until(lambda _: {"DriftResolved", "Healthy", "Recovered"} <= scene.told(), "the Events")
     assert "RiskPassed" not in scene.told()
     scene.until_agreed()
@@ -187,7 +198,7 @@ def test_a_right_that_is_taken_away_is_named(scene: Scene) -> None:
         wait_until(lambda: "Forbidden" in scene.told(), within=10, what="an Event")
     finally:
         shop.cluster.api.merge(path, {"rules": role["rules"]})
-    shop.until(lambda _: condition(shop.sync(), "Ready")["status"] == "True", "ready again")
+    scene.synced(lambda body: condition(body, "Ready")["status"] == "True", "ready again")
     scene.until_agreed()
 
 
