@@ -128,6 +128,9 @@ class Operator:
                 await self._lead(client, elector, stop)
         finally:
             lost = elector.lost.is_set()
+            if not stop.is_set():
+                # Nobody has asked for the end, so nobody would kill what hangs on the way there.
+                process.end_within(END_SECONDS, LEASE_LOST)
             electing.cancel()
             crashed = await asyncio.gather(electing, return_exceptions=True)
             await elector.release()

@@ -52,6 +52,18 @@ def on_signal(stop: asyncio.Event, *, patience_seconds: float) -> None:
     threading.Thread(target=listen, name="signals", daemon=True).start()
 
 
+def end_within(seconds: float, status: int) -> None:
+    """See to it that this process has ended after so many seconds, with this status unless it ends before."""
+
+    def late() -> None:
+        _say("ended before everything was done", seconds=seconds)
+        os._exit(status)
+
+    timer = threading.Timer(seconds, late)
+    timer.daemon = True
+    timer.start()
+
+
 def end(status: int) -> NoReturn:
     """End this process now, whatever its threads still wait for."""
     _within(LAST_WORDS_SECONDS, logging.shutdown)

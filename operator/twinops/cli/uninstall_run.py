@@ -162,7 +162,9 @@ def _told(outcome: Outcome) -> int:
     _tell(f"twins: {outcome.twins}; values given back: {outcome.given_back}; twins let go: {outcome.let_go}")
     if outcome.complete:
         return 0
-    _tell(f"not done: {len(outcome.failures)}, see above; run it again once that is mended")
+    _tell(
+        f"not done: {len(outcome.failures)}, see above; no operator was started again: mend it and run this once more"
+    )
     return INCOMPLETE
 
 
