@@ -90,8 +90,9 @@ class Gatherer:
 
         The first batch holds values and their freshness; a metric whose built-in query is known from
         ``previous`` costs these two queries alone, and a third where it is a mean over pods, for their number.
-        The second one is sent only where a result is empty: for the other candidates, and to tell missing
-        series from an empty result; and where a quantile may lie in its histogram's open bucket. Candidates
+        The second one is sent only where a result is empty: for the other candidates, to tell missing series
+        from an empty result, and for the bounds of a quantile that nothing supports (from then on they go with
+        the first); and where a quantile may lie in its histogram's open bucket. Candidates
         that gave nothing last time either are asked only when a look-up, one for them all, finds series of
         theirs.
 
@@ -113,7 +114,8 @@ class Gatherer:
         samples = {name: judge(metric, metric.first, answers, now) for name, metric in asked.items()}
         empty = {name: _unfolded(asked[name], answers) for name in asked if samples[name].quality is Quality.EMPTY}
         tops = [top_text(asked[name], sample) for name, sample in samples.items()]
-        answers |= await self._ask(source, [*_second_texts(empty.values()), *filter(None, tops)], now)
+        second = [text for text in (*_second_texts(empty.values()), *tops) if text and text not in answers]
+        answers |= await self._ask(source, second, now)
         samples |= {name: _second_look(metric, samples[name], answers, now) for name, metric in empty.items()}
         samples |= {metric.metric: metric.known_bad for metric in plan.metrics if metric.known_bad is not None}
         gathered = _gathered(plan, asked | empty, samples, previous, now)
