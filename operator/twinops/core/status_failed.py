@@ -251,7 +251,7 @@ def _not_asked(metrics: Sequence[ObservedMetric], since: float, reason: str) -> 
     gone: dict[str, Any] = {"quality": Quality.ERROR, "value": None, "reason": reason, "message": "not asked"}
     return [
         metric.model_copy(update=gone | {"unseen_since": metric.unseen_since or utc(since)})
-        if metric.quality in (Quality.GOOD, Quality.HELD)
+        if metric.quality in (Quality.GOOD, Quality.HELD, Quality.BOUNDED)
         else metric
         for metric in metrics
     ]
