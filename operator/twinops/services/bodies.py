@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from twinops.api import SYNC_REQUESTED_ANNOTATION, TOUCHED_ANNOTATION
+from twinops.api import ORIGINAL_ANNOTATION, SYNC_REQUESTED_ANNOTATION, TOUCHED_ANNOTATION
+from twinops.core.correction import witness
 from twinops.printable import printable
 
 LONGEST_REQUEST = 256
@@ -21,7 +22,13 @@ _METADATA = (
     "deletionTimestamp",
     "finalizers",
 )
-_ANNOTATIONS = (SYNC_REQUESTED_ANNOTATION, TOUCHED_ANNOTATION)
+_ANNOTATIONS: Mapping[str, int] = {
+    SYNC_REQUESTED_ANNOTATION: LONGEST_REQUEST,
+    TOUCHED_ANNOTATION: LONGEST_REQUEST,
+    # One more than is read: what was too long stays so.
+    ORIGINAL_ANNOTATION: witness.LONGEST + 1,
+}
+"""Our own, by how much of each is kept."""
 
 
 def trimmed(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,7 +39,7 @@ def trimmed(body: Mapping[str, Any]) -> dict[str, Any]:
     """
     metadata: dict[str, Any] = {key: value for key in _METADATA if (value := body["metadata"].get(key)) is not None}
     told = body["metadata"].get("annotations") or {}
-    annotations = {key: printable(told[key], LONGEST_REQUEST) for key in _ANNOTATIONS if key in told}
+    annotations = {key: printable(told[key], most) for key, most in _ANNOTATIONS.items() if key in told}
     if annotations:
         metadata["annotations"] = annotations
     rest = {key: body[key] for key in ("apiVersion", "kind", "spec", "status") if key in body}

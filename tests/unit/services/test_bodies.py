@@ -7,7 +7,9 @@ from typing import Any
 
 import kopf
 
+from twinops import api
 from twinops.api import SYNC_REQUESTED_ANNOTATION, TOUCHED_ANNOTATION
+from twinops.core.correction import witness
 from twinops.handlers import twins
 from twinops.printable import UNPRINTABLE
 from twinops.services.bodies import LONGEST_REQUEST, trim, trimmed
@@ -52,6 +54,19 @@ def test_only_what_is_used_is_kept() -> None:
     assert kept["metadata"]["annotations"] == {SYNC_REQUESTED_ANNOTATION: "now", TOUCHED_ANNOTATION: "then"}
     assert (kept["spec"], kept["status"], kept["kind"]) == (whole["spec"], whole["status"], "DigitalTwin")
     assert "other.io/note" in whole["metadata"]["annotations"]
+
+
+def test_every_annotation_of_ours_is_kept() -> None:
+    ours = {value for name, value in vars(api).items() if name.endswith("_ANNOTATION")}
+
+    assert set(trimmed(body(0, **dict.fromkeys(ours, "x")))["metadata"]["annotations"]) == ours
+
+
+def test_an_original_that_is_too_long_to_be_read_stays_so() -> None:
+    told = {api.ORIGINAL_ANNOTATION: '{"value": 2}' + " " * 5000}
+    kept = trimmed(body(0, **told))["metadata"]["annotations"][api.ORIGINAL_ANNOTATION]
+
+    assert witness.LONGEST < len(kept) <= witness.LONGEST + 1
 
 
 def test_a_bare_body_stays_bare() -> None:
