@@ -191,6 +191,22 @@ def test_too_many_series_are_not_looked_up() -> None:
     assert not found.freshness
 
 
+def test_long_queries_do_not_multiply() -> None:
+    """Look-ups take a query several times over, and each is sent at every sync."""
+    long = 'histogram_quantile(0.9, sum by (le) (rate(a_bucket{b=~"' + "x|" * 15_000 + 'y"}[5m])))'
+    short = 'histogram_quantile(0.9, sum by (le) (rate(a_bucket{b=~"x|y"}[5m])))'
+    many = " + ".join(f'a{{b="{"x" * 3000}{n}"}}' for n in range(10)) + f' + c{{d="{"x" * 30_000}"}}'
+    wide = " + ".join(f'a{{b="{"x" * 15_000}{n}"}}' for n in range(4))
+
+    found = inspect(long, stale_after_seconds=60, scrape_interval_seconds=15)
+    assert not found.warning
+    assert (found.top, found.measured, found.bounds, found.past) == ("", "", "", "")
+    assert inspect(short, stale_after_seconds=60, scrape_interval_seconds=15).measured
+    for text in (many, wide):
+        presence = inspect(text, stale_after_seconds=60, scrape_interval_seconds=15).presence
+        assert sum(map(len, presence)) <= 64 * 1024
+
+
 def test_what_is_remembered_is_counted_in_bytes() -> None:
     memo = Memo[str, str](10_000)
     for n in range(100):

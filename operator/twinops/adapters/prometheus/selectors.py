@@ -7,10 +7,11 @@ is not given to it at all: see ``lexing``.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -20,7 +21,7 @@ import promql_parser as parser
 from twinops.adapters.prometheus.lexing import too_complex, without_strings
 from twinops.adapters.prometheus.memo import Memo
 from twinops.adapters.prometheus.promql import of_largest, quoted, without_backticks
-from twinops.adapters.prometheus.quantiles import quantile_texts
+from twinops.adapters.prometheus.quantiles import QuantileTexts, quantile_texts
 from twinops.services.ports import Inspection
 
 MAX_SELECTORS = 8
@@ -28,6 +29,12 @@ MAX_SELECTORS = 8
 
 MAX_FRESHNESS = 64 * 1024
 """Characters of the look-up for the newest sample; beyond that none is asked."""
+
+MAX_PRESENCE = 64 * 1024
+"""Characters of selectors whose series are looked up, in all."""
+
+MAX_QUANTILE = 16 * 1024
+"""Characters of a query whose quantile is looked into: that takes the query several times over."""
 
 MEMORY_BYTES = 32 * 1024 * 1024
 """How much of what was read is remembered, texts and look-ups together."""
@@ -80,17 +87,24 @@ def _inspect(promql: str, stale_after_seconds: int, scrape_interval_seconds: int
     freshness = reader.freshness(expression)
     if len(freshness) > MAX_FRESHNESS:
         return Inspection(warning="it reads too many different series")
-    selectors = list(dict.fromkeys(reader.selectors(expression)))[:MAX_SELECTORS]
+    selectors = _first(dict.fromkeys(reader.selectors(expression)))
     window = f"[{max(stale_after_seconds, 300)}s]"
-    quantile = quantile_texts(promql, expression, _children)
+    short = len(promql) <= MAX_QUANTILE
+    quantile = quantile_texts(promql, expression, _children) if short else QuantileTexts()
     return Inspection(
         freshness=freshness,
         presence=MappingProxyType({text: f"count(present_over_time({text}{window}))" for text in selectors}),
-        top=of_largest(promql),
+        top=of_largest(promql) if short else "",
         measured=quantile.measured,
         bounds=quantile.bounds,
         past=quantile.past,
     )
+
+
+def _first(selectors: Iterable[str]) -> list[str]:
+    kept = list(itertools.islice(selectors, MAX_SELECTORS))
+    lengths = itertools.accumulate(map(len, kept))
+    return [selector for selector, length in zip(kept, lengths, strict=True) if length <= MAX_PRESENCE]
 
 
 def _parse(text: str) -> Any:
