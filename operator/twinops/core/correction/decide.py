@@ -101,11 +101,10 @@ def decide(spec: DigitalTwinSpec, observation: Observation, status: DigitalTwinS
         if reason is not None:
             decision = _give_back(spec, status, original, reason, observation.now)
             return Outlook(decision, recommended, below, effects.steps, starting)
-    needs = [
-        dataclasses.replace(need, hold=need.hold or effects.stopped.get(need.metric)) if need.fresh else need
-        for need in demand.needs
-    ]
-    need = _strongest(needs, above=(lever.value or 0) if lever else 0)
+    current = (lever.value or 0) if lever else 0
+    needs = [_stopped_short(need, effects.stopped.get(need.metric), demand.desired, current) for need in demand.needs]
+    needs.sort(key=lambda need: -need.replicas)
+    need = _strongest(needs, above=current)
     decision = _raise(spec, observation, status, need, within)
     return Outlook(decision, recommended, below, effects.steps, starting)
 
@@ -121,6 +120,20 @@ def _settled(
     if words and start_up.over(found, observation):
         return demand.regardless or demand, found
     return demand.held(Hold.starting(words or "pods have only just become ready")), found
+
+
+def _stopped_short(need: Need, hold: Hold | None, desired: int, current: int) -> Need:
+    """Return the need as far as more replicas are known to help.
+
+    While that is not known, those that are asked for already may be kept, by whomever: somebody may have put back what
+    was raised.
+    """
+    if hold is None or not need.acts:
+        return need
+    kept = min(need.replicas, desired)
+    if hold.blocked or kept <= current:
+        return dataclasses.replace(need, hold=hold)
+    return dataclasses.replace(need, replicas=kept, why=f"{need.why}; the {kept} that are asked for now until it shows")
 
 
 def _strongest(needs: Sequence[Need], *, above: int) -> Need | None:

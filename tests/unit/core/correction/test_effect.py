@@ -180,3 +180,19 @@ def test_when_a_further_step_may_be_taken(known: ReplicaStep, value: float, load
     seen = observation(hpa(4), ready=4, **values)
     needed = demand(LATENCY, seen, drift(alert("latencyMs")), [])
     assert decide(LATENCY, seen, status(replica_steps=[known]), needed).decision.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("effects", "decided"),
+    [
+        pytest.param([], ("Correcting", 4), id="not known yet: those that are there are kept"),
+        pytest.param([0.0, 0.0, 0.0], ("NoEffect", 5), id="in vain: left as it is, and told"),
+    ],
+)
+def test_a_floor_that_was_put_back_is_answered_as_far_as_pods_are_there(
+    effects: list[float], decided: tuple[str, int]
+) -> None:
+    seen = observation(hpa(2), ready=4, latencyMs=600.0)
+    needed = demand(LATENCY, seen, drift(alert("latencyMs")), [])
+    decision = decide(LATENCY, seen, status(replica_steps=[step(effects=effects)]), needed).decision
+    assert (decision.reason, decision.to) == decided
