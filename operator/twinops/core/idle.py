@@ -11,6 +11,9 @@ from twinops.core.observation import Sample
 BY_REQUESTS = frozenset({LATENCY, ERRORS})
 """Metrics of requests: without any of these there is neither a latency nor a share of errors."""
 
+_TELLING = frozenset({Quality.GOOD, Quality.BOUNDED, Quality.ERROR})
+"""Of a value something is known, and a failure is no lack of requests."""
+
 _NO_TRAFFIC = 1e-9
 """Requests per second up to which there are none: a rate of counters that stand still is 0 but for rounding."""
 
@@ -30,5 +33,5 @@ def idle_metrics(samples: Mapping[str, Sample]) -> frozenset[str]:
     return frozenset(
         metric
         for metric in BY_REQUESTS
-        if (sample := samples.get(metric)) is not None and sample.quality not in (Quality.GOOD, Quality.ERROR)
+        if (sample := samples.get(metric)) is not None and sample.quality not in _TELLING
     )

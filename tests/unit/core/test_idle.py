@@ -61,6 +61,7 @@ def night(
         pytest.param(night(Quality.STALE), {"latencyMs", "errorRate"}, id="the pods that had requests are gone"),
         pytest.param(night(Quality.HELD), {"latencyMs", "errorRate"}, id="the last value of the day is held"),
         pytest.param(night(Quality.ERROR), set(), id="the query fails"),
+        pytest.param(night(Quality.BOUNDED), set(), id="something is known of it"),
         pytest.param(night(traffic=0.2), set(), id="some traffic"),
         pytest.param(night(traffic=None), set(), id="nothing tells the traffic"),
         pytest.param(night(traffic=Sample("throughputRps", Quality.HELD, 0.0)), set(), id="the traffic is a stand-in"),
