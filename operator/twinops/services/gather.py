@@ -16,6 +16,7 @@ from twinops.core.correction.reckoning import BENT
 from twinops.core.metrics import CPU, facts
 from twinops.core.observation import Sample, Workload
 from twinops.errors import MetricsUnavailable, QueryRefused, SpecError
+from twinops.services.asking import asker
 from twinops.services.gathering.judge import (
     Answers,
     at_least,
@@ -29,6 +30,7 @@ from twinops.services.gathering.judge import (
     with_age,
 )
 from twinops.services.gathering.plan import MetricPlan, Plan, longest_range, make_plan, metric_names
+from twinops.services.places import Places
 from twinops.services.ports import MetricsBackend, QueryTexts, SourceAccess
 
 MOST_PODS = 1_000_000
@@ -75,6 +77,7 @@ class Gatherer:
         self._backend = backend
         self._texts = texts
         self._planning = ThreadPoolExecutor(1, thread_name_prefix="planning")
+        self._turns = Places(1)
 
     async def gather(
         self,
@@ -155,8 +158,13 @@ class Gatherer:
 
         if all(metric.query is None for metric in spec.source.metrics):
             return plan()
-        # Queries that somebody wrote are rendered and parsed off the loop that renews the Lease, one twin at a time.
-        return await asyncio.get_running_loop().run_in_executor(self._planning, plan)
+        # Queries that somebody wrote are rendered and parsed off the loop that renews the Lease, one twin at a time,
+        # and by turns: many twins with the longest queries must not keep those of another namespace waiting.
+        place = await self._turns.take(asker() or (namespace, ""))
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._planning, plan)
+        finally:
+            place.release()
 
     async def _ask(self, source: SourceAccess, texts: Iterable[str], now: float) -> Answers:
         different = list(dict.fromkeys(texts))

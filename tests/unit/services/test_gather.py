@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -834,3 +836,29 @@ async def test_windows_of_what_starting_pods_bend_are_told() -> None:
 
     assert gathered.windows == {"cpuUsage": longest_range(gathered.queries["cpuUsage"])}
     assert gathered.windows["cpuUsage"] > 0
+
+
+class SlowTexts(PrometheusTexts):
+    """Takes its time to read a query, as one does with the longest that are allowed."""
+
+    def inspect(self, promql: str, *, stale_after_seconds: int, scrape_interval_seconds: int) -> Inspection:
+        time.sleep(0.02)
+        return super().inspect(
+            promql, stale_after_seconds=stale_after_seconds, scrape_interval_seconds=scrape_interval_seconds
+        )
+
+
+async def test_many_twins_with_long_queries_keep_no_other_namespace_waiting() -> None:
+    gatherer = Gatherer(FakeBackend(), SlowTexts())
+    done: list[str] = []
+
+    async def gathered(namespace: str) -> None:
+        await gatherer.gather(custom(), SOURCE, namespace=namespace, workload=WORKLOAD, previous=(), now=NOW)
+        done.append(namespace)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(20):
+            group.create_task(gathered("hostile"))
+        await asyncio.sleep(0.01)
+        group.create_task(gathered("shop"))
+    assert done.index("shop") <= 2
