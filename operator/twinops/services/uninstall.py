@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import structlog
 
 from twinops.api import DAEMON_FINALIZER, GIVE_BACK_FINALIZER
-from twinops.api.status import DigitalTwinStatus, Original
+from twinops.api.status import CorrectionAction, DigitalTwinStatus, Original
 from twinops.core.correction.give_back import DEFAULTED
 from twinops.core.correction.records import pending
 from twinops.errors import ClusterError, Conflict, NotFound, StatusUnreadable, TwinOpsError, Unavailable
@@ -172,8 +172,10 @@ class Uninstall:
                 if not held and pending(status) is None:
                     return given
                 given += await self._release(ref, name, body, status)
-                refusals += 1
-                trouble = "it was refused; the log says why"
+                known = any(original.ours is not None for original in held)
+                # What may still be written late is waited for; that is no refusal.
+                refusals += known
+                trouble = "it was refused; the log says why" if known else "a raise may still be carried out"
                 if refusals == ATTEMPTS:
                     break
             except (Unavailable, Conflict) as error:
@@ -193,7 +195,14 @@ class Uninstall:
             version = body["metadata"]["resourceVersion"]
             await self._twins.write_status(ref, done.status.to_wire(), resource_version=version)
         left = {(original.object, original.field) for original in done.status.originals}
-        gone = [original for original in status.originals if (original.object, original.field) not in left]
+        told = [record for record in done.status.corrections if record not in status.corrections]
+        back = {(record.object, record.field) for record in told if record.action is CorrectionAction.GIVE_BACK}
+        # What turned out never to have been written was not given back either.
+        gone = [
+            each
+            for each in status.originals
+            if (key := (each.object, each.field)) not in left and (each.ours is not None or key in back)
+        ]
         for original in gone:
             self._tell(f"{name}: gave back {_described(original)}")
         return len(gone)

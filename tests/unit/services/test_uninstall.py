@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,10 @@ from fakes.levers import FakeLevers
 from fakes.twins import FakeTwins
 from support.correcting import HPA, KUBECTL, NOW, OURS, hpa, original, status
 from twinops.api import DAEMON_FINALIZER, GIVE_BACK_FINALIZER
+from twinops.api.base import utc
+from twinops.api.status import CorrectionAction, CorrectionRecord
+from twinops.api.status import Outcome as CorrectionOutcome
+from twinops.api.twin import CorrectionMode
 from twinops.errors import ClusterError, NotFound, Refused, Unavailable
 from twinops.services.corrections import CorrectionService
 from twinops.services.ports import TwinRef
@@ -85,6 +90,39 @@ async def test_originals_go_back_and_finalizers_come_off() -> None:
         "shop/checkout: let go",
         "shop/search: let go",
     ]
+
+
+@pytest.mark.parametrize("lands", [True, False])
+def test_a_raise_that_was_given_up_is_waited_for(*, lands: bool) -> None:
+    @in_fake_time
+    async def check() -> None:
+        scene = Scene()
+        scene.levers.levers[HPA] = hpa(2, KUBECTL)
+        given_up = CorrectionRecord(
+            id="raise-6",
+            time=utc(NOW),
+            action=CorrectionAction.RAISE,
+            mode=CorrectionMode.APPLY,
+            object=HPA,
+            field="spec.minReplicas",
+            to=6,
+            trigger="Risk/cpuUsage",
+            why="CPU",
+            outcome=CorrectionOutcome.PENDING,
+        )
+        held = status(originals=[original(2, ours=None)], corrections=[given_up])
+        scene.twins.edit(scene.holder, status=held.to_wire())
+        scene.finalizers(scene.other).clear()
+        if lands:
+            asyncio.get_running_loop().call_later(
+                60, lambda: scene.levers.edit(HPA, value=6, owners=(OURS,), resource_version="1")
+            )
+        outcome = await scene.run(deadline_seconds=300)
+        assert (outcome.failures, scene.finalizers(scene.holder)) == ([], ["somebody/else"])
+        assert (scene.levers.levers[HPA].value, scene.levers.levers[HPA].owners) == (2, (KUBECTL,))
+        assert outcome.given_back == lands
+
+    check()
 
 
 @in_fake_time
