@@ -573,7 +573,7 @@ def test_the_charts_rights_and_the_one_that_is_missing(shop: Cluster, lever: str
     assert (refused.outcome, refused.reason) == (Outcome.FAILED, "Forbidden")
     assert refused.message == (
         f"the operator may not patch {resource} in namespace {shop.namespace}: "
-        "set rbac.correct to true in the values of the chart, or spec.autoCorrection.mode to Preview"
+        "set rbac.correct of the chart to true, or spec.autoCorrection.mode of the twin to Preview"
     )
     for _ in range(4):
         plan = twin.sync()

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from twinops.core.status_failed import Refusal
 
 _REQUEST = re.compile(r"^([A-Z]+) (/[^\s:?]*)")
+_BY_RBAC = "cannot patch resource "
+"""What RBAC says. Admission refuses with 403, too, and for that no right is missing."""
+
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
@@ -25,6 +28,8 @@ _GRANTED = frozenset(
 )
 """What the chart's own roles let the operator read."""
 
+_HPA = ("autoscaling", "horizontalpodautoscalers")
+
 
 @dataclass(frozen=True, slots=True)
 class _Request:
@@ -40,6 +45,16 @@ class _Request:
         """The resource as ``kubectl auth can-i`` takes it."""
         name = f"{self.resource}.{self.group}" if self.group else self.resource
         return f"{name}/{self.subresource}" if self.subresource else name
+
+
+def missing_right(said: str, status: int) -> str:
+    """Return which right a refused write lacks and what grants it, empty where it was refused for something else.
+
+    Args:
+        said: the error's text: method and path of the request, then what the API server said.
+        status: HTTP status.
+    """
+    return refusal(said, status).message if status == _FORBIDDEN and _BY_RBAC in said else ""
 
 
 def refusal(said: str, status: int) -> Refusal:
@@ -102,6 +117,8 @@ def _remedy(request: _Request) -> str:
         return "name the Secret in rbac.secretNames of the chart"
     if reading and ((request.group, request.resource) in _GRANTED or request.subresource == "scale"):
         return "the chart grants that with rbac.create: true, in every namespace of watchNamespaces"
+    if request.verb == "patch" and ((request.group, request.resource) == _HPA or request.subresource == "scale"):
+        return "set rbac.correct of the chart to true, or spec.autoCorrection.mode of the twin to Preview"
     value = "extraObserveRules" if reading else "extraCorrectRules"
     verbs = "get, list, watch" if reading else request.verb
     resource = f"{request.resource}/{request.subresource}" if request.subresource else request.resource

@@ -19,8 +19,8 @@ from twinops.core.correction.settle import Settled, settle
 from twinops.core.correction.witness import text
 from twinops.core.correction.write_down import applied, failed, given_back, not_released, released
 from twinops.core.observation import Lever, Observation
-from twinops.core.rights import refusal
-from twinops.errors import ClusterError, Conflict, Forbidden, NotFound, Refused, SpecError, Unavailable
+from twinops.core.rights import missing_right, refusal
+from twinops.errors import ClusterError, Conflict, NotFound, Refused, SpecError, Unavailable
 from twinops.services.correction_events import about, about_objects, about_twin, lever_ref, target_ref
 from twinops.services.field_writer import FieldWriter
 from twinops.services.holdings import Held, Holdings, Key
@@ -348,8 +348,8 @@ def _failure(error: ClusterError | SpecError) -> Failure:
             return Failure(str(error), at_once=True)
         case NotFound():
             return Failure(str(error), lasting=False)
-        case Forbidden() | Refused(status=HTTPStatus.FORBIDDEN):
-            return Failure(str(error), reason=FORBIDDEN)
+        case Refused(status=HTTPStatus.FORBIDDEN):
+            return Failure(missing_right(str(error), error.status) or str(error), reason=FORBIDDEN)
         case _:
             return Failure(str(error))
 

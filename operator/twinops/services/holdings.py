@@ -14,7 +14,7 @@ from twinops.core.correction.records import with_original
 from twinops.core.correction.witness import recovered
 from twinops.core.notes import Note
 from twinops.core.observation import Lever, Observation
-from twinops.errors import Forbidden, NotFound, Refused, SpecError
+from twinops.errors import NotFound, Refused, SpecError
 from twinops.services.ports import Levers, TwinRef
 
 log = structlog.get_logger()
@@ -77,7 +77,7 @@ class Holdings:
                 continue
             try:
                 held.levers[key] = await self._levers.read(ref.namespace, *key)
-            except (Forbidden, Refused) as error:
+            except Refused as error:
                 log.warning("held value not read", namespace=ref.namespace, twin=ref.name, error=str(error))
                 held.unread.add(key)
             except (NotFound, SpecError):

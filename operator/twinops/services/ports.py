@@ -286,8 +286,7 @@ class Levers(Protocol):
 
         Raises:
             Conflict: the object changed since it was read, or another manager owns the field.
-            Forbidden: the right is missing.
-            Refused: the API server refuses the value.
+            Refused: the API server refuses the value or the right is missing.
         """
         ...
 

@@ -31,13 +31,19 @@ from twinops.api.status import CorrectionAction, DigitalTwinStatus, Drift, Outco
 from twinops.api.twin import DigitalTwinSpec
 from twinops.core.correction.witness import on_twin
 from twinops.core.observation import FieldOwner, Observation
-from twinops.errors import ClusterError, Conflict, Forbidden, Refused, Unavailable
+from twinops.errors import ClusterError, Conflict, Refused, Unavailable
 from twinops.services.corrections import CorrectionService, Done, Plan, Stated
 from twinops.services.ports import TwinRef
 
 REF = TwinRef("shop", "checkout", "twin-uid")
 LIMITS = {"limits": {"cpuUsage": 95}}
 DOWN = Unavailable("no answer")
+NO_RIGHT = (
+    "PATCH /apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers/checkout: 403 "
+    'horizontalpodautoscalers.autoscaling "checkout" is forbidden: User "system:serviceaccount:twinops:twinops" '
+    'cannot patch resource "horizontalpodautoscalers" in API group "autoscaling" in the namespace "shop"'
+)
+"""As RBAC refuses."""
 
 
 class Twin:
@@ -171,7 +177,7 @@ async def test_a_refused_write_is_told_and_waits() -> None:
 @pytest.mark.parametrize(
     ("error", "reason", "tries"),
     [
-        (Forbidden("the operator may not patch"), "Forbidden", [0, 300, 1200, 3900]),
+        (Refused(NO_RIGHT, status=403), "Forbidden", [0, 300, 1200, 3900]),
         (Refused("403 by a policy", status=403), "Forbidden", [0, 300, 1200, 3900]),
         (Refused("422 invalid", status=422), "WriteFailed", [0, 60, 240, 780, 2400]),
         (Refused("405 no such method", status=405), "WriteFailed", [0, 60, 240, 780, 2400]),
@@ -359,7 +365,7 @@ class TestUnread:
     async def test_a_held_hpa_that_may_not_be_read(self) -> None:
         class Blind(FakeLevers):
             async def read(self, *_: Any) -> Any:
-                raise Forbidden("the operator may not get horizontalpodautoscalers")
+                raise Refused("GET /apis/x: 403", status=403)
 
         twin = Twin(KUBECTL)
         await twin.sync()
@@ -380,6 +386,34 @@ class TestUnread:
         plan = await twin.service.plan(REF, twin.spec, seen, Drift(), [], twin.status, 1)
         assert not plan.writes
         assert twin.service.holds(plan.status)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        pytest.param(
+            NO_RIGHT,
+            "the operator may not patch horizontalpodautoscalers.autoscaling in namespace shop: "
+            "set rbac.correct of the chart to true, or spec.autoCorrection.mode of the twin to Preview",
+            id="a right is missing",
+        ),
+        pytest.param(
+            NO_RIGHT.partition(": 403 ")[0] + ': 403 admission webhook "policy" denied the request',
+            NO_RIGHT.partition(": 403 ")[0] + ': 403 admission webhook "policy" denied the request',
+            id="a policy is against it",
+        ),
+    ],
+)
+def test_what_is_told_of_a_refusal(said: str, told: str) -> None:
+    @in_fake_time
+    async def check() -> None:
+        twin = Twin()
+        twin.levers.faults = [Refused(said, status=403)]
+        await twin.sync()
+        (entry,) = twin.status.corrections
+        assert (entry.reason, entry.message) == ("Forbidden", told)
+
+    check()
 
 
 @in_fake_time

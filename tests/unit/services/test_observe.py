@@ -13,7 +13,7 @@ from twinops.api.source import MetricsSourceSpec
 from twinops.api.status import DigitalTwinStatus, Quality
 from twinops.core.observation import Observation, Sample
 from twinops.core.outlook import Outlook
-from twinops.errors import ClusterError, Forbidden, NotFound, Refused, SpecError, Unavailable
+from twinops.errors import ClusterError, NotFound, Refused, SpecError, Unavailable
 from twinops.services.gather import Gathered
 from twinops.services.observe import Observer
 from twinops.services.ports import SourceAccess, TwinRef
@@ -70,7 +70,6 @@ def test_a_lever() -> None:
     ("error", "reason", "unread"),
     [
         (SpecError("two of them", reason="AmbiguousHPA"), "AmbiguousHPA", False),
-        (Forbidden("the operator may not list scaledobjects.keda.sh"), "Forbidden", True),
         (Refused("GET /apis/x/v1/namespaces/shop/y/z: 403", status=403), "Forbidden", True),
         (Refused("GET /apis/x/v1/namespaces/shop/y/z: 405", status=405), "RequestRefused", True),
         (NotFound("GET /apis/x/v1/namespaces/shop/y/z: 404", status=404), "RequestRefused", True),

@@ -6,9 +6,7 @@ refused with 409. The ways of writing are CONVENTIONS' own; which one is due is 
 
 from __future__ import annotations
 
-import re
-from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 from twinops.adapters.cluster import hpas, managed_fields, scales
 from twinops.adapters.cluster.client import (
@@ -25,13 +23,6 @@ from twinops.api import ORIGINAL_ANNOTATION
 from twinops.api.status import ObjectRef
 from twinops.api.twin import TargetRef
 from twinops.core.observation import Lever
-from twinops.errors import Forbidden, Refused
-
-_NO_RIGHT: Final = re.compile(
-    r'cannot (?P<verb>[a-z]+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'
-    r'(?: in the namespace "(?P<namespace>[^"]+)")?'
-)
-"""How RBAC refuses. Admission refuses with 403, too, and for that no right is missing."""
 
 
 class ClusterLevers:
@@ -70,8 +61,7 @@ class ClusterLevers:
 
         Raises:
             Conflict: the object changed since it was read, or another manager owns the field.
-            Forbidden: the right is missing.
-            Refused: the API server refuses the value.
+            Refused: the API server refuses the value or the right is missing.
         """
         body = _patch(lever, value) | _type(lever)
         body["metadata"]["name"] = lever.object.name
@@ -89,8 +79,7 @@ class ClusterLevers:
 
         Raises:
             Conflict: the object changed since it was read.
-            Forbidden: the right is missing.
-            Refused: the API server refuses the value.
+            Refused: the API server refuses the value or the right is missing.
         """
         body = _patch(lever, value)
         if lever.witness:
@@ -103,7 +92,7 @@ class ClusterLevers:
 
         Raises:
             Conflict: the object changed since it was read.
-            Forbidden: the right is missing.
+            Refused: the right is missing.
         """
         metadata = {"resourceVersion": lever.resource_version, "annotations": {ORIGINAL_ANNOTATION: None}}
         await self._send(await self._path(namespace, lever), {"metadata": metadata})
@@ -113,7 +102,7 @@ class ClusterLevers:
 
         Raises:
             Conflict: the object changed since it was read.
-            Forbidden: the right to patch the object itself is missing.
+            Refused: the right to patch the object itself is missing.
         """
         entries = managed_fields.handed_over(lever.raw, lever.field, manager)
         if entries is None:
@@ -137,10 +126,7 @@ class ClusterLevers:
     ) -> None:
         # By then the API server gives the request up, too: what we have given up is not carried out much later.
         limited = {"timeout": f"{TIMEOUT_SECONDS:.0f}s", **(params or {})}
-        try:
-            await self._client.patch(path, body, content_type=content_type, params=limited)
-        except Refused as error:
-            raise _told(error) from error
+        await self._client.patch(path, body, content_type=content_type, params=limited)
 
     async def _path(self, namespace: str, lever: Lever) -> str:
         if lever.is_hpa:
@@ -161,22 +147,3 @@ def _type(lever: Lever) -> dict[str, str]:
     if lever.is_hpa:
         return {"apiVersion": hpas.API_VERSION, "kind": hpas.KIND}
     return {"apiVersion": scales.SCALE_API_VERSION, "kind": scales.SCALE_KIND}
-
-
-def _told(error: Refused) -> Refused | Forbidden:
-    """Return the same error, or for one about a missing right the one that says how to mend it."""
-    found = _NO_RIGHT.search(str(error)) if error.status == HTTPStatus.FORBIDDEN else None
-    if found is None:
-        return error
-    verb, resource, group, namespace = found.group("verb", "resource", "group", "namespace")
-    plural, _, subresource = resource.partition("/")
-    full = (f"{plural}.{group}" if group else plural) + (f"/{subresource}" if subresource else "")
-    if group == "autoscaling" or subresource == "scale":
-        mend = "set rbac.correct to true in the values of the chart, or spec.autoCorrection.mode to Preview"
-    else:
-        mend = (
-            "add to rbac.extraCorrectRules in the values of the chart: "
-            f'{{apiGroups: ["{group}"], resources: ["{resource}"], verbs: [patch]}}'
-        )
-    where = f" in namespace {namespace}" if namespace else ""
-    return Forbidden(f"the operator may not {verb} {full}{where}: {mend}")
