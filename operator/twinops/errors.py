@@ -9,7 +9,8 @@
     │   ├── TargetNotFound
     │   ├── SourceNotFound
     │   ├── SourceInvalid
-    │   └── QueryRefused
+    │   ├── QueryRefused
+    │   └── Forbidden                a right of the operator is missing
     ├── MetricsUnavailable           the metrics backend did not answer; try again
     │   └── MetricsBusy              it may be well: the query was too slow, or its turn did not come
     ├── StatusUnreadable             a twin's own originals cannot be read: leave it alone
@@ -78,6 +79,12 @@ class QueryRefused(SpecError):
     """Prometheus refused a query as bad data."""
 
     reason = "QueryRefused"
+
+
+class Forbidden(SpecError):
+    """The operator's ServiceAccount lacks a right that the twin needs. Names the right and what grants it."""
+
+    reason = "Forbidden"
 
 
 class MetricsUnavailable(TwinOpsError):

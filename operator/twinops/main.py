@@ -166,7 +166,7 @@ class Operator:
         leader = Leader(self._around, client, elector)
         tasks = [asyncio.create_task(job, name=name) for name, job in leader.jobs().items()]
         try:
-            await _first(leader.roll_call.first(), stop.wait(), elector.lost.wait())
+            await _first(leader.first(), stop.wait(), elector.lost.wait())
             if stop.is_set() or elector.lost.is_set():
                 return
             # What lives now lives long: the collector need not look at it again.

@@ -10,9 +10,15 @@ from typing import Any
 from twinops.adapters.cluster.client import KubeClient
 from twinops.adapters.cluster.discovery import Discovery
 from twinops.adapters.cluster.events import ClusterEvents
+from twinops.adapters.cluster.hpa_cache import HpaCache, ScaledObjectCache, Seen
 from twinops.adapters.cluster.levers import ClusterLevers
+from twinops.adapters.cluster.pod_cache import API_VERSION as PODS_VERSION
+from twinops.adapters.cluster.pod_cache import PLURAL as PODS
+from twinops.adapters.cluster.pod_cache import PodIndex, kept_pod
+from twinops.adapters.cluster.pods import PodFinder
 from twinops.adapters.cluster.sources import ClusterSources
 from twinops.adapters.cluster.twins import ClusterTwins
+from twinops.adapters.cluster.watched import Watched
 from twinops.adapters.cluster.workloads import ClusterWorkloads
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
@@ -52,6 +58,39 @@ class Surroundings:
     watchdog: Watchdog
 
 
+class _Caches:
+    """What syncs read from a watch: pods, HPAs and ScaledObjects.
+
+    Args:
+        client: with connections of its own.
+        around: what the process has anyway.
+        hpa_seen: told of HPAs that changed.
+    """
+
+    def __init__(self, client: KubeClient, around: Surroundings, hpa_seen: Seen) -> None:
+        clock, namespaces = around.clock, around.settings.watch_namespaces
+        self._index = PodIndex()
+        self._pods = Watched(client, clock, PODS_VERSION, PODS, namespaces, keep=kept_pod, changed=self._index.changed)
+        self.hpas = HpaCache(client, clock, namespaces, hpa_seen)
+        self.scaled_objects = ScaledObjectCache(client, clock, namespaces)
+
+    def finder(self, client: KubeClient, discovery: Discovery) -> PodFinder:
+        """Return what finds pods."""
+        return PodFinder(client, discovery, self._pods, self._index)
+
+    def jobs(self) -> Mapping[str, Coroutine[Any, Any, None]]:
+        """Return what keeps them up, by name."""
+        return {
+            "pods": self._pods.run(),
+            "hpas": self.hpas.watched.run(),
+            "scaled objects": self.scaled_objects.watched.run(),
+        }
+
+    async def first(self) -> None:
+        """Wait until each has been read once, or could not be."""
+        await asyncio.gather(self._pods.first(), self.hpas.watched.first(), self.scaled_objects.watched.first())
+
+
 class Leader:
     """Everything that runs only while this process leads.
 
@@ -68,7 +107,8 @@ class Leader:
         fenced = client.fenced(elector.fence, timeout_seconds=min(settings.request_timeout_seconds, margin))
         discovery = Discovery(fenced)
         twins = ClusterTwins(fenced)
-        levers = ClusterLevers(fenced, discovery)
+        self._caches = _Caches(client.for_watches(), around, self._hpa_seen)
+        levers = ClusterLevers(fenced, discovery, self._caches.hpas, self._caches.scaled_objects)
         index, wakeups = TwinIndex(), Wakeups(clock, spacing_seconds=settings.sync_spacing_seconds)
         corrections = CorrectionService(levers, clock)
         self._watchdog = around.watchdog
@@ -99,7 +139,7 @@ class Leader:
         )
         observer = Observer(
             sources=self._sources,
-            workloads=ClusterWorkloads(fenced, discovery),
+            workloads=ClusterWorkloads(fenced, discovery, self._caches.finder(fenced, discovery)),
             levers=levers,
             gatherer=Gatherer(self._circuits, PrometheusTexts()),
             memories=self._memories,
@@ -137,7 +177,16 @@ class Leader:
 
     def jobs(self) -> Mapping[str, Coroutine[Any, Any, None]]:
         """Return what runs beside kopf, by name."""
-        return {"events": self._events.run(), "roll call": self.roll_call.run(), "sources": self._checks.run()}
+        return {
+            "events": self._events.run(),
+            "roll call": self.roll_call.run(),
+            "sources": self._checks.run(),
+            **self._caches.jobs(),
+        }
+
+    async def first(self) -> None:
+        """Wait until it is known what is there: twins, and what their syncs read from a watch."""
+        await asyncio.gather(self.roll_call.first(), self._caches.first())
 
     async def aclose(self) -> None:
         """End what is under way; everything that matters stands in status."""
@@ -146,6 +195,9 @@ class Leader:
         await self._memories.aclose()
         await self._backend.aclose()
         await self._events.drain(DRAIN_SECONDS)
+
+    def _hpa_seen(self, body: Mapping[str, Any], listed: bool, deleted: bool) -> None:  # noqa: FBT001 - as the cache calls it
+        self.watching.dependency_seen(body, listed=listed, deleted=deleted)
 
     def _doubt(self, name: str) -> None:
         # The two know each other, and one of them is made first.

@@ -13,10 +13,10 @@ from devcluster.cluster import DevCluster
 from devcluster.waiting import wait_until
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
-from twinops.adapters.prometheus.pods import pod_regex
 from twinops.api.source import MetricsSourceSpec
 from twinops.api.twin import DigitalTwinSpec, TargetRef
 from twinops.core.observation import Workload
+from twinops.core.pod_names import pod_regex
 from twinops.services.gather import Gatherer
 from twinops.services.ports import SourceAccess
 

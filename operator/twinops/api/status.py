@@ -76,6 +76,13 @@ class ObservedMetric(ApiModel):
         Time | None,
         Field(description="Since when there is no fresh value; left out while there is one, or if there never was."),
     ] = None
+    basis: Annotated[
+        Text,
+        Field(
+            description="What a percentage of what a pod may use is of: limits or requests, of which containers, "
+            "and whether the pods themselves told them or only their template."
+        ),
+    ] = ""
 
 
 class HealthComponent(ApiModel):

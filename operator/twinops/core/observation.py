@@ -30,6 +30,7 @@ class Sample:
         unit: unit with its basis, for example ``% of limits``.
         time: Unix seconds of the newest sample behind the value.
         reason: CamelCase, set when quality is not Good.
+        basis: what a percentage is of, and where that was read.
         query: name of the query that answered (``Custom`` or a candidate's name).
         actionable: False for stand-ins; only real, fresh values make a correction eligible.
     """
@@ -44,6 +45,7 @@ class Sample:
     query: str = ""
     least: float | None = None
     most: float | None = None
+    basis: str = ""
 
     def told(self, level: float) -> float | None:
         """Return what tells on which side of a level the metric lies, None where nothing real and fresh does.
@@ -91,9 +93,17 @@ class Workload:
     Attributes:
         ready: ready replicas.
         desired: replicas asked for in its spec.
-        pod_cpu_cores: CPU of one pod by its basis, None where a container has neither limit nor request.
+        pod_cpu_cores: what a pod may use by its basis, the mean over those that run; None where one of their
+            containers has neither limit nor request.
         pod_memory_bytes: likewise for memory.
         cpu_basis: ``limits`` or ``requests``, empty when unknown.
+        cpu_problem: which container has neither, empty when known.
+        containers: names of the containers that count, empty when they are not known.
+        pods_read: whether they and the amounts were read from the pods themselves, not from their template.
+        read_from: where they were read, in words.
+        pod_regex: RE2 for the names of its pods and of those that it had; empty where only its own name tells,
+            None where nothing does.
+        notes: what a person should know of how the pods were read.
         version: ``app.kubernetes.io/version`` or the image tag, None when neither is known.
         pods: those that its selector finds; None where they are not known (no right, no selector).
         rollout: why a rollout counts as under way, in words; empty when none is.
@@ -111,6 +121,13 @@ class Workload:
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     pods: tuple[Pod, ...] | None = None
     rollout: str = ""
+    cpu_problem: str = ""
+    memory_problem: str = ""
+    containers: tuple[str, ...] = ()
+    pods_read: bool = False
+    read_from: str = ""
+    pod_regex: str | None = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

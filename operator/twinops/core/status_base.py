@@ -62,6 +62,7 @@ def observed(samples: Mapping[str, Sample], previous: Sequence[ObservedMetric], 
             reason=sample.reason,
             message=shorten(sample.message),
             query=sample.query,
+            basis=shorten(sample.basis),
             unseen_since=utc(since[sample.metric]) if sample.metric in since else None,
         )
         for sample in sorted(samples.values(), key=lambda sample: sample.metric)

@@ -1,4 +1,7 @@
-"""What twins depend on: metrics sources, targets and HPAs. Their changes wake the twins that name them."""
+"""What twins depend on: metrics sources and targets. Their changes wake the twins that name them.
+
+HPAs are watched, too, but not by kopf: syncs read them from that watch.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,6 @@ WATCHED = (
     (GROUP, VERSION, "metricssources"),
     ("apps", "v1", "deployments"),
     ("apps", "v1", "statefulsets"),
-    ("autoscaling", "v2", "horizontalpodautoscalers"),
 )
 """Targets of other kinds are looked at again every few seconds while they are missing."""
 

@@ -137,7 +137,7 @@ class Observer:
                 cpu_counted=bool(gathered.replicas_query),
                 cpu_pods=gathered.replicas,
                 windows=gathered.windows,
-                warnings=gathered.warnings,
+                warnings=(*gathered.warnings, *(() if workload is None else workload.notes)),
                 one_shot_managers=self._one_shot_managers,
             ),
             refused=gathered.refused,

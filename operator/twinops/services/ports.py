@@ -96,6 +96,10 @@ class QueryScope:
         external_labels: those that every series of this cluster carries at its source.
         cpu_cores: of one pod; None when a container has neither limit nor request.
         memory_bytes: likewise.
+        cpu_problem: which container has neither, where that is known.
+        pod_regex: for the names of the target's pods; empty where only its own name tells, None where nothing does.
+        containers: of these pods; empty where they are not known.
+        pods_read: whether cores and bytes are those of the pods themselves, all containers included.
     """
 
     namespace: str
@@ -105,6 +109,11 @@ class QueryScope:
     external_labels: Mapping[str, str] = field(default_factory=dict)
     cpu_cores: float | None = None
     memory_bytes: float | None = None
+    cpu_problem: str = ""
+    memory_problem: str = ""
+    pod_regex: str | None = ""
+    containers: tuple[str, ...] = ()
+    pods_read: bool = True
 
 
 @dataclass(frozen=True, slots=True)

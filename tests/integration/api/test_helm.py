@@ -138,6 +138,9 @@ ALLOWED = [
     "get argoproj.io rollouts/scale",
     "watch autoscaling horizontalpodautoscalers",
     "list keda.sh scaledobjects",
+    "watch keda.sh scaledobjects",
+    "list core pods",
+    "watch core pods",
     "create core events",
     "patch core events",
 ]

@@ -9,7 +9,8 @@ import pytest
 
 from twinops.adapters.cluster import managed_fields
 from twinops.adapters.cluster.hpas import hpa_lever, targets
-from twinops.adapters.cluster.quantities import per_pod, quantity
+from twinops.adapters.cluster.pods import FoundPods
+from twinops.adapters.cluster.quantities import capacity, pod_resources, quantity
 from twinops.adapters.cluster.scales import scale_lever
 from twinops.adapters.cluster.workloads import image_tag, version, workload
 from twinops.api.status import ObjectRef
@@ -76,12 +77,28 @@ def container(limits: Json | None = None, requests: Json | None = None, **more: 
             id="native sidecars count, other init containers do not",
         ),
         pytest.param({"containers": [{"name": "c"}]}, (None, ""), id="no resources"),
+        pytest.param(
+            {"containers": [container()], "resources": {"limits": {"cpu": "2"}}},
+            (2.0, "limits"),
+            id="of the pod itself",
+        ),
+        pytest.param(
+            {"containers": [container({"cpu": "1"}), container()], "resources": {"requests": {"cpu": "500m"}}},
+            (0.5, "requests"),
+            id="of the pod itself, only a request",
+        ),
+        pytest.param(
+            {"containers": [container({}, {"cpu": "1"}), container()], "resources": {"requests": {"memory": "1Gi"}}},
+            (1.0, "requests"),
+            id="the pod asks for another resource: containers without count as 0",
+        ),
         pytest.param({"containers": []}, (None, ""), id="no containers"),
         pytest.param({}, (None, ""), id="no pod template"),
     ],
 )
 def test_what_one_pod_may_use(spec: Json, expected: tuple[float | None, str]) -> None:
-    assert per_pod({"spec": spec}, "cpu") == (pytest.approx(expected[0]) if expected[0] else None, expected[1])
+    found = capacity({"the template": pod_resources(spec).cpu})
+    assert (found.amount, found.basis) == (pytest.approx(expected[0]) if expected[0] else None, expected[1])
 
 
 @pytest.mark.parametrize(
@@ -115,7 +132,7 @@ LABEL = "app.kubernetes.io/version"
 )
 def test_versions(pods: Json, own: Json, images: list[str], expected: str | None) -> None:
     template = {"metadata": {"labels": pods}, "spec": {"containers": [{"image": image} for image in images]}}
-    assert version({"metadata": {"labels": own}, "spec": {"template": template}}) == expected
+    assert version({"metadata": {"labels": own}}, template) == expected
 
 
 @pytest.mark.parametrize(
@@ -129,7 +146,8 @@ def test_versions(pods: Json, own: Json, images: list[str], expected: str | None
 )
 def test_ready_replicas(status: Json, scale: Json | None, ready: int) -> None:
     body = {"metadata": {"uid": "u"}, "spec": {"replicas": 4}, "status": status}
-    seen = workload(TargetRef(name="x"), body, None if scale is None else scale | {"spec": {"replicas": 4}})
+    told = None if scale is None else scale | {"spec": {"replicas": 4}}
+    seen = workload(TargetRef(name="x"), body, told, {}, FoundPods(()))
     assert (seen.ready, seen.desired) == (ready, 4)
 
 

@@ -109,6 +109,12 @@ def test_correcting_adds_two_rights(helm: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(("values", "read"), [({}, {"list", "watch"}), ({"rbac": {"readPods": False}}, set())])
+def test_pods_are_read_unless_that_is_not_wanted(helm: Path, values: Json, read: set[str]) -> None:
+    granted = rights(render(helm, "r", "n", values), "ClusterRole", "observe")
+    assert {verb for group, resource, _, verb in granted if (group, resource) == ("", "pods")} == read
+
+
 def test_secrets_and_leases_are_the_own_namespaces(helm: Path) -> None:
     objects = render(helm, "r", "own", {"rbac": {"secretNames": ["thanos-access"]}})
     assert rights(objects, "Role", "operator") == {

@@ -27,7 +27,7 @@ from twinops.services.ports import PARTIAL, Inspection, InstantAnswer, Query, Qu
 NOW = 1_800_000_000.0
 SOURCE = SourceAccess("default", MetricsSourceSpec(url="http://prometheus:9090"))
 TARGET = TargetRef(name="checkout")
-WORKLOAD = Workload(TARGET, "uid-1", 2, 2, 0.5, 256e6, "limits", "requests")
+WORKLOAD = Workload(TARGET, "uid-1", 2, 2, 0.5, 256e6, "limits", "requests", pods_read=True)
 
 # The look-ups that go with a query are told by what only they contain.
 FRESHNESS = "max(timestamp("
@@ -350,7 +350,9 @@ async def test_idle_series_are_empty_and_keep_their_candidate_and_history() -> N
 async def test_pods_behind_the_cpu_are_counted(answer: InstantAnswer, ready: int, replicas: int | None) -> None:
     backend = FakeBackend([("count(", answer), (FRESHNESS, gives(NOW)), ("container_cpu", gives(50))])
 
-    gathered = await gather(twin("Worker"), backend, workload=Workload(TARGET, "uid-1", ready, 2, 0.5, 256e6))
+    gathered = await gather(
+        twin("Worker"), backend, workload=Workload(TARGET, "uid-1", ready, 2, 0.5, 256e6, pods_read=True)
+    )
 
     assert gathered.replicas == replicas
     assert gathered.queries["cpuUsage"] == gathered.replicas_query.replace("count(", "avg(") + " / 0.5 * 100"

@@ -9,10 +9,11 @@ never take all connections: where its webhook or its API service hangs, the othe
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -35,6 +36,8 @@ APPLY_PATCH: Final = "application/apply-patch+yaml"
 TIMEOUT_SECONDS: Final = 10.0
 PAGE: Final = 500
 _TOKEN_PERIOD_SECONDS: Final = 60.0
+_LONGEST_EVENT: Final = 16 << 20
+_LISTS_AT_ONCE: Final = 8
 _MESSAGE_LENGTH: Final = 500
 
 UNREADABLE: Final = (YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -149,6 +152,19 @@ class KubeClient:
         self._apart.append(client)
         return client
 
+    def for_watches(self) -> KubeClient:
+        """Return a client with connections of its own, as many as it has requests. Closed with this one.
+
+        A watch holds its connection for minutes: within a pool, enough of them would leave none to anybody else.
+        """
+        configuration = copy.copy(self._api.configuration)
+        configuration.connection_pool_maxsize = 0
+        client = KubeClient(
+            ApiClient(configuration), timeout_seconds=self._timeout_seconds, places=Places(_LISTS_AT_ONCE)
+        )
+        self._apart.append(client)
+        return client
+
     async def get(self, path: str, *, params: Params | None = None, timeout_seconds: float | None = None) -> Json:
         """Read one object (or, raw, one page of a list).
 
@@ -190,6 +206,45 @@ class KubeClient:
             if not proceed:
                 return {**page, "items": items}
             query["continue"] = proceed
+
+    async def watch(
+        self, path: str, *, version: str, timeout_seconds: int, silence_seconds: float, opened: Callable[[], None]
+    ) -> AsyncGenerator[Json]:
+        """Yield what changes in a collection, as the API server sends it, until it ends the answer.
+
+        Args:
+            path: of the collection.
+            version: resourceVersion of the list, or of the last event, to go on from.
+            timeout_seconds: after which the API server is to end it.
+            silence_seconds: a connection on which nothing comes for so long is given up. The API server sends a
+                bookmark about once a minute.
+            opened: called when the API server has begun to answer.
+
+        Raises:
+            ClusterError: NotFound, Refused or Unavailable; with status 410 when the version is too old.
+        """
+        params: Params = {
+            "watch": True,
+            "allowWatchBookmarks": True,
+            "resourceVersion": version,
+            "timeoutSeconds": timeout_seconds,
+        }
+        what = f"WATCH {path}"
+        limit = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout_seconds, sock_read=silence_seconds)
+        try:
+            answer = (await self._request("GET", path, params=params, limit=limit)).response
+        except _BROKEN as error:
+            raise _unavailable(what, error) from error
+        try:
+            if answer.status != 200:  # noqa: PLR2004 - HTTP's OK
+                raise _error(what, answer.status, await answer.read(), answer.headers.get("Retry-After"))
+            opened()
+            async for line in _lines(what, answer.content):
+                yield _event(what, line)
+        except _BROKEN as error:
+            raise _unavailable(what, error) from error
+        finally:
+            answer.close()
 
     async def create(
         self, path: str, body: Body, *, params: Params | None = None, timeout_seconds: float | None = None
@@ -266,7 +321,6 @@ class KubeClient:
     ) -> Json:
         what = f"{method} {path}"
         limit = self._timeout_seconds if timeout_seconds is None else timeout_seconds
-        headers = {"Accept": JSON, "Content-Type": content_type}
         try:
             async with asyncio.timeout(limit):
                 place = await self._places.take((_resource_of(path),))
@@ -274,24 +328,76 @@ class KubeClient:
                 if self._fence is not None and method != "GET":
                     # Not before: the lease may be lost while other requests go first.
                     self._fence()
-                verb, url, signed, _, _ = await self._api.param_serialize(
-                    method,
-                    path,
-                    query_params=[(key, _text(value)) for key, value in (params or {}).items()],
-                    header_params=headers,
-                    auth_settings=["BearerToken"],
+                total = aiohttp.ClientTimeout(total=limit)
+                answer = await self._request(
+                    method, path, body=body, params=params, content_type=content_type, limit=total
                 )
-                answer = await self._api.call_api(
-                    verb, url, signed, body, _request_timeout=aiohttp.ClientTimeout(total=limit)
-                )
-                raw: bytes = await answer.read()  # type: ignore[no-untyped-call]  # ships no types
+                raw: bytes = await answer.read()
             finally:
                 place.release()
-        except (TimeoutError, aiohttp.ClientError, OpenApiException, OSError) as error:
-            raise Unavailable(f"{what}: {type(error).__name__} {error}".rstrip()) from error
+        except _BROKEN as error:
+            raise _unavailable(what, error) from error
         if not 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP's success codes
             raise _error(what, answer.status, raw, answer.headers.get("Retry-After"))
         return _object(what, raw)
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        limit: aiohttp.ClientTimeout,
+        body: Body | None = None,
+        params: Params | None = None,
+        content_type: str = JSON,
+    ) -> Any:
+        """Send a request, and return the answer as soon as its head is there."""
+        verb, url, signed, _, _ = await self._api.param_serialize(
+            method,
+            path,
+            query_params=[(key, _text(value)) for key, value in (params or {}).items()],
+            header_params={"Accept": JSON, "Content-Type": content_type},
+            auth_settings=["BearerToken"],
+        )
+        return await self._api.call_api(verb, url, signed, body, _request_timeout=limit)
+
+
+_BROKEN: Final = (TimeoutError, aiohttp.ClientError, OpenApiException, OSError)
+"""How a connection shows that no whole answer came."""
+
+
+def _unavailable(what: str, error: BaseException) -> Unavailable:
+    return Unavailable(f"{what}: {type(error).__name__} {error}".rstrip())
+
+
+async def _lines(what: str, content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Yield whole lines; the reader's own ``readline`` gives up on long ones, as large objects are."""
+    rest = bytearray()
+    async for chunk in content.iter_any():
+        *whole, tail = chunk.split(b"\n")
+        for part in whole:
+            yield bytes(rest + part)
+            rest.clear()
+        rest += tail
+        if len(rest) > _LONGEST_EVENT:
+            raise Unavailable(f"{what}: an event of more than {_LONGEST_EVENT} bytes")
+
+
+def _event(what: str, line: bytes) -> Json:
+    """Read one event of a watch.
+
+    Raises:
+        ClusterError: it says that the watch has failed.
+    """
+    event = _object(what, line)
+    told = event.get("object")
+    if not isinstance(told, dict):
+        raise Unavailable(f"{what}: an event without an object")
+    if event.get("type") == "ERROR":
+        code = told.get("code")
+        status = code if isinstance(code, int) else 500
+        raise _kind(status)(f"{what}: {status} {told.get('message') or ''}".rstrip()[:_MESSAGE_LENGTH], status=status)
+    return event
 
 
 def _look_up_proxy(configuration: Configuration) -> None:
@@ -328,6 +434,7 @@ def _reload_tokens(configuration: Configuration, path: str | None, context: str 
     read_at = time.monotonic()
 
     async def reload(target: Configuration) -> None:
+        # Clients over the same configuration share its keys, so whoever comes first reads for all.
         nonlocal read_at
         if time.monotonic() - read_at < _TOKEN_PERIOD_SECONDS:
             return

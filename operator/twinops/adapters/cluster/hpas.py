@@ -2,67 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final
 
 from twinops.adapters.cluster import managed_fields
-from twinops.adapters.cluster.client import KubeClient, resource_path
+from twinops.adapters.cluster.client import resource_path
 from twinops.api.status import ObjectRef
 from twinops.api.twin import TargetRef
 from twinops.core.observation import Lever
-from twinops.errors import NotFound, SpecError
 
 API_VERSION: Final = "autoscaling/v2"
 KIND: Final = "HorizontalPodAutoscaler"
 FIELD: Final = "spec.minReplicas"
-_PLURAL: Final = "horizontalpodautoscalers"
+PLURAL: Final = "horizontalpodautoscalers"
 
 
 def hpa_path(namespace: str, name: str | None = None) -> str:
     """Return the path of one HPA, or of all in the namespace."""
-    return resource_path(API_VERSION, _PLURAL, namespace=namespace, name=name)
+    return resource_path(API_VERSION, PLURAL, namespace=namespace, name=name)
 
 
-async def find_hpa(client: KubeClient, namespace: str, target: TargetRef, name: str | None) -> Lever | None:
-    """Return the named HPA, else the only one that targets the workload, else None.
-
-    Raises:
-        SpecError: HPANotFound, HPATargetsAnother or AmbiguousHPA.
-        ClusterError: the API server did not answer.
-    """
-    if name is not None:
-        return hpa_lever(await _named(client, namespace, target, name))
-    found = (await client.list(hpa_path(namespace)))["items"]
-    fitting = [body for body in found if targets(body["spec"].get("scaleTargetRef") or {}, target)]
-    if len(fitting) > 1:
-        names = ", ".join(sorted(body["metadata"]["name"] for body in fitting))
-        raise SpecError(
-            f"{names} all target {target.kind}/{target.name}: delete all but one, "
-            "or name the right one in spec.autoCorrection.horizontalPodAutoscalerRef",
-            reason="AmbiguousHPA",
-        )
-    return hpa_lever(fitting[0]) if fitting else None
-
-
-async def _named(client: KubeClient, namespace: str, target: TargetRef, name: str) -> Mapping[str, Any]:
-    mend = "correct spec.autoCorrection.horizontalPodAutoscalerRef"
-    try:
-        body = await client.get(hpa_path(namespace, name))
-    except NotFound as error:
-        raise SpecError(
-            f"{KIND} {name} does not exist in namespace {namespace}: create it or {mend}", reason="HPANotFound"
-        ) from error
-    reference = body["spec"].get("scaleTargetRef") or {}
-    if not targets(reference, target):
-        raise SpecError(
-            f"{KIND} {name} scales {reference.get('kind')}/{reference.get('name')}, "
-            f"not {target.kind}/{target.name}: {mend}",
-            reason="HPATargetsAnother",
-        )
-    return body
-
-
-def targets(reference: Mapping[str, Any], target: TargetRef) -> bool:
+def targets(reference: Mapping[str, Any], target: ObjectRef | TargetRef) -> bool:
     """Tell whether a scaleTargetRef names the target. The version does not matter, the group does."""
     group = str(reference.get("apiVersion") or "").rpartition("/")[0]
     return (group, reference.get("kind"), reference.get("name")) == (
@@ -99,3 +60,15 @@ def hpa_lever(body: Mapping[str, Any]) -> Lever:
         witness=managed_fields.witness(body),
         raw=body,
     )
+
+
+def without_bulk(lever: Lever) -> Lever:
+    """Return the same lever without what most of an object is: who owns which of its fields, and what was applied.
+
+    What stands in its other annotations stays; whoever needs more reads the object.
+    """
+    meta = lever.raw["metadata"]
+    annotations = meta.get("annotations") or {}
+    kept = {key: value for key, value in annotations.items() if key != managed_fields.LAST_APPLIED}
+    names = {key: meta[key] for key in ("namespace", "name", "uid", "resourceVersion") if key in meta}
+    return dataclasses.replace(lever, raw={"metadata": {**names, "annotations": kept}})

@@ -19,29 +19,47 @@ from twinops.adapters.cluster.client import (
     Params,
 )
 from twinops.adapters.cluster.discovery import Discovery
+from twinops.adapters.cluster.hpa_cache import HpaCache, ScaledObjectCache
+from twinops.adapters.cluster.hpa_finder import find_hpa
 from twinops.api import ORIGINAL_ANNOTATION
 from twinops.api.status import ObjectRef
 from twinops.api.twin import TargetRef
 from twinops.core.observation import Lever
+from twinops.errors import Conflict
 
 
 class ClusterLevers:
-    """Satisfies ``ports.Levers``."""
+    """Satisfies ``ports.Levers``.
 
-    def __init__(self, client: KubeClient, discovery: Discovery) -> None:
+    Args:
+        client: reads and writes.
+        discovery: where kinds live.
+        known: HPAs from the watch; without it they are listed at each call.
+        scaled: ScaledObjects from the watch, likewise.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        discovery: Discovery,
+        known: HpaCache | None = None,
+        scaled: ScaledObjectCache | None = None,
+    ) -> None:
         self._client = client
         self._discovery = discovery
+        self._known = known
+        self._scaled = scaled
 
     async def find(self, namespace: str, target: TargetRef, hpa_name: str | None) -> Lever:
         """Return the named HPA, else the only one that targets the workload, else its ``/scale``.
 
         Raises:
             SpecError: there is no single lever: HPANotFound, HPATargetsAnother, AmbiguousHPA,
-                ManagedByKEDA, TargetNotFound, UnsupportedScale.
+                ManagedByKEDA, TargetNotFound, UnsupportedScale; or Forbidden, a right to read is missing.
             ClusterError: the API server did not answer.
         """
-        hpa = await hpas.find_hpa(self._client, namespace, target, hpa_name)
-        return hpa or await scales.find_scale(self._client, self._discovery, namespace, target)
+        hpa = await find_hpa(self._client, self._known, namespace, target, hpa_name)
+        return hpa or await scales.find_scale(self._client, self._discovery, self._scaled, namespace, target)
 
     async def read(self, namespace: str, reference: ObjectRef, field: str) -> Lever:
         """Return the lever that was written to before.
@@ -51,7 +69,10 @@ class ClusterLevers:
             ClusterError: the API server did not answer.
         """
         if field == hpas.FIELD:
-            return hpas.hpa_lever(await self._client.get(hpas.hpa_path(namespace, reference.name)))
+            body = await self._client.get(hpas.hpa_path(namespace, reference.name))
+            if self._known is not None:
+                self._known.take(body)
+            return hpas.hpa_lever(body)
         return await scales.read_scale(self._client, self._discovery, namespace, reference)
 
     async def write(self, namespace: str, lever: Lever, value: int, *, force: bool, witness: str = "") -> Lever:
@@ -63,6 +84,9 @@ class ClusterLevers:
             Conflict: the object changed since it was read, or another manager owns the field.
             Refused: the API server refuses the value or the right is missing.
         """
+        if not lever.is_hpa and not force:
+            # That KEDA was not there a minute ago is not enough to write beside it.
+            await scales.refuse_keda(self._client, namespace, lever.object)
         body = _patch(lever, value) | _type(lever)
         body["metadata"]["name"] = lever.object.name
         if witness and lever.is_hpa:
@@ -104,6 +128,10 @@ class ClusterLevers:
             Conflict: the object changed since it was read.
             Refused: the right to patch the object itself is missing.
         """
+        if "managedFields" not in (lever.raw.get("metadata") or {}):
+            judged, lever = lever, await self.read(namespace, lever.object, lever.field)
+            if lever.resource_version != judged.resource_version:
+                raise Conflict(f"{lever.object.name} changed since it was read", status=409)
         entries = managed_fields.handed_over(lever.raw, lever.field, manager)
         if entries is None:
             if lever.witness:

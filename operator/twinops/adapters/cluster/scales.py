@@ -8,16 +8,18 @@ from typing import Any, Final
 from twinops.adapters.cluster import managed_fields
 from twinops.adapters.cluster.client import KubeClient, resource_path
 from twinops.adapters.cluster.discovery import Discovery
+from twinops.adapters.cluster.hpa_cache import KEDA, SCALED_OBJECTS, ScaledObjectCache, scaled_object_target
 from twinops.adapters.cluster.hpas import controller_of, targets
+from twinops.adapters.cluster.rights import missing_right, told
 from twinops.api.status import ObjectRef
 from twinops.api.twin import TargetRef
 from twinops.core.observation import Lever
-from twinops.errors import NotFound, SpecError, TargetNotFound
+from twinops.errors import NotFound, Refused, SpecError, TargetNotFound
 
 SCALE_API_VERSION: Final = "autoscaling/v1"
 SCALE_KIND: Final = "Scale"
 FIELD: Final = "spec.replicas"
-_KEDA: Final = "keda.sh/v1alpha1"
+_KEDA_GROUP: Final = KEDA.partition("/")[0]
 
 
 async def object_path(discovery: Discovery, namespace: str, reference: ObjectRef | TargetRef) -> str:
@@ -31,20 +33,22 @@ async def object_path(discovery: Discovery, namespace: str, reference: ObjectRef
     return resource_path(reference.api_version, resource.plural, namespace=namespace, name=reference.name)
 
 
-async def find_scale(client: KubeClient, discovery: Discovery, namespace: str, target: TargetRef) -> Lever:
+async def find_scale(
+    client: KubeClient, discovery: Discovery, scaled: ScaledObjectCache | None, namespace: str, target: TargetRef
+) -> Lever:
     """Return the target's own ``/scale``. Only of use where no HPA and no ScaledObject targets it.
 
     Raises:
-        SpecError: ManagedByKEDA, TargetNotFound or UnsupportedScale.
+        SpecError: ManagedByKEDA, TargetNotFound, UnsupportedScale or Forbidden.
         ClusterError: the API server did not answer.
     """
-    scaled_object = await _scaled_object(client, namespace, target)
-    if scaled_object:
-        raise SpecError(
-            f"ScaledObject {scaled_object} scales {target.kind}/{target.name}: KEDA would put any other value back. "
-            "Let a trigger of it read twinops_recommended_replicas instead",
-            reason="ManagedByKEDA",
-        )
+    known = None if scaled is None else scaled.scaling(namespace, target)
+    if known is None and scaled is not None and scaled.watched.forbidden(namespace):
+        raise missing_right("list", _KEDA_GROUP, SCALED_OBJECTS, namespace)
+    if known is None:
+        await refuse_keda(client, namespace, target)
+    elif known:
+        raise _managed_by_keda(known, target)
     reference = ObjectRef(api_version=target.api_version, kind=target.kind, name=target.name)
     try:
         return await read_scale(client, discovery, namespace, reference)
@@ -64,8 +68,12 @@ async def read_scale(client: KubeClient, discovery: Discovery, namespace: str, r
         ClusterError: the API server did not answer.
     """
     path = await object_path(discovery, namespace, reference)
-    scale = await client.get(f"{path}/scale")
-    return scale_lever(reference, await client.get(path), scale)
+    group, plural = reference.api_version.rpartition("/")[0], path.split("/")[-2]
+    try:
+        scale = await client.get(f"{path}/scale")
+        return scale_lever(reference, await client.get(path), scale)
+    except Refused as error:
+        raise told(error, "get", group, plural, namespace) from error
 
 
 def scale_lever(reference: ObjectRef, body: Mapping[str, Any], scale: Mapping[str, Any]) -> Lever:
@@ -97,16 +105,28 @@ def scale_lever(reference: ObjectRef, body: Mapping[str, Any], scale: Mapping[st
     )
 
 
-async def _scaled_object(client: KubeClient, namespace: str, target: TargetRef) -> str:
-    """Return the name of a KEDA ScaledObject that targets the workload, empty where there is none."""
+async def refuse_keda(client: KubeClient, namespace: str, target: ObjectRef | TargetRef) -> None:
+    """Look whether a ScaledObject scales the object, as of now.
+
+    Raises:
+        SpecError: ManagedByKEDA or Forbidden.
+        ClusterError: the API server did not answer.
+    """
     try:
-        found = (await client.list(resource_path(_KEDA, "scaledobjects", namespace=namespace)))["items"]
+        found = (await client.list(resource_path(KEDA, SCALED_OBJECTS, namespace=namespace)))["items"]
     except NotFound:
         # KEDA is not installed.
-        return ""
+        return
+    except Refused as error:
+        raise told(error, "list", _KEDA_GROUP, SCALED_OBJECTS, namespace) from error
     for body in found:
-        # KEDA's own defaults: https://keda.sh/docs/latest/reference/scaledobject-spec/#scaletargetref
-        reference = {"apiVersion": "apps/v1", "kind": "Deployment"} | (body["spec"].get("scaleTargetRef") or {})
-        if targets(reference, target):
-            return str(body["metadata"]["name"])
-    return ""
+        if targets(scaled_object_target(body), target):
+            raise _managed_by_keda(str(body["metadata"]["name"]), target)
+
+
+def _managed_by_keda(name: str, target: ObjectRef | TargetRef) -> SpecError:
+    return SpecError(
+        f"ScaledObject {name} scales {target.kind}/{target.name}: KEDA would put any other value back. "
+        "Let a trigger of it read twinops_recommended_replicas instead",
+        reason="ManagedByKEDA",
+    )

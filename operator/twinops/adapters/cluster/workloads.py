@@ -1,16 +1,23 @@
-"""Targets: any object of a namespace that has a ``/scale`` subresource."""
+"""Targets: any object of a namespace that has a ``/scale`` subresource, and their pods as they are."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from twinops.adapters.cluster import selectors
 from twinops.adapters.cluster.client import KubeClient, resource_path
-from twinops.adapters.cluster.discovery import Discovery
-from twinops.adapters.cluster.quantities import per_pod
+from twinops.adapters.cluster.discovery import ApiResource, Discovery
+from twinops.adapters.cluster.pod_cache import PodIndex
+from twinops.adapters.cluster.pods import FoundPods, PodFinder
+from twinops.adapters.cluster.quantities import Capacity, PodResources, capacity, pod_resources
+from twinops.adapters.cluster.rights import told
+from twinops.adapters.cluster.rollouts import rollout
+from twinops.adapters.cluster.selectors import Selector
 from twinops.api.twin import TargetRef
 from twinops.core.observation import Workload
-from twinops.errors import NotFound, SpecError, TargetNotFound
+from twinops.core.pod_names import NamedPod, regex_of
+from twinops.errors import NotFound, Refused, SpecError, TargetNotFound
 
 VERSION_LABEL = "app.kubernetes.io/version"
 
@@ -19,22 +26,58 @@ _COUNTS_READY = frozenset(
 )
 """Kinds that leave ``status.readyReplicas`` out when it is 0. Of others its absence says nothing."""
 
+_Json = Mapping[str, Any]
+_UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
+
 
 class ClusterWorkloads:
-    """Reads targets from the API server. Satisfies ``ports.Workloads``."""
+    """Reads targets from the API server, and their pods from the watch. Satisfies ``ports.Workloads``.
 
-    def __init__(self, client: KubeClient, discovery: Discovery) -> None:
+    Args:
+        client: reads targets.
+        discovery: where kinds live.
+        pods: finds pods; by default by a list at each call.
+    """
+
+    def __init__(self, client: KubeClient, discovery: Discovery, pods: PodFinder | None = None) -> None:
         self._client = client
         self._discovery = discovery
+        self._pods = pods or PodFinder(client, discovery, None, PodIndex())
 
     async def get(self, namespace: str, ref: TargetRef) -> Workload:
         """Return the target as it is now.
 
         Raises:
             TargetNotFound: there is no such object, or it has no ``/scale``.
+            Forbidden: it may not be read.
+            SpecError: ``UnsupportedTarget``, for a kind that keeps other things in the usual places.
             ClusterError: the API server did not answer.
         """
-        what = f"{ref.kind}/{ref.name}"
+        resource = await self._resource(ref)
+        path = resource_path(ref.api_version, resource.plural, namespace=namespace, name=ref.name)
+        group = ref.api_version.rpartition("/")[0]
+        try:
+            body = await self._read(path, group, resource.plural, namespace)
+            # Only of kinds whose own fields we do not know.
+            known = (group, ref.kind) in _COUNTS_READY
+            scale = None if known else await self._read(f"{path}/scale", group, f"{resource.plural}/scale", namespace)
+        except NotFound as error:
+            raise TargetNotFound(
+                f"{ref.kind}/{ref.name} does not exist in namespace {namespace}: "
+                "create it or correct spec.source.targetRef"
+            ) from error
+        try:
+            found = await self._pods.find(namespace, ref, body["metadata"]["uid"], _selector(ref, body, scale))
+            template = await self._template(namespace, body)
+            return workload(ref, body, scale, template, found)
+        except _UNREADABLE as error:
+            raise SpecError(
+                f"{ref.kind}/{ref.name} cannot be read as a workload: its replicas or its pod template are not where "
+                "Deployments have them; leave targetRef out and give source.metrics",
+                reason="UnsupportedTarget",
+            ) from error
+
+    async def _resource(self, ref: TargetRef) -> ApiResource:
         try:
             resource = await self._discovery.find(ref.api_version, ref.kind)
         except NotFound as error:
@@ -45,65 +88,102 @@ class ClusterWorkloads:
             raise TargetNotFound(
                 f"{ref.kind} in {ref.api_version} has no /scale subresource: target an object that can be scaled"
             )
-        path = resource_path(ref.api_version, resource.plural, namespace=namespace, name=ref.name)
+        return resource
+
+    async def _read(self, path: str, group: str, plural: str, namespace: str) -> _Json:
         try:
-            return workload(ref, await self._client.get(path), await self._scale(path, ref))
-        except NotFound as error:
-            raise TargetNotFound(
-                f"{what} does not exist in namespace {namespace}: create it or correct spec.source.targetRef"
-            ) from error
+            return await self._client.get(path)
+        except Refused as error:
+            raise told(error, "get", group, plural, namespace) from error
 
-    async def _scale(self, path: str, ref: TargetRef) -> Mapping[str, Any] | None:
-        """Read ``/scale`` only of kinds whose own fields we do not know."""
-        if (ref.api_version.rpartition("/")[0], ref.kind) in _COUNTS_READY:
-            return None
-        return await self._client.get(f"{path}/scale")
-
-
-def workload(ref: TargetRef, body: Mapping[str, Any], scale: Mapping[str, Any] | None) -> Workload:
-    """Read a target's own object, and its ``/scale`` where its kind is not known to us.
-
-    Raises:
-        SpecError: ``UnsupportedTarget``, for a kind that keeps other things in the usual places.
-    """
-    try:
-        return _workload(ref, body, scale)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise SpecError(
-            f"{ref.kind}/{ref.name} cannot be read as a workload: its replicas or its pod template are not where "
-            "Deployments have them; leave targetRef out and give source.metrics",
-            reason="UnsupportedTarget",
-        ) from error
+    async def _template(self, namespace: str, body: _Json) -> _Json:
+        """Return the pod template, for an Argo Rollout with a ``workloadRef`` that of the workload it names."""
+        spec = body.get("spec") or {}
+        if spec.get("template") or not spec.get("workloadRef"):
+            return spec.get("template") or {}
+        named = spec["workloadRef"]
+        try:
+            resource = await self._discovery.find(named["apiVersion"], named["kind"])
+            path = resource_path(named["apiVersion"], resource.plural, namespace=namespace, name=named["name"])
+            return ((await self._client.get(path)).get("spec") or {}).get("template") or {}
+        except (NotFound, Refused):
+            return {}
 
 
-def _workload(ref: TargetRef, body: Mapping[str, Any], scale: Mapping[str, Any] | None) -> Workload:
+def _selector(ref: TargetRef, body: _Json, scale: _Json | None) -> Selector | None:
+    if scale is not None:
+        return selectors.of_text((scale.get("status") or {}).get("selector") or "")
+    selector = (body.get("spec") or {}).get("selector")
+    return selectors.of_labels(selector) if ref.kind == "ReplicationController" else selectors.of_object(selector)
+
+
+def workload(ref: TargetRef, body: _Json, scale: _Json | None, template: _Json, found: FoundPods) -> Workload:
+    """Put together a target's own object, its ``/scale`` where its kind is not known to us, and its pods."""
     spec, status = body.get("spec") or {}, body.get("status") or {}
-    template = spec.get("template") or {}
     if scale is None:
         # The API server defaults spec.replicas to 1.
         ready, desired = status.get("readyReplicas") or 0, spec.get("replicas", 1)
     else:
         ready = status.get("readyReplicas", (scale.get("status") or {}).get("replicas", 0))
         desired = (scale.get("spec") or {}).get("replicas") or 0
-    cores, cpu_basis = per_pod(template, "cpu")
-    memory, memory_basis = per_pod(template, "memory")
+    pods = found.pods or ()
+    room = _Room.of(ref, template, found)
+    cpu, memory = room.cpu, room.memory
+    named = [
+        NamedPod(pod.name, pod.owner.kind if pod.owner else "", pod.owner.name if pod.owner else "") for pod in pods
+    ]
+    regex = "" if found.pods is None else regex_of(ref, named, found.others)
+    notes = [f"{found.problem}; until then its pods are told by their names"] if found.problem else []
+    if regex is None:
+        notes.append(f"the names of its {len(named)} pods follow no rule and are too many to be listed")
     return Workload(
         ref=ref,
         uid=body["metadata"]["uid"],
         ready=int(ready),
         desired=int(desired),
-        pod_cpu_cores=cores,
-        pod_memory_bytes=memory,
-        cpu_basis=cpu_basis,
-        memory_basis=memory_basis,
-        version=version(body),
+        pod_cpu_cores=cpu.amount,
+        pod_memory_bytes=memory.amount,
+        cpu_basis=cpu.basis,
+        memory_basis=memory.basis,
+        cpu_problem=cpu.problem,
+        memory_problem=memory.problem,
+        containers=room.containers,
+        pods_read=room.pods_read,
+        read_from=room.read_from,
+        version=version(body, template),
         labels=dict(body["metadata"].get("labels") or {}),
+        pods=None if found.pods is None else tuple(pod.pod for pod in pods),
+        rollout=rollout(ref.kind, body, pods),
+        pod_regex=regex,
+        notes=tuple(notes),
     )
 
 
-def version(body: Mapping[str, Any]) -> str | None:
+class _Room:
+    """What a pod may use, and where that was read."""
+
+    def __init__(self, pods: Mapping[str, PodResources], read_from: str, *, pods_read: bool) -> None:
+        self.cpu: Capacity = capacity({name: each.cpu for name, each in pods.items()})
+        self.memory: Capacity = capacity({name: each.memory for name, each in pods.items()})
+        self.containers = tuple(sorted({name for each in pods.values() for name in each.containers}))
+        self.read_from = read_from
+        self.pods_read = pods_read
+
+    @classmethod
+    def of(cls, ref: TargetRef, template: _Json, found: FoundPods) -> _Room:
+        """Read it from the pods that run, else from those that are to, else from the template."""
+        pods = found.pods or ()
+        counted = [pod for pod in pods if pod.running] or pods
+        if counted:
+            return cls({f"pod {pod.name}": pod.resources for pod in counted}, "its pods", pods_read=True)
+        why = "no pod is there" if found.pods is not None else "its pods are not known"
+        of_template = {f"the pod template of {ref.kind}/{ref.name}": pod_resources(template.get("spec") or {})}
+        read_from = f"the pod template: {why}"
+        return cls(of_template if template.get("spec") else {}, read_from, pods_read=False)
+
+
+def version(body: _Json, template: _Json) -> str | None:
     """Return the version a target runs: the label on its pods or itself, else its first image's tag."""
-    template = (body.get("spec") or {}).get("template") or {}
     for labelled in (template, body):
         found = ((labelled.get("metadata") or {}).get("labels") or {}).get(VERSION_LABEL)
         if found:

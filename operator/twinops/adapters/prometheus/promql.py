@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from twinops.adapters.prometheus.lexing import QUOTED
-from twinops.adapters.prometheus.pods import pod_regex
+from twinops.api.twin import TargetRef
+from twinops.core.pod_names import pod_regex
 from twinops.errors import SpecError
 from twinops.services.ports import Query, QueryScope
 
@@ -43,6 +44,7 @@ def render(query: Query, scope: QueryScope) -> str:
     """
     values = dict(_own_values(scope))
     if query.matchers:
+        values |= _built_in_values(scope)
         values["scope"] = _plain(_matchers(query, scope, values))
         apart = scope.target is None or query.needs_labels
         values["each"], values["ways"] = map(_plain, _APART if apart else _OF_A_POD)
@@ -87,11 +89,21 @@ def _own_values(scope: QueryScope) -> Iterator[tuple[str, Value]]:
         yield from ((name, _no_target(name)) for name in _OF_THE_TARGET)
     else:
         yield "name", _text("name", target.name)
-        yield "podRegex", _text("podRegex", pod_regex(target))
-        yield "cpuCores", _amount("CPU", scope.cpu_cores)
-        yield "memoryBytes", _amount("memory", scope.memory_bytes)
+        yield "podRegex", _pods(target, scope.pod_regex)
+        yield "cpuCores", _amount("CPU", scope.cpu_cores, scope.cpu_problem)
+        yield "memoryBytes", _amount("memory", scope.memory_bytes, scope.memory_problem)
     for key, value in scope.labels.items():
         yield _LABEL_PREFIX + key, _text(_LABEL_PREFIX + key, value)
+
+
+def _built_in_values(scope: QueryScope) -> Mapping[str, Value]:
+    """Return what only our own queries may ask for."""
+    known = f'container=~"{"|".join(scope.containers)}"' if scope.containers else 'container!="",container!="POD"'
+    values = {"containers": _plain(known)}
+    if scope.target is not None:
+        values["wholePodCores"] = _whole(scope, _amount("CPU", scope.cpu_cores, scope.cpu_problem))
+        values["wholePodBytes"] = _whole(scope, _amount("memory", scope.memory_bytes, scope.memory_problem))
+    return values
 
 
 def _fill(template: str, values: Mapping[str, Value]) -> str:
@@ -149,16 +161,41 @@ def _plain(text: str) -> Value:
     return lambda _quote: text
 
 
-def _amount(what: str, value: float | None) -> Value:
+def _amount(what: str, value: float | None, problem: str) -> Value:
     def show(_quote: str) -> str:
         if value is None:
             raise SpecError(
-                f"a container of the pod template has neither a limit nor a request for {what}",
+                f"{problem or 'a container of the pod template'} has neither a limit nor a request for {what}",
                 reason="NoRequestsOrLimits",
             )
         return f"{value:.12g}"
 
     return show
+
+
+def _whole(scope: QueryScope, amount: Value) -> Value:
+    """Return what all containers of a pod may use, for series that do not tell them apart."""
+    if scope.pods_read or scope.cpu_cores is None:
+        return amount
+
+    def refuse(_quote: str) -> str:
+        raise SpecError(
+            "the series are of whole pods, and which containers these have is not known: "
+            "let the operator read pods, or scrape /metrics/cadvisor",
+            reason="NoRequestsOrLimits",
+        )
+
+    return refuse
+
+
+def _pods(target: TargetRef, regex: str | None) -> Value:
+    if regex is not None:
+        return _text("podRegex", regex or pod_regex(target))
+
+    def refuse(_quote: str) -> str:
+        raise SpecError("the names of the target's pods follow no rule and are too many to be listed", reason="NoScope")
+
+    return refuse
 
 
 def _no_target(name: str) -> Value:

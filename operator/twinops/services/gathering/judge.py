@@ -44,7 +44,9 @@ def judge(plan: MetricPlan, asked: Sequence[Asked], answers: Answers, at: float)
 
 def _verdict(plan: MetricPlan, asked: Asked, answers: Answers, at: float) -> Sample:
     answer = answers[asked.promql]
-    base = Sample(plan.metric, Quality.GOOD, unit=asked.query.unit or plan.unit, query=asked.query.name)
+    base = Sample(
+        plan.metric, Quality.GOOD, unit=asked.query.unit or plan.unit, query=asked.query.name, basis=plan.basis
+    )
     if answer.error or _in_part(asked, answers):
         return _failed(base, answer, partial=_in_part(asked, answers))
     if not answer.values:

@@ -35,7 +35,7 @@ _NOT_TO_BE_HAD = frozenset({"NoRequestsOrLimits", "NoScope"})
 # After these a metric's candidates are looked for before they are asked.
 _SILENT = frozenset({"NoSuchSeries", "EmptyResult"})
 _UNSURE = frozenset({Quality.BOUNDED, Quality.EMPTY})
-_BASIS = {CPU: "$(cpuCores)", MEMORY: "$(memoryBytes)"}
+_BASIS = {CPU: ("$(cpuCores)", "$(wholePodCores)"), MEMORY: ("$(memoryBytes)", "$(wholePodBytes)")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,7 @@ class MetricPlan:
         scouted: the other candidates when nothing answered last time either: a look-up goes with ``first``, and
             they are asked only when it finds series of theirs.
         known_bad: the answer when there is nothing to ask.
+        basis: what its percentage is of, and where that was read; empty where it is none.
     """
 
     metric: str
@@ -87,6 +88,7 @@ class MetricPlan:
     later: tuple[Asked, ...] = ()
     scouted: tuple[Asked, ...] = ()
     known_bad: Sample | None = None
+    basis: str = ""
 
     @property
     def custom(self) -> bool:
@@ -140,14 +142,24 @@ def query_scope(
     spec: DigitalTwinSpec, source: MetricsSourceSpec, workload: Workload | None, namespace: str
 ) -> QueryScope:
     """Return what fills the placeholders of this twin's queries."""
-    return QueryScope(
+    scope = QueryScope(
         namespace=namespace,
         target=spec.source.target_ref,
         window_seconds=window_seconds(source, spec.sync_frequency_seconds),
         labels=spec.source.labels,
         external_labels=source.external_labels,
-        cpu_cores=None if workload is None else workload.pod_cpu_cores,
-        memory_bytes=None if workload is None else workload.pod_memory_bytes,
+    )
+    if workload is None:
+        return scope
+    return dataclasses.replace(
+        scope,
+        cpu_cores=workload.pod_cpu_cores,
+        memory_bytes=workload.pod_memory_bytes,
+        cpu_problem=workload.cpu_problem,
+        memory_problem=workload.memory_problem,
+        pod_regex=workload.pod_regex,
+        containers=workload.containers,
+        pods_read=workload.pods_read,
     )
 
 
@@ -270,8 +282,17 @@ class _Planner:
         rest: Callable[[], tuple[Asked, ...]] = tuple,
         scouted: tuple[Asked, ...] = (),
     ) -> MetricPlan:
-        unit = self._unit((*first, *scouted))
-        return MetricPlan(self.metric, self.rules, unit, self._stale_after, first, rest, scouted=scouted)
+        asked = (*first, *scouted)
+        return MetricPlan(
+            self.metric,
+            self.rules,
+            self._unit(asked),
+            self._stale_after,
+            first,
+            rest,
+            scouted=scouted,
+            basis=self._read_from(asked),
+        )
 
     def _ask_all(self, queries: Iterable[Query]) -> tuple[tuple[Asked, ...], SpecError | None]:
         """Return what can be asked, and the first reason why something cannot."""
@@ -310,9 +331,19 @@ class _Planner:
     def _unit(self, asked: tuple[Asked, ...]) -> str:
         if self.rules.unit is not None:
             return self.rules.unit
-        usual = facts(self.metric).unit
-        placeholder = _BASIS.get(self.metric)
-        if self.workload is None or placeholder is None or not asked or placeholder not in asked[0].query.template:
-            return usual
-        basis = self.workload.cpu_basis if self.metric == CPU else self.workload.memory_basis
+        usual, basis = facts(self.metric).unit, self._basis(asked)
         return f"{usual} of {basis}" if basis else usual
+
+    def _basis(self, asked: tuple[Asked, ...]) -> str:
+        """Return what a percentage is of, empty where the query does not ask what a pod may use."""
+        placeholders = _BASIS.get(self.metric, ())
+        if self.workload is None or not asked or not any(each in asked[0].query.template for each in placeholders):
+            return ""
+        return self.workload.cpu_basis if self.metric == CPU else self.workload.memory_basis
+
+    def _read_from(self, asked: tuple[Asked, ...]) -> str:
+        basis, workload = self._basis(asked), self.workload
+        if not basis or workload is None:
+            return ""
+        containers = f" (containers {', '.join(workload.containers)})" if workload.containers else ""
+        return f"{basis} of {workload.read_from}{containers}" if workload.read_from else ""

@@ -25,18 +25,20 @@ from __future__ import annotations
 from twinops.adapters.prometheus.candidates.shapes import PODS
 from twinops.services.ports import Query
 
-_CONTAINERS = '{$(scope),container!="",container!="POD"}'
+_CONTAINERS = "{$(scope),$(containers)}"
+"""The containers that what a pod may use is known of, no others: both sides of the division speak of the same."""
+
 _CONTAINER_MEMORY = f"container_memory_working_set_bytes{_CONTAINERS}"
 _POD_MEMORY = "pod_memory_working_set_bytes{$(scope)}"
 
 
-def _of_cpu(name: str, per_pod: str) -> Query:
-    text = f"avg({per_pod}) / $(cpuCores) * 100"
+def _of_cpu(name: str, per_pod: str, cores: str = "$(cpuCores)") -> Query:
+    text = f"avg({per_pod}) / {cores} * 100"
     return Query(name, text, PODS, takes_labels=False, pods=f"count({per_pod})")
 
 
-def _of_memory(name: str, per_pod: str) -> Query:
-    return Query(name, f"avg({per_pod}) / $(memoryBytes) * 100", PODS, takes_labels=False)
+def _of_memory(name: str, per_pod: str, amount: str = "$(memoryBytes)") -> Query:
+    return Query(name, f"avg({per_pod}) / {amount} * 100", PODS, takes_labels=False)
 
 
 CPU = (
@@ -45,7 +47,7 @@ CPU = (
         "sum by (pod) (max by (pod, container) (sum without (cpu) ("
         f"rate(container_cpu_usage_seconds_total{_CONTAINERS}[$(window)]))))",
     ),
-    _of_cpu("pod-cpu", "max by (pod) (rate(pod_cpu_usage_seconds_total{$(scope)}[$(window)]))"),
+    _of_cpu("pod-cpu", "max by (pod) (rate(pod_cpu_usage_seconds_total{$(scope)}[$(window)]))", "$(wholePodCores)"),
 )
 
 MEMORY = (
@@ -53,5 +55,9 @@ MEMORY = (
         "container-memory",
         f"sum by (pod) ({_CONTAINER_MEMORY} and topk by (pod, container) (1, timestamp({_CONTAINER_MEMORY})))",
     ),
-    _of_memory("pod-memory", f"max by (pod) ({_POD_MEMORY} and topk by (pod) (1, timestamp({_POD_MEMORY})))"),
+    _of_memory(
+        "pod-memory",
+        f"max by (pod) ({_POD_MEMORY} and topk by (pod) (1, timestamp({_POD_MEMORY})))",
+        "$(wholePodBytes)",
+    ),
 )

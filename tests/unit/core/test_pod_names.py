@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from twinops.adapters.prometheus.pods import pod_regex
 from twinops.api.twin import TargetRef
+from twinops.core.pod_names import pod_regex
 
 # Kubernetes cuts the base of a generated name to 58 characters and adds five.
 LONG_46, LONG_47, LONG_50, LONG_57, LONG_58, LONG_70 = ("a" * n for n in (46, 47, 50, 57, 58, 70))
