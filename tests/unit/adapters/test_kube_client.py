@@ -292,3 +292,80 @@ async def test_a_proxy_from_the_environment_is_used(
         async with served(tmp_path, direct) as client:
             answer = await client.get("/api/v1/pods")
     assert answer == {"by": "proxy" if through_proxy else "server"}
+def event(kind: str, **body: Any) -> bytes:
+    return json.dumps({"type": kind, "object": body}).encode() + b"\n"
+
+
+async def watched(directory: Path, *pieces: bytes, status: int = 200, silence: float = 5) -> list[dict[str, Any]]:
+    """Watch a server that sends these pieces and then ends; with an empty piece it falls silent instead."""
+    asked: list[str] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked.append(request.query_string)
+        if status != 200:
+            return web.json_response({"message": "no"}, status=status)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for piece in pieces:
+            if not piece:
+                await asyncio.sleep(silence * 10)
+            await response.write(piece)
+            await asyncio.sleep(0)
+        return response
+
+    opened: list[bool] = []
+    async with served(directory, handler) as client:
+        events = client.for_watches().watch(
+            "/api/v1/pods",
+            version="7",
+            timeout_seconds=300,
+            silence_seconds=silence,
+            opened=lambda: opened.append(True),
+        )
+        found = [one async for one in events]
+    assert asked == ["watch=true&allowWatchBookmarks=true&resourceVersion=7&timeoutSeconds=300"]
+    assert opened == [True]
+    return found
+
+
+async def test_events_of_a_watch_however_they_are_cut_to_pieces(tmp_path: Path) -> None:
+    large = event("MODIFIED", name="b", text="x" * 300_000)
+    whole = event("ADDED", name="a") + large + event("BOOKMARK", name="c")
+    pieces = [whole[:5], whole[5:40], whole[40:200_000], whole[200_000:]]
+
+    found = await watched(tmp_path, *pieces)
+
+    assert [(one["type"], one["object"]["name"]) for one in found] == [
+        ("ADDED", "a"),
+        ("MODIFIED", "b"),
+        ("BOOKMARK", "c"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "status", "error", "code"),
+    [
+        pytest.param([event("ERROR", code=410, message="too old")], 200, Unavailable, 410, id="too old a version"),
+        pytest.param([event("ERROR", message="?")], 200, Unavailable, 500, id="an error without a code"),
+        pytest.param([b"{]\n"], 200, Unavailable, 0, id="no JSON"),
+        pytest.param([b"[]\n"], 200, Unavailable, 0, id="no object"),
+        pytest.param([b'{"type":"ADDED"}\n'], 200, Unavailable, 0, id="an event without an object"),
+        pytest.param([], 403, Refused, 403, id="forbidden"),
+        pytest.param([], 404, NotFound, 404, id="not served"),
+        pytest.param([event("ADDED", name="a"), b""], 200, Unavailable, 0, id="silence"),
+    ],
+)
+async def test_a_watch_that_fails(
+    tmp_path: Path, pieces: list[bytes], status: int, error: type[ClusterError], code: int
+) -> None:
+    with pytest.raises(error) as failed:
+        await watched(tmp_path, *pieces, status=status, silence=0.2)
+
+    assert failed.value.status == code
+
+
+async def test_an_endless_event_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "_LONGEST_EVENT", 1000)
+
+    with pytest.raises(Unavailable, match="more than 1000 bytes"):
+        await watched(tmp_path, b"x" * 2000)
