@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
+from twinops.adapters.cluster.discovery import ApiResource
 from twinops.errors import ClusterError, Unavailable
 
 Json = dict[str, Any]
@@ -89,6 +90,14 @@ class FakeCollection:
             if isinstance(event, ClusterError):
                 raise event
             yield event
+
+
+class FakeDiscovery:
+    """Every kind lives where its name says, and can be scaled."""
+
+    async def find(self, _api_version: str, kind: str) -> ApiResource:
+        """Return where it lives."""
+        return ApiResource(f"{kind.lower()}s", namespaced=True, scalable=True)
 
 
 def unreachable() -> Unavailable:

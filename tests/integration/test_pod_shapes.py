@@ -132,7 +132,7 @@ def places(cluster: DevCluster) -> Iterator[dict[str, Place]]:
 async def reading(cluster: DevCluster, namespace: str) -> AsyncIterator[ClusterWorkloads]:
     """Read workloads as the operator does: pods come from a watch."""
     client = await KubeClient.connect(str(cluster.kubeconfig))
-    apart, index, discovery = client.apart(), PodIndex(), Discovery(client)
+    apart, index, discovery = client.for_watches(), PodIndex(), Discovery(client)
     watched = Watched(apart, SystemClock(), "v1", "pods", [namespace], keep=kept_pod, changed=index.changed)
     running = asyncio.create_task(watched.run())
     try:
@@ -142,7 +142,6 @@ async def reading(cluster: DevCluster, namespace: str) -> AsyncIterator[ClusterW
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
-        await apart.aclose()
         await client.aclose()
 
 

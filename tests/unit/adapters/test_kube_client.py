@@ -292,6 +292,8 @@ async def test_a_proxy_from_the_environment_is_used(
         async with served(tmp_path, direct) as client:
             answer = await client.get("/api/v1/pods")
     assert answer == {"by": "proxy" if through_proxy else "server"}
+
+
 def event(kind: str, **body: Any) -> bytes:
     return json.dumps({"type": kind, "object": body}).encode() + b"\n"
 

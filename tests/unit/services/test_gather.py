@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import math
 import re
 import threading
@@ -864,3 +865,36 @@ async def test_many_twins_with_long_queries_keep_no_other_namespace_waiting() ->
         await asyncio.sleep(0.01)
         group.create_task(gathered("shop"))
     assert done.index("shop") <= 2
+
+
+async def test_both_sides_of_a_percentage_speak_of_the_same_containers() -> None:
+    backend = FakeBackend([(FRESHNESS, gives(NOW)), ("container_cpu", gives(40))])
+    workload = dataclasses.replace(
+        WORKLOAD, containers=("app", "proxy"), read_from="its pods", pod_regex="odd|even", cpu_basis="requests"
+    )
+
+    gathered = await gather(twin("Worker"), backend, workload=workload)
+
+    sample = gathered.samples["cpuUsage"]
+    assert (sample.unit, sample.basis) == ("% of requests", "requests of its pods (containers app, proxy)")
+    assert 'namespace="shop",pod=~"odd|even",container=~"app|proxy"' in gathered.queries["cpuUsage"]
+
+
+async def test_series_of_whole_pods_are_not_divided_by_what_a_template_says() -> None:
+    backend = FakeBackend([("pod_cpu_usage", gives(40))])
+    workload = dataclasses.replace(WORKLOAD, containers=("app",), pods_read=False)
+
+    gathered = await gather(twin("Worker"), backend, workload=workload)
+
+    assert gathered.samples["cpuUsage"].quality is Quality.MISSING
+    assert not [query for batch in backend.batches for query in batch if "pod_cpu_usage" in query]
+
+
+async def test_a_container_without_limit_and_request_is_named() -> None:
+    workload = dataclasses.replace(WORKLOAD, pod_cpu_cores=None, cpu_problem="container log of pod checkout-1")
+
+    gathered = await gather(twin("Worker"), FakeBackend(), workload=workload)
+
+    sample = gathered.samples["cpuUsage"]
+    assert (sample.quality, sample.reason) == (Quality.MISSING, "NoRequestsOrLimits")
+    assert sample.message == "container log of pod checkout-1 has neither a limit nor a request for CPU"

@@ -130,7 +130,7 @@ class PodIndex:
         self._names: dict[str, list[str]] = {}
         self._by_label: dict[tuple[str, str], dict[str, set[str]]] = {}
 
-    def changed(self, before: KeptPod | None, now: KeptPod | None, _first: bool) -> None:  # noqa: FBT001 - as Reflector calls it
+    def changed(self, before: KeptPod | None, now: KeptPod | None, _first: bool = False) -> None:  # noqa: FBT001, FBT002 - as Reflector calls it
         """Take note of a pod that came, changed or went."""
         if before is not None and (now is None or before.labels is not now.labels):
             self._unlink(before)

@@ -13,7 +13,7 @@ from typing import Any
 
 _TERM = re.compile(
     r"\s*(?:(?P<absent>!)\s*(?P<no>[^\s=!,()]+)"
-    r"|(?P<key>[^\s=!,()]+)\s*(?:(?P<set>in|notin)\s*\((?P<values>[^()]*)\)|(?P<sign>==|=|!=)\s*(?P<value>[^\s,()]*))?"
+    r"|(?P<key>[^\s=!,()]+)\s*(?:(?P<set>in|notin)\s*\((?P<values>[^()]*)\)|(?P<sign>==|=|!=)\s*(?P<value>[^\s,()=!]*))?"
     r")\s*(?:,|$)"
 )
 
