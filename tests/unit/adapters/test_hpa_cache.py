@@ -58,7 +58,7 @@ class Live:
 
     async def get(self, path: str, **_: Any) -> Json:
         self.asked.append(f"get {path}")
-        place, _, name = path.rpartition("/")
+        place, name = path.rsplit("/", 1)
         if place in self.collections:
             if name not in self.collections[place].objects:
                 raise NotFound("404", status=404)
