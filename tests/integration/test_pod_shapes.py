@@ -102,11 +102,11 @@ def places(cluster: DevCluster) -> Iterator[dict[str, Place]]:
     """All shapes, running, each with an HPA."""
     shapes.define(cluster, "argoproj.io", "Rollout")
     shapes.define(cluster, "odd.dev", "Herd")
-    shapes.inject_sidecars(cluster, "100m")
+    shapes.inject_sidecars(cluster, "requesting", requests={"cpu": "100m"})
     stamp = f"{time.time_ns() % 10**6}"
     made = {
         "plain": Place.new(cluster, f"shapes-{stamp}"),
-        "meshed": Place.new(cluster, f"meshed-{stamp}", shapes.MESHED),
+        "meshed": Place.new(cluster, f"meshed-{stamp}", {"mesh": "requesting"}),
         "limited": Place.new(cluster, f"limited-{stamp}"),
     }
     make_plain(made["plain"])

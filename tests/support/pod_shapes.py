@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from devcluster.cluster import DevCluster
@@ -11,7 +12,6 @@ from devcluster.waiting import wait_until
 Json = dict[str, Any]
 
 USAGE = "kwok.x-k8s.io/usage-cpu"
-MESHED = {"mesh": "on"}
 WITHIN = 30.0
 
 _SCALABLE: Json = {
@@ -167,18 +167,19 @@ def established(cluster: DevCluster, path: str) -> list[Json]:
     return list((cluster.api.get(path).get("status") or {}).get("conditions") or ())
 
 
-def inject_sidecars(cluster: DevCluster, cpu: str) -> None:
-    """Put a second container, which asks for so much, into every pod that is created in a meshed namespace."""
+def inject_sidecars(cluster: DevCluster, mesh: str, **resources: Json) -> None:
+    """Put a second container with these requests and limits into every pod that is created in such a namespace."""
+    given = ", ".join(f"{basis}: {json.dumps(amounts)}" for basis, amounts in resources.items())
     expression = (
         'Object{spec: Object.spec{containers: [Object.spec.containers{name: "proxy", image: "proxy:1", '
-        f'resources: Object.spec.containers.resources{{requests: {{"cpu": "{cpu}"}}}}}}]}}}}'
+        f"resources: Object.spec.containers.resources{{{given}}}}}]}}}}"
     )
     spec = {
         "matchConstraints": {
             "resourceRules": [
                 {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
             ],
-            "namespaceSelector": {"matchLabels": MESHED},
+            "namespaceSelector": {"matchLabels": {"mesh": mesh}},
         },
         "failurePolicy": "Fail",
         "reinvocationPolicy": "IfNeeded",
@@ -187,10 +188,10 @@ def inject_sidecars(cluster: DevCluster, cpu: str) -> None:
     group = "admissionregistration.k8s.io/v1"
     for kind, plural, its in (
         ("MutatingAdmissionPolicy", "mutatingadmissionpolicies", spec),
-        ("MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings", {"policyName": "inject"}),
+        ("MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings", {"policyName": mesh}),
     ):
-        body = {"apiVersion": group, "kind": kind, "metadata": {"name": "inject"}, "spec": its}
-        cluster.api.apply(f"/apis/{group}/{plural}/inject", body)
+        body = {"apiVersion": group, "kind": kind, "metadata": {"name": mesh}, "spec": its}
+        cluster.api.apply(f"/apis/{group}/{plural}/{mesh}", body)
 
 
 def until_injecting(place: Place, pods: Json) -> None:

@@ -196,7 +196,9 @@ async def read_twin(
     silent = sorted(metric for metric in gathered.samples if metric not in known and (not wanted or metric in wanted))
     if silent:
         notes = (*notes, f"Prometheus has nothing of {', '.join(silent)}")
-    return _recording(access, span, known, (*notes, *gathered.warnings), replicas), spec
+    return _recording(
+        access, span, known, (*notes, *gathered.warnings, *(() if workload is None else workload.notes)), replicas
+    ), spec
 
 
 def _check_wanted(wanted: Sequence[str], gathered: Gathered) -> None:
