@@ -219,6 +219,15 @@ async def test_pods_of_another_workload_with_the_same_labels_are_not_taken() -> 
     assert seen.containers == ("app",)
 
 
+async def test_what_a_job_with_the_same_labels_runs_costs_no_request() -> None:
+    job = pod("checkout-migrate-x2k9z", owner("Job", "checkout-migrate", "batch/v1"), PROXY)
+    api = FakeApi({f"{DEPLOYMENTS}/checkout": deployment()}, [mine("aaaaa"), job])
+    seen = await read(api)
+    assert seen.pods is not None
+    assert [one.name for one in seen.pods] == ["checkout-7d9f8c6b5d-aaaaa"]
+    assert api.asked == [f"{DEPLOYMENTS}/checkout", f"{PODS}?app in (checkout)"]
+
+
 async def test_owners_are_asked_for_once() -> None:
     api = FakeApi(
         {
@@ -256,6 +265,20 @@ async def test_a_kind_that_tells_no_selector_is_guessed_and_that_is_said() -> No
     seen = await read(FakeApi(herd(None), []), HERD)
     assert (seen.pods, seen.pod_regex) == (None, "")
     assert "Herd tells no selector for its pods" in seen.notes[0]
+
+
+async def test_a_kind_whose_scale_tells_nothing_yet_may_have_a_selector_of_its_own() -> None:
+    api = FakeApi(herd(None), [pod("alpha", None)])
+    api.objects[f"{HERDS}/herd"]["spec"]["selector"] = {"matchLabels": {"app": "checkout"}}
+    seen = await read(api, HERD)
+    assert seen.pods is not None
+    assert [one.name for one in seen.pods] == ["alpha"]
+
+
+async def test_a_pod_that_cannot_be_read_is_left_out() -> None:
+    seen = await of_deployment(mine("aaaaa"), mine("bbbbb", startTime="yesterday"))
+    assert seen.pods is not None
+    assert [one.name[-1] for one in seen.pods] == ["a"]
 
 
 async def test_owners_that_cannot_be_read_do_not_take_pods_away_from_a_kind_of_its_own() -> None:

@@ -31,6 +31,9 @@ _STRICT = frozenset(
 )
 """Kinds whose pods always have an owner that leads to them."""
 
+_BY_REPLICA_SETS = frozenset({"Deployment", "Rollout"})
+"""Those of them whose pods are made by ReplicaSets; the others make their pods themselves."""
+
 _HASH_OF = {"Deployment": "pod-template-hash", "Rollout": "rollouts-pod-template-hash"}
 """Label by which these mark the pods of their ReplicaSets, each its own."""
 
@@ -56,6 +59,15 @@ class FoundPods:
     others: Callable[[str], Iterable[str]] = lambda _: ()
 
 
+def readable(body: Mapping[str, Any]) -> KeptPod | None:
+    """Return what is kept of a pod, None of one that cannot be read."""
+    try:
+        return kept_pod(body)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        log.warning("object could not be read", path=PLURAL, error=str(error))
+        return None
+
+
 class PodFinder:
     """Finds the pods of targets, from the watch while that is current, else by a list.
 
@@ -75,6 +87,7 @@ class PodFinder:
         self._index = index
         # Who controls what never changes while it lives, and uids are never used again.
         self._controllers: dict[str, Owner | None] = {}
+        self._refused: set[tuple[str, str]] = set()
 
     async def find(self, namespace: str, target: TargetRef, uid: str, selector: Selector | None) -> FoundPods:
         """Return the pods of a target.
@@ -114,14 +127,17 @@ class PodFinder:
     async def _read(self, namespace: str, selector: Selector) -> list[KeptPod]:
         path = resource_path(API_VERSION, PLURAL, namespace=namespace)
         listed = await self._client.list(path, params={"labelSelector": selector.text})
-        return sorted((kept_pod(body) for body in listed["items"]), key=lambda pod: pod.name)
+        pods = [pod for body in listed["items"] if (pod := readable(body)) is not None]
+        return sorted(pods, key=lambda pod: pod.name)
 
     async def _mine(self, namespace: str, target: TargetRef, uid: str, found: Sequence[KeptPod]) -> list[KeptPod]:
         """Leave out what somebody else has made, and what has ended."""
         owners = {pod.owner: pod for pod in found if pod.owner is not None}
-        leads = {owner: await self._leads_to(namespace, target, uid, owner, pod) for owner, pod in owners.items()}
-        group = target.api_version.rpartition("/")[0]
-        known = (group, target.kind) in _STRICT
+        known = (target.api_version.rpartition("/")[0], target.kind) in _STRICT
+        leads = {
+            owner: await self._leads_to(namespace, target, uid, owner, pod, known=known)
+            for owner, pod in owners.items()
+        }
         # A kind of its own may make pods, or other workloads, without putting its name on them.
         strict = known or any(leads.values())
 
@@ -133,7 +149,9 @@ class PodFinder:
 
         return [pod for pod in found if not pod.done and is_mine(pod)]
 
-    async def _leads_to(self, namespace: str, target: TargetRef, uid: str, owner: Owner, pod: KeptPod) -> bool | None:
+    async def _leads_to(
+        self, namespace: str, target: TargetRef, uid: str, owner: Owner, pod: KeptPod, *, known: bool
+    ) -> bool | None:
         """Tell whether the chain of owners leads to the target; None where it cannot be followed."""
         if owner.uid == uid:
             return True
@@ -141,6 +159,9 @@ class PodFinder:
         if hashed and owner.kind == "ReplicaSet" and owner.name == f"{target.name}-{hashed}":
             # Only this one makes ReplicaSets of this name and label: no need to ask.
             return True
+        if known and not (target.kind in _BY_REPLICA_SETS and owner.kind == "ReplicaSet"):
+            # Whatever made this one, a Job perhaps, is not to be asked for: it cannot be of the target.
+            return False
         step: Owner | None = owner
         for _ in range(_MOST_STEPS):
             step = None if step is None else await self._controller(namespace, step)
@@ -159,11 +180,18 @@ class PodFinder:
         return self._controllers[owner.uid]
 
     async def _ask(self, namespace: str, owner: Owner) -> Owner | None:
+        kind = (owner.api_version, owner.kind)
+        if kind in self._refused:
+            return UNKNOWN
         try:
             resource = await self._discovery.find(owner.api_version, owner.kind)
             place = namespace if resource.namespaced else None
             path = resource_path(owner.api_version, resource.plural, namespace=place, name=owner.name)
             meta: Mapping[str, Any] = (await self._client.get(path))["metadata"]
-        except (NotFound, Refused):
+        except NotFound:
+            return UNKNOWN
+        except Refused:
+            # Not asked for again, for any object: every pod that such a kind makes would cost a refusal.
+            self._refused.add(kind)
             return UNKNOWN
         return controller(meta) if meta["uid"] == owner.uid else UNKNOWN

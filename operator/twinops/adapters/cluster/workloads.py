@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from twinops.adapters.cluster import selectors
@@ -27,7 +28,6 @@ _COUNTS_READY = frozenset(
 """Kinds that leave ``status.readyReplicas`` out when it is 0. Of others its absence says nothing."""
 
 _Json = Mapping[str, Any]
-_UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
 
 
 class ClusterWorkloads:
@@ -66,16 +66,11 @@ class ClusterWorkloads:
                 f"{ref.kind}/{ref.name} does not exist in namespace {namespace}: "
                 "create it or correct spec.source.targetRef"
             ) from error
-        try:
-            found = await self._pods.find(namespace, ref, body["metadata"]["uid"], _selector(ref, body, scale))
-            template = await self._template(namespace, body)
-            return workload(ref, body, scale, template, found)
-        except _UNREADABLE as error:
-            raise SpecError(
-                f"{ref.kind}/{ref.name} cannot be read as a workload: its replicas or its pod template are not where "
-                "Deployments have them; leave targetRef out and give source.metrics",
-                reason="UnsupportedTarget",
-            ) from error
+        with _readable(ref):
+            selector, uid = _selector(ref, body, scale), str(body["metadata"]["uid"])
+        found = await self._pods.find(namespace, ref, uid, selector)
+        with _readable(ref):
+            return workload(ref, body, scale, await self._template(namespace, body), found)
 
     async def _resource(self, ref: TargetRef) -> ApiResource:
         try:
@@ -110,11 +105,26 @@ class ClusterWorkloads:
             return {}
 
 
+@contextmanager
+def _readable(ref: TargetRef) -> Iterator[None]:
+    """Say of a kind that keeps other things in the usual places that it cannot be used."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise SpecError(
+            f"{ref.kind}/{ref.name} cannot be read as a workload: its replicas or its pod template are not where "
+            "Deployments have them; leave targetRef out and give source.metrics",
+            reason="UnsupportedTarget",
+        ) from error
+
+
 def _selector(ref: TargetRef, body: _Json, scale: _Json | None) -> Selector | None:
-    if scale is not None:
-        return selectors.of_text((scale.get("status") or {}).get("selector") or "")
-    selector = (body.get("spec") or {}).get("selector")
-    return selectors.of_labels(selector) if ref.kind == "ReplicationController" else selectors.of_object(selector)
+    own = (body.get("spec") or {}).get("selector")
+    if scale is None:
+        return selectors.of_labels(own) if ref.kind == "ReplicationController" else selectors.of_object(own)
+    told = selectors.of_text((scale.get("status") or {}).get("selector") or "")
+    # Its controller has not written its status yet, or never does; many kinds have a selector where Deployments do.
+    return told or (selectors.of_object(own) if isinstance(own, Mapping) else None)
 
 
 def workload(ref: TargetRef, body: _Json, scale: _Json | None, template: _Json, found: FoundPods) -> Workload:
