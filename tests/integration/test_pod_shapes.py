@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from devcluster.cluster import DevCluster
 from support import pod_shapes as shapes
 from support.pod_shapes import Place, container, selecting, template
 from twinops.adapters.clock import SystemClock
+from twinops.adapters.cluster import reflector
 from twinops.adapters.cluster.client import KubeClient
 from twinops.adapters.cluster.discovery import Discovery
 from twinops.adapters.cluster.pod_cache import PodIndex, kept_pod
@@ -129,9 +131,9 @@ def places(cluster: DevCluster) -> Iterator[dict[str, Place]]:
 
 
 @asynccontextmanager
-async def reading(cluster: DevCluster, namespace: str) -> AsyncIterator[ClusterWorkloads]:
+async def reading(kubeconfig: Path, namespace: str) -> AsyncIterator[ClusterWorkloads]:
     """Read workloads as the operator does: pods come from a watch."""
-    client = await KubeClient.connect(str(cluster.kubeconfig))
+    client = await KubeClient.connect(str(kubeconfig))
     apart, index, discovery = client.for_watches(), PodIndex(), Discovery(client)
     watched = Watched(apart, SystemClock(), "v1", "pods", [namespace], keep=kept_pod, changed=index.changed)
     running = asyncio.create_task(watched.run())
@@ -182,7 +184,7 @@ async def test_usage_is_what_the_hpa_says(
     place = places[where]
     reader = Reader(cluster, place.namespace)
     end = time.monotonic() + SECONDS
-    async with reading(cluster, place.namespace) as workloads:
+    async with reading(cluster.kubeconfig, place.namespace) as workloads:
         while True:
             workload = await workloads.get(place.namespace, target)
             sample, counted = await reader.cpu(workload)
@@ -203,3 +205,32 @@ async def test_usage_is_what_the_hpa_says(
     assert bool(workload.rollout) == (target.kind == "Rollout")
     everybody = {pod["metadata"]["name"] for pod in cluster.api.get(place.path("v1", "pods"))["items"]}
     assert {name for name in everybody if re.fullmatch(workload.pod_regex or "", name)} == names
+
+
+async def test_a_right_to_read_pods_is_missed_and_used_as_soon_as_it_is_there(
+    cluster: DevCluster, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reflector, "REFUSED_SECONDS", 1.0)
+    place = Place(cluster, namespace)
+    place.make("Deployment", "plain", selecting("plain", template("plain", container("app", "100m"), usage="50m")))
+    place.until_running("plain")
+    for name, verbs, resource in (("target", "get", "deployments.apps"), ("pods", "list,watch", "pods")):
+        cluster.kubectl("-n", namespace, "create", "role", name, f"--verb={verbs}", f"--resource={resource}")
+    bind = ("-n", namespace, "create", "rolebinding", f"--serviceaccount={namespace}:default")
+    cluster.kubectl(*bind, "target", "--role=target")
+
+    async with reading(cluster.service_account_kubeconfig(namespace, "default"), namespace) as workloads:
+        without = await workloads.get(namespace, ref("plain"))
+        cluster.kubectl(*bind, "pods", "--role=pods")
+        end = time.monotonic() + SECONDS
+        while not (found := await workloads.get(namespace, ref("plain"))).pods:
+            assert time.monotonic() < end, found
+            await asyncio.sleep(0.2)
+
+    assert (without.pods, without.cpu_basis, without.read_from) == (
+        None,
+        "requests",
+        "the pod template: its pods are not known",
+    )
+    assert f"may not list pods in namespace {namespace}: set rbac.readPods to true" in without.notes[0]
+    assert (found.read_from, found.notes) == ("its pods", ())

@@ -86,7 +86,8 @@ class _Pattern:
 
     def free(self, others: Others) -> bool:
         """Tell whether no pod of another workload is called so."""
-        return not any(self.fits(name) for name in others(self.base[:_MAX_BASE]))
+        whole = self.form in {_Form.HASH, _Form.ORDINAL} and len(self.base) < _MAX_BASE
+        return not any(self.fits(name) for name in others(f"{self.base}-" if whole else self.base[:_MAX_BASE]))
 
 
 def pod_regex(target: TargetRef) -> str:

@@ -89,3 +89,33 @@ def test_the_operator_asks_for_nothing_that_it_may_not(shop: Shop, operator: Sup
     ]
     assert denied == []
     assert operator.process.alive
+
+
+def requests_about(shop: Shop) -> list[str]:
+    """Return what the operator has asked about the objects of this namespace, its Events aside."""
+    return [
+        f"{event['verb']} {'/'.join(filter(None, (about['resource'], about.get('subresource'))))}"
+        for event in shop.cluster.audit_events(reads=True)
+        if "twinops-system" in event.get("user", {}).get("username", "")
+        and (about := event.get("objectRef", {})).get("namespace") == shop.namespace
+        and about["resource"] != "events"
+    ]
+
+
+@pytest.mark.parametrize("hpa", [pytest.param(True, id="with an HPA"), pytest.param(False, id="without one")])
+def test_a_steady_sync_reads_the_target_and_lists_nothing(shop: Shop, *, hpa: bool) -> None:
+    shop.apply(shop.deployment(), *([shop.hpa()] if hpa else []))
+    shop.ready(2)
+    shop.metric("cpuUsage", 40)
+    bounds = {"minReplicas": 2, "maxReplicas": 5}
+    shop.apply(shop.twin(syncFrequencySeconds=3600, autoCorrection={"bounds": bounds}))
+    shop.until(is_current, "current")
+    shop.sync()
+    before = len(requests_about(shop))
+
+    shop.sync(3)
+
+    asked = requests_about(shop)[before:]
+    reads = ["get deployments"] if hpa else ["get deployments", "get deployments", "get deployments/scale"]
+    assert sorted(set(asked) - {"patch digitaltwins"}) == sorted({*reads, "update digitaltwins/status"})
+    assert len([one for one in asked if one.startswith("get")]) == 3 * len(reads)

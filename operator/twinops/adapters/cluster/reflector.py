@@ -146,6 +146,8 @@ class Reflector(Generic[R]):
             else:
                 if self._clock.monotonic() - began < _SHORT_LIFE:
                     await self._clock.sleep(self._pause())
+                else:
+                    self._failures = 0
             finally:
                 self._connected = False
 
@@ -243,9 +245,13 @@ class Reflector(Generic[R]):
                 log.info("watch was cut", path=self._path, error=str(error))
             return max(self._pause(), error.retry_after or 0)
         self._version = ""
-        if type(before) is not type(error):
+        if isinstance(error, NotFound):
+            if not isinstance(before, NotFound):
+                log.info("kind is not served", path=self._path)
+            return _around(NOT_SERVED_SECONDS)
+        if not isinstance(before, Refused):
             log.warning("watch is refused", path=self._path, error=str(error))
-        return _around(NOT_SERVED_SECONDS if isinstance(error, NotFound) else REFUSED_SECONDS)
+        return _around(REFUSED_SECONDS)
 
     def _pause(self) -> float:
         pause = min(2.0**self._failures, LONGEST_PAUSE)
