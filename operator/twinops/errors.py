@@ -9,8 +9,7 @@
     │   ├── TargetNotFound
     │   ├── SourceNotFound
     │   ├── SourceInvalid
-    │   ├── QueryRefused
-    │   └── Forbidden                a right of the operator is missing
+    │   └── QueryRefused
     ├── MetricsUnavailable           the metrics backend did not answer; try again
     │   └── MetricsBusy              it may be well: the query was too slow, or its turn did not come
     ├── StatusUnreadable             a twin's own originals cannot be read: leave it alone
@@ -79,12 +78,6 @@ class QueryRefused(SpecError):
     """Prometheus refused a query as bad data."""
 
     reason = "QueryRefused"
-
-
-class Forbidden(SpecError):
-    """The operator's ServiceAccount lacks a right that the twin needs. Names the right and what grants it."""
-
-    reason = "Forbidden"
 
 
 class MetricsUnavailable(TwinOpsError):

@@ -232,5 +232,5 @@ async def test_a_right_to_read_pods_is_missed_and_used_as_soon_as_it_is_there(
         "requests",
         "the pod template: its pods are not known",
     )
-    assert f"may not list pods in namespace {namespace}: set rbac.readPods to true" in without.notes[0]
+    assert f"may not list pods in namespace {namespace}: set rbac.readPods of the chart to true" in without.notes[0]
     assert (found.read_from, found.notes) == ("its pods", ())

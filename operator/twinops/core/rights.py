@@ -23,7 +23,6 @@ _GRANTED = frozenset(
         ("apps", "replicasets"),
         ("autoscaling", "horizontalpodautoscalers"),
         ("keda.sh", "scaledobjects"),
-        ("", "pods"),
     }
 )
 """What the chart's own roles let the operator read."""
@@ -115,6 +114,8 @@ def _remedy(request: _Request) -> str:
         return f"grant it get on {path}, as the ClusterRole system:discovery does"
     if (request.group, request.resource) == ("", "secrets"):
         return "name the Secret in rbac.secretNames of the chart"
+    if reading and (request.group, request.resource) == ("", "pods"):
+        return "set rbac.readPods of the chart to true"
     if reading and ((request.group, request.resource) in _GRANTED or request.subresource == "scale"):
         return "the chart grants that with rbac.create: true, in every namespace of watchNamespaces"
     if request.verb == "patch" and ((request.group, request.resource) == _HPA or request.subresource == "scale"):

@@ -16,7 +16,7 @@ from twinops.adapters.cluster.selectors import of_text
 from twinops.adapters.cluster.workloads import ClusterWorkloads
 from twinops.api.twin import TargetRef
 from twinops.core.observation import Workload
-from twinops.errors import ClusterError, Forbidden, NotFound, Refused, Unavailable
+from twinops.errors import ClusterError, NotFound, Refused, Unavailable
 
 Json = dict[str, Any]
 
@@ -24,7 +24,7 @@ PODS = "/api/v1/namespaces/shop/pods"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/shop/deployments"
 REPLICA_SETS = "/apis/apps/v1/namespaces/shop/replicasets"
 HERDS = "/apis/odd.dev/v1/namespaces/shop/herds"
-FORBIDDEN = Refused("403 forbidden", status=403)
+FORBIDDEN = Refused(f"GET {PODS}: 403 forbidden", status=403)
 
 
 class FakeApi:
@@ -175,7 +175,7 @@ async def test_pods_that_may_not_be_read_are_said_to_be_and_the_template_tells()
     seen = await read(FakeApi({f"{DEPLOYMENTS}/checkout": deployment()}, FORBIDDEN))
     assert (seen.pods, seen.pods_read, seen.pod_regex, seen.pod_cpu_cores) == (None, False, "", 0.2)
     [note] = seen.notes
-    assert "may not list pods in namespace shop: set rbac.readPods" in note
+    assert "the operator may not list pods in namespace shop: set rbac.readPods of the chart to true" in note
 
 
 async def test_an_api_server_that_is_away_is_no_empty_workload() -> None:
@@ -183,15 +183,10 @@ async def test_an_api_server_that_is_away_is_no_empty_workload() -> None:
         await read(FakeApi({f"{DEPLOYMENTS}/checkout": deployment()}, Unavailable("away")))
 
 
-async def test_a_target_that_may_not_be_read_names_the_right_and_the_chart_value() -> None:
-    with pytest.raises(Forbidden) as refused:
-        await read(
-            FakeApi({f"{HERDS}/x": cast("Json", FORBIDDEN)}, []),
-            TargetRef(api_version="odd.dev/v1", kind="Herd", name="x"),
-        )
-    assert refused.value.reason == "Forbidden"
-    assert "may not get herds.odd.dev in namespace shop: add to rbac.extraObserveRules" in str(refused.value)
-    assert '{apiGroups: ["odd.dev"], resources: ["herds"], verbs: [get, list, watch]}' in str(refused.value)
+async def test_a_target_that_may_not_be_read_is_refused_by_its_own_path() -> None:
+    forbidden = Refused(f"GET {HERDS}/herd: 403", status=403)
+    with pytest.raises(Refused, match=f"GET {HERDS}/herd"):
+        await read(FakeApi({f"{HERDS}/herd": cast("Json", forbidden)}, []), HERD)
 
 
 async def test_pods_of_another_workload_with_the_same_labels_are_not_taken() -> None:

@@ -147,14 +147,14 @@ async def test_a_missing_right_is_asked_for_rarely_and_found_when_it_is_given() 
     server = FakeCollection(thing("a", 1, size=1))
     server.failing = FORBIDDEN
     async with running(server) as scene:
-        assert scene.reflector.forbidden
+        assert scene.reflector.forbidden is FORBIDDEN
         assert not scene.reflector.current
         await asyncio.sleep(3600)
         assert len(server.lists) <= 3600 / (REFUSED_SECONDS / 2) + 1
 
         server.failing = None
         await until(lambda: scene.reflector.current, within=REFUSED_SECONDS + 1)
-        assert not scene.reflector.forbidden
+        assert scene.reflector.forbidden is None
         assert scene.sizes == {"a": 1}
 
 
@@ -174,7 +174,7 @@ async def test_a_right_to_watch_alone_missing_does_not_forbid_lists() -> None:
     server.watch_failing = FORBIDDEN
     async with running(server) as scene:
         assert not scene.reflector.current
-        assert not scene.reflector.forbidden
+        assert scene.reflector.forbidden is None
 
 
 @in_fake_time

@@ -40,7 +40,12 @@ OWN = "the chart grants that with rbac.create: true, in every namespace of watch
         pytest.param(
             "GET /apis/keda.sh/v1alpha1/namespaces/shop/scaledobjects", "list scaledobjects.keda.sh", OWN, id="KEDA"
         ),
-        pytest.param("GET /api/v1/namespaces/shop/pods?labelSelector=a", "list pods in namespace shop", OWN, id="pods"),
+        pytest.param(
+            "GET /api/v1/namespaces/shop/pods?labelSelector=a",
+            "list pods in namespace shop",
+            "rbac.readPods",
+            id="pods",
+        ),
         pytest.param(
             "GET /apis/argoproj.io/v1alpha1",
             "get",

@@ -7,13 +7,10 @@ from typing import Any
 
 from twinops.adapters.cluster.client import KubeClient
 from twinops.adapters.cluster.hpa_cache import HpaCache
-from twinops.adapters.cluster.hpas import API_VERSION, KIND, PLURAL, hpa_lever, hpa_path, targets
-from twinops.adapters.cluster.rights import missing_right, told
+from twinops.adapters.cluster.hpas import KIND, hpa_lever, hpa_path, targets
 from twinops.api.twin import TargetRef
 from twinops.core.observation import Lever
-from twinops.errors import NotFound, Refused, SpecError
-
-_GROUP = API_VERSION.partition("/")[0]
+from twinops.errors import NotFound, SpecError
 
 
 async def find_hpa(
@@ -23,8 +20,7 @@ async def find_hpa(
 
     Raises:
         SpecError: HPANotFound, HPATargetsAnother or AmbiguousHPA.
-        Forbidden: HPAs may not be read.
-        ClusterError: the API server did not answer.
+        ClusterError: the API server did not answer, or a right is missing.
     """
     if name is not None:
         return await _named(client, cache, namespace, target, name)
@@ -42,12 +38,11 @@ async def find_hpa(
 
 
 async def _listed(client: KubeClient, cache: HpaCache | None, namespace: str, target: TargetRef) -> list[Lever]:
-    if cache is not None and cache.watched.forbidden(namespace):
-        raise missing_right("list", _GROUP, PLURAL, namespace)
-    try:
-        found = (await client.list(hpa_path(namespace)))["items"]
-    except Refused as error:
-        raise told(error, "list", _GROUP, PLURAL, namespace) from error
+    forbidden = None if cache is None else cache.watched.forbidden(namespace)
+    if forbidden is not None:
+        # Without what it has gathered on its way before: it is raised again and again.
+        raise forbidden.with_traceback(None)
+    found = (await client.list(hpa_path(namespace)))["items"]
     return [hpa_lever(body) for body in found if targets(body["spec"].get("scaleTargetRef") or {}, target)]
 
 
@@ -64,8 +59,6 @@ async def _named(client: KubeClient, cache: HpaCache | None, namespace: str, tar
         raise SpecError(
             f"{KIND} {name} does not exist in namespace {namespace}: create it or {mend}", reason="HPANotFound"
         ) from error
-    except Refused as error:
-        raise told(error, "get", _GROUP, PLURAL, namespace) from error
     return _checked(hpa_lever(body), body["spec"].get("scaleTargetRef") or {}, target)
 
 

@@ -55,8 +55,8 @@ class ClusterLevers:
 
         Raises:
             SpecError: there is no single lever: HPANotFound, HPATargetsAnother, AmbiguousHPA,
-                ManagedByKEDA, TargetNotFound, UnsupportedScale; or Forbidden, a right to read is missing.
-            ClusterError: the API server did not answer.
+                ManagedByKEDA, TargetNotFound, UnsupportedScale.
+            ClusterError: the API server did not answer, or a right to read is missing.
         """
         hpa = await find_hpa(self._client, self._known, namespace, target, hpa_name)
         return hpa or await scales.find_scale(self._client, self._discovery, self._scaled, namespace, target)

@@ -12,10 +12,10 @@ from twinops.adapters.cluster.client import KubeClient, resource_path
 from twinops.adapters.cluster.discovery import Discovery
 from twinops.adapters.cluster.pod_cache import API_VERSION, PLURAL, KeptPod, Owner, PodIndex, controller, kept_pod
 from twinops.adapters.cluster.reflector import is_forbidden
-from twinops.adapters.cluster.rights import missing_right
 from twinops.adapters.cluster.selectors import Selector
 from twinops.adapters.cluster.watched import Watched
 from twinops.api.twin import TargetRef
+from twinops.core.rights import refusal
 from twinops.errors import NotFound, Refused
 
 log = structlog.get_logger()
@@ -57,6 +57,10 @@ class FoundPods:
     pods: tuple[KeptPod, ...] | None
     problem: str = ""
     others: Callable[[str], Iterable[str]] = lambda _: ()
+
+
+def _unreadable(error: Refused) -> FoundPods:
+    return FoundPods(None, refusal(str(error), error.status).message)
 
 
 def readable(body: Mapping[str, Any]) -> KeptPod | None:
@@ -106,15 +110,15 @@ class PodFinder:
         watched = self._watched
         if watched is not None and watched.current(namespace):
             found, beginning = self._index.select(namespace, selector), self._index.beginning
-        elif watched is not None and watched.forbidden(namespace):
-            return FoundPods(None, str(missing_right("list", "", PLURAL, namespace)))
+        elif watched is not None and (forbidden := watched.forbidden(namespace)) is not None:
+            return _unreadable(forbidden)
         else:
             try:
                 found, beginning = await self._read(namespace, selector), None
             except Refused as error:
                 if not is_forbidden(error):
                     raise
-                return FoundPods(None, str(missing_right("list", "", PLURAL, namespace)))
+                return _unreadable(error)
         mine = await self._mine(namespace, target, uid, found)
         if beginning is None:
             strange = {pod.name for pod in found} - {pod.name for pod in mine}

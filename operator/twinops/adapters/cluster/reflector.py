@@ -84,7 +84,7 @@ class Reflector(Generic[R]):
 
     Attributes:
         failure: why the last attempt failed; None while all is well.
-        forbidden: the right to list is missing.
+        forbidden: how a list was refused for want of a right, None while it is not.
         settled: set once the first attempt has come to an end, good or bad.
     """
 
@@ -109,7 +109,7 @@ class Reflector(Generic[R]):
         self._failures = 0
         self._first = True
         self.failure: ClusterError | None = None
-        self.forbidden = False
+        self.forbidden: Refused | None = None
         self.settled = asyncio.Event()
 
     @property
@@ -160,7 +160,7 @@ class Reflector(Generic[R]):
             self._put(one)
         self._version = version
         self._first = False
-        self.forbidden = False
+        self.forbidden = None
         self._well()
 
     async def _pages(self) -> tuple[dict[Key, R], str]:
@@ -170,7 +170,7 @@ class Reflector(Generic[R]):
             try:
                 page = await self._client.get(self._path, params=query)
             except Refused as error:
-                self.forbidden = is_forbidden(error)
+                self.forbidden = error if is_forbidden(error) else None
                 raise
             for body in page.get("items") or ():
                 try:
@@ -264,6 +264,6 @@ def _around(seconds: float) -> float:
     return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
 
 
-def is_forbidden(error: ClusterError | None) -> bool:
+def is_forbidden(error: ClusterError) -> bool:
     """Tell whether a right is missing."""
     return isinstance(error, Refused) and error.status == 403  # noqa: PLR2004 - HTTP's Forbidden

@@ -10,16 +10,14 @@ from twinops.adapters.cluster.client import KubeClient, resource_path
 from twinops.adapters.cluster.discovery import Discovery
 from twinops.adapters.cluster.hpa_cache import KEDA, SCALED_OBJECTS, ScaledObjectCache, scaled_object_target
 from twinops.adapters.cluster.hpas import controller_of, targets
-from twinops.adapters.cluster.rights import missing_right, told
 from twinops.api.status import ObjectRef
 from twinops.api.twin import TargetRef
 from twinops.core.observation import Lever
-from twinops.errors import NotFound, Refused, SpecError, TargetNotFound
+from twinops.errors import NotFound, SpecError, TargetNotFound
 
 SCALE_API_VERSION: Final = "autoscaling/v1"
 SCALE_KIND: Final = "Scale"
 FIELD: Final = "spec.replicas"
-_KEDA_GROUP: Final = KEDA.partition("/")[0]
 
 
 async def object_path(discovery: Discovery, namespace: str, reference: ObjectRef | TargetRef) -> str:
@@ -39,12 +37,14 @@ async def find_scale(
     """Return the target's own ``/scale``. Only of use where no HPA and no ScaledObject targets it.
 
     Raises:
-        SpecError: ManagedByKEDA, TargetNotFound, UnsupportedScale or Forbidden.
-        ClusterError: the API server did not answer.
+        SpecError: ManagedByKEDA, TargetNotFound or UnsupportedScale.
+        ClusterError: the API server did not answer, or a right is missing.
     """
     known = None if scaled is None else scaled.scaling(namespace, target)
-    if known is None and scaled is not None and scaled.watched.forbidden(namespace):
-        raise missing_right("list", _KEDA_GROUP, SCALED_OBJECTS, namespace)
+    forbidden = None if scaled is None else scaled.watched.forbidden(namespace)
+    if known is None and forbidden is not None:
+        # Without what it has gathered on its way before: it is raised again and again.
+        raise forbidden.with_traceback(None)
     if known is None:
         await refuse_keda(client, namespace, target)
     elif known:
@@ -68,12 +68,8 @@ async def read_scale(client: KubeClient, discovery: Discovery, namespace: str, r
         ClusterError: the API server did not answer.
     """
     path = await object_path(discovery, namespace, reference)
-    group, plural = reference.api_version.rpartition("/")[0], path.split("/")[-2]
-    try:
-        scale = await client.get(f"{path}/scale")
-        return scale_lever(reference, await client.get(path), scale)
-    except Refused as error:
-        raise told(error, "get", group, plural, namespace) from error
+    scale = await client.get(f"{path}/scale")
+    return scale_lever(reference, await client.get(path), scale)
 
 
 def scale_lever(reference: ObjectRef, body: Mapping[str, Any], scale: Mapping[str, Any]) -> Lever:
@@ -109,7 +105,7 @@ async def refuse_keda(client: KubeClient, namespace: str, target: ObjectRef | Ta
     """Look whether a ScaledObject scales the object, as of now.
 
     Raises:
-        SpecError: ManagedByKEDA or Forbidden.
+        SpecError: ManagedByKEDA.
         ClusterError: the API server did not answer.
     """
     try:
@@ -117,8 +113,6 @@ async def refuse_keda(client: KubeClient, namespace: str, target: ObjectRef | Ta
     except NotFound:
         # KEDA is not installed.
         return
-    except Refused as error:
-        raise told(error, "list", _KEDA_GROUP, SCALED_OBJECTS, namespace) from error
     for body in found:
         if targets(scaled_object_target(body), target):
             raise _managed_by_keda(str(body["metadata"]["name"]), target)

@@ -8,6 +8,7 @@ from typing import Generic
 
 from twinops.adapters.cluster.client import Json, KubeClient, resource_path
 from twinops.adapters.cluster.reflector import R, Reflector
+from twinops.errors import Refused
 from twinops.services.ports import Clock
 
 STARTING_SECONDS = 15.0
@@ -55,10 +56,10 @@ class Watched(Generic[R]):
         reflector = self.of(namespace)
         return reflector if reflector is not None and reflector.current else None
 
-    def forbidden(self, namespace: str) -> bool:
-        """Tell whether the right to list there is missing."""
+    def forbidden(self, namespace: str) -> Refused | None:
+        """Return how a list there was refused for want of a right, None while it is not."""
         reflector = self.of(namespace)
-        return reflector is not None and reflector.forbidden
+        return None if reflector is None else reflector.forbidden
 
     def __iter__(self) -> Iterator[Reflector[R]]:
         return iter(self._reflectors.values())

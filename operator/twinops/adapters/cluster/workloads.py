@@ -12,7 +12,6 @@ from twinops.adapters.cluster.discovery import ApiResource, Discovery
 from twinops.adapters.cluster.pod_cache import PodIndex
 from twinops.adapters.cluster.pods import FoundPods, PodFinder
 from twinops.adapters.cluster.quantities import Capacity, PodResources, capacity, pod_resources
-from twinops.adapters.cluster.rights import told
 from twinops.adapters.cluster.rollouts import rollout
 from twinops.adapters.cluster.selectors import Selector
 from twinops.api.twin import TargetRef
@@ -49,18 +48,16 @@ class ClusterWorkloads:
 
         Raises:
             TargetNotFound: there is no such object, or it has no ``/scale``.
-            Forbidden: it may not be read.
             SpecError: ``UnsupportedTarget``, for a kind that keeps other things in the usual places.
-            ClusterError: the API server did not answer.
+            ClusterError: the API server did not answer, or the target may not be read.
         """
         resource = await self._resource(ref)
         path = resource_path(ref.api_version, resource.plural, namespace=namespace, name=ref.name)
         group = ref.api_version.rpartition("/")[0]
         try:
-            body = await self._read(path, group, resource.plural, namespace)
+            body = await self._client.get(path)
             # Only of kinds whose own fields we do not know.
-            known = (group, ref.kind) in _COUNTS_READY
-            scale = None if known else await self._read(f"{path}/scale", group, f"{resource.plural}/scale", namespace)
+            scale = None if (group, ref.kind) in _COUNTS_READY else await self._client.get(f"{path}/scale")
         except NotFound as error:
             raise TargetNotFound(
                 f"{ref.kind}/{ref.name} does not exist in namespace {namespace}: "
@@ -84,12 +81,6 @@ class ClusterWorkloads:
                 f"{ref.kind} in {ref.api_version} has no /scale subresource: target an object that can be scaled"
             )
         return resource
-
-    async def _read(self, path: str, group: str, plural: str, namespace: str) -> _Json:
-        try:
-            return await self._client.get(path)
-        except Refused as error:
-            raise told(error, "get", group, plural, namespace) from error
 
     async def _template(self, namespace: str, body: _Json) -> _Json:
         """Return the pod template, for an Argo Rollout with a ``workloadRef`` that of the workload it names."""
