@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from twinops import __version__
-from twinops.adapters import process
 from twinops.api import crdgen
 from twinops.cli import replay, uninstall
 from twinops.errors import TwinOpsError
@@ -56,11 +55,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    # Only here, for what it loads: printing CRDs should not wait for it.
+    from twinops.adapters import process  # noqa: PLC0415
+
     # Before anything can start a thread.
     process.hold_signals()
     # Our arrays are small: threads of a BLAS library would only wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # Only here: printing CRDs should not wait for kopf and the Kubernetes client to load.
+    # After that, and only here, too: kopf and the Kubernetes client.
     from twinops.main import run  # noqa: PLC0415
 
     return run(os.environ, kubeconfig=arguments.kubeconfig)
