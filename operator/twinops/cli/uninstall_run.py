@@ -142,9 +142,10 @@ class _Command:
         return OperatorDeployment(client, self._settings.namespace, self._arguments.deployment)
 
     def _work(self, fenced: KubeClient, client: KubeClient, events: ClusterEvents | None = None) -> Uninstall:
-        corrections = CorrectionService(ClusterLevers(fenced, Discovery(fenced)), self._clock)
+        levers = ClusterLevers(fenced, Discovery(fenced))
+        corrections = CorrectionService(levers, self._clock)
         events = events or ClusterEvents(client, self._clock, instance=self._settings.identity)
-        return Uninstall(ClusterTwins(fenced), corrections, events, self._clock, tell=_tell)
+        return Uninstall(ClusterTwins(fenced), levers, corrections, events, self._clock, tell=_tell)
 
 
 async def _in_the_way(leases: ClusterLeases) -> str:

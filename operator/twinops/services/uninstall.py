@@ -11,14 +11,26 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
+from pydantic import ValidationError
 
-from twinops.api import DAEMON_FINALIZER, GIVE_BACK_FINALIZER
+from twinops.api import DAEMON_FINALIZER, GIVE_BACK_FINALIZER, ORIGINAL_ANNOTATION
 from twinops.api.status import CorrectionAction, DigitalTwinStatus, Original
+from twinops.api.twin import DigitalTwinSpec
 from twinops.core.correction.give_back import DEFAULTED
 from twinops.core.correction.records import pending
-from twinops.errors import ClusterError, Conflict, NotFound, StatusUnreadable, TwinOpsError, Unavailable
+from twinops.core.correction.witness import recovered
+from twinops.errors import (
+    ClusterError,
+    Conflict,
+    NotFound,
+    Refused,
+    SpecError,
+    StatusUnreadable,
+    TwinOpsError,
+    Unavailable,
+)
 from twinops.services.corrections import CorrectionService
-from twinops.services.ports import Clock, EventRecorder, TwinRef, Twins
+from twinops.services.ports import Clock, EventRecorder, Levers, TwinRef, Twins
 from twinops.services.publish import read_status
 
 log = structlog.get_logger()
@@ -65,6 +77,7 @@ class Uninstall:
 
     Args:
         twins: the twins.
+        levers: finds what was raised and status knows nothing of.
         corrections: gives back.
         events: tells people, on the twin and on what was changed.
         clock: wall and monotonic time.
@@ -74,6 +87,7 @@ class Uninstall:
     def __init__(
         self,
         twins: ListedTwins,
+        levers: Levers,
         corrections: CorrectionService,
         events: EventRecorder,
         clock: Clock,
@@ -81,6 +95,7 @@ class Uninstall:
         tell: Callable[[str], None],
     ) -> None:
         self._twins = twins
+        self._levers = levers
         self._corrections = corrections
         self._events = events
         self._clock = clock
@@ -96,7 +111,7 @@ class Uninstall:
         outcome = Outcome()
         for body in await self._list(namespaces):
             outcome.twins += 1
-            held, finalizers = _held(body), OURS & set(body["metadata"].get("finalizers") or ())
+            held, finalizers = await self._held(body), OURS & set(body["metadata"].get("finalizers") or ())
             for original in held:
                 self._tell(f"{_name(body)}: would give back {_described(original)}")
             if finalizers:
@@ -124,6 +139,34 @@ class Uninstall:
         outcome.twins = len(bodies)
         await asyncio.gather(*(self._farewell(body, deadline, outcome) for body in bodies))
         return outcome
+
+    async def _held(self, body: Mapping[str, Any]) -> Sequence[Original]:
+        try:
+            return (await self._found(body, read_status(body))).originals
+        except (StatusUnreadable, Unavailable):
+            return ()
+
+    async def _found(self, body: Mapping[str, Any], status: DigitalTwinStatus) -> DigitalTwinStatus:
+        """Return the status, with the original of a raised value that stands beside it where status has lost it.
+
+        Raises:
+            Unavailable: the API server did not answer.
+        """
+        if status.originals or pending(status) is not None:
+            return status
+        meta = body["metadata"]
+        try:
+            spec = DigitalTwinSpec.from_wire(body.get("spec") or {})
+            hpa = spec.auto_correction.horizontal_pod_autoscaler_ref
+            if spec.source.target_ref is None:
+                return status
+            lever = await self._levers.find(meta["namespace"], spec.source.target_ref, hpa.name if hpa else None)
+        except (ValidationError, SpecError, NotFound, Refused) as error:
+            log.debug("nothing to look at", namespace=meta["namespace"], twin=meta["name"], error=str(error))
+            return status
+        noted = (meta.get("annotations") or {}).get(ORIGINAL_ANNOTATION, "")
+        original = recovered(lever, noted, self._clock.now())
+        return status if original is None else status.model_copy(update={"originals": [original]})
 
     async def _list(self, namespaces: Sequence[str]) -> list[Mapping[str, Any]]:
         try:
@@ -167,7 +210,7 @@ class Uninstall:
         for pause in self._pauses(deadline):
             try:
                 body = await self._twins.get(ref)
-                status = read_status(body)
+                status = await self._found(body, read_status(body))
                 held = tuple(status.originals)
                 if not held and pending(status) is None:
                     return given
@@ -243,13 +286,6 @@ class Uninstall:
 
 def _name(body: Mapping[str, Any]) -> str:
     return f"{body['metadata']['namespace']}/{body['metadata']['name']}"
-
-
-def _held(body: Mapping[str, Any]) -> Sequence[Original]:
-    try:
-        return read_status(body).originals
-    except StatusUnreadable:
-        return ()
 
 
 def _described(original: Original) -> str:

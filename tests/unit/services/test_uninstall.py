@@ -17,6 +17,7 @@ from twinops.api.base import utc
 from twinops.api.status import CorrectionAction, CorrectionRecord
 from twinops.api.status import Outcome as CorrectionOutcome
 from twinops.api.twin import CorrectionMode
+from twinops.core.correction.witness import text
 from twinops.errors import ClusterError, NotFound, Refused, Unavailable
 from twinops.services.corrections import CorrectionService
 from twinops.services.ports import TwinRef
@@ -61,7 +62,7 @@ class Scene:
         self.finalizers(self.holder)[:] = [DAEMON_FINALIZER, "somebody/else", GIVE_BACK_FINALIZER]
         self.finalizers(self.other)[:] = [DAEMON_FINALIZER]
         corrections = CorrectionService(self.levers, self.clock)
-        self.work = Uninstall(self.twins, corrections, self, self.clock, tell=self.lines.append)
+        self.work = Uninstall(self.twins, self.levers, corrections, self, self.clock, tell=self.lines.append)
 
     async def post(self, involved: Mapping[str, str], *, kind: str, reason: str, message: str) -> None:  # noqa: ARG002
         self.events.append(reason)
@@ -232,3 +233,17 @@ async def test_only_the_namespaces_that_are_served() -> None:
     scene = Scene()
     assert (await scene.run(namespaces=("pay",))).twins == 0
     assert scene.finalizers(scene.other) == [DAEMON_FINALIZER]
+
+
+@in_fake_time
+async def test_what_a_status_has_lost_is_found_beside_the_raised_value() -> None:
+    scene = Scene()
+    lost = text(original(2, ours=None), 6, "checkout")
+    scene.levers.edit(HPA, witness=lost)
+    body = scene.twins.bodies[scene.holder.uid]
+    body["spec"] = {"source": {"systemType": "WebService", "targetRef": {"name": "checkout"}}}
+    scene.twins.edit(scene.holder, status={})
+    assert (await scene.work.preview()).given_back == 1
+    outcome = await scene.run()
+    assert (outcome.given_back, outcome.failures) == (1, [])
+    assert (scene.levers.levers[HPA].value, scene.levers.levers[HPA].owners) == (2, (KUBECTL,))
