@@ -110,7 +110,7 @@ class TwinMemory:
         Args:
             past: by metric.
             limits: by metric.
-            replicas: ready ones over time.
+            replicas: pods that the metrics per pod are means over, over time.
             origins: newest steps to forecast from; few for a first answer, by default the full backtest.
             states: ``Skill.state`` by metric, in place of what the backtest learned; one of another shape or
                 configuration is ignored.
@@ -164,7 +164,7 @@ class TwinMemory:
             now: Unix seconds. In the slot of the sync before, or earlier: nothing is learned.
             values: fresh, finite values only.
             limits: by metric.
-            replicas: ready ones now.
+            replicas: pods that the metrics per pod are means over now; as before where it is not given.
             unscored: metrics that a correction bends: their value is known, but nothing is scored on it. Remembered
                 as a total, a metric per pod is bent no longer, and its forecasts are.
             unjudged: further metrics whose limit a correction moves: no chance of crossing it is learned.

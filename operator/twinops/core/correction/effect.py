@@ -91,6 +91,9 @@ class Effects:
     kept: Mapping[str, int]
 
 
+_NONE = Effects((), {}, frozenset(), {})
+
+
 def follow(spec: DigitalTwinSpec, observation: Observation, status: DigitalTwinStatus, demand: Demand) -> Effects:
     """Take in one sync.
 
@@ -100,15 +103,18 @@ def follow(spec: DigitalTwinSpec, observation: Observation, status: DigitalTwinS
         status: the last status, earlier decisions settled.
         demand: what is needed.
     """
-    reckoning, held = Reckoning(spec, observation), held_by(status)
-    tried = sum(record.trigger == NEED_PASSED for record in status.corrections)
+    reckoning = Reckoning(spec, observation)
     known = {step.metric: step for step in status.replica_steps if step.generation == status.observed_generation}
-    asks = demand.asks()
+    asked = {metric for metric, replicas in demand.asks().items() if replicas > reckoning.ready}
+    if not known and not asked:
+        return _NONE
+    held = held_by(status)
+    tried = sum(record.trigger == NEED_PASSED for record in status.corrections)
     steps: list[ReplicaStep] = []
     stopped: dict[str, Hold] = {}
     kept: dict[str, int] = {}
-    for metric in sorted({*known, *asks}):
-        now = _Now.of(reckoning, metric, demand, asked=asks.get(metric, 0) > reckoning.ready, tried=tried)
+    for metric in sorted({*known, *asked}):
+        now = _Now.of(reckoning, metric, demand, asked=metric in asked, tried=tried)
         step = now.take_in(known.get(metric), status.observed_generation, held=metric in held)
         if step is not None:
             steps.append(step)
