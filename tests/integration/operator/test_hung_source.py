@@ -17,10 +17,10 @@ from support.operator import condition
 from support.shop import Body, Shop
 from support.silent import silent_server
 
-HUNG = 100
+HUNG = 75
 WELL = 5
 INTERVAL = 5
-WATCHED_SECONDS = 15
+WATCHED_SECONDS = 12
 
 
 @pytest.fixture
