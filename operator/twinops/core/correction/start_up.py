@@ -47,20 +47,13 @@ def starting(observation: Observation) -> str:
     workload = observation.workload
     if workload is None:
         return ""
+    if workload.rollout:
+        return f"{_ROLLOUT} ({workload.rollout})"
     if workload.pods is None:
-        if workload.rollout:
-            return _rollout(workload.rollout)
         behind = 0 < workload.ready < workload.desired
         return f"{workload.ready} of {workload.desired} replicas are ready" if behind else ""
-    newest = max((pod.started for pod in workload.pods if pod.started is not None), default=None)
-    if workload.rollout and newest is not None and observation.now - newest < STUCK_SECONDS:
-        return _rollout(workload.rollout)
     young = len(list(_young(observation, workload.pods)))
     return f"{young} of {len(workload.pods)} pods are starting up" if young else ""
-
-
-def _rollout(words: str) -> str:
-    return f"{_ROLLOUT} ({words})"
 
 
 def _young(observation: Observation, pods: tuple[Pod, ...]) -> Iterator[Pod]:
@@ -111,7 +104,10 @@ def over(start_up: StartUp, observation: Observation) -> bool:
     age = observation.now - start_up.since.timestamp()
     if not start_up.rollout:
         return age >= LONGEST_SECONDS
-    pods_known = observation.workload is not None and observation.workload.pods is not None
+    pods = observation.workload.pods if observation.workload else None
     # Of pods that are not known the workload's own figures tell whether the rollout gets on.
-    stuck = not pods_known and observation.now - start_up.changed.timestamp() >= STUCK_SECONDS
+    starts = (
+        [start_up.changed.timestamp()] if pods is None else [pod.started for pod in pods if pod.started is not None]
+    )
+    stuck = age >= STUCK_SECONDS and observation.now - max(starts, default=0.0) >= STUCK_SECONDS
     return stuck or age >= LONGEST_ROLLOUT_SECONDS

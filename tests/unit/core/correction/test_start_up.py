@@ -78,7 +78,9 @@ def test_a_window_is_as_long_as_that_of_the_queries_and_ends_with_the_samples() 
 @pytest.mark.parametrize(
     ("looked", "words"),
     [
-        pytest.param(seen(OLD, rollout="1 of 3 updated"), "", id="stuck: no pod was started for an hour"),
+        pytest.param(
+            seen(OLD, rollout="1 of 3 updated"), "a rollout is under way (1 of 3 updated)", id="no new pod has begun"
+        ),
         pytest.param(
             seen(OLD, Pod("p", NOW - STUCK_SECONDS + 1, NOW - 500), rollout="1 of 3 updated"),
             "a rollout is under way (1 of 3 updated)",
