@@ -102,8 +102,10 @@ def decide(spec: DigitalTwinSpec, observation: Observation, status: DigitalTwinS
             decision = _give_back(spec, status, original, reason, observation.now)
             return Outlook(decision, recommended, below, effects.steps, starting)
     current = (lever.value or 0) if lever else 0
-    needs = [_stopped_short(need, effects.stopped.get(need.metric), demand.desired, current) for need in demand.needs]
-    needs.sort(key=lambda need: -need.replicas)
+    held_for = records.held_by(status)
+    needs = [
+        _stopped_short(need, effects.stopped.get(need.metric), held=need.metric in held_for) for need in demand.needs
+    ]
     need = _strongest(needs, above=current)
     decision = _raise(spec, observation, status, need, within)
     return Outlook(decision, recommended, below, effects.steps, starting)
@@ -122,18 +124,15 @@ def _settled(
     return demand.held(Hold.starting(words or "pods have only just become ready")), found
 
 
-def _stopped_short(need: Need, hold: Hold | None, desired: int, current: int) -> Need:
+def _stopped_short(need: Need, hold: Hold | None, *, held: bool) -> Need:
     """Return the need as far as more replicas are known to help.
 
-    While that is not known, those that are asked for already may be kept, by whomever: somebody may have put back what
-    was raised.
+    What is not known yet is waited for after a raise of our own that stands: what the HPA has added, or somebody has
+    put back, was none.
     """
-    if hold is None or not need.acts:
+    if hold is None or not need.acts or not (hold.blocked or held):
         return need
-    kept = min(need.replicas, desired)
-    if hold.blocked or kept <= current:
-        return dataclasses.replace(need, hold=hold)
-    return dataclasses.replace(need, replicas=kept, why=f"{need.why}; the {kept} that are asked for now until it shows")
+    return dataclasses.replace(need, hold=hold)
 
 
 def _strongest(needs: Sequence[Need], *, above: int) -> Need | None:

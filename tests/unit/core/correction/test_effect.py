@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from support.correcting import NOW, alert, drift, hpa, observation, spec, status
+from support.correcting import HPA, NOW, alert, drift, hpa, observation, original, spec, status
 from support.virtual_twin import Seen, VirtualTwin, World
 from twinops.api.base import utc
-from twinops.api.status import ReplicaStep
-from twinops.api.twin import DigitalTwinSpec
+from twinops.api.status import CorrectionAction, CorrectionRecord, Outcome, ReplicaStep
+from twinops.api.twin import CorrectionMode, DigitalTwinSpec
 from twinops.core.correction.decide import decide
 from twinops.core.correction.need import demand
 
@@ -164,7 +164,6 @@ def step(**more: Any) -> ReplicaStep:
     [
         pytest.param(step(), 600, None, "NoEffect", id="no effect"),
         pytest.param(step(effects=[0.5, 0.5, 0.5]), 600, None, "Correcting", id="half of the fall came"),
-        pytest.param(step(effects=[0.9]), 600, None, "Verifying", id="one sample tells nothing"),
         pytest.param(step(effects=[0.9], grown=utc(NOW - 601)), 600, None, "Correcting", id="one after ten minutes"),
         pytest.param(step(load=100, load_metric="throughputRps"), 900, 200, "Correcting", id="worse, as much to do"),
         pytest.param(step(load=100, load_metric="throughputRps"), 600, 200, "NoEffect", id="as much to do, not worse"),
@@ -185,14 +184,33 @@ def test_when_a_further_step_may_be_taken(known: ReplicaStep, value: float, load
 @pytest.mark.parametrize(
     ("effects", "decided"),
     [
-        pytest.param([], ("Correcting", 4), id="not known yet: those that are there are kept"),
+        pytest.param([], ("Correcting", 5), id="not known yet, and nothing of ours stands"),
         pytest.param([0.0, 0.0, 0.0], ("NoEffect", 5), id="in vain: left as it is, and told"),
     ],
 )
-def test_a_floor_that_was_put_back_is_answered_as_far_as_pods_are_there(
+def test_a_floor_that_was_put_back_is_answered_unless_it_was_in_vain(
     effects: list[float], decided: tuple[str, int]
 ) -> None:
     seen = observation(hpa(2), ready=4, latencyMs=600.0)
     needed = demand(LATENCY, seen, drift(alert("latencyMs")), [])
     decision = decide(LATENCY, seen, status(replica_steps=[step(effects=effects)]), needed).decision
     assert (decision.reason, decision.to) == decided
+
+
+def test_one_sample_tells_nothing_of_what_we_raised() -> None:
+    done = CorrectionRecord(
+        id="raise",
+        time=utc(NOW - 400),
+        action=CorrectionAction.RAISE,
+        mode=CorrectionMode.APPLY,
+        object=HPA,
+        field="spec.minReplicas",
+        trigger="Drift/latencyMs",
+        why="",
+        outcome=Outcome.APPLIED,
+        outcome_time=utc(NOW - 400),
+    )
+    previous = status(replica_steps=[step(effects=[0.9])], corrections=[done], originals=[original(3, ours=4)])
+    seen = observation(hpa(4), ready=4, latencyMs=600.0)
+    needed = demand(LATENCY, seen, drift(alert("latencyMs")), [])
+    assert decide(LATENCY, seen, previous, needed).decision.reason == "Verifying"
