@@ -69,6 +69,11 @@ class Ground:
         held = [lease["spec"].get("holderIdentity") or "" for lease in self.cluster.api.get(LEASES)["items"]]
         return held[0] if held else ""
 
+    def end_lease(self) -> None:
+        """Let nobody wait for a holder that is gone and could not release the lease."""
+        for lease in self.cluster.api.get(LEASES)["items"]:
+            self.cluster.api.delete(f"{LEASES}/{lease['metadata']['name']}")
+
     def until_leads(self, name: str, within: float = 15) -> None:
         """Wait until this operator leads."""
         wait_until(lambda: self.leader() == name, within=within, what=f"{name} leads", retry_on=(ApiError, OSError))

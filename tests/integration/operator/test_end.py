@@ -21,5 +21,6 @@ def test_a_leader_ends_well_while_the_api_server_hangs(ground: Ground) -> None:
             assert running.process.stop(grace=28) == 0
         finally:
             ground.cluster.apiserver.resume()
+            ground.end_lease()
         lines = [json.loads(line) for line in running.process.log.read_text().splitlines()]
     assert "asked to end" in {line["event"] for line in lines}
