@@ -269,7 +269,12 @@ class SyncService:
         if reason is None or not self._corrections.holds(twin.previous):
             return twin
         done = await self._corrections.release(
-            twin.ref, twin.previous, why=reason.trigger, now=twin.sync.now, deadline_seconds=RELEASE_SECONDS
+            twin.ref,
+            twin.previous,
+            why=reason.trigger,
+            now=twin.sync.now,
+            deadline_seconds=RELEASE_SECONDS,
+            patient=_patient(twin),
         )
         await self._publish(twin, done.status, done.notes, Purpose.OUTCOME)
         return replace(twin, body=self._index.body(twin.ref.uid) or twin.body, previous=done.status)
@@ -334,7 +339,7 @@ class SyncService:
             why="Suspended",
             now=twin.sync.now,
             deadline_seconds=RELEASE_SECONDS,
-            patient=not _stated(twin).asked,
+            patient=_patient(twin),
         )
         status = render_suspended(done.status, twin.sync)
         purpose = Purpose.OUTCOME if done.notes else Purpose.OBSERVATION
@@ -427,6 +432,11 @@ def _stated(twin: TwinAtSync) -> Stated:
         original=annotations.get(ORIGINAL_ANNOTATION, ""),
         asked=twin.sync.request != twin.previous.last_handled_sync_request,
     )
+
+
+def _patient(twin: TwinAtSync) -> bool:
+    """Tell whether what was refused may wait: a person who asks, or changes the spec, may have mended it."""
+    return not _stated(twin).asked and twin.previous.observed_generation == twin.sync.generation
 
 
 def _interval_of(body: Mapping[str, Any]) -> float:

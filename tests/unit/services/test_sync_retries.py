@@ -14,7 +14,7 @@ from fakes.clock import START, FakeClock, in_fake_time
 from fakes.levers import FakeLevers
 from fakes.telemetry import FakeTelemetry
 from fakes.twins import FakeTwins
-from support.correcting import KUBECTL, hpa, observation
+from support.correcting import HPA, KUBECTL, OURS, hpa, observation, original, status
 from twinops.errors import ClusterError, MetricsUnavailable, Refused, TargetNotFound, Unavailable
 from twinops.services.corrections import CorrectionService
 from twinops.services.observe import Observed, Observer
@@ -45,16 +45,17 @@ class Events:
 class Observations:
     """What each sync is given to see."""
 
-    def __init__(self, clock: FakeClock) -> None:
+    def __init__(self, clock: FakeClock, levers: FakeLevers) -> None:
         self.failure: Exception | None = None
         self.calls = 0
         self._clock = clock
+        self._levers = levers
 
     async def observe(self, *_: Any) -> Observed:
         self.calls += 1
         if self.failure is not None:
             raise self.failure
-        seen = observation(hpa(2, KUBECTL), cpuUsage=50.0)
+        seen = observation(self._levers.levers[HPA], cpuUsage=50.0)
         return Observed(observation=dataclasses.replace(seen, now=self._clock.now()), refused={})
 
     def unavailable(self, *_: Any) -> dict[str, Any]:
@@ -67,15 +68,16 @@ class Observations:
 class Scene:
     """One twin, and everything that syncs it."""
 
-    def __init__(self) -> None:
+    def __init__(self, levers: FakeLevers | None = None) -> None:
         self.clock = FakeClock(START)
         self.twins, self.telemetry, self.index = FakeTwins(), FakeTelemetry(), TwinIndex()
-        self.observer = Observations(self.clock)
+        levers = levers or FakeLevers(hpa(2, KUBECTL))
+        self.observer = Observations(self.clock, levers)
         writer = StatusWriter(self.twins, self.clock, self.telemetry, fence=lambda: None)
         self.syncs = SyncService(
             index=self.index,
             observer=cast("Observer", self.observer),
-            corrections=CorrectionService(FakeLevers(hpa(2, KUBECTL)), self.clock),
+            corrections=CorrectionService(levers, self.clock),
             publisher=Publisher(self.index, self.twins, writer, Events()),
             telemetry=self.telemetry,
             clock=self.clock,
@@ -185,3 +187,35 @@ async def test_conflicts_that_do_not_end_are_no_hammering() -> None:
     assert scene.telemetry.writes["conflict"] == 8
     assert waits == sorted(waits)
     assert waits[-1] > 20
+
+
+@pytest.mark.parametrize("correction", [{"mode": "Preview"}, {"enabled": False}], ids=["preview", "disabled"])
+def test_what_may_not_be_given_back_is_tried_less_and_less_often(correction: dict[str, Any]) -> None:
+    @in_fake_time
+    async def scene() -> None:
+        levers = FakeLevers(hpa(6, OURS))
+        scene = Scene(levers)
+        body = scene.twins.bodies[scene.ref.uid]
+        body["spec"]["autoCorrection"] = correction
+        body["status"] = status(observed_generation=1, originals=[original()]).to_wire()
+        scene.index.put(copy.deepcopy(body))
+        tried: list[float] = []
+
+        def refuse() -> None:
+            tried.append(scene.clock.now() - START)
+            raise Refused("PATCH /apis/autoscaling: 403 forbidden", status=403)
+
+        levers.meddle = refuse
+        for _ in range(60):
+            await scene.syncs.sync(scene.ref, 0.0)
+            await asyncio.sleep(60)
+        assert tried == [0, 300, 1200]
+        told = scene.twins.bodies[scene.ref.uid]["status"]["corrections"]
+        assert [(entry["outcome"], entry["attempts"]) for entry in told] == [("Failed", 3)]
+
+        scene.twins.edit(scene.ref, spec=True)
+        scene.index.put(copy.deepcopy(scene.twins.bodies[scene.ref.uid]))
+        await scene.syncs.sync(scene.ref, 0.0)
+        assert set(tried[3:]) == {3600}, "a new spec is a reason to try again"
+
+    scene()
