@@ -123,7 +123,6 @@ async def test_finding_asks_for_nothing_and_knows_what_a_list_would_say() -> Non
                 "name": "checkout",
                 "uid": "uid-checkout",
                 "resourceVersion": "3",
-                "annotations": {"team": "shop"},
             }
         }
 

@@ -63,12 +63,11 @@ def hpa_lever(body: Mapping[str, Any]) -> Lever:
 
 
 def without_bulk(lever: Lever) -> Lever:
-    """Return the same lever without what most of an object is: who owns which of its fields, and what was applied.
+    """Return the same lever without what most of an object is, or what its author could make large at will.
 
-    What stands in its other annotations stays; whoever needs more reads the object.
+    Who owns which of its fields, and its annotations: what is used of them the lever tells. Whoever needs more reads
+    the object.
     """
     meta = lever.raw["metadata"]
-    annotations = meta.get("annotations") or {}
-    kept = {key: value for key, value in annotations.items() if key != managed_fields.LAST_APPLIED}
     names = {key: meta[key] for key in ("namespace", "name", "uid", "resourceVersion") if key in meta}
-    return dataclasses.replace(lever, raw={"metadata": {**names, "annotations": kept}})
+    return dataclasses.replace(lever, raw={"metadata": names})
