@@ -223,3 +223,28 @@ async def test_watches_that_end_at_once_do_not_spin() -> None:
             server.cut()
         await asyncio.sleep(60)
         assert len(server.watches) - before < 20
+
+
+@in_fake_time
+async def test_what_was_read_live_just_before_it_was_deleted_does_not_come_back() -> None:
+    """The answer to a read and the event about the deletion come over two connections, in any order."""
+    server = FakeCollection(thing("a", 1, size=1))
+    async with running(server) as scene:
+        server.remove("a", 8)
+        await asyncio.sleep(0.1)
+        scene.reflector.take(thing("a", 7, size=5))
+        assert scene.sizes == {}
+        scene.reflector.take(thing("a", 9, size=6))
+        assert scene.sizes == {"a": 6}, "made anew since"
+
+
+@in_fake_time
+async def test_a_watch_that_the_server_ends_after_a_quiet_time_leaves_nothing_in_doubt() -> None:
+    server = FakeCollection(thing("a", 1, size=1))
+    async with running(server) as scene:
+        await asyncio.sleep(60)
+        assert scene.reflector.current
+        server.cut()
+        while len(server.watches) < 2:
+            await asyncio.sleep(0)
+            assert scene.reflector.current, "everything had come by the end of the answer"

@@ -65,9 +65,13 @@ Key = tuple[str, str]
 def version_of(body: Json) -> int:
     """Return an object's resourceVersion as a number; 0 where some other API server has something else there."""
     try:
-        return int(body["metadata"]["resourceVersion"])
-    except (KeyError, TypeError, ValueError):
+        return _number(body["metadata"]["resourceVersion"])
+    except (KeyError, TypeError):
         return 0
+
+
+def _number(version: str) -> int:
+    return int(version) if version.isdecimal() else 0
 
 
 class Reflector(Generic[R]):
@@ -125,11 +129,12 @@ class Reflector(Generic[R]):
         return iter(self._kept.values())
 
     def take(self, body: Json) -> None:
-        """Take in an object that was read otherwise, unless a newer one is known."""
-        try:
-            now = self._keep(body)
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            log.warning("object could not be read", path=self._path, error=str(error))
+        """Take in an object that was read otherwise, unless a newer one is known, or that it has gone since."""
+        now = self._read(body)
+        if now is None:
+            return
+        if (now.namespace, now.name) not in self._kept and now.version <= _number(self._version):
+            # What is as old as that and not known has been deleted: nothing would ever take it off again.
             return
         self._put(now)
 
@@ -173,12 +178,9 @@ class Reflector(Generic[R]):
                 self.forbidden = error if is_forbidden(error) else None
                 raise
             for body in page.get("items") or ():
-                try:
-                    one = self._keep(body)
-                except (LookupError, TypeError, ValueError, AttributeError) as error:
-                    log.warning("object could not be read", path=self._path, error=str(error))
-                    continue
-                found[one.namespace, one.name] = one
+                one = self._read(body)
+                if one is not None:
+                    found[one.namespace, one.name] = one
             meta = page.get("metadata") or {}
             if not meta.get("continue"):
                 return found, str(meta.get("resourceVersion") or "0")
@@ -196,6 +198,8 @@ class Reflector(Generic[R]):
             async for event in events:
                 self._well()
                 self._event(event["type"], event["object"])
+            # Until the answer ended everything had come; the last event may be a minute old.
+            self._contact = self._clock.monotonic()
         finally:
             await events.aclose()
 
@@ -208,9 +212,17 @@ class Reflector(Generic[R]):
         meta = body.get("metadata") or {}
         if kind == "DELETED":
             self._drop((meta.get("namespace") or "", meta.get("name") or ""))
-        elif kind != "BOOKMARK":
-            self.take(body)
+        elif kind != "BOOKMARK" and (now := self._read(body)) is not None:
+            self._put(now)
         self._version = str(meta.get("resourceVersion") or self._version)
+
+    def _read(self, body: Json) -> R | None:
+        """Return what is kept of an object, None of one that cannot be read."""
+        try:
+            return self._keep(body)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            log.warning("object could not be read", path=self._path, error=str(error))
+            return None
 
     def _put(self, now: R) -> None:
         key = (now.namespace, now.name)
