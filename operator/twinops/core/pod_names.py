@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 
 from twinops.api.twin import TargetRef
 
@@ -36,6 +37,9 @@ _WITHOUT_HASH = frozenset({"ReplicaSet", "ReplicationController", "DaemonSet"})
 _ENDS_RANDOM = re.compile(rf"(.+-){_RANDOM}")
 _ENDS_HASH = re.compile(rf"(.+)-{_HASH_LETTER}{{1,{_MAX_HASH}}}")
 _ENDS_ORDINAL = re.compile(rf"(.+)-{_ORDINAL}")
+_IS_HASHED = re.compile(rf"{_HASH_LETTER}{{1,{_MAX_HASH}}}-{_RANDOM}")
+_IS_RANDOM = re.compile(_RANDOM)
+_IS_ORDINAL = re.compile(_ORDINAL)
 
 Others = Callable[[str], Iterable[str]]
 """Gives the names of pods of other workloads that begin so."""
@@ -82,7 +86,19 @@ class _Pattern:
                 return _literal(self.base)
 
     def fits(self, name: str) -> bool:
-        return re.fullmatch(self.regex, name) is not None
+        # Bases are many: an expression of each would have to be compiled again and again.
+        match self.form:
+            case _Form.HASH if _is_cut(self.base):
+                return re.fullmatch(self.regex, name) is not None
+            case _Form.HASH:
+                begin, end = f"{self.base}-", _IS_HASHED
+            case _Form.RANDOM:
+                begin, end = self.base[:_MAX_BASE], _IS_RANDOM
+            case _Form.ORDINAL:
+                begin, end = f"{self.base}-", _IS_ORDINAL
+            case _:
+                return name == self.base
+        return name.startswith(begin) and end.fullmatch(name, len(begin)) is not None
 
     def free(self, others: Others) -> bool:
         """Tell whether no pod of another workload is called so."""
@@ -180,19 +196,20 @@ def _narrowed(rule: _Pattern, pods: Iterable[NamedPod], others: Others) -> Itera
     if rule.form is _Form.NAME or rule.free(others):
         yield rule
         return
+    free = cache(lambda owner: _Pattern(f"{owner}-", _Form.RANDOM).free(others))
     for pod in pods:
         by_owner = _Pattern(f"{pod.owner}-", _Form.RANDOM)
-        exact = rule.form is _Form.HASH and pod.owner and by_owner.fits(pod.name) and by_owner.free(others)
+        exact = rule.form is _Form.HASH and pod.owner and by_owner.fits(pod.name) and free(pod.owner)
         yield by_owner if exact else _Pattern(pod.name, _Form.NAME)
 
 
 def _shortened(found: Iterable[_Pattern], others: Others) -> Iterable[_Pattern]:
     """Say names that have their beginning in common by that, where it is nobody else's."""
     kept = {rule for rule in found if rule.form is not _Form.NAME}
-    names = sorted(rule.base for rule in found if rule.form is _Form.NAME)
-    bases = {name.rpartition("-")[0] for name in names}
-    for base in sorted(bases):
-        mine = [name for name in names if name.rpartition("-")[0] == base]
+    by_base: dict[str, list[str]] = {}
+    for name in sorted(rule.base for rule in found if rule.form is _Form.NAME):
+        by_base.setdefault(name.rpartition("-")[0], []).append(name)
+    for base, mine in by_base.items():
         strange = set(others(f"{base}-")) - set(mine)
         shared = len(mine) > 1 and base and not strange
         kept |= {_Prefix(f"{base}-", _Form.NAME)} if shared else {_Pattern(name, _Form.NAME) for name in mine}
@@ -215,9 +232,13 @@ def _text(rules: Iterable[_Pattern]) -> str:
     return texts[0] if len(texts) == 1 else f"({'|'.join(texts)})"
 
 
+def _is_cut(name: str) -> bool:
+    """Tell whether hashes may be cut that follow this name."""
+    return len(name) + len("-") + _MAX_HASH + len("-") > _MAX_BASE
+
+
 def _with_hash(name: str) -> str:
-    longest = len(name) + len("-") + _MAX_HASH + len("-")
-    if longest <= _MAX_BASE:
+    if not _is_cut(name):
         return f"{_literal(name)}-{_HASH_LETTER}{{1,{_MAX_HASH}}}-{_RANDOM}"
     if len(name) >= _MAX_BASE:
         return _literal(name[:_MAX_BASE]) + _RANDOM

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -231,3 +232,36 @@ def test_very_many_names_that_only_a_list_could_tell_are_not_told() -> None:
     assert (
         regex_of(target, odd(1000, "herd-"), lambda prefix: [stranger] if stranger.startswith(prefix) else []) is None
     )
+
+
+def test_very_many_pods_cost_little() -> None:
+    """It is done on the loop, at every sync; whoever may make pods must not stall it."""
+    crowd = 3000
+    one_owner = [NamedPod(f"web-6789bcdf-{_random(n)}", "ReplicaSet", "web-6789bcdf") for n in range(crowd)]
+    stranger = f"web-77-{_random(0)}"
+    known = sorted([stranger, *(pod.name for pod in one_owner)])
+    looked_at = 0
+
+    def others(prefix: str) -> Iterator[str]:
+        nonlocal looked_at
+        for name in known:
+            looked_at += 1
+            if name == stranger and name.startswith(prefix):
+                yield name
+
+    began = time.process_time()
+    assert regex_of(TargetRef(name="web"), one_owner, others) == "web-6789bcdf-[bcdfghjklmnpqrstvwxz2456789]{5}"
+    assert looked_at <= 2 * len(known)
+    own_kind = TargetRef(api_version="example.org/v1", kind="Thing", name="web")
+    for crowded in (
+        [NamedPod(f"pod{n}x-a.b", "Thing", "web") for n in range(crowd)],
+        [NamedPod(f"o{n}x-{_random(n)}", "Thing", f"o{n}x") for n in range(crowd)],
+        [NamedPod(f"o{n}x-6789bcdf-{_random(n)}", "ReplicaSet", f"o{n}x-6789bcdf") for n in range(crowd)],
+    ):
+        assert regex_of(own_kind, crowded, lambda _: ()) is None
+    assert time.process_time() - began < 2
+
+
+def _random(number: int) -> str:
+    letters = "bcdfghjklmnpqrstvwxz2456789"
+    return "".join(letters[number // len(letters) ** place % len(letters)] for place in range(5))
