@@ -177,12 +177,18 @@ class Observer:
             # No lever stops corrections, never observing.
             return _LeverOrReason(reason=error.reason, message=str(error))
         except (Refused, NotFound, Unavailable) as error:
-            # Nor does one that may not, or cannot, be read; but a moment without an answer is no news.
-            if isinstance(error, Unavailable) and not _for_long(previous):
+            # Nor does one that may not, or cannot, be read; but a moment without an answer is no news where it counts.
+            if isinstance(error, Unavailable) and self._may_correct(ref, spec) and not _for_long(previous):
                 raise
             told = refusal(str(error), error.status)
             reason = LEVER_UNAVAILABLE if isinstance(error, Unavailable) else told.reason
             return _LeverOrReason(reason=reason, message=told.message)
+
+    def _may_correct(self, ref: TwinRef, spec: DigitalTwinSpec) -> bool:
+        """Tell whether a lever would be of use now; whether it was missed before is told only where it is."""
+        if not spec.auto_correction.enabled:
+            return False
+        return not (self._index.rival(ref.uid) or self._index.holder(ref.uid, None))
 
 
 def _for_long(previous: DigitalTwinStatus) -> bool:

@@ -317,3 +317,27 @@ async def test_a_lever_that_does_not_answer_for_long_stops_no_observing_either()
     await scene.run(600)
     assert scene.told("CorrectionBlocked") == ("True", "LeverUnavailable")
     assert scene.telemetry.writes["material"] == writes
+
+
+@pytest.mark.parametrize("other", ["switched off", "an older twin corrects", "another twin holds"])
+def test_a_lever_that_is_of_no_use_now_never_stops_observing(other: str) -> None:
+    @in_fake_time
+    async def check() -> None:
+        scene = Scene(Unreadable(Unavailable(f"{LISTING}: 500", status=500)), real_observer)
+        spec, meta = scene.body["spec"], scene.body["metadata"]
+        meta["creationTimestamp"] = "2026-01-02T00:00:00Z"
+        if other == "switched off":
+            spec["autoCorrection"] = {"enabled": False}
+        else:
+            held = {"originals": [original(2, ours=6).to_wire()]}
+            holds = other == "another twin holds"
+            born = f"2026-01-0{3 if holds else 1}T00:00:00Z"
+            rival = {**meta, "name": "rival", "uid": "uid-rival", "creationTimestamp": born}
+            scene.index.put({"metadata": rival, "spec": copy.deepcopy(spec), "status": held if holds else {}})
+        scene.index.put(copy.deepcopy(scene.body))
+        for _ in range(10):
+            await scene.run(1)
+            assert scene.told("Ready") == ("True", "Synced")
+            assert scene.body["status"].get("failedSyncs", 0) == 0
+
+    check()
