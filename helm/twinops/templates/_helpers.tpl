@@ -100,13 +100,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - apiGroups: [apps]
   resources: [deployments, statefulsets]
   verbs: [get]
-# Listed to find what was raised where a twin's status has lost it.
+# Known to find what was raised where a twin's status has lost it: watched, or each twin would list them all.
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
-  verbs: [get, list, patch]
+  verbs: [get, list, watch, patch]
 - apiGroups: [keda.sh]
   resources: [scaledobjects]
-  verbs: [list]
+  verbs: [list, watch]
 - apiGroups: ["*"]
   resources: ["*/scale"]
   verbs: [get, patch]

@@ -14,6 +14,7 @@ from twinops.adapters.cluster.client import KubeClient
 from twinops.adapters.cluster.deployments import OperatorDeployment
 from twinops.adapters.cluster.discovery import Discovery
 from twinops.adapters.cluster.events import ClusterEvents
+from twinops.adapters.cluster.hpa_cache import HpaCache, ScaledObjectCache
 from twinops.adapters.cluster.leases import ClusterLeases
 from twinops.adapters.cluster.levers import ClusterLevers
 from twinops.adapters.cluster.twins import ClusterTwins
@@ -32,6 +33,8 @@ GRACE_SECONDS = 30.0
 
 DRAIN_SECONDS = 5.0
 
+Scalers = tuple[HpaCache, ScaledObjectCache]
+
 
 def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Run the command and return its exit status.
@@ -41,10 +44,10 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """
     logs.configure("warning", "console")
     flags = {"namespace": arguments.namespace, "lease_name": arguments.lease_name}
-    return asyncio.run(_Command(arguments, Settings.from_env(environ, flags)).run())
+    return asyncio.run(Command(arguments, Settings.from_env(environ, flags)).run())
 
 
-class _Command:
+class Command:
     """One run of the command."""
 
     def __init__(self, arguments: argparse.Namespace, settings: Settings) -> None:
@@ -67,7 +70,8 @@ class _Command:
     async def _preview(self, client: KubeClient) -> int:
         if self._arguments.deployment and (replicas := await self._deployment(client).replicas()):
             _tell(f"would scale deployment {self._arguments.deployment} from {replicas} to 0")
-        outcome = await self._work(client, client).preview(self._settings.watch_namespaces)
+        async with self.scalers(client) as known:
+            outcome = await self._work(client, client, known).preview(self._settings.watch_namespaces)
         _tell(f"twins: {outcome.twins}; values to give back: {outcome.given_back}; twins to let go: {outcome.let_go}")
         return 0
 
@@ -81,8 +85,9 @@ class _Command:
             events = ClusterEvents(client, self._clock, instance=settings.identity)
             posting = asyncio.create_task(events.run())
             try:
-                work = self._work(fenced, client, events)
-                outcome = await work.run(settings.watch_namespaces, deadline_seconds=left)
+                async with self.scalers(client) as known:
+                    work = self._work(fenced, client, known, events)
+                    outcome = await work.run(settings.watch_namespaces, deadline_seconds=left)
                 await events.drain(DRAIN_SECONDS)
             finally:
                 posting.cancel()
@@ -141,8 +146,28 @@ class _Command:
     def _deployment(self, client: KubeClient) -> OperatorDeployment:
         return OperatorDeployment(client, self._settings.namespace, self._arguments.deployment)
 
-    def _work(self, fenced: KubeClient, client: KubeClient, events: ClusterEvents | None = None) -> Uninstall:
-        levers = ClusterLevers(fenced, Discovery(fenced))
+    @asynccontextmanager
+    async def scalers(self, client: KubeClient) -> AsyncIterator[Scalers]:
+        """Know all HPAs and ScaledObjects, so that these are not listed once more for each twin.
+
+        Without the right to watch they are.
+        """
+        watching, namespaces = client.for_watches(), self._settings.watch_namespaces
+        hpas = HpaCache(watching, self._clock, namespaces, lambda *_: None)
+        scaled = ScaledObjectCache(watching, self._clock, namespaces)
+        keeping = [asyncio.create_task(kind.watched.run()) for kind in (hpas, scaled)]
+        try:
+            await asyncio.gather(hpas.watched.first(), scaled.watched.first())
+            yield hpas, scaled
+        finally:
+            for task in keeping:
+                task.cancel()
+            await asyncio.gather(*keeping, return_exceptions=True)
+
+    def _work(
+        self, fenced: KubeClient, client: KubeClient, known: Scalers, events: ClusterEvents | None = None
+    ) -> Uninstall:
+        levers = ClusterLevers(fenced, Discovery(fenced), *known)
         corrections = CorrectionService(levers, self._clock)
         events = events or ClusterEvents(client, self._clock, instance=self._settings.identity)
         return Uninstall(ClusterTwins(fenced), levers, corrections, events, self._clock, tell=_tell)
