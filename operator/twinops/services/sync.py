@@ -276,6 +276,9 @@ class SyncService:
             deadline_seconds=RELEASE_SECONDS,
             patient=_patient(twin),
         )
+        if done.status == twin.previous and not done.notes:
+            # It waits until it may be tried again.
+            return twin
         await self._publish(twin, done.status, done.notes, Purpose.OUTCOME)
         return replace(twin, body=self._index.body(twin.ref.uid) or twin.body, previous=done.status)
 

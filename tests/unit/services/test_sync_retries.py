@@ -210,6 +210,7 @@ def test_what_may_not_be_given_back_is_tried_less_and_less_often(correction: dic
             await scene.syncs.sync(scene.ref, 0.0)
             await asyncio.sleep(60)
         assert tried == [0, 300, 1200]
+        assert scene.telemetry.writes["outcome"] == len(tried), "waiting is no outcome"
         told = scene.twins.bodies[scene.ref.uid]["status"]["corrections"]
         assert [(entry["outcome"], entry["attempts"]) for entry in told] == [("Failed", 3)]
 
