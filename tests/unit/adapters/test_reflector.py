@@ -13,7 +13,13 @@ import pytest
 from fakes.clock import FakeClock, in_fake_time, until
 from fakes.kube_collection import FakeCollection, Json, thing, unreachable
 from twinops.adapters.cluster.client import KubeClient
-from twinops.adapters.cluster.reflector import GRACE_SECONDS, REFUSED_SECONDS, Reflector, version_of
+from twinops.adapters.cluster.reflector import (
+    DOUBTED_REFUSALS,
+    GRACE_SECONDS,
+    REFUSED_SECONDS,
+    Reflector,
+    version_of,
+)
 from twinops.errors import NotFound, Refused, Unavailable
 
 FORBIDDEN = Refused("GET /things: 403 forbidden", status=403)
@@ -150,7 +156,7 @@ async def test_a_missing_right_is_asked_for_rarely_and_found_when_it_is_given() 
         assert scene.reflector.forbidden is FORBIDDEN
         assert not scene.reflector.current
         await asyncio.sleep(3600)
-        assert len(server.lists) <= 3600 / (REFUSED_SECONDS / 2) + 1
+        assert len(server.lists) <= DOUBTED_REFUSALS + 3600 / (REFUSED_SECONDS / 2) + 1
 
         server.failing = None
         await until(lambda: scene.reflector.current, within=REFUSED_SECONDS + 1)
@@ -175,6 +181,8 @@ async def test_a_right_to_watch_alone_missing_does_not_forbid_lists() -> None:
     async with running(server) as scene:
         assert not scene.reflector.current
         assert scene.reflector.forbidden is None
+        await asyncio.sleep(3600)
+        assert len(server.lists) <= DOUBTED_REFUSALS + 3600 / (REFUSED_SECONDS / 2) + 1
 
 
 @in_fake_time
@@ -248,3 +256,17 @@ async def test_a_watch_that_the_server_ends_after_a_quiet_time_leaves_nothing_in
         while len(server.watches) < 2:
             await asyncio.sleep(0)
             assert scene.reflector.current, "everything had come by the end of the answer"
+
+
+@in_fake_time
+async def test_an_api_server_that_refuses_while_it_starts_is_asked_again_soon() -> None:
+    """Before it knows its roles it answers 403 to everybody."""
+    server = FakeCollection(thing("a", 1, size=1))
+    async with running(server) as scene:
+        server.failing = FORBIDDEN
+        server.cut(unreachable())
+        await asyncio.sleep(5)
+        assert scene.reflector.forbidden is not None
+        server.failing = None
+        await until(lambda: scene.reflector.current, within=10)
+        assert scene.reflector.forbidden is None

@@ -35,6 +35,9 @@ NOT_SERVED_SECONDS = 60.0
 REFUSED_SECONDS = 300.0
 """A right that is missing is asked for again this rarely: every refusal is a line in somebody's audit log."""
 
+DOUBTED_REFUSALS = 4
+"""So many refusals in a row are met sooner: an API server that starts refuses everybody until it knows its roles."""
+
 _GONE = 410
 _SHORT_LIFE = 1.0
 
@@ -111,6 +114,7 @@ class Reflector(Generic[R]):
         self._connected = False
         self._contact = float("-inf")
         self._failures = 0
+        self._refusals = 0
         self._first = True
         self.failure: ClusterError | None = None
         self.forbidden: Refused | None = None
@@ -206,6 +210,7 @@ class Reflector(Generic[R]):
     def _opened(self) -> None:
         self._connected = True
         self._contact = self._clock.monotonic()
+        self._refusals = 0
         self.failure = None
 
     def _event(self, kind: str, body: Json) -> None:
@@ -263,7 +268,8 @@ class Reflector(Generic[R]):
             return _around(NOT_SERVED_SECONDS)
         if not isinstance(before, Refused):
             log.warning("watch is refused", path=self._path, error=str(error))
-        return _around(REFUSED_SECONDS)
+        self._refusals += 1
+        return self._pause() if self._refusals <= DOUBTED_REFUSALS else _around(REFUSED_SECONDS)
 
     def _pause(self) -> float:
         pause = min(2.0**self._failures, LONGEST_PAUSE)
