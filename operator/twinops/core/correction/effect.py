@@ -70,7 +70,7 @@ SMOOTH = 0.5
 """Part of the newest value in what latency was before a step: single values of it say little."""
 
 FORGET_SECONDS = 600.0
-"""A metric that has asked for nothing for so long, and holds nothing, may begin anew."""
+"""A metric that has asked for nothing for so long, and two intervals, and holds nothing, may begin anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,7 @@ class _Now:
         asked: whether it asks for more replicas than there are.
         beyond: whether the value itself lies beyond the goal.
         tried: how often what was raised has been given back because it was not needed any more.
+        forget: seconds after which a metric that has asked for nothing may begin anew.
     """
 
     metric: str
@@ -147,6 +148,7 @@ class _Now:
     asked: bool
     beyond: bool
     tried: int
+    forget: float
 
     @classmethod
     def of(cls, reckoning: Reckoning, metric: str, demand: Demand, *, asked: bool, tried: int) -> _Now:
@@ -163,6 +165,7 @@ class _Now:
             asked=asked,
             beyond=metric in demand.standing or any(n.beyond for n in demand.needs if n.metric == metric),
             tried=tried,
+            forget=max(FORGET_SECONDS, 2 * reckoning.spec.sync_frequency_seconds),
         )
 
     def take_in(self, step: ReplicaStep | None, generation: int, *, held: bool) -> ReplicaStep | None:
@@ -171,10 +174,11 @@ class _Now:
             return step
         if step is None:
             return self._begun(generation) if self.asked else None
+        if not held and not self.kept(step) and self.time - step.asked.timestamp() > self.forget:
+            # It may have had no value all the time, so that nobody has seen it ask for nothing.
+            return self._begun(generation) if self.asked else None
         if self.asked:
             step = step.model_copy(update={"asked": utc(self.time)})
-        elif not held and not self.kept(step) and self.time - step.asked.timestamp() > FORGET_SECONDS:
-            return None
         if self.pods <= step.replicas:
             # None came, or they are gone again: what is seen now is what the next ones are measured by.
             return self._newer(step, generation)

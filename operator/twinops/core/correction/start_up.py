@@ -19,6 +19,7 @@ from twinops.api.twin import DigitalTwinSpec
 from twinops.core.conditions import shorten
 from twinops.core.correction.reckoning import BENT
 from twinops.core.observation import Observation, Pod
+from twinops.core.persistence import after_gap
 
 INITIALIZATION_SECONDS = 300.0
 """The HPA's ``--horizontal-pod-autoscaler-cpu-initialization-period``."""
@@ -92,6 +93,9 @@ def follow(before: StartUp | None, spec: DigitalTwinSpec, observation: Observati
         wait = max(observation.windows.values(), default=DEFAULT_WINDOW) + spec.sync_frequency_seconds
         return before if before and not pods_known and observation.now - before.last.timestamp() < wait else None
     rollout, message = words.startswith(_ROLLOUT), shorten(words)
+    if before is not None and after_gap(before.last, observation.now, spec.sync_frequency_seconds):
+        # Nobody has looked meanwhile: this is another start.
+        before = None
     if before is None or before.since > now or (before.rollout and not rollout):
         # The last pods of a rollout have their own time.
         return StartUp(since=now, changed=now, last=now, rollout=rollout, message=message)

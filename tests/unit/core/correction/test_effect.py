@@ -172,6 +172,7 @@ def step(**more: Any) -> ReplicaStep:
         pytest.param(step(beyond=False), 600, None, "Correcting", id="it was only foreseen, and now it is seen"),
         pytest.param(step(generation=7), 600, None, "Correcting", id="of another spec"),
         pytest.param(step(replicas=4), 600, None, "Correcting", id="the replicas are gone again"),
+        pytest.param(step(asked=utc(NOW - 601)), 600, None, "Correcting", id="it has asked for nothing for long"),
     ],
 )
 def test_when_a_further_step_may_be_taken(known: ReplicaStep, value: float, load: float | None, reason: str) -> None:

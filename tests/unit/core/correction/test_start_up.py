@@ -165,3 +165,13 @@ def test_load_that_grows_during_a_deploy_is_followed_after_it() -> None:
     raised = [sync.minute for sync in VirtualTwin(world, CPU, floor=6).run(2) if sync.raised]
     assert raised
     assert 30 <= raised[0] <= 34
+
+
+@pytest.mark.parametrize(("away", "holds"), [(300, False), (3600, True)])
+def test_a_start_that_nobody_saw_end_does_not_wear_out_the_next_one(away: float, *, holds: bool) -> None:
+    """Suspended, or without metrics, a twin looks at no pods; what starts up after that is something else."""
+    before = StartUp(since=utc(NOW - 7200), changed=utc(NOW - 7200), last=utc(NOW - away))
+    outlook = decided(seen(OLD, YOUNG), status(start_up=before))
+    assert (outlook.decision.reason == "StartingUp") is holds
+    assert outlook.start_up is not None
+    assert (outlook.start_up.since == utc(NOW)) is holds
