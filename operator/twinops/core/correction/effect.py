@@ -15,8 +15,8 @@ Where latency did answer, the step says something of the way down, too, on which
 that was too much for so few pods still is, and what was raised is kept while it lasts. Else it would be given back as
 soon as it helps, and raised again.
 
-The load that is offered itself (throughput without a limit per replica) never answers: replicas do not lower it. It is
-good for one step.
+The load that is offered itself (throughput) never answers: replicas do not lower it. Without a limit per replica it is
+good for one step; with one, replicas are counted from it, and nothing of this is asked.
 """
 
 from __future__ import annotations
@@ -104,8 +104,16 @@ def follow(spec: DigitalTwinSpec, observation: Observation, status: DigitalTwinS
         demand: what is needed.
     """
     reckoning = Reckoning(spec, observation)
-    known = {step.metric: step for step in status.replica_steps if step.generation == status.observed_generation}
-    asked = {metric for metric, replicas in demand.asks().items() if replicas > reckoning.ready}
+    known = {
+        step.metric: step
+        for step in status.replica_steps
+        if step.generation == status.observed_generation and not reckoning.offered(step.metric)
+    }
+    asked = {
+        metric
+        for metric, replicas in demand.asks().items()
+        if replicas > reckoning.ready and not reckoning.offered(metric)
+    }
     if not known and not asked:
         return _NONE
     held = held_by(status)

@@ -211,8 +211,11 @@ def _of_risks(reckoning: Reckoning, risks: Sequence[Risk]) -> Iterator[Need]:
         foreseen = risk.upper if _trusted(risk, reckoning.observation) or observed is None else observed
         value = foreseen if observed is None else max(observed, foreseen)
         show = facts(risk.metric).show
-        seen = "is at" if observed is not None and value <= observed else "is foreseen at"
-        when = "" if seen == "is at" else f" in {duration(risk.horizon_seconds)}"
+        seen, when = "is foreseen at", f" in {duration(risk.horizon_seconds)}"
+        if observed is not None and value <= observed:
+            seen, when = "is at", ""
+        elif observed is None and risk.current:
+            seen, when = "was last at", ""
         about = f"{seen} {show(value)}{when} (limit {show(risk.limit)})"
         yield _need(reckoning, f"Risk/{risk.metric}", risk.metric, (value, risk.limit, about))
 

@@ -80,6 +80,13 @@ class Reckoning:
         seen = self.observation
         return seen.cpu_pods if metric == CPU and seen.cpu_counted else self.ready
 
+    def offered(self, metric: str) -> bool:
+        """Tell whether the metric is the load itself, and how much of it one replica serves is known.
+
+        Replicas do not lower it, and need not: how many it takes is counted, whatever the last ones have done.
+        """
+        return metric == THROUGHPUT and bool(self.spec.limits_per_replica.get(metric))
+
     def hold(self, metric: str) -> Hold | None:
         """Return why no replicas can be counted from the metric, None where they can."""
         if self.pods(metric) is not None:
@@ -111,7 +118,8 @@ class Reckoning:
             if pods is None:
                 return 0, "the pods behind it are not counted"
             found, words = ceil(pods * value / goal), f"ceil({pods} x {_figure(value)}/{_figure(goal)})"
-        elif metric == THROUGHPUT and (each := self.spec.limits_per_replica.get(metric)):
+        elif self.offered(metric):
+            each = self.spec.limits_per_replica[metric]
             found, words = ceil(value / each), f"ceil({_figure(value)}/{_figure(each)} per replica)"
         else:
             found, words = ceil(self.ready * STEP), f"one step of 25%, ceil({self.ready} x {STEP:g})"

@@ -110,6 +110,12 @@ def _gone(found: _Findings, original: Original, record: CorrectionRecord | None)
     found.drop(original)
     if record is not None:
         found.resolve(record, Outcome.FAILED, f"{_what(original)} does not exist any more")
+        return
+    raised = records.last_raise(found.status.corrections, original.object, original.field)
+    if original.ours is not None and raised is not None:
+        # What does not stand any more is nothing to cool down from: its successor may need the same at once.
+        told = f"{original.object.kind}/{original.object.name} does not exist any more"
+        found.resolve(raised, Outcome.REVERTED, told)
 
 
 def _resolve(found: _Findings, original: Original, record: CorrectionRecord, lever: Lever) -> None:

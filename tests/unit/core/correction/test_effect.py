@@ -104,6 +104,18 @@ def test_load_that_jumps_is_followed_in_several_steps() -> None:
     assert (seen[-1].observation.samples["cpuUsage"].value or 99) <= 60
 
 
+@pytest.mark.parametrize(
+    "goal", [{"limits": {"throughputRps": 120}}, {"expectedState": {"metrics": {"throughputRps": 90}}}]
+)
+def test_load_that_can_be_counted_in_replicas_is_followed_however_many_steps_it_takes(goal: dict[str, Any]) -> None:
+    counted = spec(limitsPerReplica={"throughputRps": 60}, **goal)
+    seen = VirtualTwin(World(lambda at: 100 if at < 600 else 300 if at < 3600 else 600), counted).run(2)
+    assert [to for _, _, to in raises(seen)] == [4, 5, 10]
+    assert not {"NoEffect", "Verifying"} & {sync.decision.reason for sync in seen}
+    assert seen[-1].recommended == 10
+    assert seen[-1].status.replica_steps == []
+
+
 @pytest.mark.parametrize("metrics", [("latencyMs", "throughputRps"), ("latencyMs", "cpuUsage")])
 def test_what_latency_answered_to_is_kept_while_its_load_lasts(metrics: tuple[str, ...]) -> None:
     world = World(lambda at: 185 if at < 4 * 3600 else 100)

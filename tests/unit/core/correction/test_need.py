@@ -96,6 +96,12 @@ def test_a_lasting_risk_drives(
     assert found.needs[0].trigger == f"Risk/{risks[0].metric}"
 
 
+def test_a_limit_that_was_crossed_when_it_was_last_seen_is_not_called_foreseen() -> None:
+    lost = demand(spec(**LIMITS), observation(), Drift(), [risk(upper=118, current=True, horizon_seconds=1)])
+    assert lost.needs[0].why.startswith("CPU was last at 118% (limit 95%): ")
+    assert not lost.needs[0].acts
+
+
 @pytest.mark.parametrize(
     ("given", "seen"),
     [

@@ -10,7 +10,7 @@ from support.correcting import HPA, KUBECTL, NOW, OURS, SERVER_SIDE, hpa, origin
 from twinops.api.base import utc
 from twinops.api.status import CorrectionAction, CorrectionRecord, Outcome
 from twinops.api.twin import CorrectionMode
-from twinops.core.correction.records import INTERRUPTED, LATE_SECONDS
+from twinops.core.correction.records import INTERRUPTED, LATE_SECONDS, last_raise
 from twinops.core.correction.settle import Settled, settle
 from twinops.core.observation import FieldOwner, Lever
 
@@ -128,6 +128,14 @@ def test_an_object_that_is_gone_is_not_held_any_more() -> None:
     found = settled(None, [RAISED], [original(2)])
     assert found.status.originals == []
     assert found.reversions == 0
+    assert found.status.fight is None
+
+
+def test_a_raise_does_not_stand_once_its_object_is_gone() -> None:
+    gone = settled(None, [RAISED], [original(2)]).status.corrections[0]
+    assert gone.outcome is Outcome.REVERTED
+    assert gone.message == "HorizontalPodAutoscaler/checkout does not exist any more"
+    assert last_raise([gone]) is None  # so that nothing waits for its cooldown
 
 
 def test_a_change_of_the_spec_ends_a_fight() -> None:
