@@ -21,7 +21,7 @@ from twinops.api.status import (
 from twinops.api.twin import CorrectionMode, DigitalTwinSpec
 from twinops.core.conditions import shorten
 from twinops.core.correction import effect, give_back, ownership, records, start_up
-from twinops.core.correction.bounds import Envelope, envelope, limit, original_of
+from twinops.core.correction.bounds import Envelope, Limited, envelope, limit, original_of
 from twinops.core.correction.guards import Situation, Stop, first_stop
 from twinops.core.correction.need import Demand, Need
 from twinops.core.correction.reckoning import Hold
@@ -185,7 +185,7 @@ def _raise(
         )
     stop = first_stop(Situation(spec, observation, status, need, limited, observation.now))
     if stop is not None:
-        return _stopped(mode, stop, lever, need, limited.value if limited else None)
+        return _stopped(mode, stop, lever, need, limited)
     if need is None or lever is None or limited is None:
         raise ValueError("the guards let a raise through that has nothing to raise")
     preview = mode is CorrectionMode.PREVIEW
@@ -204,7 +204,13 @@ def _raise(
     )
 
 
-def _stopped(mode: CorrectionMode, stop: Stop, lever: Lever | None, need: Need | None, value: int | None) -> Decision:
+def _stopped(
+    mode: CorrectionMode, stop: Stop, lever: Lever | None, need: Need | None, limited: Limited | None
+) -> Decision:
+    current, value = lever.value if lever else None, limited.value if limited else None
+    if need and value is not None and value <= (current or 0):
+        # Bounds that leave no room are no wish: what is needed is told.
+        value = need.replicas
     return Decision(
         action=None,
         mode=mode,
@@ -213,7 +219,7 @@ def _stopped(mode: CorrectionMode, stop: Stop, lever: Lever | None, need: Need |
         blocked=stop.blocked,
         object=lever.object if lever else None,
         field=lever.field if lever else "",
-        current=lever.value if lever else None,
+        current=current,
         to=value,
         trigger=need.trigger if need else "",
         why=need.why if need else "",

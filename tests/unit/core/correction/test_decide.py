@@ -352,6 +352,6 @@ def test_a_maximum_that_a_person_raised_on_our_word_counts_at_once() -> None:
     assert blocked.recommended == 10
     twin, raised = spec(**LIMITS), [risk(upper=190, current=True)]
     at_maximum = decided(twin, observation(hpa(10, OURS, maximum=10), ready=10, cpuUsage=190), previous, raised)
-    assert at_maximum.decision.reason == "AtMaximum"
+    assert (at_maximum.decision.reason, at_maximum.decision.current, at_maximum.decision.to) == ("AtMaximum", 10, 20)
     freed = decided(twin, observation(hpa(10, OURS, maximum=50), ready=10, cpuUsage=190), previous, raised)
     assert (freed.decision.action, freed.decision.to, freed.recommended) == (CorrectionAction.RAISE, 20, 20)
