@@ -12,7 +12,7 @@ from twinops.core.forecast import HorizonForecast
 from twinops.core.health import assess_health
 from twinops.core.observation import Observation, Workload
 from twinops.core.risk import assess_risks, predictions_for_status
-from twinops.core.sight import GRACE_SECONDS, Sight, sight
+from twinops.core.sight import GRACE_SECONDS, Sight, judged, sight
 from twinops.core.skill import skill_for_status
 from twinops.core.tolerance import tolerance
 
@@ -61,7 +61,14 @@ def assess(
     """
     outlook = observation.outlook
     told = _told_by_bounds(spec, observation)
-    seen = sight(observation.samples, previous.observed, observation.now, grace_seconds=grace_seconds, told=told)
+    seen = sight(
+        observation.samples,
+        previous.observed,
+        observation.now,
+        grace_seconds=grace_seconds,
+        told=told,
+        judged=judged(previous),
+    )
     health_score, health = assess_health(
         # What bounds do not tell of health is not to be had from before: they are fresh.
         spec, observation.samples, outlook.readings, previous=previous.health, lost=seen.lost | told

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from twinops.api.status import ObservedMetric, Quality
+from twinops.api.status import DigitalTwinStatus, ObservedMetric, Quality
 from twinops.core.idle import idle_metrics
 from twinops.core.observation import Sample
 
@@ -48,6 +48,7 @@ def sight(
     *,
     grace_seconds: float = GRACE_SECONDS,
     told: Collection[str] = (),
+    judged: Collection[str] = (),
 ) -> Sight:
     """Tell which metrics are not seen.
 
@@ -57,6 +58,7 @@ def sight(
         now: Unix seconds.
         grace_seconds: how long a last verdict stands.
         told: metrics without a value whose bounds tell all the same how they are; nothing is to be foreseen of them.
+        judged: metrics that the last status says something of. Bounds may have told nothing, and then none stands.
     """
     before = {metric.name: metric for metric in previous}
     since: dict[str, float] = {}
@@ -68,7 +70,7 @@ def sight(
         if metric in told:
             outdated.add(metric)
             continue
-        start = _unseen_since(before.get(metric), now)
+        start = _unseen_since(before.get(metric), now, judged)
         if start is not None:
             since[metric] = start
         if start is None or now - start >= grace_seconds:
@@ -76,9 +78,18 @@ def sight(
     return Sight(since, frozenset(outdated) - idle - frozenset(told), idle, frozenset(outdated))
 
 
-def _unseen_since(before: ObservedMetric | None, now: float) -> float | None:
+def judged(status: DigitalTwinStatus) -> frozenset[str]:
+    """Return the metrics that a status says something of: what they cost health, or that they are off."""
+    components = status.health.components if status.health else ()
+    return frozenset(
+        (*(component.metric for component in components), *(alert.component for alert in status.drift.alerts))
+    )
+
+
+def _unseen_since(before: ObservedMetric | None, now: float, judged: Collection[str]) -> float | None:
     if before is None:
         return None
     if before.unseen_since is not None:
         return before.unseen_since.timestamp()
-    return now if before.quality in (Quality.GOOD, Quality.BOUNDED) else None
+    seen = before.quality is Quality.GOOD or (before.quality is Quality.BOUNDED and before.name in judged)
+    return now if seen else None

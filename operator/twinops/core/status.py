@@ -102,7 +102,7 @@ def render_synced(
             ),
             "health_score": assessment.health_score,
             "health": assessment.health,
-            "observed": observed(observation.samples, previous.observed, sync.now),
+            "observed": observed(observation.samples, assessment.sight.since),
             "predictions": assessment.predictions,
             "forecast_skill": assessment.skill,
             "risks": list(assessment.risks),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from twinops.api.base import utc
 from twinops.api.status import DigitalTwinStatus, ObservedMetric
 from twinops.core.conditions import shorten
 from twinops.core.observation import Sample
-from twinops.core.sight import GRACE_SECONDS, sight
+from twinops.core.sight import GRACE_SECONDS
 
 UNKNOWN = "unknown"
 """What a column says of which nothing is known."""
@@ -43,15 +43,13 @@ def base(previous: DigitalTwinStatus, sync: Sync) -> DigitalTwinStatus:
     )
 
 
-def observed(samples: Mapping[str, Sample], previous: Sequence[ObservedMetric], now: float) -> list[ObservedMetric]:
+def observed(samples: Mapping[str, Sample], since: Mapping[str, float]) -> list[ObservedMetric]:
     """Return every answer as it stands in status, sorted by metric.
 
     Args:
         samples: the answers, by metric.
-        previous: ``status.observed`` before; tells since when a metric is not seen.
-        now: Unix seconds.
+        since: Unix seconds from when on a metric was not seen, of those that are not.
     """
-    since = sight(samples, previous, now).since
     return [
         ObservedMetric(
             name=sample.metric,

@@ -19,6 +19,7 @@ from twinops.core.conditions import Conditions
 from twinops.core.drift import unknown_of
 from twinops.core.health import remember
 from twinops.core.observation import Sample, Workload
+from twinops.core.sight import judged, sight
 from twinops.core.skill import withdrawn_skill
 from twinops.core.status_base import UNKNOWN, Sync, base, observed
 from twinops.core.summary import replica_words
@@ -81,9 +82,9 @@ def render_metrics_failed(
     reason = "MetricsBackendUnavailable"
     conditions = Conditions(previous.conditions, now=sync.now, generation=sync.generation)
     conditions.no(ConditionType.METRICS_AVAILABLE, reason, message)
-    seen = observed(samples, previous.observed, sync.now)
+    since = sight(samples, previous.observed, sync.now, judged=judged(previous)).since
     status = _failed(previous, conditions, sync, reason, message)
-    update: dict[str, Any] = {"observed": seen}
+    update: dict[str, Any] = {"observed": observed(samples, since)}
     if workload is not None:
         summary = (status.summary or Summary()).model_copy(update={"replicas": replica_words(workload)})
         update |= {"replicas": workload.ready, "summary": summary}

@@ -150,7 +150,7 @@ class _Player:
         # Everything that a sync hands to the next one.
         kept: dict[str, object] = {"risks": list(found.risks), "drift": drift}
         if missing != self._missing:
-            kept["observed"] = observed(samples, self._status.observed, now)
+            kept["observed"] = observed(samples, found.sight.since)
             self._missing = missing
         self._status = self._status.model_copy(update=kept)
         self._keep(row, outlook, limits)

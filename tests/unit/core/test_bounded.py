@@ -13,6 +13,7 @@ from twinops.api.status import DigitalTwinStatus, Direction, DriftAlert, Observe
 from twinops.core.assess import Assessment, assess
 from twinops.core.correction.need import Demand, demand
 from twinops.core.observation import Observation, Sample
+from twinops.core.status_base import observed
 
 TWIN = spec(
     expectedState={"metrics": {"cpuUsage": 50, "latencyMs": 120}},
@@ -138,6 +139,37 @@ def test_bounds_within_what_is_allowed_end_an_alert() -> None:
         status = DigitalTwinStatus(drift=found.drift)
 
     assert too_high(found) == []
+
+
+@pytest.mark.parametrize(
+    ("sample", "lost"),
+    [
+        pytest.param(FIRST_BUCKET, True, id="nobody knows, from the first sync on"),
+        pytest.param(COARSE, False, id="surely slow: seen"),
+        pytest.param(FAST, False, id="surely fast: seen"),
+    ],
+)
+def test_bounds_that_prove_nothing_leave_no_verdict_to_stand(sample: Sample, *, lost: bool) -> None:
+    status = DigitalTwinStatus()
+    for sync in range(4):
+        at = NOW + 5 * sync
+        now = dataclasses.replace(seen(dataclasses.replace(sample, time=at)), now=at)
+        found = assess(TWIN, now, status)
+        told = observed(now.samples, found.sight.since)
+        status = DigitalTwinStatus(drift=found.drift, health=found.health, observed=told)
+        assert ("latencyMs" in found.sight.lost) is lost
+        assert [one.unseen_since for one in told if one.name == "latencyMs"] == [None]
+
+
+def test_what_bounds_proved_stands_for_a_moment_when_it_is_not_seen() -> None:
+    now = seen(COARSE)
+    first = assess(TWIN, now, DigitalTwinStatus())
+    told = observed(now.samples, first.sight.since)
+    status = DigitalTwinStatus(drift=first.drift, health=first.health, observed=told)
+
+    gone = seen(Sample("latencyMs", Quality.MISSING, reason="NoSuchSeries"))
+
+    assert "latencyMs" in assess(TWIN, dataclasses.replace(gone, now=NOW + 5), status).sight.fading
 
 
 def test_status_remembers_the_word_that_the_next_sync_goes_by() -> None:
