@@ -10,6 +10,7 @@ from twinops.api.status import DigitalTwinStatus, ObservedMetric
 from twinops.core.conditions import shorten
 from twinops.core.observation import Sample
 from twinops.core.sight import GRACE_SECONDS
+from twinops.core.summary import action_words
 
 UNKNOWN = "unknown"
 """What a column says of which nothing is known."""
@@ -33,12 +34,17 @@ class Sync:
 
 
 def base(previous: DigitalTwinStatus, sync: Sync) -> DigitalTwinStatus:
-    """Return the status before, with what this sync speaks of."""
+    """Return the status before, with what this sync speaks of.
+
+    What was done last is told whatever comes of the sync: a value may have been given back meanwhile.
+    """
+    done = {"last_action": action_words(previous.corrections)}
     return previous.model_copy(
         update={
             "observed_generation": sync.generation,
             "last_sync_time": utc(sync.now),
             "last_handled_sync_request": sync.request,
+            "summary": previous.summary and previous.summary.model_copy(update=done),
         }
     )
 

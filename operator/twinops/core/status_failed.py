@@ -136,8 +136,9 @@ def render_suspended(previous: DigitalTwinStatus, sync: Sync) -> DigitalTwinStat
     for kind in (ConditionType.METRICS_AVAILABLE, ConditionType.PREDICTIONS_AVAILABLE, *_VERDICTS):
         conditions.unknown(kind, "Suspended", "not looked at")
     conditions.no(ConditionType.CORRECTION_BLOCKED, "Suspended", "no correction is considered")
-    summary = (previous.summary or Summary()).model_copy(update={"drift": "", "replicas": "", "predicted": "suspended"})
-    return base(previous, sync).model_copy(
+    status = base(previous, sync)
+    summary = (status.summary or Summary()).model_copy(update={"drift": "", "replicas": "", "predicted": "suspended"})
+    return status.model_copy(
         update={
             **_nothing_known(previous),
             "conditions": conditions.listed(),

@@ -154,7 +154,7 @@ def tell_drift(conditions: Conditions, spec: DigitalTwinSpec, observation: Obser
     kind, drift = ConditionType.DRIFTED, assessment.drift
     if not has_expected_state(spec):
         conditions.unknown(kind, "NoExpectedState", "spec.expectedState names nothing to compare with")
-        return ""
+        return UNKNOWN
     learning = still_learning(spec, observation.samples, observation.outlook.readings)
     lost = out_of_sight(spec, observation.samples, observation.workload, assessment.sight.lost)
     rest = f"; still learning what is normal for {', '.join(learning)}" if learning else ""

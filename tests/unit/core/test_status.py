@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from twinops.api.base import utc
 from twinops.api.conditions import ConditionStatus, ConditionType, find
-from twinops.api.status import DigitalTwinStatus, Drift, ForecastSkill, Health, HealthComponent, Quality
-from twinops.api.twin import DigitalTwinSpec
+from twinops.api.status import (
+    CorrectionAction,
+    CorrectionRecord,
+    DigitalTwinStatus,
+    Drift,
+    ForecastSkill,
+    Health,
+    HealthComponent,
+    ObjectRef,
+    Outcome,
+    Quality,
+)
+from twinops.api.twin import CorrectionMode, DigitalTwinSpec
 from twinops.core.assess import Assessment
 from twinops.core.forecast import HorizonForecast
 from twinops.core.observation import Observation, Sample
@@ -217,6 +230,43 @@ def test_one_answer_ends_the_count_of_failures() -> None:
     again = synced(GOOD, previous=failed)
     assert (again.failed_syncs, again.failing_since) == (0, None)
     assert told(failed, ConditionType.METRICS_AVAILABLE)[0] == "False"
+
+
+def test_where_nothing_is_expected_the_table_does_not_say_that_nothing_is_off() -> None:
+    bare = DigitalTwinSpec.from_wire({"source": {"systemType": "Worker", "targetRef": {"name": "checkout"}}})
+    seen = Observation(1000.0, {"cpuUsage": GOOD})
+    status = render_synced(DigitalTwinStatus(), bare, sync(), seen, assessment(), {}, None)
+    assert told(status, ConditionType.DRIFTED) == ("Unknown", "NoExpectedState")
+    assert status.summary is not None
+    assert status.summary.drift == "unknown"
+
+
+@pytest.mark.parametrize(
+    "rendered",
+    [
+        pytest.param(render_suspended, id="suspended"),
+        pytest.param(lambda status, at: render_stalled(status, at, "TargetNotFound", "gone"), id="stalled"),
+    ],
+)
+def test_the_last_action_is_told_of_a_twin_that_does_not_sync(
+    rendered: Callable[[DigitalTwinStatus, Sync], DigitalTwinStatus],
+) -> None:
+    back = CorrectionRecord(
+        id="back",
+        time=utc(1500),
+        action=CorrectionAction.GIVE_BACK,
+        mode=CorrectionMode.APPLY,
+        object=ObjectRef(api_version="autoscaling/v2", kind="HorizontalPodAutoscaler", name="checkout"),
+        field="spec.minReplicas",
+        from_=4,
+        to=2,
+        trigger="Suspended",
+        why="",
+        outcome=Outcome.APPLIED,
+    )
+    status = rendered(synced(GOOD).model_copy(update={"corrections": [back]}), sync(2000))
+    assert status.summary is not None
+    assert status.summary.last_action == "give back minReplicas 4→2 (Applied)"
 
 
 def test_a_suspended_twin_is_finished_for_kstatus() -> None:
