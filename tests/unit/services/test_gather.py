@@ -897,4 +897,5 @@ async def test_a_container_without_limit_and_request_is_named() -> None:
 
     sample = gathered.samples["cpuUsage"]
     assert (sample.quality, sample.reason) == (Quality.MISSING, "NoRequestsOrLimits")
-    assert sample.message == "container log of pod checkout-1 has neither a limit nor a request for CPU"
+    told = "container log of pod checkout-1 has neither a limit nor a request for CPU"
+    assert sample.message == f"{told}: set one, or give a query in spec.source.metrics"

@@ -165,7 +165,8 @@ def _amount(what: str, value: float | None, problem: str) -> Value:
     def show(_quote: str) -> str:
         if value is None:
             raise SpecError(
-                f"{problem or 'a container of the pod template'} has neither a limit nor a request for {what}",
+                f"{problem or 'a container of the pod template'} has neither a limit nor a request for {what}: "
+                "set one, or give a query in spec.source.metrics",
                 reason="NoRequestsOrLimits",
             )
         return f"{value:.12g}"

@@ -80,7 +80,7 @@ def _bounded(base: Sample, answer: InstantAnswer) -> Sample | None:
     show = facts(base.metric).show
     span = f"between {show(least)} and {show(most)}" if least > _SAME_BOUND * most else f"at most {show(most)}"
     why = "nearly all observations are in one bucket of the histogram, the first that holds any"
-    advice = "are its buckets meant for another unit, or too coarse?"
+    advice = "give it finer buckets, in the unit that it measures in"
     return dataclasses.replace(
         base, quality=Quality.BOUNDED, least=least, most=most, reason="OneBucket", message=f"{span}: {why}; {advice}"
     )
