@@ -79,14 +79,20 @@ def last_raise(
 
 def held_by(status: DigitalTwinStatus) -> frozenset[str]:
     """Return the metrics that what is held now was raised for."""
-    since = {(original.object, original.field): original.time for original in status.originals}
     return frozenset(
-        record.trigger.partition("/")[2]
+        record.trigger.partition("/")[2] for original in status.originals for record in held(status, original)
+    )
+
+
+def held(status: DigitalTwinStatus, original: Original) -> tuple[CorrectionRecord, ...]:
+    """Return the raises of a field that have been carried out since its original was written down, oldest first."""
+    return tuple(
+        record
         for record in status.corrections
         if record.action is CorrectionAction.RAISE
         and record.outcome in _CARRIED_OUT
-        and (record.object, record.field) in since
-        and record.time >= since[record.object, record.field]
+        and (record.object, record.field) == (original.object, original.field)
+        and record.time >= original.time
     )
 
 

@@ -111,10 +111,9 @@ def _gone(found: _Findings, original: Original, record: CorrectionRecord | None)
     if record is not None:
         found.resolve(record, Outcome.FAILED, f"{_what(original)} does not exist any more")
         return
-    raised = records.last_raise(found.status.corrections, original.object, original.field)
-    if original.ours is not None and raised is not None:
+    told = f"{original.object.kind}/{original.object.name} does not exist any more"
+    for raised in records.held(found.status, original):
         # What does not stand any more is nothing to cool down from: its successor may need the same at once.
-        told = f"{original.object.kind}/{original.object.name} does not exist any more"
         found.resolve(raised, Outcome.REVERTED, told)
 
 
