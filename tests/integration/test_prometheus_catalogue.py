@@ -65,7 +65,9 @@ class Case:
 
 
 def scope(namespace: str, labels: dict[str, str]) -> QueryScope:
-    return QueryScope(namespace, TARGET, WINDOW, labels, cpu_cores=0.5, memory_bytes=200e6)
+    return QueryScope(
+        namespace, TARGET, WINDOW, labels, replica_labels=["server_name"], cpu_cores=0.5, memory_bytes=200e6
+    )
 
 
 GATEWAY, WEB, DATABASE, CACHE, QUEUE, WORKER = (
@@ -555,6 +557,7 @@ def scraped_twice(case: Case, start: float, end: float) -> Iterator[tuple[str, s
             'job="checkout",service="checkout-headless",prometheus_replica="a"',
             'job="monitoring/pods",app="edge",team="shop",prometheus_replica="a"',
             'job="checkout",service="checkout",prometheus_replica="a",__replica__="b"',
+            'job="checkout",service="checkout",prometheus_replica="a",server_name="b"',
         ):
             # nginx tells of the service behind it, on its own.
             shown = re.sub(r'service="[^"]*",', "", view) if re.search(r'[{,]service="', series) else view

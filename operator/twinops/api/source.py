@@ -13,6 +13,7 @@ from twinops.api.rules import ATOMIC, Rule, at_most_one, keyed_by, literal, vali
 # A line break in a header value would begin a header of its own.
 HeaderValue = Annotated[str, Field(max_length=1024, pattern=r"^[^\x00-\x08\x0a-\x1f\x7f]*$")]
 ExternalLabelValue = Annotated[str, Field(max_length=256)]
+ReplicaLabel = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 _RESERVED_HEADERS = literal(
     {"authorization", "connection", "content-length", "cookie", "host", "proxy-authorization", "transfer-encoding"}
@@ -147,6 +148,15 @@ class MetricsSourceSpec(ApiModel):
             json_schema_extra=validations(*_LABEL_RULES),
         ),
     ] = {}
+    replica_labels: Annotated[
+        list[ReplicaLabel],
+        Field(
+            max_length=8,
+            description="Further labels by which servers that scrape the same targets are told apart in this store, as "
+            "prometheus_replica and replica are. Built-in queries count once what differs only in them.",
+            json_schema_extra={"x-kubernetes-list-type": "set"},
+        ),
+    ] = []
     headers: Annotated[
         dict[str, HeaderValue],
         Field(

@@ -69,7 +69,7 @@ class Access:
         """Return it as a MetricsSource with its credentials.
 
         Args:
-            of_twin: the MetricsSource of the twin; its scrape interval and external labels shape the queries.
+            of_twin: the MetricsSource of the twin; its scrape interval and labels shape the queries.
 
         Raises:
             InputError: no MetricsSource could look like this.
@@ -80,6 +80,7 @@ class Access:
                 headers=dict(_header(text) for text in self.headers),
                 scrape_interval_seconds=SCRAPE_SECONDS if of_twin is None else of_twin.scrape_interval_seconds,
                 external_labels={} if of_twin is None else of_twin.external_labels,
+                replica_labels=[] if of_twin is None else of_twin.replica_labels,
                 timeout_seconds=_TIMEOUT_SECONDS,
             )
         except ValidationError as error:

@@ -94,6 +94,7 @@ class QueryScope:
         window_seconds: length of ``$(window)``.
         labels: ``spec.source.labels``.
         external_labels: those that every series of this cluster carries at its source.
+        replica_labels: further labels by which servers that scrape the same are told apart there.
         cpu_cores: of one pod; None when a container has neither limit nor request.
         memory_bytes: likewise.
         cpu_problem: which container has neither, where that is known.
@@ -107,6 +108,7 @@ class QueryScope:
     window_seconds: int
     labels: Mapping[str, str] = field(default_factory=dict)
     external_labels: Mapping[str, str] = field(default_factory=dict)
+    replica_labels: Sequence[str] = ()
     cpu_cores: float | None = None
     memory_bytes: float | None = None
     cpu_problem: str = ""

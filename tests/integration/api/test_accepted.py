@@ -93,6 +93,7 @@ ACCEPTED_SOURCES = [
     pytest.param({"url": "http://10.0.0.7"}, id="ipv4"),
     pytest.param({"url": "http://p", "headers": {"X-Scope-OrgID": "a|b c"}}, id="header"),
     pytest.param({"url": "http://p", "externalLabels": {"cluster": "eu-1"}}, id="external label"),
+    pytest.param({"url": "http://p", "replicaLabels": ["server_name", "__dc__"]}, id="replica labels"),
     pytest.param({"url": "https://p", "tls": {"insecureSkipVerify": True}}, id="tls-without-check"),
     pytest.param({"url": "http://p", "auth": {"basicAuthSecretRef": {"name": "prometheus"}}}, id="basic-auth"),
     pytest.param({"url": "http://p", "auth": {}, "headers": {}}, id="empty-as-templates-leave-it"),

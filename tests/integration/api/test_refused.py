@@ -445,6 +445,11 @@ REFUSED_SOURCES = [
         id="external-label-key",
     ),
     pytest.param(
+        {"replicaLabels": ["replica-name"]},
+        "spec.replicaLabels[0] in body should match",
+        id="replica-label",
+    ),
+    pytest.param(
         {"headers": {"X Tenant": "a"}},
         "spec.headers: Invalid value: header names are letters, digits and -",
         id="header-name-with-space",

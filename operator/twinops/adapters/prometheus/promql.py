@@ -30,6 +30,7 @@ _LABEL_PREFIX = "label."
 # What is counted once, and labels that do not tell two of them apart: see ``candidates.shapes``.
 _OF_A_POD = ("pod", "container_id, instance, pod_ip, service, uid")
 _APART = ("instance", "container, container_id, pod, pod_ip, service, uid")
+_VIEWS = ("job", "cluster", "monitor", "prometheus", "prometheus_replica", "receive_replica", "replica", "__replica__")
 _OF_THE_TARGET = ("name", "podRegex", "cpuCores", "memoryBytes")
 
 
@@ -48,6 +49,7 @@ def render(query: Query, scope: QueryScope) -> str:
         values["scope"] = _plain(_matchers(query, scope, values))
         apart = scope.target is None or query.needs_labels
         values["each"], values["ways"] = map(_plain, _APART if apart else _OF_A_POD)
+        values["views"] = _plain(", ".join(dict.fromkeys((*_VIEWS, *scope.replica_labels))))
     return _fill(query.template, values)
 
 

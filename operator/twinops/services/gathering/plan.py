@@ -148,6 +148,7 @@ def query_scope(
         window_seconds=window_seconds(source, spec.sync_frequency_seconds),
         labels=spec.source.labels,
         external_labels=source.external_labels,
+        replica_labels=source.replica_labels,
     )
     if workload is None:
         return scope

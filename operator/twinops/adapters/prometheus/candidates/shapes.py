@@ -4,7 +4,7 @@ The same process is often scraped more than once: by two monitors, by both of a 
 nobody has merged, through two Services. So nothing is summed before it is told what is one thing seen twice:
 
 - a *thing* is the pod, or the scraped address of an exporter that runs apart from what it tells of;
-- a *view* of it is what one job of one server sees (``_VIEWS``). All series of a view are summed, whatever labels the
+- a *view* of it is what one job of one server sees. All series of a view are summed, whatever labels the
   exporter itself gives them (code, method, topic, container…); of several views of one thing one counts;
 - within a view, series that differ only in the *ways* are the same one twice: reached through two Services, or before
   and after its container was restarted.
@@ -48,8 +48,8 @@ SCRAPED = Thing("$(each)", "$(ways)")
 PROXY = Thing("proxy", "container_id, instance, pod_ip, service, uid", "proxy")
 """Proxies that tell whose traffic they carry, so that their series are found without the name of a pod."""
 
-_VIEWS = "job, cluster, monitor, prometheus, prometheus_replica, receive_replica, replica, __replica__"
-"""The job, and labels by which servers are told apart; what a view lacks of them counts as empty."""
+_VIEWS = "$(views)"
+"""The job, and labels by which servers are told apart: a placeholder. What a view lacks of them counts as empty."""
 
 
 def rate(counter: str, *matchers: str, of: Thing = SCRAPED) -> str:
