@@ -19,7 +19,7 @@ demo: $(READY) ## Run the whole story on a real control plane and a real Prometh
 	@$(BIN)/python -m demo
 
 test: cluster-build ## Run all tests, on the real parts (JOBS=0: in one process, ARGS="-k drift -x": some of them)
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(ARGS)
 
 bench-drift: $(READY) ## Measure how well anomalies are found (DATA=folder, JSON=file)
 	@$(BIN)/python -m benchmarks.drift $(if $(DATA),DATA=$(DATA)) $(if $(JSON),JSON=$(JSON))
