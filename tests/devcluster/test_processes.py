@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -108,7 +109,9 @@ def test_a_deaf_process_is_killed_after_its_grace(warden: Warden, tmp_path: Path
 
 
 def test_a_paused_process_halts_and_goes_on(warden: Warden, tmp_path: Path) -> None:
-    counting = process(warden, tmp_path, "while :; do echo tick; sleep 0.01; done")
+    # No shell loop: a shell that is halted while its child begins (vfork) waits for that child, and shows so for ever.
+    ticks = "import time\nwhile True: print('tick', flush=True); time.sleep(0.01)"
+    counting = process(warden, tmp_path, f'exec {shlex.quote(sys.executable)} -c "{ticks}"')
     counting.start()
     wait_until(counting.tail, within=WITHIN, what="it ticks")
     counting.pause()
