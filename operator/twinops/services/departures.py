@@ -12,6 +12,7 @@ from twinops.errors import NotFound, TwinOpsError
 from twinops.services.ports import Clock, TwinRef, Twins
 from twinops.services.retries import Retries
 from twinops.services.twin_index import TwinIndex
+from twinops.services.twin_tasks import TwinTasks
 
 log = structlog.get_logger()
 
@@ -47,22 +48,17 @@ class Departures:
         self._index = index
         self._clock = clock
         self._serves = serves
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks = TwinTasks("departure")
         self._places = asyncio.Semaphore(AT_ONCE)
 
     def start(self, ref: TwinRef) -> None:
         """Begin to watch over this twin, unless that is under way."""
-        if ref.uid not in self._tasks and self._held(ref):
-            task = asyncio.create_task(self._run(ref), name=f"departure {ref.namespace}/{ref.name}")
-            self._tasks[ref.uid] = task
-            task.add_done_callback(lambda _: self._tasks.pop(ref.uid, None))
+        if self._held(ref):
+            self._tasks.start(ref, self._run)
 
     async def aclose(self) -> None:
         """Stop what is under way; the next start begins it again."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.aclose()
 
     async def _run(self, ref: TwinRef) -> None:
         looks = 0

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
-
 from twinops.api.source import MetricsSourceSpec
 from twinops.api.status import DigitalTwinStatus, ObjectRef, Outcome
 from twinops.api.twin import SystemType, TargetRef
@@ -188,11 +186,6 @@ class QueryTexts(Protocol):
     def inspect(self, promql: str, *, stale_after_seconds: int, scrape_interval_seconds: int) -> Inspection:
         """Parse a rendered query and derive the look-ups that go with it."""
         ...
-
-
-def no_points() -> tuple[Floats, Floats]:
-    """Return an empty (times, values) pair."""
-    return np.empty(0), np.empty(0)
 
 
 class MetricsBackend(Protocol):

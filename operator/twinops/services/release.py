@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from twinops.services.corrections import CorrectionService
 from twinops.services.ports import Clock, EventRecorder, TwinRef, Twins
 from twinops.services.publish import involved, read_status
 from twinops.services.retries import Retries
+from twinops.services.twin_tasks import TwinTasks
 
 log = structlog.get_logger()
 
@@ -53,21 +53,15 @@ class Releases:
         self._events = events
         self._clock = clock
         self._busy = busy
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks = TwinTasks("release")
 
     def start(self, ref: TwinRef) -> None:
         """Begin to give back for this twin, unless that is under way."""
-        if ref.uid not in self._tasks:
-            task = asyncio.create_task(self._run(ref), name=f"release {ref.namespace}/{ref.name}")
-            self._tasks[ref.uid] = task
-            task.add_done_callback(lambda _: self._tasks.pop(ref.uid, None))
+        self._tasks.start(ref, self._run)
 
     async def aclose(self) -> None:
         """Stop what is under way; the next start begins it again."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.aclose()
 
     async def _run(self, ref: TwinRef) -> None:
         deadline = self._clock.monotonic() + DEADLINE
