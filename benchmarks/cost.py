@@ -12,9 +12,9 @@ from statistics import median
 
 import numpy as np
 
-from twinops.core.foresight.config import CONFIG, DAY
-from twinops.core.memory import QUICK_ORIGINS, RECENT_STEPS, Recorded, TwinMemory
-from twinops.core.metrics import STANDARD
+from twinops.core.forecast.config import CONFIG, DAY
+from twinops.core.forecast.forecaster import QUICK_ORIGINS, RECENT_STEPS, Recorded, TwinMemory
+from twinops.core.metrics.definitions import STANDARD
 from twinops.core.series import Floats, Series
 
 METRICS = tuple(STANDARD)

@@ -17,7 +17,7 @@ from benchmarks.forecast import parts, peers, risk, runs, scoring
 from benchmarks.forecast.scored import Scored
 from benchmarks.forecast.scoring import HORIZONS
 from benchmarks.series import DAY, WHERE
-from twinops.core.foresight.config import CONFIG
+from twinops.core.forecast.config import CONFIG
 from twinops.errors import InputError
 
 KEYS = tuple(str(h) for h in HORIZONS)

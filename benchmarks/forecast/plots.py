@@ -15,7 +15,7 @@ from benchmarks.forecast.risk import SECONDS
 from benchmarks.forecast.runs import ours
 from benchmarks.forecast.scored import Scored
 from benchmarks.series import DAY, BenchSeries
-from twinops.core.foresight.config import Config
+from twinops.core.forecast.config import Config
 
 FORMS = ("png", "svg")
 _SHOWN_DAYS = 3

@@ -15,10 +15,10 @@ from benchmarks.forecast.scored import Scored
 from benchmarks.forecast.scoring import HORIZONS
 from benchmarks.forecast.warnings import warnings
 from benchmarks.series import DAY, BenchSeries, Floats
-from twinops.core.foresight.backtest import backtest
-from twinops.core.foresight.config import Config
-from twinops.core.foresight.crossing_past import backtest_crossing, outcomes
-from twinops.core.foresight.views import filled
+from twinops.core.forecast.backtest import backtest
+from twinops.core.forecast.config import Config
+from twinops.core.forecast.exceedance_batch import backtest_crossing, outcomes
+from twinops.core.forecast.views import filled
 
 FEWEST_ONSETS = 20
 PERCENTILES = {"p95": 95, "p99": 99}

@@ -9,9 +9,9 @@ import numpy as np
 
 from benchmarks.forecast.scoring import STEPS
 from benchmarks.series import BenchSeries, Floats
-from twinops.core.foresight.backtest import backtest
-from twinops.core.foresight.config import Config
-from twinops.core.foresight.views import filled
+from twinops.core.forecast.backtest import backtest
+from twinops.core.forecast.config import Config
+from twinops.core.forecast.views import filled
 from twinops.replay import peers as replay
 
 ALL_STEPS = np.arange(1, STEPS + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.series import Floats
-from twinops.core.forecast import QUANTILES
+from twinops.core.forecast.horizon import QUANTILES
 
 LEVELS = np.array(QUANTILES)
 HORIZONS = (3, 6, 12)

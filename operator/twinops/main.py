@@ -14,14 +14,14 @@ import structlog
 from twinops import __version__, logs
 from twinops.adapters import process
 from twinops.adapters.clock import SystemClock
-from twinops.adapters.cluster.client import KubeClient
-from twinops.adapters.cluster.leases import ClusterLeases
+from twinops.adapters.http import Web
+from twinops.adapters.kubernetes.client import KubeClient
+from twinops.adapters.kubernetes.leases import ClusterLeases
 from twinops.adapters.telemetry import PrometheusTelemetry
-from twinops.adapters.web import Web
+from twinops.controllers.shared.lease import ElectionTimes, Elector
+from twinops.controllers.shared.watchdog import Watchdog
 from twinops.errors import SettingsError, TwinOpsError
 from twinops.handlers.operator import kopf_registry, kopf_settings
-from twinops.services.election import ElectionTimes, Elector
-from twinops.services.watchdog import Watchdog
 from twinops.settings import Settings
 from twinops.wiring import Leader, Surroundings
 

@@ -7,41 +7,42 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from twinops.adapters.cluster.client import KubeClient
-from twinops.adapters.cluster.discovery import Discovery
-from twinops.adapters.cluster.events import ClusterEvents
-from twinops.adapters.cluster.hpa_cache import HpaCache, ScaledObjectCache, Seen
-from twinops.adapters.cluster.levers import ClusterLevers
-from twinops.adapters.cluster.pod_cache import API_VERSION as PODS_VERSION
-from twinops.adapters.cluster.pod_cache import PLURAL as PODS
-from twinops.adapters.cluster.pod_cache import PodIndex, kept_pod
-from twinops.adapters.cluster.pods import PodFinder
-from twinops.adapters.cluster.sources import ClusterSources
-from twinops.adapters.cluster.twins import ClusterTwins
-from twinops.adapters.cluster.watched import Watched
-from twinops.adapters.cluster.workloads import ClusterWorkloads
+from twinops.adapters.kubernetes.client import KubeClient
+from twinops.adapters.kubernetes.discovery import Discovery
+from twinops.adapters.kubernetes.events import ClusterEvents
+from twinops.adapters.kubernetes.hpa_cache import HpaCache, ScaledObjectCache, Seen
+from twinops.adapters.kubernetes.levers import ClusterLevers
+from twinops.adapters.kubernetes.pod_cache import API_VERSION as PODS_VERSION
+from twinops.adapters.kubernetes.pod_cache import PLURAL as PODS
+from twinops.adapters.kubernetes.pod_cache import PodIndex, kept_pod
+from twinops.adapters.kubernetes.pods import PodFinder
+from twinops.adapters.kubernetes.sources import ClusterSources
+from twinops.adapters.kubernetes.twins import ClusterTwins
+from twinops.adapters.kubernetes.watched import Watched
+from twinops.adapters.kubernetes.workloads import ClusterWorkloads
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
-from twinops.core.notes import NORMAL
-from twinops.services.circuits import Circuits
-from twinops.services.corrections import CorrectionService
-from twinops.services.departures import Departures
-from twinops.services.election import Elector
-from twinops.services.gather import Gatherer
-from twinops.services.memories import MemoryKeeper
-from twinops.services.observe import Observer
-from twinops.services.ports import Clock, Telemetry, TwinRef
-from twinops.services.publish import Publisher, involved
-from twinops.services.release import Releases
-from twinops.services.roll_call import RollCall
-from twinops.services.source_checks import SourceChecks
-from twinops.services.status_writer import StatusWriter
-from twinops.services.sync import SyncService
-from twinops.services.ticker import Ticker
-from twinops.services.twin_index import SOURCE_KIND, ObjectKey, TwinIndex
-from twinops.services.wakeups import Wakeups
-from twinops.services.watchdog import Watchdog
-from twinops.services.watching import Watching
+from twinops.controllers.shared.lease import Elector
+from twinops.controllers.shared.resync import RollCall
+from twinops.controllers.shared.status_writer import StatusWriter
+from twinops.controllers.shared.store import SOURCE_KIND, ObjectKey, TwinIndex
+from twinops.controllers.shared.sync_loop import Ticker
+from twinops.controllers.shared.watchdog import Watchdog
+from twinops.controllers.shared.work_queue import Wakeups
+from twinops.controllers.source.checks import SourceChecks
+from twinops.controllers.source.circuit_breaker import Circuits
+from twinops.controllers.twin.corrections import CorrectionService
+from twinops.controllers.twin.departures import Departures
+from twinops.controllers.twin.gather import Gatherer
+from twinops.controllers.twin.observe import Observer
+from twinops.controllers.twin.publish import Publisher, involved
+from twinops.controllers.twin.release import Releases
+from twinops.controllers.twin.sync import SyncService
+from twinops.controllers.twin.watch_events import Watching
+from twinops.core.status.events import NORMAL
+from twinops.engine.forecaster_cache import MemoryKeeper
+from twinops.ports.kubernetes import TwinRef
+from twinops.ports.process import Clock, Telemetry
 from twinops.settings import Settings
 
 DRAIN_SECONDS = 2.0

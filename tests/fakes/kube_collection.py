@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
-from twinops.adapters.cluster.discovery import ApiResource
+from twinops.adapters.kubernetes.discovery import ApiResource
 from twinops.errors import ClusterError, Unavailable
 
 Json = dict[str, Any]

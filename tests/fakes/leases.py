@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 
 from twinops.errors import Conflict, NotFound, Unavailable
-from twinops.services.ports import LeaseRecord
+from twinops.ports.kubernetes import LeaseRecord
 
 
 class LeaseStore:

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from twinops.services.ports import InstantAnswer, RangeAnswer, RangeQuery, SourceAccess
+from twinops.core.metrics.queries import InstantAnswer
+from twinops.ports.metrics import RangeAnswer, RangeQuery, SourceAccess
 
 
 @dataclass

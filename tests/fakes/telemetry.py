@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from twinops.api.status import DigitalTwinStatus, Outcome
-from twinops.services.ports import TwinRef
+from twinops.api.twin.status import DigitalTwinStatus, Outcome
+from twinops.ports.kubernetes import TwinRef
 
 
 class FakeTelemetry:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twinops.errors import ClusterError, Conflict, NotFound
-from twinops.services.ports import TwinRef
+from twinops.ports.kubernetes import TwinRef
 
 
 class FakeTwins:

@@ -17,11 +17,11 @@ from support.cluster_levers import DEPLOYMENTS, HPAS, Cluster, deployment, hpa
 from support.correcting import risk, spec
 from twinops.api import ORIGINAL_ANNOTATION
 from twinops.api.base import utc
-from twinops.api.status import DigitalTwinStatus, Outcome, Quality
+from twinops.api.twin.status import DigitalTwinStatus, Outcome, Quality
+from twinops.controllers.twin.corrections import Done, Plan
+from twinops.controllers.twin.field_writer import FieldWriter
 from twinops.core.observation import FieldOwner, Sample
 from twinops.errors import Conflict
-from twinops.services.corrections import Done, Plan
-from twinops.services.field_writer import FieldWriter
 
 KUBECTL = FieldOwner("kubectl-client-side-apply", "Update")
 KUBECTL_BY_SCALE = FieldOwner("kubectl-client-side-apply", "Update", "scale")

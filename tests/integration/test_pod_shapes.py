@@ -15,20 +15,20 @@ from devcluster.cluster import DevCluster
 from support import pod_shapes as shapes
 from support.pod_shapes import Place, container, selecting, template
 from twinops.adapters.clock import SystemClock
-from twinops.adapters.cluster import reflector
-from twinops.adapters.cluster.client import KubeClient
-from twinops.adapters.cluster.discovery import Discovery
-from twinops.adapters.cluster.pod_cache import PodIndex, kept_pod
-from twinops.adapters.cluster.pods import PodFinder
-from twinops.adapters.cluster.watched import Watched
-from twinops.adapters.cluster.workloads import ClusterWorkloads
+from twinops.adapters.kubernetes import reflector
+from twinops.adapters.kubernetes.client import KubeClient
+from twinops.adapters.kubernetes.discovery import Discovery
+from twinops.adapters.kubernetes.pod_cache import PodIndex, kept_pod
+from twinops.adapters.kubernetes.pods import PodFinder
+from twinops.adapters.kubernetes.watched import Watched
+from twinops.adapters.kubernetes.workloads import ClusterWorkloads
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
-from twinops.api.source import MetricsSourceSpec
-from twinops.api.twin import DigitalTwinSpec, TargetRef
+from twinops.api.source.resource import MetricsSourceSpec
+from twinops.api.twin.spec import DigitalTwinSpec, TargetRef
+from twinops.controllers.twin.gather import Gatherer
 from twinops.core.observation import Sample, Workload
-from twinops.services.gather import Gatherer
-from twinops.services.ports import SourceAccess
+from twinops.ports.metrics import SourceAccess
 
 SECONDS = 60.0
 

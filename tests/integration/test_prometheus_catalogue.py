@@ -20,9 +20,10 @@ from devcluster.components.prometheus import Prometheus
 from devcluster.options import PrometheusOptions
 from twinops.adapters.prometheus.catalogue import CATALOGUE, PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
-from twinops.api.source import MetricsSourceSpec
-from twinops.api.twin import SystemType, TargetRef
-from twinops.services.ports import Query, QueryScope, SourceAccess
+from twinops.api.source.resource import MetricsSourceSpec
+from twinops.api.twin.spec import SystemType, TargetRef
+from twinops.core.metrics.queries import Query, QueryScope
+from twinops.ports.metrics import SourceAccess
 
 SCRAPE = 15
 WINDOW = 4 * SCRAPE

@@ -18,15 +18,15 @@ from devcluster.components.prometheus import Prometheus
 from devcluster.options import PrometheusOptions
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
-from twinops.api.source import MetricsSourceSpec
-from twinops.api.status import Quality
-from twinops.api.twin import DigitalTwinSpec
+from twinops.api.source.resource import MetricsSourceSpec
+from twinops.api.twin.spec import DigitalTwinSpec
+from twinops.api.twin.status import Quality
+from twinops.controllers.twin.gather import Gathered, Gatherer
 from twinops.core.observation import Sample
+from twinops.engine.forecaster_cache import MemoryKeeper
+from twinops.engine.history import Moment
 from twinops.errors import MetricsUnavailable
-from twinops.services.gather import Gathered, Gatherer
-from twinops.services.memories import MemoryKeeper
-from twinops.services.ports import RangeQuery, SourceAccess
-from twinops.services.twin_history import Moment
+from twinops.ports.metrics import RangeQuery, SourceAccess
 
 DEADLINE = 30.0
 STALE_AFTER = 5

@@ -15,12 +15,13 @@ from devcluster.components.prometheus import Prometheus
 from devcluster.options import PrometheusOptions
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
-from twinops.api.source import MetricsSourceSpec
-from twinops.api.status import Quality
-from twinops.api.twin import DigitalTwinSpec
+from twinops.api.source.resource import MetricsSourceSpec
+from twinops.api.twin.spec import DigitalTwinSpec
+from twinops.api.twin.status import Quality
+from twinops.controllers.twin.gather import Gatherer
+from twinops.core.metrics.queries import PARTIAL
 from twinops.core.observation import Sample
-from twinops.services.gather import Gatherer
-from twinops.services.ports import PARTIAL, RangeQuery, SourceAccess
+from twinops.ports.metrics import RangeQuery, SourceAccess
 
 STEP = 15
 HOUR = 3600

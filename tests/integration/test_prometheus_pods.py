@@ -13,12 +13,12 @@ from devcluster.cluster import DevCluster
 from devcluster.waiting import wait_until
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
-from twinops.api.source import MetricsSourceSpec
-from twinops.api.twin import DigitalTwinSpec, TargetRef
+from twinops.api.source.resource import MetricsSourceSpec
+from twinops.api.twin.spec import DigitalTwinSpec, TargetRef
+from twinops.controllers.twin.gather import Gatherer
+from twinops.core.metrics.pod_names import pod_regex
 from twinops.core.observation import Workload
-from twinops.core.pod_names import pod_regex
-from twinops.services.gather import Gatherer
-from twinops.services.ports import SourceAccess
+from twinops.ports.metrics import SourceAccess
 
 SECONDS = 30.0
 

@@ -16,12 +16,12 @@ from devcluster.components.prometheus import Prometheus
 from devcluster.options import PrometheusOptions
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
-from twinops.api.source import MetricsSourceSpec
-from twinops.api.status import ObservedMetric, Quality
-from twinops.api.twin import DigitalTwinSpec, TargetRef
+from twinops.api.source.resource import MetricsSourceSpec
+from twinops.api.twin.spec import DigitalTwinSpec, TargetRef
+from twinops.api.twin.status import ObservedMetric, Quality
+from twinops.controllers.twin.gather import Gathered, Gatherer
 from twinops.core.observation import Workload
-from twinops.services.gather import Gathered, Gatherer
-from twinops.services.ports import RangeQuery, SourceAccess
+from twinops.ports.metrics import RangeQuery, SourceAccess
 
 SCRAPE, MINUTES = 15, 20
 OTEL = "http_server_request_duration_seconds"

@@ -14,16 +14,16 @@ from devcluster.cluster import DevCluster
 from fakes.telemetry import FakeTelemetry
 from support.chart import ROOT
 from twinops.adapters.clock import SystemClock
-from twinops.adapters.cluster.client import KubeClient
-from twinops.adapters.cluster.events import ClusterEvents
-from twinops.adapters.cluster.sources import ClusterSources
-from twinops.adapters.cluster.twins import ClusterTwins
+from twinops.adapters.kubernetes.client import KubeClient
+from twinops.adapters.kubernetes.events import ClusterEvents
+from twinops.adapters.kubernetes.sources import ClusterSources
+from twinops.adapters.kubernetes.twins import ClusterTwins
 from twinops.api.base import utc
 from twinops.api.conditions import Condition, ConditionStatus
-from twinops.api.source import MetricsSourceStatus
+from twinops.api.source.resource import MetricsSourceStatus
+from twinops.controllers.shared.status_writer import StatusWriter, WriteOutcome
 from twinops.errors import Conflict, NotFound, SourceInvalid, SourceNotFound
-from twinops.services.ports import TwinRef
-from twinops.services.status_writer import StatusWriter, WriteOutcome
+from twinops.ports.kubernetes import TwinRef
 
 GROUP = "/apis/twinops.dev/v1alpha1"
 

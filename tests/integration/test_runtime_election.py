@@ -12,11 +12,11 @@ import pytest
 from devcluster.cluster import DevCluster
 from fakes.telemetry import FakeTelemetry
 from twinops.adapters.clock import SystemClock
-from twinops.adapters.cluster.client import KubeClient
-from twinops.adapters.cluster.leases import ClusterLeases
+from twinops.adapters.kubernetes.client import KubeClient
+from twinops.adapters.kubernetes.leases import ClusterLeases
+from twinops.controllers.shared.lease import ElectionTimes, Elector
 from twinops.errors import Conflict, LeadershipLost, NotFound
-from twinops.services.election import ElectionTimes, Elector
-from twinops.services.ports import LeaseRecord
+from twinops.ports.kubernetes import LeaseRecord
 
 TIMES = ElectionTimes(lease_duration=3, renew_deadline=2.0, retry_period=0.3, request_timeout=0.9)
 """As in production, five times as fast."""

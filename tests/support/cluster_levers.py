@@ -8,16 +8,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from devcluster.cluster import DevCluster
-from twinops.adapters.cluster.client import KubeClient
-from twinops.adapters.cluster.discovery import Discovery
-from twinops.adapters.cluster.levers import ClusterLevers
-from twinops.adapters.cluster.workloads import ClusterWorkloads
-from twinops.api.status import DigitalTwinStatus
-from twinops.api.twin import DigitalTwinSpec, TargetRef
+from twinops.adapters.kubernetes.client import KubeClient
+from twinops.adapters.kubernetes.discovery import Discovery
+from twinops.adapters.kubernetes.levers import ClusterLevers
+from twinops.adapters.kubernetes.workloads import ClusterWorkloads
+from twinops.api.twin.spec import DigitalTwinSpec, TargetRef
+from twinops.api.twin.status import DigitalTwinStatus
+from twinops.controllers.twin.corrections import CorrectionService, Done, Plan
 from twinops.core.observation import FieldOwner, Lever, Observation, Sample
 from twinops.errors import Unavailable
-from twinops.services.corrections import CorrectionService, Done, Plan
-from twinops.services.ports import TwinRef
+from twinops.ports.kubernetes import TwinRef
 
 T = TypeVar("T")
 TARGET = TargetRef(name="checkout")

@@ -6,7 +6,8 @@ import dataclasses
 from typing import Any
 
 from twinops.api.base import utc
-from twinops.api.status import (
+from twinops.api.twin.spec import DigitalTwinSpec, TargetRef
+from twinops.api.twin.status import (
     DigitalTwinStatus,
     Direction,
     Drift,
@@ -17,7 +18,6 @@ from twinops.api.status import (
     Risk,
     Severity,
 )
-from twinops.api.twin import DigitalTwinSpec, TargetRef
 from twinops.core.observation import FieldOwner, Lever, Observation, Sample, Workload
 
 NOW = 1_700_000_000.0

@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 
 from support.correcting import KUBECTL, NOW, OURS, hpa, status
 from twinops.api.base import utc
-from twinops.api.status import CorrectionAction, DigitalTwinStatus, ObjectRef, Quality
-from twinops.api.twin import DigitalTwinSpec, TargetRef
-from twinops.core.assess import limits_in_force
+from twinops.api.twin.spec import DigitalTwinSpec, TargetRef
+from twinops.api.twin.status import CorrectionAction, DigitalTwinStatus, ObjectRef, Quality
+from twinops.core.assess.assessment import limits_in_force
+from twinops.core.assess.drift import assess_drift
+from twinops.core.assess.risk import assess_risks
 from twinops.core.correction.decide import Decision, decide, noted
 from twinops.core.correction.need import demand
+from twinops.core.correction.outcome import applied, given_back
 from twinops.core.correction.records import held_by, pending
 from twinops.core.correction.settle import settle
-from twinops.core.correction.write_down import applied, given_back
-from twinops.core.drift import assess_drift
 from twinops.core.observation import Lever, Observation, Pod, Sample, Workload
-from twinops.core.risk import assess_risks
 
 EACH = 100.0
 """Requests per second that fill one replica."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fakes.clock import FakeClock, in_fake_time
 from twinops.adapters.telemetry import PrometheusTelemetry
-from twinops.api.status import DigitalTwinStatus, Outcome
-from twinops.services.ports import TwinRef
+from twinops.api.twin.status import DigitalTwinStatus, Outcome
+from twinops.ports.kubernetes import TwinRef
 from twinops.settings import PREFIX, Settings
 
 OPERATING = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()

@@ -16,12 +16,12 @@ import structlog
 from fakes.clock import START
 from support.history import waves, write_csv
 from twinops import logs
-from twinops.adapters.cluster import events
+from twinops.adapters.kubernetes import events
 from twinops.api.base import utc
 from twinops.api.conditions import Condition, ConditionStatus
-from twinops.api.status import ObservedMetric, Quality
+from twinops.api.twin.status import ObservedMetric, Quality
 from twinops.cli.main import main
-from twinops.core.conditions import shorten
+from twinops.core.status.conditions import shorten
 from twinops.printable import UNPRINTABLE, printable, printable_lines
 
 EVIL = "\x1b]0;pwned\x07\x9b2J\u202eevil\u200b\ufeff\ud800\x00\u2066"

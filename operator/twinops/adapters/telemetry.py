@@ -14,8 +14,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from twinops.api.conditions import ConditionStatus, ConditionType, find
-from twinops.api.status import DigitalTwinStatus, ForecastSkill, Outcome
-from twinops.services.ports import Clock, TwinRef
+from twinops.api.twin.status import DigitalTwinStatus, ForecastSkill, Outcome
+from twinops.ports.kubernetes import TwinRef
+from twinops.ports.process import Clock
 
 SYNC_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 LATE_SECONDS = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300)

@@ -20,9 +20,9 @@ from pydantic import BaseModel
 from twinops.api import GROUP, VERSION
 from twinops.api.reference import reference
 from twinops.api.schema import structural
-from twinops.api.source import MetricsSourceSpec, MetricsSourceStatus
-from twinops.api.status import DigitalTwinStatus
-from twinops.api.twin import DigitalTwinSpec
+from twinops.api.source.resource import MetricsSourceSpec, MetricsSourceStatus
+from twinops.api.twin.spec import DigitalTwinSpec
+from twinops.api.twin.status import DigitalTwinStatus
 
 Crd = dict[str, Any]
 

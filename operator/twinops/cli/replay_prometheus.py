@@ -12,24 +12,25 @@ import numpy as np
 from kubernetes.aio import config as kube_config
 from pydantic import ValidationError
 
-from twinops.adapters.cluster.client import UNREADABLE, KubeClient, resource_path
-from twinops.adapters.cluster.discovery import Discovery
-from twinops.adapters.cluster.workloads import ClusterWorkloads
+from twinops.adapters.kubernetes.client import UNREADABLE, KubeClient, resource_path
+from twinops.adapters.kubernetes.discovery import Discovery
+from twinops.adapters.kubernetes.workloads import ClusterWorkloads
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
 from twinops.api import API_VERSION
-from twinops.api.source import MetricsSourceSpec
-from twinops.api.twin import MAX_METRICS, DigitalTwinSpec
+from twinops.api.source.resource import MetricsSourceSpec
+from twinops.api.twin.spec import MAX_METRICS, DigitalTwinSpec
+from twinops.controllers.twin.gather import Gathered, Gatherer
+from twinops.core.metrics.plan import sync_step
+from twinops.core.metrics.queries import PARTIAL
 from twinops.core.series import Floats
+from twinops.engine.slots import Slots, Span, without_unstored
 from twinops.errors import ClusterError, InputError, MetricsUnavailable, NotFound
+from twinops.ports.metrics import NO_STORE, RangeAnswer, SourceAccess
 from twinops.printable import printable
 from twinops.replay.reading import read_text
 from twinops.replay.recording import LONGEST_STEP, SHORTEST_STEP, Recording
-from twinops.replay.terms import read_spec
-from twinops.services.gather import Gathered, Gatherer
-from twinops.services.gathering.past import Slots, Span, without_unstored
-from twinops.services.gathering.plan import sync_step
-from twinops.services.ports import NO_STORE, PARTIAL, RangeAnswer, SourceAccess
+from twinops.replay.spec import read_spec
 
 QUERY_STEP = 300
 MOST_ROWS = 500_000

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from twinops import logs
-from twinops.api.twin import DigitalTwinSpec
+from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.errors import InputError
 from twinops.replay.csv_file import parse_time, read_csv
 from twinops.replay.durations import parse_duration
@@ -23,8 +23,8 @@ from twinops.replay.pages import page
 from twinops.replay.plots import check_available, draw
 from twinops.replay.recording import Recording, on_grid, usual_step
 from twinops.replay.report import Report, replay, to_json
+from twinops.replay.spec import Given, metric_value, read_manifest, terms_of
 from twinops.replay.tables import print_report
-from twinops.replay.terms import Given, metric_value, read_manifest, terms_of
 from twinops.replay.writing import FORMS, STDOUT, check_writable, write_whole
 
 _PIPE_WIDTH = 100

@@ -10,20 +10,20 @@ from contextlib import asynccontextmanager
 
 from twinops import logs
 from twinops.adapters.clock import SystemClock
-from twinops.adapters.cluster.client import KubeClient
-from twinops.adapters.cluster.deployments import OperatorDeployment
-from twinops.adapters.cluster.discovery import Discovery
-from twinops.adapters.cluster.events import ClusterEvents
-from twinops.adapters.cluster.hpa_cache import HpaCache, ScaledObjectCache
-from twinops.adapters.cluster.leases import ClusterLeases
-from twinops.adapters.cluster.levers import ClusterLevers
-from twinops.adapters.cluster.twins import ClusterTwins
+from twinops.adapters.kubernetes.client import KubeClient
+from twinops.adapters.kubernetes.deployments import OperatorDeployment
+from twinops.adapters.kubernetes.discovery import Discovery
+from twinops.adapters.kubernetes.events import ClusterEvents
+from twinops.adapters.kubernetes.hpa_cache import HpaCache, ScaledObjectCache
+from twinops.adapters.kubernetes.leases import ClusterLeases
+from twinops.adapters.kubernetes.levers import ClusterLevers
+from twinops.adapters.kubernetes.twins import ClusterTwins
 from twinops.adapters.telemetry import PrometheusTelemetry
+from twinops.controllers.shared.lease import ElectionTimes, Elector
+from twinops.controllers.twin.corrections import CorrectionService
+from twinops.controllers.uninstall import Outcome, Uninstall
 from twinops.errors import ClusterError, InputError
 from twinops.printable import printable
-from twinops.services.corrections import CorrectionService
-from twinops.services.election import ElectionTimes, Elector
-from twinops.services.uninstall import Outcome, Uninstall
 from twinops.settings import Settings
 
 INCOMPLETE = 1

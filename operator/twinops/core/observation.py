@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from twinops.api.status import ObjectRef, Quality
-from twinops.api.twin import TargetRef
-from twinops.core.outlook import Outlook
+from twinops.api.twin.spec import TargetRef
+from twinops.api.twin.status import ObjectRef, Quality
+from twinops.core.forecast.result import Outlook
 
 PARTIAL_ANSWER = "PartialAnswer"
 """Reason of a sample whose backend could not answer in full: what it said is too small, by nobody knows how much."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from twinops.core.status_failed import Refusal
+from twinops.core.status.failed import Refusal
 
 _REQUEST = re.compile(r"^([A-Z]+) (/[^\s:?]*)")
 _BY_RBAC = "cannot patch resource "

@@ -10,7 +10,7 @@ from typing import Any
 import kopf
 
 from twinops.api import GROUP, VERSION
-from twinops.services.watching import Watching
+from twinops.controllers.twin.watch_events import Watching
 
 WATCHED = (
     (GROUP, VERSION, "metricssources"),

@@ -7,9 +7,9 @@ from typing import Any
 import kopf
 
 from twinops.api import DAEMON_FINALIZER, TOUCHED_ANNOTATION
+from twinops.controllers.shared.sync_loop import FINISH_SECONDS, Ticker
+from twinops.controllers.twin.watch_events import Watching
 from twinops.handlers import dependencies, twins
-from twinops.services.ticker import FINISH_SECONDS, Ticker
-from twinops.services.watching import Watching
 
 
 class NothingDiffed(kopf.DiffBaseStorage):

@@ -8,10 +8,10 @@ from typing import Any
 import kopf
 
 from twinops.api import GROUP, VERSION
-from twinops.services.bodies import trim
-from twinops.services.ports import TwinRef
-from twinops.services.ticker import Ticker
-from twinops.services.watching import Watching
+from twinops.controllers.shared.bodies import trim
+from twinops.controllers.shared.sync_loop import Ticker
+from twinops.controllers.twin.watch_events import Watching
+from twinops.ports.kubernetes import TwinRef
 
 PLURAL = "digitaltwins"
 FORCED_SECONDS = 3.0

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from twinops.core.foresight.forecaster import ahead
-from twinops.core.foresight.views import Indices
-from twinops.core.metrics import facts
+from twinops.core.forecast.interpolation import ahead
+from twinops.core.forecast.views import Indices
+from twinops.core.metrics.definitions import facts
 from twinops.core.series import Floats
 from twinops.replay.rolling import Flags, Replayed
 from twinops.replay.scores import targets

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twinops.api.base import utc
-from twinops.core.forecast import QUANTILES
-from twinops.core.foresight.config import DAY
-from twinops.core.foresight.forecaster import ahead
-from twinops.core.metrics import facts
+from twinops.core.forecast.config import DAY
+from twinops.core.forecast.horizon import QUANTILES
+from twinops.core.forecast.interpolation import ahead
+from twinops.core.metrics.definitions import facts
 from twinops.core.series import Floats
 from twinops.errors import InputError
 from twinops.printable import printable

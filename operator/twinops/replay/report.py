@@ -13,15 +13,15 @@ import numpy.typing as npt
 
 from twinops import __version__
 from twinops.api.base import utc
-from twinops.core.forecast import QUANTILES
-from twinops.core.foresight.config import CONFIG, Config
+from twinops.core.forecast.config import CONFIG, Config
+from twinops.core.forecast.horizon import QUANTILES
 from twinops.printable import printable
 from twinops.replay.alerts import AlertSpan
 from twinops.replay.incidents import Reliability, RiskScore, reliability, score_risks
 from twinops.replay.recording import Recording
 from twinops.replay.rolling import Progress, Replayed, roll
 from twinops.replay.scores import HorizonScore, Score, Scores, score
-from twinops.replay.terms import Terms
+from twinops.replay.spec import Terms
 from twinops.replay.verdict import Verdict, judge
 
 _FIGURES = 6

@@ -8,21 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from twinops.api.status import DigitalTwinStatus, Quality
-from twinops.api.twin import DigitalTwinSpec, TargetRef
-from twinops.core.assess import assess, limits_in_force
-from twinops.core.drift import assess_drift
-from twinops.core.forecast import QUANTILES
-from twinops.core.foresight.config import CONFIG, Config
-from twinops.core.memory import Recorded, TwinMemory
-from twinops.core.metrics import facts
+from twinops.api.twin.spec import DigitalTwinSpec, TargetRef
+from twinops.api.twin.status import DigitalTwinStatus, Quality
+from twinops.core.assess.assessment import assess, limits_in_force
+from twinops.core.assess.drift import assess_drift
+from twinops.core.forecast.config import CONFIG, Config
+from twinops.core.forecast.forecaster import Recorded, TwinMemory
+from twinops.core.forecast.horizon import QUANTILES
+from twinops.core.forecast.result import Outlook
+from twinops.core.metrics.definitions import facts
 from twinops.core.observation import Observation, Sample, Workload
-from twinops.core.outlook import Outlook
 from twinops.core.series import Floats, Series
-from twinops.core.status_base import observed
+from twinops.core.status.base import observed
 from twinops.replay.alerts import AlertLog, AlertSpan
 from twinops.replay.recording import Recording
-from twinops.replay.terms import Terms
+from twinops.replay.spec import Terms
 
 WEEK_SECONDS = 7 * 86_400
 _LONG_SECONDS = 8 * 86_400

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from twinops.api.base import utc
-from twinops.core.metrics import facts
+from twinops.core.metrics.definitions import facts
 from twinops.printable import printable_lines
 from twinops.replay.durations import short
 from twinops.replay.report import Report

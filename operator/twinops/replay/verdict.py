@@ -10,7 +10,7 @@ from twinops.replay.incidents import RiskScore
 from twinops.replay.scores import FEWEST_ORIGINS, PEER_WORDS, HorizonScore, Scores
 
 _BETTER, _WORSE = 0.95, 1.02
-"""As at the operator's own gate: ``core.foresight.track``."""
+"""As at the operator's own gate: ``core.forecast.calibration``."""
 _COVERED = (0.85, 0.95)
 
 

@@ -13,8 +13,8 @@ from devcluster.cluster import DevCluster
 from devcluster.errors import ApiError, CommandError
 from support.chart import ROOT
 from support.manifests import SOURCE_SPEC, SPEC, merged
-from twinops.api.source import MetricsSourceSpec
-from twinops.api.twin import DigitalTwinSpec
+from twinops.api.source.resource import MetricsSourceSpec
+from twinops.api.twin.spec import DigitalTwinSpec
 
 Json = dict[str, Any]
 Create = Callable[[Json], Json]

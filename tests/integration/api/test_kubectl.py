@@ -12,7 +12,8 @@ from devcluster.cluster import DevCluster
 from devcluster.errors import ApiError
 from support.manifests import SPEC, merged
 from twinops.api.conditions import Condition, ConditionStatus
-from twinops.api.status import (
+from twinops.api.twin.spec import CorrectionMode
+from twinops.api.twin.status import (
     CorrectionAction,
     CorrectionRecord,
     DigitalTwinStatus,
@@ -32,7 +33,6 @@ from twinops.api.status import (
     Severity,
     Summary,
 )
-from twinops.api.twin import CorrectionMode
 
 Json = dict[str, Any]
 Create = Callable[[Json], Json]

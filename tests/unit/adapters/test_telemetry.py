@@ -9,8 +9,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fakes.clock import START, FakeClock, in_fake_time
 from twinops.adapters.telemetry import PrometheusTelemetry
-from twinops.api.status import DigitalTwinStatus, Outcome
-from twinops.services.ports import Telemetry, TwinRef
+from twinops.api.twin.status import DigitalTwinStatus, Outcome
+from twinops.ports.kubernetes import TwinRef
+from twinops.ports.process import Telemetry
 
 CHECKOUT = TwinRef("shop", "checkout", "uid-1")
 LABELS = (("namespace", "shop"), ("twin", "checkout"))

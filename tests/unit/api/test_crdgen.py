@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from twinops.api import crdgen, twin_rules
-from twinops.core import metrics
+from twinops.api import crdgen
+from twinops.api.twin import rules
+from twinops.core.metrics import definitions
 
 ROOT = Path(__file__).parents[3]
 Node = dict[str, Any]
@@ -87,7 +88,7 @@ def test_only_the_default_of_status_is_set_in_status() -> None:
 
 
 def test_the_rules_know_the_metrics_that_the_core_knows() -> None:
-    assert set(twin_rules.STANDARD_METRICS) == set(metrics.STANDARD)
+    assert set(rules.STANDARD_METRICS) == set(definitions.STANDARD)
 
 
 def test_the_reference_names_every_field() -> None:

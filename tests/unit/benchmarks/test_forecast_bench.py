@@ -15,7 +15,7 @@ from benchmarks.forecast.risk import all_risk
 from benchmarks.forecast.scored import Scored
 from benchmarks.forecast.warnings import judge
 from benchmarks.series import BenchSeries, series_in
-from twinops.core.foresight.config import CONFIG
+from twinops.core.forecast.config import CONFIG
 
 WEEK = 2016
 

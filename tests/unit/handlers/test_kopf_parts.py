@@ -16,8 +16,8 @@ from kopf._cogs.structs import ids, references
 from kopf._core.actions import application
 
 from twinops.api import TOUCHED_ANNOTATION
+from twinops.controllers.shared.sync_loop import FINISH_SECONDS
 from twinops.handlers.operator import NothingDiffed, NothingInProgress, kopf_settings
-from twinops.services.ticker import FINISH_SECONDS
 
 RESOURCE = references.Resource("twinops.dev", "v1alpha1", "digitaltwins", namespaced=True)
 HANDLER = ids.HandlerId("sync")

@@ -8,9 +8,9 @@ from types import MappingProxyType
 from twinops.adapters.prometheus.candidates import datastores, gateways, http, queues, resources
 from twinops.adapters.prometheus.promql import render
 from twinops.adapters.prometheus.selectors import inspect
-from twinops.api.twin import SystemType
-from twinops.core.metrics import CONNECTIONS, CPU, ERRORS, LATENCY, MEMORY, THROUGHPUT
-from twinops.services.ports import Inspection, Query, QueryScope
+from twinops.api.twin.spec import SystemType
+from twinops.core.metrics.definitions import CONNECTIONS, CPU, ERRORS, LATENCY, MEMORY, THROUGHPUT
+from twinops.core.metrics.queries import Inspection, Query, QueryScope
 
 Candidates = Mapping[str, tuple[Query, ...]]
 

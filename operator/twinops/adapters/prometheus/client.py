@@ -21,10 +21,11 @@ from twinops.adapters.prometheus import decode
 from twinops.adapters.prometheus.slow_queries import SlowAskers, SlowQueries
 from twinops.adapters.prometheus.transport import NoAnswer, QueryFailed, Transport
 from twinops.api.base import utc
+from twinops.controllers.shared.requester import asker
+from twinops.core.metrics.queries import PARTIAL, InstantAnswer
+from twinops.engine.fair_slots import Key, Place, Places
 from twinops.errors import MetricsBusy, MetricsUnavailable, SourceInvalid
-from twinops.services.asking import asker
-from twinops.services.places import Key, Place, Places
-from twinops.services.ports import NO_STORE, PARTIAL, InstantAnswer, RangeAnswer, RangeQuery, SourceAccess
+from twinops.ports.metrics import NO_STORE, RangeAnswer, RangeQuery, SourceAccess
 
 MAX_POINTS = 10_000
 """Points of one range query; Prometheus itself refuses more than 11,000."""

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from twinops.services.ports import InstantAnswer, RangeAnswer
+from twinops.core.metrics.queries import InstantAnswer
+from twinops.ports.metrics import RangeAnswer
 
 _LAST_TIME = 1e12
 """Unix seconds; everything beyond is no time, and would not fit into a number of slots."""

@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from twinops.services.ports import NO_STORE, PARTIAL
+from twinops.core.metrics.queries import PARTIAL
+from twinops.ports.metrics import NO_STORE
 
 _OF_PROMQL = ("PromQL warning:", "PromQL info:")
 _OUR_OWN_LIMIT = "results truncated due to limit"

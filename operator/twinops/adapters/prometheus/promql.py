@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from twinops.adapters.prometheus.lexing import QUOTED
-from twinops.api.twin import TargetRef
-from twinops.core.pod_names import pod_regex
+from twinops.api.twin.spec import TargetRef
+from twinops.core.metrics.pod_names import pod_regex
+from twinops.core.metrics.queries import Query, QueryScope
 from twinops.errors import SpecError
-from twinops.services.ports import Query, QueryScope
 
 PLACEHOLDERS = ("namespace", "name", "podRegex", "window", "cpuCores", "memoryBytes", "label.KEY")
 """What a query may contain, for people."""

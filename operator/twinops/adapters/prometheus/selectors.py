@@ -22,7 +22,7 @@ from twinops.adapters.prometheus.lexing import too_complex, without_strings
 from twinops.adapters.prometheus.memo import Memo
 from twinops.adapters.prometheus.promql import of_largest, quoted, without_backticks
 from twinops.adapters.prometheus.quantiles import QuantileTexts, quantile_texts
-from twinops.services.ports import Inspection
+from twinops.core.metrics.queries import Inspection
 
 MAX_SELECTORS = 8
 """Look-ups are asked for at most so many selectors of one query."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from twinops.core.schedule import fraction
-from twinops.services.places import Key
+from twinops.engine.fair_slots import Key
 
 FIRST_PAUSE_SECONDS = 30.0
 LONGEST_PAUSE_SECONDS = 900.0

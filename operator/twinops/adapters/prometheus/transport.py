@@ -21,7 +21,7 @@ from requests.adapters import HTTPAdapter
 from twinops.adapters.prometheus.partial import shortcoming
 from twinops.adapters.prometheus.wire import Adapter, Session, TooLarge, deadlines, read
 from twinops.errors import MetricsUnavailable, SourceInvalid, SpecError, TwinOpsError
-from twinops.services.ports import SourceAccess
+from twinops.ports.metrics import SourceAccess
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 """Larger answers to range queries are cut off: two series of 10,000 points take less than 1 MiB."""

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from twinops.core.baseline.alarms import NONE, Bools, Ints, Raiser
 from twinops.core.baseline.band import Side
+from twinops.core.baseline.detectors import Panel, Tail
 from twinops.core.baseline.expectation import DAILY, LEVEL, WEEKLY, Expectation, believed
-from twinops.core.baseline.panel import Panel, Tail
 from twinops.core.baseline.records import FadingMean, Record, Rests
 from twinops.core.baseline.settings import SETTINGS, BaselineSettings
 from twinops.core.baseline.statistics import Kind, Watch

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from twinops.api.status import DigitalTwinStatus, Original
-from twinops.api.twin import DigitalTwinSpec
+from twinops.api.twin.spec import DigitalTwinSpec
+from twinops.api.twin.status import DigitalTwinStatus, Original
 from twinops.core.observation import Lever
 
 

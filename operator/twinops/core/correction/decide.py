@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from twinops.api.base import utc
-from twinops.api.status import (
+from twinops.api.twin.spec import CorrectionMode, DigitalTwinSpec
+from twinops.api.twin.status import (
     CorrectionAction,
     CorrectionRecord,
     DigitalTwinStatus,
@@ -18,14 +19,13 @@ from twinops.api.status import (
     ReplicaStep,
     StartUp,
 )
-from twinops.api.twin import CorrectionMode, DigitalTwinSpec
-from twinops.core.conditions import shorten
-from twinops.core.correction import effect, give_back, ownership, records, start_up
+from twinops.core.correction import effect, ownership, records, restore, start_up
 from twinops.core.correction.bounds import Envelope, Limited, envelope, limit, original_of
 from twinops.core.correction.guards import Situation, Stop, first_stop
 from twinops.core.correction.need import Demand, Need
-from twinops.core.correction.reckoning import Hold
+from twinops.core.correction.sizing import Hold
 from twinops.core.observation import Lever, Observation
+from twinops.core.status.conditions import shorten
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +93,11 @@ def decide(spec: DigitalTwinSpec, observation: Observation, status: DigitalTwinS
     demand, starting = _settled(spec, observation, status, demand)
     effects = effect.follow(spec, observation, status, demand)
     demand = demand.keeping(effects.kept)
-    below = give_back.below_since(spec, observation, status, demand, held)
+    below = restore.below_since(spec, observation, status, demand, held)
     recommended = within.clip(demand.recommend(effects.capped)) if observation.workload else None
     # What is not known to have been written is not there to be given back: settle finds out.
     for original in (each for each in status.originals if each.ours is not None):
-        reason = give_back.due(spec, observation, original, below)
+        reason = restore.due(spec, observation, original, below)
         if reason is not None:
             decision = _give_back(spec, status, original, reason, observation.now)
             return Outlook(decision, recommended, below, effects.steps, starting)
@@ -145,13 +145,13 @@ def _strongest(needs: Sequence[Need], *, above: int) -> Need | None:
 
 
 def _give_back(
-    spec: DigitalTwinSpec, status: DigitalTwinStatus, original: Original, reason: give_back.Reason, now: float
+    spec: DigitalTwinSpec, status: DigitalTwinStatus, original: Original, reason: restore.Reason, now: float
 ) -> Decision:
     last = records.failing(status.corrections, original.object, now)
     if last is not None:
         failed = last.reason or records.WRITE_FAILED
         return Decision(None, spec.auto_correction.mode, failed, last.message, blocked=True)
-    value = give_back.DEFAULTED if original.value is None else original.value
+    value = restore.DEFAULTED if original.value is None else original.value
     return Decision(
         action=CorrectionAction.GIVE_BACK,
         mode=spec.auto_correction.mode,

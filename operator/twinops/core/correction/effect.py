@@ -26,15 +26,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from twinops.api.base import utc
-from twinops.api.status import DigitalTwinStatus, ReplicaStep
-from twinops.api.twin import DigitalTwinSpec
-from twinops.core.correction.give_back import NEED_PASSED
+from twinops.api.twin.spec import DigitalTwinSpec
+from twinops.api.twin.status import DigitalTwinStatus, ReplicaStep
+from twinops.core.assess.debounce import is_new
 from twinops.core.correction.need import Demand
-from twinops.core.correction.reckoning import Hold, Reckoning, ceil
 from twinops.core.correction.records import held_by
-from twinops.core.metrics import CPU, LATENCY, THROUGHPUT, facts
+from twinops.core.correction.restore import NEED_PASSED
+from twinops.core.correction.sizing import Hold, Reckoning, ceil
+from twinops.core.metrics.definitions import CPU, LATENCY, THROUGHPUT, facts
 from twinops.core.observation import Observation
-from twinops.core.persistence import is_new
 
 SAMPLES = 3
 """Samples that an effect is judged by."""

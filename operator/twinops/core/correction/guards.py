@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from twinops.api.status import DigitalTwinStatus
-from twinops.api.twin import CorrectionMode, DigitalTwinSpec
+from twinops.api.twin.spec import CorrectionMode, DigitalTwinSpec
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.correction import fights, ownership, records
 from twinops.core.correction.bounds import Limited
 from twinops.core.correction.need import Need

@@ -21,16 +21,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from twinops.api.status import Direction, Drift, Quality, Risk
-from twinops.api.twin import DigitalTwinSpec
-from twinops.core.baseline.live import Reading
-from twinops.core.correction.reckoning import BENT, DRIVING, MAX_REPLICAS, STEP, Hold, Reckoning, ceil
+from twinops.api.twin.spec import DigitalTwinSpec
+from twinops.api.twin.status import Direction, Drift, Quality, Risk
+from twinops.core.assess.risk import duration
+from twinops.core.assess.tolerance import tolerance
+from twinops.core.baseline.estimate import Reading
+from twinops.core.correction.sizing import BENT, DRIVING, MAX_REPLICAS, STEP, Hold, Reckoning, ceil
 from twinops.core.correction.start_up import starting
-from twinops.core.idle import idle_metrics
-from twinops.core.metrics import CPU, THROUGHPUT, facts
+from twinops.core.metrics.definitions import CPU, THROUGHPUT, facts
+from twinops.core.metrics.idle import idle_metrics
 from twinops.core.observation import Observation
-from twinops.core.risk import duration
-from twinops.core.tolerance import tolerance
 
 __all__ = ["BENT", "DRIVING", "MAX_REPLICAS", "STEP", "Demand", "Hold", "Need", "ceil", "demand"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from twinops.api import FIELD_MANAGER
-from twinops.api.twin import OwnershipPolicy
+from twinops.api.twin.spec import OwnershipPolicy
 from twinops.core.correction.managers import ARGO, FLUX, HPA_CONTROLLER, KEDA, one_shot
 from twinops.core.observation import FieldOwner, Lever
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import chain, count
 
 from twinops.api.base import utc
-from twinops.api.status import CorrectionAction, CorrectionRecord, DigitalTwinStatus, ObjectRef, Original, Outcome
-from twinops.core.conditions import shorten
+from twinops.api.twin.status import CorrectionAction, CorrectionRecord, DigitalTwinStatus, ObjectRef, Original, Outcome
+from twinops.core.status.conditions import shorten
 
 MAX_RECORDS = 10
 INTERRUPTED = "interrupted before it was carried out"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from twinops.api.status import CorrectionAction, CorrectionRecord, DigitalTwinStatus, ObjectRef, Original, Outcome
+from twinops.api.twin.status import CorrectionAction, CorrectionRecord, DigitalTwinStatus, ObjectRef, Original, Outcome
 from twinops.core.correction import fights, records
-from twinops.core.correction.give_back import DEFAULTED, half_way
 from twinops.core.correction.ownership import is_ours, others_of
-from twinops.core.notes import NORMAL, WARNING, Note
+from twinops.core.correction.restore import DEFAULTED, half_way
 from twinops.core.observation import Lever
+from twinops.core.status.events import NORMAL, WARNING, Note
 
 _Key = tuple[ObjectRef, str]
 

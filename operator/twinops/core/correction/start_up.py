@@ -14,12 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from twinops.api.base import utc
-from twinops.api.status import StartUp
-from twinops.api.twin import DigitalTwinSpec
-from twinops.core.conditions import shorten
-from twinops.core.correction.reckoning import BENT
+from twinops.api.twin.spec import DigitalTwinSpec
+from twinops.api.twin.status import StartUp
+from twinops.core.assess.debounce import after_gap
+from twinops.core.correction.sizing import BENT
 from twinops.core.observation import Observation, Pod
-from twinops.core.persistence import after_gap
+from twinops.core.status.conditions import shorten
 
 INITIALIZATION_SECONDS = 300.0
 """The HPA's ``--horizontal-pod-autoscaler-cpu-initialization-period``."""

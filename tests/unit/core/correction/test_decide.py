@@ -25,7 +25,8 @@ from support.correcting import (
     workload,
 )
 from twinops.api.base import utc
-from twinops.api.status import (
+from twinops.api.twin.spec import CorrectionMode, DigitalTwinSpec
+from twinops.api.twin.status import (
     CorrectionAction,
     CorrectionRecord,
     DigitalTwinStatus,
@@ -34,7 +35,6 @@ from twinops.api.status import (
     Outcome,
     Quality,
 )
-from twinops.api.twin import CorrectionMode, DigitalTwinSpec
 from twinops.core.correction.decide import Outlook, decide, noted
 from twinops.core.correction.need import demand
 from twinops.core.correction.records import CHANGED, INTERRUPTED

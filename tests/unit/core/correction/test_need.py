@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.correcting import alert, drift, observation, risk, spec, status, workload
-from twinops.api.status import Direction, Drift, Quality
-from twinops.core.baseline.live import Reading
+from twinops.api.twin.status import Direction, Drift, Quality
+from twinops.core.baseline.estimate import Reading
 from twinops.core.correction.decide import decide
 from twinops.core.correction.need import MAX_REPLICAS, ceil, demand
+from twinops.core.forecast.result import Outlook
 from twinops.core.observation import Observation, Sample
-from twinops.core.outlook import Outlook
 
 LIMITS = {"limits": {"cpuUsage": 95, "latencyMs": 500, "throughputRps": 200}}
 EXPECTED = {"expectedState": {"metrics": {"cpuUsage": 50, "latencyMs": 120, "throughputRps": 100}}}

@@ -10,7 +10,7 @@ import pytest
 
 from support.correcting import KUBECTL, OURS, SERVER_SIDE, hpa, scale
 from twinops.api.conditions import Condition
-from twinops.api.twin import OwnershipPolicy
+from twinops.api.twin.spec import OwnershipPolicy
 from twinops.core.correction.managers import one_shot
 from twinops.core.correction.ownership import is_ours, judge
 from twinops.core.observation import FieldOwner, Lever

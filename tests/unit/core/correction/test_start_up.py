@@ -23,7 +23,7 @@ from support.correcting import (
 )
 from support.virtual_twin import VirtualTwin, World
 from twinops.api.base import utc
-from twinops.api.status import CorrectionAction, DigitalTwinStatus, Drift, StartUp
+from twinops.api.twin.status import CorrectionAction, DigitalTwinStatus, Drift, StartUp
 from twinops.core.correction.decide import Outlook, decide, noted
 from twinops.core.correction.need import demand
 from twinops.core.correction.start_up import LONGEST_ROLLOUT_SECONDS, LONGEST_SECONDS, STUCK_SECONDS, starting

@@ -9,7 +9,7 @@ None of the databases' exporters gives a percentile of latency, so none is made 
 from __future__ import annotations
 
 from twinops.adapters.prometheus.candidates.shapes import NAMESPACE, PODS, p95, rate, share, total
-from twinops.services.ports import Query
+from twinops.core.metrics.queries import Query
 
 
 def beside_or_apart(name: str, text: str) -> tuple[Query, Query]:

@@ -11,7 +11,7 @@ labels of the backend's own series (``spec.source.labels``) are not on them.
 from __future__ import annotations
 
 from twinops.adapters.prometheus.candidates.shapes import PODS, PROXY, Thing, p95, rate, share, total
-from twinops.services.ports import Query
+from twinops.core.metrics.queries import Query
 
 _NGINX = 'controller_namespace="$(namespace)",controller_pod=~"$(podRegex)"'
 _NGINX_BACKEND = 'exported_namespace="$(namespace)",exported_service="$(name)"'

@@ -8,7 +8,7 @@ the label of the status code only), OpenTelemetry semantic conventions "HTTP met
 from __future__ import annotations
 
 from twinops.adapters.prometheus.candidates.shapes import PODS, p95, rate, share
-from twinops.services.ports import Query
+from twinops.core.metrics.queries import Query
 
 _CONVENTION = "http_request_duration_seconds"
 _OTEL = "http_server_request_duration_seconds"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from twinops.adapters.prometheus.candidates.datastores import beside_or_apart
 from twinops.adapters.prometheus.candidates.shapes import NAMESPACE, SCRAPED, Thing, newest, rate, share, total
-from twinops.services.ports import Query
+from twinops.core.metrics.queries import Query
 
 # The broker's totals stand beside its topics'.
 _ALL_TOPICS = 'topic=""'

@@ -23,7 +23,7 @@ stays the same.
 from __future__ import annotations
 
 from twinops.adapters.prometheus.candidates.shapes import PODS
-from twinops.services.ports import Query
+from twinops.core.metrics.queries import Query
 
 _CONTAINERS = "{$(scope),$(containers)}"
 """The containers that what a pod may use is known of, no others: both sides of the division speak of the same."""

@@ -1,0 +1,45 @@
+"""The operator's own Deployment."""
+
+from __future__ import annotations
+
+from twinops.adapters.kubernetes.client import KubeClient, resource_path
+from twinops.errors import NotFound
+
+API_VERSION = "apps/v1"
+
+
+class OperatorDeployment:
+    """Scales one Deployment down.
+
+    Args:
+        client: the API server.
+        namespace: the operator's own.
+        name: of the Deployment.
+    """
+
+    def __init__(self, client: KubeClient, namespace: str, name: str) -> None:
+        self._client = client
+        self._path = resource_path(API_VERSION, "deployments", namespace=namespace, name=name, subresource="scale")
+
+    async def replicas(self) -> int | None:
+        """Return how many are wanted, None when there is no such Deployment.
+
+        Raises:
+            ClusterError: the API server said no, or nothing.
+        """
+        try:
+            scale = await self._client.get(self._path)
+        except NotFound:
+            return None
+        return int((scale.get("spec") or {}).get("replicas", 0))
+
+    async def stop(self) -> None:
+        """Want none. Does nothing when there is no such Deployment.
+
+        Raises:
+            ClusterError: the API server said no, or nothing.
+        """
+        try:
+            await self._client.patch(self._path, {"spec": {"replicas": 0}})
+        except NotFound:
+            return

@@ -1,0 +1,73 @@
+"""HorizontalPodAutoscalers as levers: their ``spec.minReplicas``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Final
+
+from twinops.adapters.kubernetes import managed_fields
+from twinops.adapters.kubernetes.client import resource_path
+from twinops.api.twin.spec import TargetRef
+from twinops.api.twin.status import ObjectRef
+from twinops.core.observation import Lever
+
+API_VERSION: Final = "autoscaling/v2"
+KIND: Final = "HorizontalPodAutoscaler"
+FIELD: Final = "spec.minReplicas"
+PLURAL: Final = "horizontalpodautoscalers"
+
+
+def hpa_path(namespace: str, name: str | None = None) -> str:
+    """Return the path of one HPA, or of all in the namespace."""
+    return resource_path(API_VERSION, PLURAL, namespace=namespace, name=name)
+
+
+def targets(reference: Mapping[str, Any], target: ObjectRef | TargetRef) -> bool:
+    """Tell whether a scaleTargetRef names the target. The version does not matter, the group does."""
+    group = str(reference.get("apiVersion") or "").rpartition("/")[0]
+    return (group, reference.get("kind"), reference.get("name")) == (
+        target.api_version.rpartition("/")[0],
+        target.kind,
+        target.name,
+    )
+
+
+def controller_of(body: Mapping[str, Any]) -> str:
+    """Return ``Kind/name`` of the controller that owns the whole object, empty where there is none."""
+    for owner in body["metadata"].get("ownerReferences") or ():
+        if owner.get("controller"):
+            return f"{owner['kind']}/{owner['name']}"
+    return ""
+
+
+def hpa_lever(body: Mapping[str, Any]) -> Lever:
+    """Read an HPA as the API server sends it."""
+    meta, spec = body["metadata"], body["spec"]
+    minimum = spec.get("minReplicas")
+    return Lever(
+        object=ObjectRef(api_version=API_VERSION, kind=KIND, name=meta["name"]),
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        field=FIELD,
+        value=minimum,
+        minimum=1 if minimum is None else minimum,
+        maximum=spec["maxReplicas"],
+        owners=managed_fields.owners(body, FIELD),
+        declared=managed_fields.declared(body, FIELD),
+        applied_value=managed_fields.applied_value(body, FIELD),
+        controller=controller_of(body),
+        witness=managed_fields.witness(body),
+        raw=body,
+    )
+
+
+def without_bulk(lever: Lever) -> Lever:
+    """Return the same lever without what most of an object is, or what its author could make large at will.
+
+    Who owns which of its fields, and its annotations: what is used of them the lever tells. Whoever needs more reads
+    the object.
+    """
+    meta = lever.raw["metadata"]
+    names = {key: meta[key] for key in ("namespace", "name", "uid", "resourceVersion") if key in meta}
+    return dataclasses.replace(lever, raw={"metadata": names})

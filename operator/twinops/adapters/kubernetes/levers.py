@@ -1,0 +1,177 @@
+"""Reads and writes what corrections change: an HPA's ``minReplicas``, or ``/scale``.
+
+Every write names the resourceVersion that was read, so it either meets the object as it was judged or is
+refused with 409. The ways of writing are CONVENTIONS' own; which one is due is decided in the core.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twinops.adapters.kubernetes import hpas, managed_fields, scales
+from twinops.adapters.kubernetes.client import (
+    APPLY_PATCH,
+    JSON_PATCH,
+    MERGE_PATCH,
+    TIMEOUT_SECONDS,
+    Body,
+    KubeClient,
+    Params,
+)
+from twinops.adapters.kubernetes.discovery import Discovery
+from twinops.adapters.kubernetes.hpa_cache import HpaCache, ScaledObjectCache
+from twinops.adapters.kubernetes.hpa_finder import find_hpa
+from twinops.api import ORIGINAL_ANNOTATION
+from twinops.api.twin.spec import TargetRef
+from twinops.api.twin.status import ObjectRef
+from twinops.core.observation import Lever
+from twinops.errors import Conflict
+
+
+class ClusterLevers:
+    """Satisfies ``ports.Levers``.
+
+    Args:
+        client: reads and writes.
+        discovery: where kinds live.
+        known: HPAs from the watch; without it they are listed at each call.
+        scaled: ScaledObjects from the watch, likewise.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        discovery: Discovery,
+        known: HpaCache | None = None,
+        scaled: ScaledObjectCache | None = None,
+    ) -> None:
+        self._client = client
+        self._discovery = discovery
+        self._known = known
+        self._scaled = scaled
+
+    async def find(self, namespace: str, target: TargetRef, hpa_name: str | None) -> Lever:
+        """Return the named HPA, else the only one that targets the workload, else its ``/scale``.
+
+        Raises:
+            SpecError: there is no single lever: HPANotFound, HPATargetsAnother, AmbiguousHPA,
+                ManagedByKEDA, TargetNotFound, UnsupportedScale.
+            ClusterError: the API server did not answer, or a right to read is missing.
+        """
+        hpa = await find_hpa(self._client, self._known, namespace, target, hpa_name)
+        return hpa or await scales.find_scale(self._client, self._discovery, self._scaled, namespace, target)
+
+    async def read(self, namespace: str, reference: ObjectRef, field: str) -> Lever:
+        """Return the lever that was written to before.
+
+        Raises:
+            NotFound: the object is gone.
+            ClusterError: the API server did not answer.
+        """
+        if field == hpas.FIELD:
+            body = await self._client.get(hpas.hpa_path(namespace, reference.name))
+            if self._known is not None:
+                self._known.take(body)
+            return hpas.hpa_lever(body)
+        return await scales.read_scale(self._client, self._discovery, namespace, reference)
+
+    async def write(self, namespace: str, lever: Lever, value: int, *, force: bool, witness: str = "") -> Lever:
+        """Set the field by server-side apply as ``twinops``, at the lever's resourceVersion.
+
+        What stands beside an HPA's value goes with it in the same request; an apply without it takes it off.
+
+        Raises:
+            Conflict: the object changed since it was read, or another manager owns the field.
+            Refused: the API server refuses the value or the right is missing.
+        """
+        if not lever.is_hpa and not force:
+            # That KEDA was not there a minute ago is not enough to write beside it.
+            await scales.refuse_keda(self._client, namespace, lever.object)
+        body = _patch(lever, value) | _type(lever)
+        body["metadata"]["name"] = lever.object.name
+        if witness and lever.is_hpa:
+            body["metadata"]["annotations"] = {ORIGINAL_ANNOTATION: witness}
+        path = await self._write_path(namespace, lever)
+        await self._send(path, body, content_type=APPLY_PATCH, params={"force": force})
+        return await self.read(namespace, lever.object, lever.field)
+
+    async def update_as(self, namespace: str, lever: Lever, value: int, *, manager: str) -> Lever:
+        """Set the field by a merge patch in the name of its former owner; what we wrote beside it goes.
+
+        ``/scale`` is patched where the lever is one: the former owner then holds the field by way of the
+        subresource, which its next update does not mind, and no right on the target itself is needed.
+
+        Raises:
+            Conflict: the object changed since it was read.
+            Refused: the API server refuses the value or the right is missing.
+        """
+        body = _patch(lever, value)
+        if lever.witness:
+            body["metadata"]["annotations"] = {ORIGINAL_ANNOTATION: None}
+        await self._send(await self._write_path(namespace, lever), body, params={"fieldManager": manager})
+        return await self.read(namespace, lever.object, lever.field)
+
+    async def forget(self, namespace: str, lever: Lever) -> None:
+        """Take off what stands beside the value of an HPA, the value untouched.
+
+        Raises:
+            Conflict: the object changed since it was read.
+            Refused: the right is missing.
+        """
+        metadata = {"resourceVersion": lever.resource_version, "annotations": {ORIGINAL_ANNOTATION: None}}
+        await self._send(await self._path(namespace, lever), {"metadata": metadata})
+
+    async def hand_over(self, namespace: str, lever: Lever, *, manager: str) -> Lever:
+        """Move the ownership of the field from us to the entry ``manager`` applied, its value untouched.
+
+        Raises:
+            Conflict: the object changed since it was read.
+            Refused: the right to patch the object itself is missing.
+        """
+        if "managedFields" not in (lever.raw.get("metadata") or {}):
+            judged, lever = lever, await self.read(namespace, lever.object, lever.field)
+            if lever.resource_version != judged.resource_version:
+                raise Conflict(f"{lever.object.name} changed since it was read", status=409)
+        entries = managed_fields.handed_over(lever.raw, lever.field, manager)
+        if entries is None:
+            if lever.witness:
+                await self.forget(namespace, lever)
+            return lever
+        # Naming the version that was read makes the API server answer 409 when it is no longer current; a
+        # failed `test` would be 422, which cannot be told from a patch that is wrong in itself.
+        operations: list[dict[str, Any]] = [
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": lever.resource_version},
+            {"op": "replace", "path": "/metadata/managedFields", "value": entries},
+        ]
+        if lever.witness:
+            pointer = ORIGINAL_ANNOTATION.replace("/", "~1")
+            operations.append({"op": "remove", "path": f"/metadata/annotations/{pointer}"})
+        await self._send(await self._path(namespace, lever), operations, content_type=JSON_PATCH)
+        return await self.read(namespace, lever.object, lever.field)
+
+    async def _send(
+        self, path: str, body: Body, *, content_type: str = MERGE_PATCH, params: Params | None = None
+    ) -> None:
+        # By then the API server gives the request up, too: what we have given up is not carried out much later.
+        limited = {"timeout": f"{TIMEOUT_SECONDS:.0f}s", **(params or {})}
+        await self._client.patch(path, body, content_type=content_type, params=limited)
+
+    async def _path(self, namespace: str, lever: Lever) -> str:
+        if lever.is_hpa:
+            return hpas.hpa_path(namespace, lever.object.name)
+        return await scales.object_path(self._discovery, namespace, lever.object)
+
+    async def _write_path(self, namespace: str, lever: Lever) -> str:
+        path = await self._path(namespace, lever)
+        return path if lever.is_hpa else f"{path}/scale"
+
+
+def _patch(lever: Lever, value: int) -> dict[str, Any]:
+    leaf = managed_fields.path_of(lever.field)[-1]
+    return {"metadata": {"resourceVersion": lever.resource_version}, "spec": {leaf: value}}
+
+
+def _type(lever: Lever) -> dict[str, str]:
+    if lever.is_hpa:
+        return {"apiVersion": hpas.API_VERSION, "kind": hpas.KIND}
+    return {"apiVersion": scales.SCALE_API_VERSION, "kind": scales.SCALE_KIND}

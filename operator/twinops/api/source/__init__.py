@@ -1,0 +1,1 @@
+"""MetricsSource: spec and status."""

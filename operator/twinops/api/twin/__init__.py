@@ -1,0 +1,1 @@
+"""DigitalTwin: spec, status and the rules that the API server checks."""

@@ -1,0 +1,1 @@
+"""What the controllers of all kinds share: store, work queue, sync loop, status writer, lease."""

@@ -1,0 +1,232 @@
+"""One leader by a ``coordination.k8s.io`` Lease; the others stand by.
+
+The protocol is client-go's (``tools/leaderelection``), so that any Kubernetes tool can read the
+Lease. Times of other machines are never compared with ours: a standby takes note of *when it saw*
+the lease change, by its own monotonic clock, and takes over once that lies longer ago than the
+lease's duration. A leader counts from *before* it sent its last successful renewal and stops after
+``renew_deadline``, which is shorter. So clocks may differ by any amount; only their pace must agree
+to within ``lease_duration / (renew_deadline + request_timeout)``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from twinops.errors import ClusterError, Conflict, LeadershipLost, NotFound
+from twinops.ports.kubernetes import LeaseRecord, Leases
+from twinops.ports.process import Clock, Telemetry
+
+log = structlog.get_logger()
+
+JITTER = 1.2
+"""A standby adds up to this many retry periods to each wait, as client-go does, so that not all ask at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class ElectionTimes:
+    """The times of an election, in seconds.
+
+    Attributes:
+        lease_duration: how long standbys wait after the last renewal they saw; whole seconds on the wire.
+        renew_deadline: how long a leader that cannot renew goes on.
+        retry_period: wait between two attempts.
+        request_timeout: longest time for one request.
+    """
+
+    lease_duration: int = 15
+    renew_deadline: float = 10.0
+    retry_period: float = 2.0
+    request_timeout: float = 3.0
+
+
+class Elector:
+    """Acquires the lease, keeps it, and tells writers whether they may write.
+
+    Args:
+        leases: the Lease.
+        clock: monotonic time decides; wall time is only written into the Lease for people to read.
+        telemetry: is told who leads.
+        times: how long everything takes.
+        identity: names this process; must differ for every process, a restarted one too.
+        chance: evenly distributed number in [0, 1), for the jitter.
+    """
+
+    def __init__(
+        self,
+        leases: Leases,
+        clock: Clock,
+        telemetry: Telemetry,
+        times: ElectionTimes,
+        *,
+        identity: str,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._leases = leases
+        self._clock = clock
+        self._telemetry = telemetry
+        self._times = times
+        self._identity = identity
+        self._chance = chance
+        self._seen: LeaseRecord | None = None
+        self._seen_at = clock.monotonic()
+        self._deadline: float | None = None
+        self._released = False
+        self._doubtful = False
+        self.leading = asyncio.Event()
+        """Set once this process leads."""
+        self.lost = asyncio.Event()
+        """Set once this process led and does not any more: it must exit."""
+
+    def fence(self) -> None:
+        """Return only while this process surely leads. Call it right before every write.
+
+        Raises:
+            LeadershipLost: it does not lead, or its last renewal is too long ago to be sure.
+        """
+        if self._deadline is None or self.lost.is_set():
+            raise LeadershipLost(f"{self._identity} does not hold the lease")
+        if self._doubtful or self._taken():
+            raise LeadershipLost(f"somebody else has written the lease of {self._identity}")
+        late = self._clock.monotonic() - self._deadline
+        if late >= 0:
+            raise LeadershipLost(f"{self._identity} should have renewed the lease {late:.1f} s ago")
+
+    async def run(self) -> None:
+        """Wait until this process leads, then renew until that ends. Returns when leadership is lost or released."""
+        log.info("waiting for the lease", identity=self._identity)
+        while not await self._attempt():
+            if self._released:
+                return
+            await self._clock.sleep(self._times.retry_period * (1 + JITTER * self._chance()))
+        if not self._released:
+            await self._lead()
+
+    async def release(self) -> None:
+        """Stop writing, and give the lease to whoever comes first.
+
+        Call it when ``run`` is cancelled and all writes have ended. Never raises: a lease that cannot
+        be given back runs out by itself.
+        """
+        led = self._deadline is not None and not self.lost.is_set()
+        self._released = True
+        self._deadline = None
+        self._telemetry.leads(leading=False)
+        if not led:
+            return
+        try:
+            async with asyncio.timeout(self._times.request_timeout):
+                # Read anew: a renewal that was cancelled half-way may have been written.
+                record = await self._leases.get()
+                if record.holder == self._identity:
+                    await self._leases.replace(self._vacant(record))
+        except (ClusterError, TimeoutError) as error:
+            log.warning("lease not released, it runs out by itself", error=str(error) or "time-out")
+        else:
+            log.info("lease released", identity=self._identity)
+
+    def _vacant(self, record: LeaseRecord) -> LeaseRecord:
+        now = self._clock.now()
+        return dataclasses.replace(record, holder="", duration_seconds=1, acquire_time=now, renew_time=now)
+
+    async def _lead(self) -> None:
+        log.info("leading", identity=self._identity)
+        self._telemetry.leads(leading=True)
+        self.leading.set()
+        try:
+            await self._renew()
+        except Exception:
+            # Whatever went wrong, this process will not renew any more.
+            self._lose()
+            raise
+        if not self._released:
+            self._lose()
+
+    async def _renew(self) -> None:
+        while not self._released:
+            await self._clock.sleep(self._times.retry_period)
+            # Checked first: after a pause of the whole process the lease may be somebody else's already.
+            if self._released or self._is_late() or self._taken():
+                return
+            await self._attempt()
+
+    def _lose(self) -> None:
+        self.lost.set()
+        self._telemetry.leads(leading=False)
+        log.error("lease lost", identity=self._identity, holder=self._seen.holder if self._seen else "")
+
+    def _is_late(self) -> bool:
+        return self._deadline is None or self._clock.monotonic() >= self._deadline
+
+    def _taken(self) -> bool:
+        return self._seen is not None and self._seen.holder != self._identity
+
+    async def _attempt(self) -> bool:
+        """Try once to acquire or renew; tell whether this process leads now."""
+        started = self._clock.monotonic()
+        limit = self._times.request_timeout
+        if self._deadline is not None:
+            limit = min(limit, max(0.0, self._deadline - started))
+        try:
+            async with asyncio.timeout(limit):
+                record = await self._acquire_or_renew()
+        except (ClusterError, TimeoutError) as error:
+            log.warning("no answer about the lease", error=str(error) or "time-out")
+            return False
+        if record is None or self._released:
+            return False
+        self._deadline = started + self._times.renew_deadline
+        return True
+
+    async def _acquire_or_renew(self) -> LeaseRecord | None:
+        try:
+            if self._seen is None or self._seen.holder != self._identity:
+                self._note(await self._leases.get())
+            if self._seen is None or not self._may_hold(self._seen):
+                return None
+            written = await self._leases.replace(self._claim(self._seen))
+        except NotFound:
+            # Deleted, perhaps, while its holder still counts on it: that one's time must run out as well.
+            if self._seen is not None and not self._may_hold(self._seen):
+                return None
+            written = await self._leases.create(self._claim(None))
+        except Conflict:
+            # Somebody wrote it. Until it is known who, nothing may be written; the next attempt decides.
+            self._doubtful = True
+            self._note(await self._leases.get())
+            self._doubtful = False
+            return None
+        self._note(written)
+        self._doubtful = False
+        return written
+
+    def _note(self, record: LeaseRecord) -> None:
+        """Remember when the lease was last seen to change, by our clock."""
+        if self._seen is None or record.resource_version != self._seen.resource_version:
+            self._seen = record
+            self._seen_at = self._clock.monotonic()
+
+    def _may_hold(self, record: LeaseRecord) -> bool:
+        if record.holder in ("", self._identity):
+            return True
+        return self._clock.monotonic() >= self._seen_at + record.duration_seconds
+
+    def _claim(self, record: LeaseRecord | None) -> LeaseRecord:
+        now = self._clock.now()
+        if record is None:
+            return LeaseRecord(self._identity, self._times.lease_duration, now, now, 0)
+        if record.holder == self._identity:
+            return dataclasses.replace(record, renew_time=now, duration_seconds=self._times.lease_duration)
+        return LeaseRecord(
+            self._identity,
+            self._times.lease_duration,
+            now,
+            now,
+            record.transitions + 1,
+            record.resource_version,
+        )

@@ -1,0 +1,199 @@
+"""Gathering: everything one sync needs to know, read into one frozen ``Observation``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from twinops.api.conditions import ConditionType, find
+from twinops.api.twin.spec import DigitalTwinSpec
+from twinops.api.twin.status import DigitalTwinStatus
+from twinops.controllers.shared.store import TwinIndex
+from twinops.controllers.twin.gather import Gatherer
+from twinops.core.assess.assessment import limits_in_force
+from twinops.core.assess.censoring import unjudged, unscored
+from twinops.core.forecast.skill import states
+from twinops.core.observation import LEVER_UNAVAILABLE, Lever, Observation, Sample, Workload
+from twinops.core.rights import refusal
+from twinops.core.status.failed import FAILED_SYNCS_BEFORE_UNREADY
+from twinops.engine.forecaster_cache import MemoryKeeper
+from twinops.engine.history import Moment
+from twinops.errors import MetricsUnavailable, NotFound, Refused, SourceInvalid, SpecError, Unavailable
+from twinops.ports.kubernetes import Levers, Sources, TwinRef, Workloads
+from twinops.ports.metrics import SourceAccess
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observed:
+    """An observation, and the queries that a person must mend.
+
+    Attributes:
+        refused: by metric, what is wrong with its query and how to mend it.
+    """
+
+    observation: Observation
+    refused: Mapping[str, SpecError]
+
+
+class Unmeasured(MetricsUnavailable):
+    """The metrics backend did not answer, and the target did.
+
+    Args:
+        message: what was asked and what came of it.
+        workload: the target; None when the twin has none.
+    """
+
+    def __init__(self, message: str, workload: Workload | None) -> None:
+        super().__init__(message)
+        self.workload = workload
+
+
+@dataclass(frozen=True, slots=True)
+class _LeverOrReason:
+    lever: Lever | None = None
+    reason: str = ""
+    message: str = ""
+
+
+class Observer:
+    """Reads target, lever, metrics and history of one twin.
+
+    Args:
+        sources: metrics sources with their credentials.
+        workloads: targets.
+        levers: what corrections may write to.
+        gatherer: asks for the metrics.
+        memories: keeps what is learned from each metric's past.
+        index: knows who else corrects the same target.
+        one_shot_managers: patterns of field managers that an administrator calls one-shot.
+    """
+
+    def __init__(
+        self,
+        *,
+        sources: Sources,
+        workloads: Workloads,
+        levers: Levers,
+        gatherer: Gatherer,
+        memories: MemoryKeeper,
+        index: TwinIndex,
+        one_shot_managers: tuple[str, ...] = (),
+    ) -> None:
+        self._one_shot_managers = one_shot_managers
+        self._sources = sources
+        self._workloads = workloads
+        self._levers = levers
+        self._gatherer = gatherer
+        self._memories = memories
+        self._index = index
+
+    async def observe(self, ref: TwinRef, spec: DigitalTwinSpec, previous: DigitalTwinStatus, now: float) -> Observed:
+        """Read everything, once.
+
+        Raises:
+            SpecError: a person must act: source or target cannot be used.
+            Unmeasured: the metrics backend did not answer.
+            ClusterError: the API server did not answer.
+        """
+        # First, and from a cache: while a source is missing, its twins must not ask for anything else.
+        source = await self._source(spec.source.metrics_source_ref.name)
+        workload, lever = await asyncio.gather(self._workload(ref, spec), self._lever(ref, spec, previous))
+        try:
+            gathered = await self._gatherer.gather(
+                spec, source, namespace=ref.namespace, workload=workload, previous=previous.observed, now=now
+            )
+        except MetricsUnavailable as error:
+            raise Unmeasured(str(error), workload) from error
+        remembered = await self._memories.update(
+            ref.uid,
+            source,
+            spec,
+            Moment(
+                now=now,
+                queries=gathered.queries,
+                samples=gathered.samples,
+                limits=limits_in_force(spec, workload),
+                replicas_query=gathered.replicas_query,
+                replicas=gathered.replicas,
+                unscored=unscored(spec, previous, now),
+                unjudged=unjudged(spec, previous, now),
+                at_least=gathered.at_least,
+                states=states(previous.forecast_skill),
+            ),
+        )
+        return Observed(
+            observation=Observation(
+                now=now,
+                samples=gathered.samples,
+                outlook=remembered.outlook,
+                history_complete=remembered.complete,
+                workload=workload,
+                lever=lever.lever,
+                no_lever_reason=lever.reason,
+                no_lever_message=lever.message,
+                rival=self._index.rival(ref.uid),
+                # After the lever was read: who gives back meanwhile leaves a value that cannot be written over.
+                holder=self._index.holder(ref.uid, lever.lever.object if lever.lever else None),
+                cpu_counted=bool(gathered.replicas_query),
+                cpu_pods=gathered.replicas,
+                windows=gathered.windows,
+                warnings=(*gathered.warnings, *(() if workload is None else workload.notes)),
+                one_shot_managers=self._one_shot_managers,
+            ),
+            refused=gathered.refused,
+        )
+
+    def unavailable(
+        self, spec: DigitalTwinSpec, error: MetricsUnavailable, previous: DigitalTwinStatus, now: float
+    ) -> Mapping[str, Sample]:
+        """Return what is known of the metrics while their source does not answer."""
+        return self._gatherer.unavailable(spec, error, previous.observed, now).samples
+
+    def forget(self, ref: TwinRef) -> None:
+        """Drop the memory of a twin that is gone."""
+        self._memories.drop(ref.uid)
+
+    async def _source(self, name: str) -> SourceAccess:
+        try:
+            return await self._sources.access(name)
+        except SourceInvalid as error:
+            # Why it is so speaks of Secrets that the twin's author may not see.
+            raise SourceInvalid(
+                f"MetricsSource {name} cannot be used; its own status says why: kubectl describe metricssource {name}"
+            ) from error
+
+    async def _workload(self, ref: TwinRef, spec: DigitalTwinSpec) -> Workload | None:
+        target = spec.source.target_ref
+        return None if target is None else await self._workloads.get(ref.namespace, target)
+
+    async def _lever(self, ref: TwinRef, spec: DigitalTwinSpec, previous: DigitalTwinStatus) -> _LeverOrReason:
+        target, correction = spec.source.target_ref, spec.auto_correction
+        if target is None:
+            return _LeverOrReason(reason="NoTarget", message="spec.source.targetRef names nothing to correct")
+        hpa = correction.horizontal_pod_autoscaler_ref
+        try:
+            return _LeverOrReason(await self._levers.find(ref.namespace, target, hpa.name if hpa else None))
+        except SpecError as error:
+            # No lever stops corrections, never observing.
+            return _LeverOrReason(reason=error.reason, message=str(error))
+        except (Refused, NotFound, Unavailable) as error:
+            # Nor does one that may not, or cannot, be read; but a moment without an answer is no news where it counts.
+            if isinstance(error, Unavailable) and self._may_correct(ref, spec) and not _for_long(previous):
+                raise
+            told = refusal(str(error), error.status)
+            reason = LEVER_UNAVAILABLE if isinstance(error, Unavailable) else told.reason
+            return _LeverOrReason(reason=reason, message=told.message)
+
+    def _may_correct(self, ref: TwinRef, spec: DigitalTwinSpec) -> bool:
+        """Tell whether a lever would be of use now; whether it was missed before is told only where it is."""
+        if not spec.auto_correction.enabled:
+            return False
+        return not (self._index.rival(ref.uid) or self._index.holder(ref.uid, None))
+
+
+def _for_long(previous: DigitalTwinStatus) -> bool:
+    """Tell whether something that could be the lever has not answered for several syncs."""
+    blocked = find(previous.conditions, ConditionType.CORRECTION_BLOCKED)
+    unreadable = blocked is not None and blocked.reason == LEVER_UNAVAILABLE
+    return unreadable or previous.failed_syncs >= FAILED_SYNCS_BEFORE_UNREADY

@@ -1,0 +1,466 @@
+"""One sync of one twin: gather, assess, correct, publish."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from twinops.api import ORIGINAL_ANNOTATION, SYNC_REQUESTED_ANNOTATION
+from twinops.api.conditions import ConditionType, is_true
+from twinops.api.twin.spec import DigitalTwinSpec
+from twinops.api.twin.status import DigitalTwinStatus, Outcome, Quality
+from twinops.controllers.shared.backoff import Retries
+from twinops.controllers.shared.bodies import LONGEST_REQUEST
+from twinops.controllers.shared.status_writer import Purpose, WriteOutcome
+from twinops.controllers.shared.store import TwinIndex
+from twinops.controllers.twin.corrections import CorrectionService, Plan, Stated, undecided
+from twinops.controllers.twin.observe import Observed, Observer, Unmeasured
+from twinops.controllers.twin.publish import Publisher, TwinAtSync, read_status
+from twinops.core.assess.assessment import Assessment, assess
+from twinops.core.assess.availability import GRACE_SECONDS
+from twinops.core.correction.guards import WAITING
+from twinops.core.correction.records import RETRY_SECONDS, WRITE_FAILED, pending, standing_failure
+from twinops.core.correction.restore import unwanted
+from twinops.core.observation import LEVER_UNAVAILABLE, Observation
+from twinops.core.rights import refusal
+from twinops.core.status.render import (
+    Blocked,
+    Sync,
+    is_lasting,
+    render_cluster_failed,
+    render_crashed,
+    render_metrics_failed,
+    render_stalled,
+    render_suspended,
+    render_synced,
+)
+from twinops.errors import (
+    ClusterError,
+    Conflict,
+    MetricsUnavailable,
+    NotFound,
+    Refused,
+    SpecError,
+    StatusUnreadable,
+    TargetNotFound,
+    Unavailable,
+)
+from twinops.ports.kubernetes import EventNote, TwinRef
+from twinops.ports.process import Clock, Telemetry
+
+log = structlog.get_logger()
+
+TARGET_RETRY = 8.0
+"""Seconds; a target that is missing may be of a kind that no watch covers. Grows to a minute."""
+
+FAILED_RETRY = 30.0
+LONGEST_FAILED_RETRY = 300.0
+"""Seconds; a backend that failed is asked again this soon, however long the interval, and less often later."""
+
+SILENT_RETRY = 60.0
+"""Seconds; a workload whose metrics have not begun yet, or ended a moment ago, is looked at again this soon."""
+
+WARM_RETRY = 5.0
+"""Seconds; a twin whose history is being learned from shows what came of it this soon."""
+
+PENDING_RETRY = 5.0
+"""Seconds; whether a write without an answer has arrived is found out this soon."""
+
+LONGEST_HEARTBEAT = 300.0
+"""Seconds; a status that was written longer ago, and more than an interval, says nothing of now."""
+
+CONFLICT_RETRY = 1.0
+LONGEST_CONFLICT_RETRY = 30.0
+"""Seconds; somebody else has written at the same time, for the first time or again and again."""
+
+HELD_RETRY = 10.0
+LONGEST_HELD_RETRY = 120.0
+"""Seconds; what could not be given back is tried again this soon, and less often later."""
+
+RELEASE_SECONDS = 20.0
+"""How long giving back may take within one sync."""
+
+SYNCED, SUSPENDED, STALLED = "synced", "suspended", "stalled"
+METRICS_UNAVAILABLE, CLUSTER_ERROR = "metrics_unavailable", "cluster_error"
+FAILURES = frozenset({STALLED, METRICS_UNAVAILABLE, CLUSTER_ERROR})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Findings:
+    """What one sync has found out and decided."""
+
+    twin: TwinAtSync
+    spec: DigitalTwinSpec
+    observed: Observed
+    assessment: Assessment
+    plan: Plan
+
+    def render(self, base: DigitalTwinStatus) -> DigitalTwinStatus:
+        """Return the status; ``base`` carries what the correction part has made of the last one."""
+        decision = self.plan.decision
+        waits = decision.reason in WAITING
+        blocked = Blocked(decision.reason, decision.message, waits=waits) if decision.blocked or waits else None
+        failed = standing_failure(base.corrections, decision.object) if decision.writes else None
+        if failed is not None and failed.retry_time is not None:
+            # Trying again is no sign that nothing stands in the way any more.
+            blocked = Blocked(failed.reason or WRITE_FAILED, failed.message)
+        observation, refused = self.observed.observation, self.observed.refused
+        return render_synced(base, self.spec, self.twin.sync, observation, self.assessment, refused, blocked)
+
+    @property
+    def silent(self) -> bool:
+        """Tell whether no metric at all has a fresh value, or one is about to be lost."""
+        samples = self.observed.observation.samples.values()
+        told = any(sample.quality is Quality.GOOD or sample.bounded for sample in samples)
+        return bool(self.assessment.sight.fading) or not told
+
+
+class SyncService:
+    """Syncs twins, one call each.
+
+    Args:
+        index: newest bodies.
+        observer: reads everything a sync needs.
+        corrections: decides about corrections and carries them out.
+        publisher: writes status and posts Events.
+        telemetry: publishes what was found as metrics.
+        clock: wall time.
+        grace_seconds: how long a last verdict stands, and ``Ready`` with it, without anything new behind it.
+    """
+
+    def __init__(
+        self,
+        *,
+        index: TwinIndex,
+        observer: Observer,
+        corrections: CorrectionService,
+        publisher: Publisher,
+        telemetry: Telemetry,
+        clock: Clock,
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> None:
+        self._index = index
+        self._observer = observer
+        self._corrections = corrections
+        self._publisher = publisher
+        self._telemetry = telemetry
+        self._clock = clock
+        self._grace = grace_seconds
+        # Written status lags behind: what must last from sync to sync is read from here first.
+        self._computed: dict[str, DigitalTwinStatus] = {}
+        # What a success ends differs: one kind of failure must not begin anew because of another kind's success.
+        self._retries = Retries()
+        self._targets = Retries(TARGET_RETRY)
+        self._sources = Retries(FAILED_RETRY, LONGEST_FAILED_RETRY)
+        self._held = Retries(HELD_RETRY, LONGEST_HELD_RETRY)
+        self._unwritten = Retries()
+        self._conflicts = Retries(CONFLICT_RETRY, LONGEST_CONFLICT_RETRY)
+
+    def resume(self, ref: TwinRef) -> bool:
+        """Take up a twin whose daemon starts, and tell whether its first sync can wait for its slot.
+
+        It can when status speaks of the current spec and nothing is half done. What status says is
+        published as metrics until then, unless it is of long ago.
+        """
+        body = self._index.body(ref.uid)
+        if body is None:
+            return False
+        try:
+            status = read_status(body)
+        except StatusUnreadable:
+            return False
+        last, longest = status.last_sync_time, max(_interval_of(body), LONGEST_HEARTBEAT) + self._grace
+        if last is not None and self._clock.now() - last.timestamp() <= longest:
+            self._telemetry.assessed(ref, status)
+        return (
+            status.observed_generation == body["metadata"].get("generation")
+            and status.last_handled_sync_request == _request_of(body)
+            and not is_true(status.conditions, ConditionType.STALLED)
+            and not is_true(status.conditions, ConditionType.RECONCILING)
+            and status.failed_syncs == 0
+            and not status.originals
+            and pending(status) is None
+        )
+
+    def forget(self, ref: TwinRef) -> None:
+        """Drop what is remembered of a twin that is gone."""
+        self._computed.pop(ref.uid, None)
+        for retries in (self._retries, self._targets, self._sources, self._held, self._unwritten, self._conflicts):
+            retries.forget(ref.uid)
+        self._publisher.forget(ref)
+        self._observer.forget(ref)
+        self._telemetry.forget(ref)
+
+    async def sync(self, ref: TwinRef, late_seconds: float) -> float | None:
+        """Sync once; return seconds after which to try again when that is sooner than the next slot.
+
+        Args:
+            ref: the twin.
+            late_seconds: how long after its slot the sync begins.
+        """
+        body = self._index.body(ref.uid)
+        if body is None or body["metadata"].get("deletionTimestamp"):
+            return None
+        started = self._clock.monotonic()
+        result, retry = await self._run(self._begin(ref, body))
+        if result not in FAILURES:
+            for retries in (self._retries, self._targets, self._sources):
+                retries.forget(ref.uid)
+        seconds = self._clock.monotonic() - started
+        self._telemetry.synced(ref, result=result, seconds=seconds, late_seconds=late_seconds)
+        return retry
+
+    async def _run(self, twin: TwinAtSync) -> tuple[str, float | None]:
+        """Sync, and return the result in a word and when to try again."""
+        try:
+            spec = _spec_of(twin.body)
+        except SpecError as error:
+            return STALLED, await self._stall(twin, error)
+        twin = replace(twin, spec=spec)
+        try:
+            if spec.suspend:
+                return SUSPENDED, await self._suspended(twin)
+            twin = await self._let_go(twin, spec)
+            return SYNCED, await self._synced(twin, spec)
+        except SpecError as error:
+            return STALLED, await self._stall(twin, error)
+        except MetricsUnavailable as error:
+            return METRICS_UNAVAILABLE, await self._metrics_failed(twin, spec, error)
+        except ClusterError as error:
+            log.warning("cluster did not answer", namespace=twin.ref.namespace, twin=twin.ref.name, error=str(error))
+            wait = self._retries.failed(twin.ref.uid, at_least=error.retry_after or 0)
+            return CLUSTER_ERROR, max(wait, await self._cluster_failed(twin, error) or 0)
+
+    def _begin(self, ref: TwinRef, body: Mapping[str, Any]) -> TwinAtSync:
+        written = read_status(body)
+        return TwinAtSync(
+            ref=ref,
+            body=body,
+            sync=Sync(
+                generation=body["metadata"].get("generation", 0),
+                now=self._clock.now(),
+                request=_request_of(body),
+                grace_seconds=self._grace,
+            ),
+            written=written,
+            previous=self._computed.get(ref.uid, written),
+            spec=None,
+        )
+
+    async def crashed(self, ref: TwinRef) -> None:
+        """Say in status that a sync has failed for a reason of our own. Never raises."""
+        body = self._index.body(ref.uid)
+        if body is None:
+            return
+        try:
+            twin = self._begin(ref, body)
+            status = self._known(twin, render_crashed(twin.previous, twin.sync))
+            await self._publisher.publish(twin, status, holds=True)
+        except Exception:  # What made the sync crash may well make this crash, too; the log has both.
+            log.exception("crash not told", namespace=ref.namespace, twin=ref.name)
+
+    async def _let_go(self, twin: TwinAtSync, spec: DigitalTwinSpec) -> TwinAtSync:
+        """Give back what a spec that wants no corrections holds, whether or not metrics answer."""
+        reason = unwanted(spec)
+        if reason is None or not self._corrections.holds(twin.previous):
+            return twin
+        done = await self._corrections.release(
+            twin.ref,
+            twin.previous,
+            why=reason.trigger,
+            now=twin.sync.now,
+            deadline_seconds=RELEASE_SECONDS,
+            patient=_patient(twin),
+        )
+        if done.status == twin.previous and not done.notes:
+            # It waits until it may be tried again.
+            return twin
+        await self._publish(twin, done.status, done.notes, Purpose.OUTCOME)
+        return replace(twin, body=self._index.body(twin.ref.uid) or twin.body, previous=done.status)
+
+    async def _synced(self, twin: TwinAtSync, spec: DigitalTwinSpec) -> float | None:
+        observed = await self._observer.observe(twin.ref, spec, twin.previous, twin.sync.now)
+        # In a thread: however much there is to compute, the loop must go on renewing the lease.
+        assessment = await asyncio.to_thread(
+            assess, spec, observed.observation, twin.previous, grace_seconds=self._grace
+        )
+        plan = await self._plan(twin, spec, observed.observation, assessment)
+        await self._corrections.tidy(twin.ref, plan)
+        findings = _Findings(twin, spec, observed, assessment, plan)
+        status = findings.render(plan.status)
+        for _ in range(plan.reversions):
+            self._telemetry.reverted(twin.ref)
+        if plan.writes:
+            self._telemetry.assessed(twin.ref, status)
+            return await self._correct(findings, status)
+        retry = await self._publish(twin, status, plan.notes)
+        if retry is None and observed.observation.outlook.warming:
+            return WARM_RETRY
+        return SILENT_RETRY if retry is None and findings.silent else retry
+
+    async def _plan(
+        self, twin: TwinAtSync, spec: DigitalTwinSpec, observation: Observation, assessment: Assessment
+    ) -> Plan:
+        drift, risks = assessment.drift, assessment.risks
+        try:
+            return await self._corrections.plan(
+                twin.ref, spec, observation, drift, risks, twin.previous, twin.sync.generation, _stated(twin)
+            )
+        except (Refused, Unavailable) as error:
+            # What is held may not be read: nothing is decided about it, and observing goes on.
+            if isinstance(error, Unavailable) and observation.no_lever_reason != LEVER_UNAVAILABLE:
+                raise
+            return undecided(spec, observation, drift, risks, twin.previous, error)
+
+    async def _correct(self, findings: _Findings, status: DigitalTwinStatus) -> float | None:
+        """Write originals and intent, then correct, then write the outcome."""
+        twin, plan = findings.twin, findings.plan
+        # The sync is not over: whoever asked for it waits for the outcome.
+        before = ("last_sync_time", "last_handled_sync_request")
+        status = status.model_copy(update={name: getattr(twin.previous, name) for name in before})
+        intent = await self._publisher.intend(twin, status)
+        if not intent.written or intent.body is None:
+            # Nothing was done yet: the next sync decides afresh.
+            return self._again(twin.ref, intent.outcome)
+        self._computed[twin.ref.uid] = status
+        done = await self._corrections.carry_out(twin.ref, plan, status)
+        outcome = findings.render(done.status)
+        if outcome.corrections:
+            self._telemetry.corrected(twin.ref, outcome.corrections[-1].outcome)
+        notes = (*plan.notes, *done.notes)
+        retry = await self._publish(replace(twin, body=intent.body), outcome, notes, Purpose.OUTCOME)
+        return _until_known(outcome) if retry is None else retry
+
+    async def _suspended(self, twin: TwinAtSync) -> float | None:
+        done = await self._corrections.release(
+            twin.ref,
+            twin.previous,
+            why="Suspended",
+            now=twin.sync.now,
+            deadline_seconds=RELEASE_SECONDS,
+            patient=_patient(twin),
+        )
+        status = render_suspended(done.status, twin.sync)
+        purpose = Purpose.OUTCOME if done.notes else Purpose.OBSERVATION
+        retry = await self._publish(twin, status, done.notes, purpose)
+        if not done.complete:
+            return self._held.failed(twin.ref.uid, at_least=_pause(done.status) or 0.0)
+        self._held.forget(twin.ref.uid)
+        return retry
+
+    async def _stall(self, twin: TwinAtSync, error: SpecError) -> float | None:
+        status = render_stalled(twin.previous, twin.sync, error.reason, str(error))
+        wait = (self._targets if isinstance(error, TargetNotFound) else self._retries).failed(twin.ref.uid)
+        return await self._publish(twin, status) or wait
+
+    async def _metrics_failed(self, twin: TwinAtSync, spec: DigitalTwinSpec, error: MetricsUnavailable) -> float | None:
+        samples = self._observer.unavailable(spec, error, twin.previous, twin.sync.now)
+        workload = error.workload if isinstance(error, Unmeasured) else None
+        status = render_metrics_failed(twin.previous, twin.sync, samples, str(error), workload)
+        wait = self._sources.failed(twin.ref.uid)
+        return await self._publish(twin, status) or wait
+
+    async def _cluster_failed(self, twin: TwinAtSync, error: ClusterError) -> float | None:
+        """Say in status what the API server did not give, once that lasts."""
+        if isinstance(error, (Conflict, NotFound)):
+            return None  # what was read is out of date: nothing is known to be wrong
+        status = render_cluster_failed(twin.previous, twin.sync, refusal(str(error), error.status))
+        if not isinstance(error, Refused) and not is_lasting(status, twin.sync):
+            # An API server in trouble is not sent a write by every twin because of it.
+            self._known(twin, status)
+            return None
+        return await self._publish(twin, status)
+
+    def _known(self, twin: TwinAtSync, status: DigitalTwinStatus) -> DigitalTwinStatus:
+        """Take a status for what is known now, whether or not it is written; metrics say the same."""
+        self._computed[twin.ref.uid] = status
+        self._telemetry.assessed(twin.ref, status)
+        return status
+
+    async def _publish(
+        self,
+        twin: TwinAtSync,
+        status: DigitalTwinStatus,
+        notes: tuple[EventNote, ...] = (),
+        purpose: Purpose = Purpose.OBSERVATION,
+    ) -> float | None:
+        self._known(twin, status)
+        holds = self._corrections.holds(status)
+        outcome = await self._publisher.publish(twin, status, notes, holds=holds, purpose=purpose)
+        return self._again(twin.ref, outcome)
+
+    def _again(self, ref: TwinRef, outcome: WriteOutcome) -> float | None:
+        """Return when to sync again because of a write that failed, None when it did not."""
+        match outcome:
+            case WriteOutcome.CONFLICT:
+                # Somebody else has written: what stands there counts, not what was computed here.
+                self._computed.pop(ref.uid, None)
+                return self._conflicts.failed(ref.uid)
+            case WriteOutcome.UNAVAILABLE | WriteOutcome.REFUSED:
+                return self._unwritten.failed(ref.uid)
+            case WriteOutcome.WRITTEN:
+                self._conflicts.forget(ref.uid)
+                self._unwritten.forget(ref.uid)
+                return None
+            case _:
+                return None
+
+
+def _until_known(status: DigitalTwinStatus) -> float | None:
+    """Return when to look again at a correction that is not known to be done, None when it is."""
+    if pending(status) is not None:
+        return PENDING_RETRY
+    last = status.corrections[-1] if status.corrections else None
+    if last is None or last.outcome is not Outcome.FAILED:
+        return None
+    pause = _pause(status)
+    return RETRY_SECONDS if pause is None else pause
+
+
+def _pause(status: DigitalTwinStatus) -> float | None:
+    """Return how long the last decision is not to be tried again, None where nothing says so."""
+    last = status.corrections[-1] if status.corrections else None
+    if last is None or last.retry_time is None:
+        return None
+    return (last.retry_time - (last.outcome_time or last.time)).total_seconds()
+
+
+def _stated(twin: TwinAtSync) -> Stated:
+    annotations = twin.body["metadata"].get("annotations") or {}
+    return Stated(
+        original=annotations.get(ORIGINAL_ANNOTATION, ""),
+        asked=twin.sync.request != twin.previous.last_handled_sync_request,
+    )
+
+
+def _patient(twin: TwinAtSync) -> bool:
+    """Tell whether what was refused may wait: a person who asks, or changes the spec, may have mended it."""
+    return not _stated(twin).asked and twin.previous.observed_generation == twin.sync.generation
+
+
+def _interval_of(body: Mapping[str, Any]) -> float:
+    interval = (body.get("spec") or {}).get("syncFrequencySeconds")
+    return float(interval) if isinstance(interval, int | float) else 0.0
+
+
+def _request_of(body: Mapping[str, Any]) -> str | None:
+    asked = (body["metadata"].get("annotations") or {}).get(SYNC_REQUESTED_ANNOTATION)
+    return None if asked is None else asked[:LONGEST_REQUEST]
+
+
+def _spec_of(body: Mapping[str, Any]) -> DigitalTwinSpec:
+    try:
+        return DigitalTwinSpec.from_wire(body.get("spec") or {})
+    except ValidationError as error:
+        raise SpecError(_first_mistake(error), reason="InvalidSpec") from error
+
+
+def _first_mistake(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"spec.{where}: {first['msg']}; correct it and apply again"

@@ -1,0 +1,201 @@
+"""Drift against what is normal for this hour: what the learned baseline makes of a metric at one sync.
+
+An alert is listed while an *alarm* of the baseline stands, and not whenever a value lies outside the band: the
+band is as wide as single values have been, so that one of them beyond it now and then says little, and the
+alarm's threshold is tracked to a budget of false ones. Beside alarms only a limit counts, since a person gave it.
+Where ``thresholds`` or ``absoluteThresholds`` name the metric, what lies within them is no drift, whatever alarms
+say.
+
+A correction wants more than an alarm: a metric of which more is worse, a value above the band *and* the allowed
+deviation (20 % unless said). Alarms without a side (a flat line, unrest, unusual calm) are for a person to look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from twinops.api.base import utc
+from twinops.api.twin.spec import DigitalTwinSpec
+from twinops.api.twin.status import Direction, Severity
+from twinops.core.assess.advice import (
+    Drifted,
+    learned_advice,
+    normal_range,
+    obstacle,
+    shown,
+    sideless_advice,
+    span,
+    subject,
+)
+from twinops.core.assess.debounce import WELL_BACK
+from twinops.core.assess.deviation import Finding, metric_severity, rounded
+from twinops.core.assess.tolerance import Tolerance
+from twinops.core.baseline.estimate import Reading
+from twinops.core.baseline.learner import Alarm
+from twinops.core.baseline.statistics import Kind
+from twinops.core.metrics.definitions import facts
+from twinops.core.observation import Sample
+
+_DAY = 86_400.0
+
+_NO_SIDE = "the change has no side: more replicas mend no change of movement"
+
+
+def is_learned(spec: DigitalTwinSpec, metric: str) -> bool:
+    """Tell whether the metric's expected value is to be learned; one that is given wins."""
+    return spec.expected_state.learned and metric not in spec.expected_state.metrics
+
+
+def still_learning(
+    spec: DigitalTwinSpec, samples: Mapping[str, Sample], readings: Mapping[str, Reading]
+) -> tuple[str, ...]:
+    """Return the metrics that have a value, and of which it is not yet known what is normal; in order."""
+    return tuple(
+        metric
+        for metric, sample in sorted(samples.items())
+        if is_learned(spec, metric)
+        and sample.value is not None
+        and (metric not in readings or readings[metric].expected is None)
+    )
+
+
+def learned_findings(
+    spec: DigitalTwinSpec, allowed: Tolerance, reading: Reading, value: float, now: float
+) -> Iterator[Finding]:
+    """Yield what a fresh, finite value means for either side of its metric, and for its movement.
+
+    Args:
+        spec: the twin's spec.
+        allowed: the learned tolerance.
+        reading: what the baseline says of the metric.
+        value: in the metric's unit.
+        now: Unix seconds.
+    """
+    named = allowed.metric in spec.thresholds or allowed.metric in spec.absolute_thresholds
+    for above in (True, False):
+        yield _sided(allowed, reading, value, now, above=above, named=named)
+    yield _sideless(allowed, reading, value, now)
+
+
+def _sided(allowed: Tolerance, reading: Reading, value: float, now: float, *, above: bool, named: bool) -> Finding:
+    alarm = reading.alarm
+    stands = alarm is not None and alarm.watch.sign == (1 if above else -1)
+    beyond, back = allowed.outside(value, above=above), allowed.well_back(value, above=above)
+    past = allowed.past_limit(value, above=above)
+    outside = past or (stands and (beyond or not named))
+    harmful, reach = allowed.harmful(above=above), allowed.reach(above=above)
+    # Where nothing has ever stirred around 0 there is nothing to measure a deviation by.
+    unmeasured = stands and harmful and not past and allowed.scale(above=above) is None
+    since = reading.since if stands and outside else None
+    expected, actual = normal_range(allowed.metric, reading.lower, reading.upper), shown(allowed.metric, value)
+    off = allowed.deviation(value, above=above)
+    drifted = _on_average(allowed.metric, reading, value, above=above) if stands and outside and not past else None
+    if drifted is not None and alarm is not None:
+        expected, actual, off = drifted.expected, drifted.actual, alarm.size
+    return Finding(
+        component=allowed.metric,
+        direction=Direction.ABOVE if above else Direction.BELOW,
+        severity=Severity.MEDIUM if unmeasured else metric_severity(allowed, value, above=above),
+        expected=expected,
+        actual=actual,
+        outside=outside,
+        well_back=_limit_well_back(allowed, value, above=above) and (not stands or (named and back)),
+        recommendation=learned_advice(
+            allowed,
+            reading,
+            value,
+            above=above,
+            outside=outside,
+            since="" if since is None else _clock(since, now),
+            drifted=drifted,
+        ),
+        obstacle=_obstacle(allowed.metric, above=above, harmful=harmful),
+        deviation_percent=rounded(allowed.percent(off if above else -off)),
+        threshold_percent=None if reach is None else rounded(allowed.percent(reach)),
+        harmless=not harmful,
+        since=since,
+        learned=True,
+        ample=beyond,
+        slight=back,
+    )
+
+
+def _on_average(metric: str, reading: Reading, value: float, *, above: bool) -> Drifted | None:
+    """Return what an alarm over a window has seen; None where the value itself lies outside the band, or none stands.
+
+    What is off by a little for hours need not be off by much at any time.
+    """
+    alarm, edge = reading.alarm, reading.upper if above else reading.lower
+    if alarm is None or edge is None or alarm.watch.width == 1 or (value > edge if above else value < edge):
+        return None
+    side, over = "above" if above else "below", span(alarm.watch.width * reading.step)
+    return Drifted(
+        expected=f"at most {shown(metric, alarm.record)} {side} normal on average over {over}",
+        actual=f"{shown(metric, value)}; {shown(metric, alarm.size)} {side} normal on average over {over}",
+        off=shown(metric, alarm.size),
+        usual=shown(metric, alarm.record),
+        over=over,
+    )
+
+
+def _limit_well_back(allowed: Tolerance, value: float, *, above: bool) -> bool:
+    """Tell whether the value is clear of this side's limit."""
+    limit = allowed.limit_on(above=above)
+    if limit is None:
+        return True
+    room = allowed.deviation(limit, above=above)
+    return not allowed.past_limit(value, above=above) and (
+        room <= 0 or allowed.deviation(value, above=above) <= WELL_BACK * room
+    )
+
+
+def _obstacle(metric: str, *, above: bool, harmful: bool) -> str:
+    if facts(metric).harmful_above is None:
+        return f"{metric} has no side that is known to do harm; on what was learned alone nothing is corrected"
+    return obstacle(metric, above=above, harmful=harmful)
+
+
+def _sideless(allowed: Tolerance, reading: Reading, value: float, now: float) -> Finding:
+    alarm, since = reading.alarm, reading.since
+    stands = alarm is not None and not alarm.watch.sign
+    metric = allowed.metric
+    expected, actual, advice = "its usual movement", "its usual movement", ""
+    if alarm is not None and since is not None and stands:
+        expected, actual = _movement(metric, alarm, reading.step, now - since)
+        advice = sideless_advice(metric, alarm.watch.kind, shown(metric, value), expected, _clock(since, now))
+    return Finding(
+        component=metric,
+        direction=Direction.DIFFERENT,
+        # That nothing bursts is worth a look, and hardly ever more.
+        severity=Severity.MEDIUM if stands and not _silent(alarm) else Severity.LOW,
+        expected=expected,
+        actual=actual,
+        outside=stands,
+        well_back=not stands,
+        recommendation=advice or f"{subject(metric)} moves as usual again: nothing to do unless it changes",
+        obstacle=_NO_SIDE,
+        since=since if stands else None,
+        learned=True,
+    )
+
+
+def _silent(alarm: Alarm | None) -> bool:
+    return alarm is not None and alarm.watch.kind is Kind.SILENCE
+
+
+_MOVEMENT: MappingProxyType[Kind, str] = MappingProxyType({Kind.VARIANCE: "at most", Kind.CALM: "at least"})
+
+
+def _movement(metric: str, alarm: Alarm, step: float, lasting: float) -> tuple[str, str]:
+    """Return the movement that is normal, and that which was seen, in words."""
+    if bound := _MOVEMENT.get(alarm.watch.kind):
+        every = f"in {span(step)}"
+        return f"moves {bound} {shown(metric, alarm.record)} {every}", f"moves {shown(metric, alarm.size)} {every}"
+    what = "change" if alarm.watch.kind is Kind.FLAT else "burst"
+    return f"a {what} at least every {span(alarm.record * step)}", f"no {what} for {span(lasting)}"
+
+
+def _clock(then: float, now: float) -> str:
+    """Return a time as people say it today: ``14:05 UTC``; with its date when it is longer ago."""
+    return f"{utc(then):%H:%M} UTC" if now - then < _DAY else f"{utc(then):%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,302 @@
+"""Which limits are foreseen to be crossed, how likely, when, and in which words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import zip_longest
+
+import numpy as np
+
+from twinops.api.base import utc
+from twinops.api.twin.spec import MAX_METRICS
+from twinops.api.twin.status import PredictedMetric, Prediction, Risk
+from twinops.core.assess import debounce
+from twinops.core.forecast.horizon import QUANTILES, HorizonForecast
+from twinops.core.metrics.definitions import STANDARD, facts
+from twinops.core.observation import Sample
+
+LIST_AT = 0.25
+"""A risk is listed from here on: one chance in four is worth a person's look, less is noise in a table."""
+
+UNLIST_BELOW = 0.10
+"""A listed risk leaves the list below this. Lower than ``LIST_AT``, so that one calm sync wipes out neither
+its ``since`` nor its window."""
+
+OUTSIDE_AT = 0.50
+"""From here on a sync counts as outside: more likely than not. Three of five of these make it persistent; it is
+well back under 80 % of this, 0.40 (``persistence``)."""
+
+_MAX_PREDICTIONS = 6
+_MIDDLE = QUANTILES.index(0.5)
+_CERTAIN = 0.995
+_Foreseen = tuple[HorizonForecast, float | None]
+"""A forecast, and the probability that any step until its horizon lies beyond the limit, None where not known."""
+_UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+
+
+def probability_beyond(forecast: HorizonForecast, limit: float, *, above: bool = True) -> float:
+    """Return the probability that the metric lies beyond its limit at the forecast's very horizon, 0..1.
+
+    Less than that of *any* step until then, which ``foresight.crossing`` learns; it stands in until that is known.
+
+    Between the outer quantiles the distribution is read off them, linearly. Beyond them the tails are
+    exponential, through the median and the outer quantile: with p = .05 the outer level and q its value,
+    ``P(X > limit) = p exp(-(limit - q) / tau)`` and ``tau = (q - median) / ln(.5 / p)``. That is heavier than
+    a normal tail, on purpose: nobody has measured that far out.
+
+    Args:
+        forecast: its quantiles, finite and not decreasing.
+        limit: same unit as the metric.
+        above: whether beyond means above the limit or below it.
+    """
+    levels, values = np.array(QUANTILES), np.array(forecast.quantiles)
+    if not above:
+        levels, values, limit = 1 - levels[::-1], -values[::-1], -limit
+    if limit >= values[-1]:
+        return float(1 - levels[-1]) * _tail(limit - values[-1], values[-1] - values[_MIDDLE])
+    if limit < values[0]:
+        return 1 - float(levels[0]) * _tail(values[0] - limit, values[_MIDDLE] - values[0])
+    # At a value that several levels share, the highest one holds: a limit is crossed only beyond it.
+    upper = int(np.searchsorted(values, limit, side="right"))
+    share = (limit - values[upper - 1]) / (values[upper] - values[upper - 1])
+    return float(1 - (levels[upper - 1] + share * (levels[upper] - levels[upper - 1])))
+
+
+def _tail(distance: float, spread: float) -> float:
+    """Return the share of the outer probability that lies further out than ``distance``."""
+    if spread <= 0:
+        return 0.0
+    return math.exp(-distance / spread * math.log(0.5 / QUANTILES[0]))
+
+
+def assess_risks(
+    limits: Mapping[str, float],
+    forecasts: Mapping[str, Sequence[HorizonForecast]],
+    chances: Mapping[str, Sequence[float]],
+    samples: Mapping[str, Sample],
+    previous: Sequence[Risk],
+    now: float,
+    *,
+    interval: float,
+) -> tuple[Risk, ...]:
+    """Return at most one risk per metric with a limit, by metric name.
+
+    The probability is that of any step until the horizon where that is known, else the one at the horizon itself.
+    Of a metric's horizons the earliest that is calibrated and more likely than not is named, otherwise the
+    earliest that is worth listing. A metric beyond its limit already is named as that, with probability 1.
+    ``persistent`` implies that the risk may be acted on: the sample is real and fresh, and the forecast is
+    calibrated (or the metric is beyond its limit already, which needs no forecast). A metric without forecast
+    that is not beyond its limit has no entry.
+    A sample counts once in the window; after a gap (``debounce.after_gap``) a risk begins anew.
+
+    Args:
+        limits: by metric name. Beyond means above, unless the metric is known to be harmful below.
+        forecasts: by metric name, empty where there is none.
+        chances: by metric name, of the same horizons in the same order: the probability that any step until then lies
+            beyond the limit; missing or NaN where it isn't known.
+        samples: by metric name.
+        previous: the risks of the sync before, for ``since`` and the window.
+        now: Unix seconds.
+        interval: seconds between two syncs.
+    """
+    times = {metric: _time(sample, now) for metric, sample in samples.items()}
+    before = {risk.metric: risk for risk in previous if not _forgotten(risk, times.get(risk.metric), interval)}
+    risks = (
+        _assess(
+            metric,
+            limit,
+            _usable(forecasts.get(metric, ()), chances.get(metric, ())),
+            samples.get(metric),
+            before.get(metric),
+            now,
+        )
+        for metric, limit in sorted(limits.items())
+        if math.isfinite(limit)
+    )
+    return tuple(risk for risk in risks if risk is not None)
+
+
+def _assess(
+    metric: str,
+    limit: float,
+    foreseen: Sequence[_Foreseen],
+    sample: Sample | None,
+    before: Risk | None,
+    now: float,
+) -> Risk | None:
+    above = facts(metric).harmful_above is not False
+    value = None if sample is None else _value(sample, limit, above=above)
+    current = value is not None and (value > limit if above else value < limit)
+    chosen = _choose(foreseen, limit, above=above, listed=before is not None)
+    if current and foreseen:
+        chosen = (foreseen[0][0], 1.0)
+    if chosen is None and not current:
+        return None
+    forecast, probability = chosen or (None, 1.0)
+    trusted = value is not None and (current or (forecast is not None and forecast.calibrated))
+    at = None if sample is None or value is None else _time(sample, now)
+    recent, counted = _window(before, at, outside=trusted and probability >= OUTSIDE_AT)
+    lasting = debounce.persistent(
+        recent,
+        before is not None and before.persistent,
+        well_back=value is not None and probability < debounce.WELL_BACK * OUTSIDE_AT,
+    )
+    horizon = forecast.horizon_seconds if forecast else 1
+    return Risk(
+        metric=metric,
+        limit=limit,
+        horizon_seconds=horizon,
+        probability=round(probability, 2),
+        upper=_short(forecast.upper if forecast else limit if value is None else value),
+        since=before.since if before else utc(now),
+        recent=recent,
+        last_data_time=counted,
+        persistent=trusted and lasting,
+        calibrated=forecast is not None and forecast.calibrated,
+        current=current,
+        message=_now_beyond(metric, limit, value, measured=sample is not None and sample.actionable)
+        if current and value is not None
+        else _may_reach(metric, limit, horizon, probability, above=above),
+    )
+
+
+def _value(sample: Sample, limit: float, *, above: bool) -> float | None:
+    """Return a real, fresh value, or a bound that lies beyond the limit; None where there is neither."""
+    if sample.actionable:
+        return sample.value
+    return sample.least if above and sample.least is not None and sample.least > limit else None
+
+
+def _time(sample: Sample, now: float) -> float | None:
+    """Return the time of a real, fresh value, None where there is none."""
+    if not sample.actionable and not sample.bounded:
+        return None
+    return now if sample.time is None else sample.time
+
+
+def _forgotten(risk: Risk, at: float | None, interval: float) -> bool:
+    return at is not None and debounce.after_gap(risk.last_data_time, at, interval)
+
+
+def _window(before: Risk | None, at: float | None, *, outside: bool) -> tuple[str, datetime | None]:
+    """Return the window, with this sync in it when its data are new, and the time of the newest data in it."""
+    recent, last = (before.recent, before.last_data_time) if before else ("", None)
+    if at is None or not debounce.is_new(last, at):
+        return recent, last
+    return debounce.push(recent, outside), utc(at)
+
+
+def _choose(
+    foreseen: Sequence[_Foreseen], limit: float, *, above: bool, listed: bool
+) -> tuple[HorizonForecast, float] | None:
+    """Return the horizon to name with its probability, None when none is worth it."""
+    chances = [
+        (one, probability_beyond(one, limit, above=above) if chance is None else chance) for one, chance in foreseen
+    ]
+    likely = [pair for pair in chances if pair[0].calibrated and pair[1] >= OUTSIDE_AT]
+    least = UNLIST_BELOW if listed else LIST_AT
+    possible = [pair for pair in chances if pair[1] >= LIST_AT] or [pair for pair in chances if pair[1] >= least]
+    return next(iter(likely or possible), None)
+
+
+def _usable(forecasts: Sequence[HorizonForecast], chances: Sequence[float]) -> list[_Foreseen]:
+    """Return the finite forecasts, the nearest horizon first, each with its probability of crossing where known."""
+    pairs = [
+        (one, chance if chance is not None and math.isfinite(chance) else None)
+        for one, chance in zip_longest(forecasts, chances[: len(forecasts)])
+        if _finite(one)
+    ]
+    return sorted(pairs, key=lambda pair: pair[0].horizon_seconds)
+
+
+def _finite(forecast: HorizonForecast) -> bool:
+    return all(math.isfinite(value) for value in forecast.quantiles)
+
+
+def duration(seconds: int) -> str:
+    """Return a time span as people say it: ``45 seconds``, ``30 minutes``, ``1 hour 15 minutes``, ``1 day``.
+
+    At most two units, the rest cut off; up to two hours in minutes where they come out even.
+    """
+    if 60 <= seconds < 7200 and seconds % 60 == 0 and seconds != 3600:  # noqa: PLR2004 - one minute, one and two hours
+        return _count(seconds // 60, "minute")
+    parts: list[str] = []
+    for size, word in _UNITS:
+        amount, rest = divmod(seconds, size)
+        if amount or (word == "second" and not parts):
+            parts.append(_count(amount, word))
+        if parts and (rest == 0 or len(parts) == 2):  # noqa: PLR2004 - two units are enough
+            break
+        seconds = rest
+    return " ".join(parts)
+
+
+def _count(amount: int, word: str) -> str:
+    return f"{amount} {word}" if amount == 1 else f"{amount} {word}s"
+
+
+def _name(metric: str) -> str:
+    """Return what a sentence that begins with the metric calls it. Names that users gave stay as they are."""
+    word = facts(metric).word
+    return word[:1].upper() + word[1:] if metric in STANDARD else word
+
+
+def _may_reach(metric: str, limit: float, horizon: int, probability: float, *, above: bool) -> str:
+    verb = "reach" if above else "fall to"
+    chance = "over 99 %" if probability > _CERTAIN else f"{100 * probability:.0f} %"
+    return f"{_name(metric)} may {verb} {facts(metric).show(limit)} in {duration(horizon)} ({chance})"
+
+
+def _now_beyond(metric: str, limit: float, value: float, *, measured: bool) -> str:
+    show = facts(metric).show
+    return f"{_name(metric)} is at {'' if measured else 'least '}{show(value)}, beyond its limit of {show(limit)}"
+
+
+def predictions_for_status(
+    forecasts: Mapping[str, Sequence[HorizonForecast]], risks: Sequence[Risk], now: float
+) -> list[Prediction]:
+    """Render forecasts and risks for status: one prediction per horizon, the nearest first.
+
+    Values carry four significant digits, so that status changes only when something did. A forecast that is
+    not finite is left out. The confidence of a horizon is the least of those of its metrics that have one.
+
+    Args:
+        forecasts: by metric name.
+        risks: as ``assess_risks`` gave them; each stands at its own horizon.
+        now: Unix seconds from which the horizons count.
+    """
+    by_horizon: dict[int, dict[str, HorizonForecast]] = {}
+    for metric, ahead in sorted(forecasts.items()):
+        for one in filter(_finite, ahead):
+            by_horizon.setdefault(one.horizon_seconds, {})[metric] = one
+    return [_prediction(horizon, by_horizon[horizon], risks, now) for horizon in sorted(by_horizon)[:_MAX_PREDICTIONS]]
+
+
+def _prediction(
+    horizon: int, forecasts: Mapping[str, HorizonForecast], risks: Sequence[Risk], now: float
+) -> Prediction:
+    metrics = [
+        PredictedMetric(
+            name=name,
+            value=_short(one.median),
+            lower=_short(one.lower),
+            upper=_short(one.upper),
+            confidence=None if one.confidence is None else round(one.confidence, 2),
+            checks=one.checks,
+        )
+        for name, one in list(forecasts.items())[:MAX_METRICS]
+    ]
+    return Prediction(
+        horizon_seconds=horizon,
+        time=utc(now + horizon),
+        metrics=metrics,
+        confidence=min((one.confidence for one in metrics if one.confidence is not None), default=None),
+        risk_factors=[risk.message for risk in risks if risk.horizon_seconds == horizon][:MAX_METRICS],
+    )
+
+
+def _short(value: float) -> float:
+    """Round to four significant digits."""
+    return float(f"{value:.4g}")

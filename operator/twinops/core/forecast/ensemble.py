@@ -1,0 +1,263 @@
+"""One sync at a time: what a twin's forecasts rest on, bounded, and what it makes of the newest values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from twinops.core.forecast import history as past_of
+from twinops.core.forecast.backtest import Run, backtest, shifts, stride
+from twinops.core.forecast.calibration import Flags, Issued, State, issue, learn, learn_step, published, scale_of
+from twinops.core.forecast.config import Config
+from twinops.core.forecast.history import Halves, History, Singles, coarse_now, history_of, push, view_of
+from twinops.core.forecast.horizon import QUANTILES
+from twinops.core.forecast.members import COUNT, climbs, day_median, hour_of, member_forecasts
+from twinops.core.forecast.views import Cells, Indices, Seasons, View
+from twinops.core.series import Floats
+
+_NONE = np.iinfo(np.int32).min
+_SQUARES = 127
+STORED_ROOTS: type[np.generic] = np.int8
+"""Precision of what members had forecast."""
+_MIDDLE = QUANTILES.index(0.5)
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """Forecasts that wait for their outcome. A horizon's rows lie side by side, by the number of their check.
+
+    Attributes:
+        made: number of the step that each row was made at, shape (rows,).
+        naive: shape (rows, series).
+        centre: the ensemble's difference to naive, in units of ``unit``, shape (rows, series).
+        others: the other members' differences to the ensemble, in units of ``unit``, shape (rows, series, members - 1):
+            ``_SQUARES`` times the root, with the sign, so that small differences are as exact as large ones.
+        scale: in units of ``unit``, shape (rows, series, 2).
+        unit: shape (rows, series).
+    """
+
+    made: npt.NDArray[np.int32]
+    naive: Singles
+    centre: Halves
+    others: npt.NDArray[np.generic]
+    scale: Halves
+    unit: Singles
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(part.nbytes for part in (self.made, self.naive, self.centre, self.others, self.scale, self.unit))
+
+
+@dataclass(slots=True, eq=False)
+class Foresight:
+    """All that a twin's forecasts rest on: history, weights and calibration, pending forecasts.
+
+    Attributes:
+        horizons: shape (h,), steps ahead, increasing.
+        strides: shape (h,), steps between two checks.
+        begins: shape (h,), where each horizon's rows begin in ``pending``, and at the end where the last one's end.
+        last: last known values, shape (series,); NaN of a series of which nothing was ever known.
+        centre: the ensemble's forecasts from the newest step, shape (series, h); NaN likewise.
+        seasons: profiles around the newest step, None where they are to be computed.
+        middle: number of an hour, and the day's median that stands in it.
+    """
+
+    history: History
+    horizons: Indices
+    strides: Indices
+    state: State
+    begins: Indices
+    pending: Pending
+    last: Singles
+    centre: Singles
+    seasons: Seasons | None = None
+    middle: tuple[int, Singles] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        kept = [getattr(self.state, name) for name in State.__slots__]
+        own = (self.last, self.centre, self.horizons, self.strides, self.begins, *kept)
+        own += (self.middle[1],) if self.middle else ()
+        own_bytes = sum(int(part.nbytes) for part in own) + (self.seasons.nbytes if self.seasons else 0)
+        return self.history.nbytes + self.pending.nbytes + own_bytes
+
+    def rows(self, made: Indices) -> Indices:
+        """Return where the forecasts that were made at these steps wait, one of each horizon, shape (h,)."""
+        begins = self.begins
+        places: Indices = begins[:-1] + made // self.strides % (begins[1:] - begins[:-1])
+        return places
+
+    def quantiles(self, config: Config) -> Floats:
+        """Return what is published now, shape (series, horizons, levels); NaN of what nothing is known of."""
+        centre = np.empty((*self.centre.shape, 2))
+        centre[..., 0], centre[..., 1] = self.centre, self.last[:, None]
+        near = self.horizons <= self.hold(config)
+        return published(self.state, Issued(centre, scale_of(self.state, config)), self.horizons, near)
+
+    def hold(self, config: Config) -> float:
+        """Return the steps for which naive stands after a level shift."""
+        return float(np.ceil(config.hold_seconds / self.history.step))
+
+
+def start(
+    values: Floats, first: int, step: float, horizons: Indices, config: Config, *, origins: int | None = None,
+    older: Cells | None = None,
+) -> tuple[Foresight, Run]:  # fmt: skip
+    """Learn from a past by a backtest, and be ready for the next step.
+
+    Args:
+        values: shape (series, n), n ≥ 1, NaN where nothing is known.
+        first: number of the first step: Unix seconds over ``step``, rounded down.
+        step: seconds.
+        horizons: shape (h,), steps ahead, increasing, at most a day.
+        config: the frozen one.
+        origins: newest steps to forecast from; few for a first answer, all by default.
+        older: fine cells of the time before.
+
+    Returns:
+        What is to be kept, and the backtest.
+    """
+    done = backtest(values, first, step, horizons, config, origins=origins, older=older)
+    strides = np.array([stride(int(horizon), config) for horizon in horizons], dtype=np.intp)
+    begins = np.concatenate([[0], np.cumsum(-(-horizons // strides))])
+    stored = past_of.STORED
+    known = np.isfinite(values)
+    newest = values.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
+    last = values[np.arange(len(values)), newest].astype(stored)
+    history = history_of(values, first, step, older)
+    found = Foresight(
+        history, horizons, strides, _single(done.state), begins, _no_pending(int(begins[-1]), len(values)), last,
+        done.last.centre[..., 0].astype(stored),
+    )  # fmt: skip
+    for t in range(max(0, len(done.origins) - int(horizons[-1])), len(done.origins)):
+        _keep(found, first + int(done.origins[t]), done.members[t], Issued(done.centre[t], done.scale[t]))
+    return found, done
+
+
+def _no_pending(rows: int, series: int) -> Pending:
+    stored, halves = past_of.STORED, past_of.STORED_OLD
+    return Pending(
+        np.full(rows, _NONE, np.int32), np.zeros((rows, series), stored), np.zeros((rows, series), halves),
+        np.zeros((rows, series, COUNT - 1), STORED_ROOTS),
+        np.zeros((rows, series, 2), halves), np.zeros((rows, series), stored),
+    )  # fmt: skip
+
+
+def _single(state: State) -> State:
+    """Return the state in single precision."""
+    arrays = {name: getattr(state, name) for name in State.__slots__}
+    return State(
+        **{name: one.astype(past_of.STORED) if one.dtype == np.float64 else one for name, one in arrays.items()}
+    )
+
+
+def _keep(foresight: Foresight, number: int, members: Floats, issued: Issued) -> None:
+    """Keep the forecasts of those horizons that are to be checked; shapes (series, h, members), (series, h, 2)."""
+    which = np.flatnonzero(number % foresight.strides == 0)
+    if not len(which):
+        return
+    pending, rows = foresight.pending, foresight.rows(np.array(number))[which]
+    members, centre, scale = (part[:, which].swapaxes(0, 1) for part in (members, issued.centre, issued.scale))
+    lead = centre[..., 0] - centre[..., 1]
+    others = members[..., 1:] - centre[..., :1]
+    sizes = np.abs(others)
+    unit = np.maximum(np.maximum(sizes.max(axis=-1), np.abs(lead)), scale.max(axis=-1))
+    safe = np.where(unit > 0, unit, 1.0)
+    roots = np.copysign(np.sqrt(sizes / safe[..., None]), others) * _SQUARES
+    if STORED_ROOTS is np.int8:
+        # What nothing is known of is told by naive, which is NaN then.
+        roots = np.where(np.isfinite(roots), np.rint(roots), 0.0)
+    pending.made[rows] = number
+    pending.naive[rows] = centre[..., 1]
+    pending.centre[rows] = lead / safe
+    pending.others[rows] = roots
+    pending.scale[rows] = scale / safe[..., None]
+    pending.unit[rows] = unit
+
+
+def advance(
+    foresight: Foresight,
+    number: int,
+    values: Floats,
+    config: Config,
+    *,
+    unscored: Flags | None = None,
+    at_least: Flags | None = None,
+) -> Floats:
+    """Take in the values of a step; of steps between the last one and this one nothing is known.
+
+    Args:
+        foresight: changed in place.
+        number: of the step: Unix seconds over the step, rounded down; larger than the last one.
+        values: shape (series,), NaN where unknown.
+        config: the frozen one.
+        unscored: shape (series,), values that are known, but that nothing is learned from.
+        at_least: shape (series,), values that are lower bounds only. Below the forecast of the nearest horizon such a
+            value says nothing and is unknown; above it, it is the best that is known.
+
+    Returns:
+        The values as they were taken, shape (series,).
+    """
+    history, state, horizons = foresight.history, foresight.state, foresight.horizons
+    if at_least is not None and at_least.any():
+        values = np.where(at_least & (values < foresight.quantiles(config)[:, 0, _MIDDLE]), np.nan, values)
+    came = values if unscored is None else np.where(unscored, np.nan, values)
+    missed = number - history.now - 1
+    if missed:
+        state.held = np.maximum(state.held - missed, 0)
+    else:
+        learn_step(state, came - foresight.last, config)
+    _learn_due(foresight, number, came, config)
+    coarse = coarse_now(history)
+    push(history, number, values)
+    foresight.last = np.where(np.isfinite(values), values, foresight.last).astype(past_of.STORED)
+    if foresight.seasons is not None and coarse_now(history) != coarse:
+        foresight.seasons = None
+    past = view_of(history, foresight.seasons, int(horizons[-1]))
+    foresight.seasons = past.seasons
+    origin = np.array([past.steps.shape[1] - 1])
+    found = member_forecasts(past, origin, horizons, config, _middle_of(foresight, past, origin))[:, :, 0]
+    found[~np.isfinite(foresight.last)] = np.nan
+    shifted = shifts(past, origin, config)[:, 0]
+    hold = foresight.hold(config)
+    soon = horizons * history.step <= config.climb_seconds
+    climbing = climbs(past, origin, config) & soon if soon.any() else None
+    now = issue(state, found, shifted, hold, horizons <= hold, config, climbing)
+    foresight.centre = now.centre[..., 0].astype(past_of.STORED)
+    _keep(foresight, number, found, now)
+    return values
+
+
+def _middle_of(foresight: Foresight, past: View, origin: Indices) -> Floats | None:
+    """Return the day's median, which is computed once an hour; None as long as no cell is complete."""
+    cell = past.fine_at(origin)
+    hour = int(hour_of(past, cell)[0])
+    if cell[0] < 0:
+        return None
+    if foresight.middle is None or foresight.middle[0] != hour:
+        foresight.middle = hour, day_median(past, hour).astype(past_of.STORED)
+    return foresight.middle[1].astype(np.float64)
+
+
+def _learn_due(foresight: Foresight, number: int, came: Floats, config: Config) -> None:
+    """Learn from the forecasts of this step, those that were made."""
+    pending, made = foresight.pending, number - foresight.horizons
+    rows = foresight.rows(made)
+    due = (pending.made[rows] == made) & (made % foresight.strides == 0)
+    if not due.any() or not np.isfinite(came).any():
+        return
+    unit, naive = pending.unit[rows].astype(float), pending.naive[rows].astype(float)
+    centre = np.empty((*naive.shape, 2))
+    centre[..., 0], centre[..., 1] = naive + pending.centre[rows] * unit, naive
+    roots = pending.others[rows].astype(float) / _SQUARES
+    members = np.empty((*naive.shape, COUNT))
+    members[..., 0] = naive
+    members[..., 1:] = centre[..., :1] + roots * np.abs(roots) * unit[..., None]
+    issued = Issued(centre.swapaxes(0, 1), (pending.scale[rows] * unit[..., None]).swapaxes(0, 1))
+    value = np.where(due, came[:, None], np.nan)
+    seconds = foresight.strides.astype(np.float64) * foresight.history.step
+    learn(foresight.state, value, members.swapaxes(0, 1), issued, seconds, config)

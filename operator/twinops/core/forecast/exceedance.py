@@ -1,0 +1,240 @@
+"""The probability that any of the next h steps crosses a limit, learned from what has crossed it so far.
+
+Marginal quantiles do not give it: the maximum of a path lies higher than each of its steps. Three experts do:
+
+* the distribution of the path maximum itself: its residuals from the highest forecast on the way, calibrated as
+  ``track`` calibrates single steps;
+* the causal rate of crossings in the current state: how long ago the last value beyond the limit was;
+* the rate in the same five minutes of the hours before, for what runs by the clock.
+
+Their probabilities are averaged with weights that fall with a power of each one's recent Brier score (Brier 1950),
+apart for origins beyond the limit and not: a residual distribution that is far off is shrunk to the rates, and only
+then.
+
+A *row* is one series at one horizon; rows of a series lie side by side, in the order of the horizons. Everything is
+laid out so that beyond means above: what is harmful below is handed in negated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from statistics import NormalDist
+
+import numpy as np
+
+from twinops.core.forecast.config import HOUR, Config
+from twinops.core.forecast.views import Indices
+from twinops.core.series import Floats
+
+EXPERTS = 3
+_MEAN_OF_NORMAL = 0.797884560802865
+"""Mean absolute value of a standard normal variable, sqrt(2 / pi)."""
+_LEAST_BRIER = 1e-4
+_BASE_PRIOR = (0.5, 10.0)
+"""Crossings and checks that the rate in any state begins with."""
+
+
+@dataclass(slots=True, eq=False)
+class Crossings:
+    """What is learned of k rows.
+
+    Attributes:
+        size: mean absolute residual of the path maximum, running and long-run, shape (k, 2).
+        quantiles: of scaled residuals, shape (k, levels).
+        checks: path maxima seen, shape (k,).
+        states: decayed number of crossings and of checks per state, shape (k, states, 2).
+        slots: the same per five minutes of the hour, shape (k, slots, 2).
+        brier: mean squared error of every expert, shape (k, 2, experts); the axis of two: not beyond, beyond.
+        judged: checks per side, shape (k, 2).
+    """
+
+    size: Floats
+    quantiles: Floats
+    checks: Floats
+    states: Floats
+    slots: Floats
+    brier: Floats
+    judged: Floats
+
+
+@cache
+def _array(figures: tuple[float, ...]) -> Floats:
+    return np.array(figures)
+
+
+@cache
+def _paces(*half_lives: float) -> Floats:
+    """Return the least weight of what is new in a running mean, for each half-life."""
+    return 1 - 0.5 ** (1 / np.array(half_lives))
+
+
+def new_crossings(rows: int, config: Config) -> Crossings:
+    """Return a state that knows nothing: residuals of a normal distribution."""
+    start = np.array([NormalDist().inv_cdf(level) for level in config.risk_levels]) / _MEAN_OF_NORMAL
+    return Crossings(
+        np.zeros((rows, 2)), np.tile(start, (rows, 1)), np.zeros(rows),
+        np.zeros((rows, len(config.risk_states) + 1, 2)), np.zeros((rows, HOUR // config.risk_slot_seconds, 2)),
+        np.zeros((rows, 2, EXPERTS)), np.zeros((rows, 2)),
+    )  # fmt: skip
+
+
+def state_of(since_seconds: Floats, config: Config) -> Indices:
+    """Return the state for the seconds since the last value beyond the limit: 0 for beyond now."""
+    states: Indices = np.searchsorted(_array(config.risk_states), since_seconds, side="right")
+    return states
+
+
+def slot_of(number: int | Indices, step: float, config: Config) -> Indices:
+    """Return which part of the hour the step of this number begins in."""
+    slots: Indices = (np.asarray(number * step) % HOUR // config.risk_slot_seconds).astype(np.intp)
+    return slots
+
+
+def scale_of(state: Crossings, config: Config) -> Floats:
+    """Return the scale of the path's residual, shape (k,)."""
+    return np.maximum(state.size[:, 0], config.scale_floor * state.size[:, 1])
+
+
+def path_chance(quantiles: Floats, scale: Floats, room: Floats, config: Config) -> Floats:
+    """Return the probability that the path's residual exceeds ``room``: the limit less the highest forecast.
+
+    Linear between the quantiles, exponential tails through the median.
+
+    Args:
+        quantiles: of scaled residuals, shape (..., levels).
+        scale: shape (...).
+        room: shape (...).
+        config: the frozen one.
+    """
+    levels = _array(config.risk_levels)
+    count, shape = len(levels), room.shape
+    room = room.ravel()
+    values = scale.reshape(-1, 1) * np.sort(quantiles.reshape(-1, count), axis=-1)
+    number = (values <= room[:, None]).sum(axis=1)
+    lower, rows = np.minimum(np.maximum(number - 1, 0), count - 2), np.arange(len(values))
+    left = values[rows, lower]
+    span = values[rows, lower + 1] - left
+    share = (room - left) / np.where(span > 0, span, 1.0)
+    found = 1 - (levels[lower] + np.where(span > 0, share, 1.0) * (levels[lower + 1] - levels[lower]))
+    middle = values[:, count // 2]
+    if len(over := np.flatnonzero(number == count)):
+        last = values[over, -1]
+        found[over] = _tail(room[over] - last, last - middle[over], 1 - levels[-1])
+    if len(under := np.flatnonzero(number == 0)):
+        first = values[under, 0]
+        found[under] = 1 - _tail(first - room[under], middle[under] - first, levels[0])
+    shaped: Floats = found.reshape(shape)
+    return shaped
+
+
+def _tail(distance: Floats, spread: Floats, outer: float) -> Floats:
+    """Return what lies further out than ``distance`` of the ``outer`` share, none where there is no spread."""
+    ratio = np.minimum(distance, 100.0 * spread) / np.where(spread > 0, spread, 1.0)
+    share: Floats = np.where(spread > 0, outer * np.exp(ratio * np.log(outer / 0.5)), 0.0)
+    return share
+
+
+def rates(states: Floats, slots: Floats, total: Floats, config: Config) -> Floats:
+    """Return the rates in the current state and in the current slot, shape (..., 2).
+
+    Args:
+        states: decayed crossings and checks in the current state, shape (..., 2).
+        slots: in the current slot.
+        total: in any state.
+        config: the frozen one.
+    """
+    base = (total[..., 0] + _BASE_PRIOR[0]) / (total[..., 1] + _BASE_PRIOR[1])
+    found = np.empty(total.shape)
+    for k, (tally, prior) in enumerate(((states, config.state_prior), (slots, config.slot_prior))):
+        found[..., k] = (tally[..., 0] + prior * base) / (tally[..., 1] + prior)
+    return found
+
+
+def combine(brier: Floats, chances: Floats, total: Floats, config: Config) -> Floats:
+    """Return the weighted probability, which does not fall with the horizon.
+
+    Rates count for as much as has been seen: what never crossed may yet do so, and only the path can tell.
+
+    Args:
+        brier: of the experts on the side of the limit that the origin is on, shape (..., series,
+            horizons, experts).
+        chances: of the experts, likewise.
+        total: decayed crossings and checks in any state, shape (..., series, horizons, 2).
+        config: the frozen one.
+    """
+    counted = brier + _LEAST_BRIER
+    weight = (counted.min(axis=-1, keepdims=True) / counted) ** config.brier_power
+    weight[..., 1:] *= total[..., :1] / (total[..., :1] + config.evidence)
+    mixed = (weight * chances).sum(axis=-1) / weight.sum(axis=-1)
+    # Rounding alone could make it more than certain.
+    within: Floats = np.minimum(np.maximum.accumulate(mixed, axis=-1), 1.0)
+    return within
+
+
+def learn_event(
+    state: Crossings, rows: Indices, states: Indices, slots: Indices, event: Floats, config: Config
+) -> None:
+    """Count what came of forecasts, by the state and the slot that they were made in.
+
+    Args:
+        state: changed in place.
+        rows: whose outcome is known, shape (m,).
+        states: of the origins, shape (m,).
+        slots: likewise.
+        event: whether any step crossed, 1 or 0, shape (m,).
+        config: the frozen one.
+    """
+    for tally, cells, decay in (
+        (state.states, states, 0.5 ** (1 / config.state_half_life)),
+        (state.slots, slots, config.slot_decay),
+    ):
+        counted = tally[rows, cells] * decay
+        counted[:, 0] += event
+        counted[:, 1] += 1
+        tally[rows, cells] = counted
+
+
+def learn_score(state: Crossings, rows: Indices, side: Indices, squared: Floats, config: Config) -> None:
+    """Score the experts.
+
+    Args:
+        state: changed in place.
+        rows: shape (m,).
+        side: 1 for origins beyond the limit, else 0, shape (m,).
+        squared: squared error of every expert, shape (m, experts).
+        config: the frozen one.
+    """
+    judged = state.judged[rows, side] + 1
+    state.judged[rows, side] = judged
+    pace = np.maximum(_paces(config.brier_half_life), 1 / judged)
+    brier = state.brier[rows, side]
+    state.brier[rows, side] = brier + pace[:, None] * (squared - brier)
+
+
+def learn_path(state: Crossings, rows: Indices, residual: Floats, scale: Floats, config: Config) -> None:
+    """Take in residuals of path maxima.
+
+    Args:
+        state: changed in place.
+        rows: shape (m,).
+        residual: path maximum less the highest forecast on the way, finite, shape (m,).
+        scale: as it was when the forecast was made, shape (m,).
+        config: the frozen one.
+    """
+    usable = scale > 0
+    scaled = residual / np.where(usable, scale, 1.0)
+    state.quantiles[rows] = moved(state.quantiles[rows], scaled, np.where(usable, config.quantile_step, 0.0), config)
+    checks = state.checks[rows] + 1
+    state.checks[rows] = checks
+    size = state.size[rows]
+    weight = np.maximum(_paces(config.scale_half_life, config.long_half_life), (1 / checks)[:, None])
+    state.size[rows] = size + weight * (np.abs(residual)[:, None] - size)
+
+
+def moved(quantiles: Floats, scaled: Floats, pace: Floats, config: Config) -> Floats:
+    """Return the quantiles, shape (m, levels), after one more scaled residual each, shape (m,)."""
+    levels, scaled = _array(config.risk_levels), scaled[:, None]
+    below = np.where(scaled == quantiles, levels, scaled < quantiles)
+    after: Floats = quantiles + pace[:, None] * np.maximum(1.0, np.abs(quantiles)) * (levels - below)
+    return after

@@ -1,0 +1,309 @@
+"""The probability of crossing a limit, one sync at a time, in bounded memory.
+
+A forecast that waits for its outcome holds the path's maximum so far, so that no window of values need be kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from twinops.core.forecast.backtest import stride
+from twinops.core.forecast.calibration import Flags
+from twinops.core.forecast.config import Config
+from twinops.core.forecast.exceedance import (
+    EXPERTS,
+    Crossings,
+    combine,
+    learn_event,
+    learn_path,
+    learn_score,
+    new_crossings,
+    path_chance,
+    rates,
+    scale_of,
+    slot_of,
+    state_of,
+)
+from twinops.core.forecast.exceedance_batch import CrossingRun, backtest_crossing
+from twinops.core.forecast.horizon import MIN_CHECKS
+from twinops.core.forecast.views import Indices
+from twinops.core.series import Floats
+
+STORED: type[np.floating] = np.float32
+"""Precision of what is kept between two steps."""
+STORED_SHORT: type[np.floating] = np.float16
+"""Precision of the experts' probabilities while they wait, and of counts that stay below ten or so."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """Forecasts that wait for their outcome: p places, m series. A horizon's places lie side by side.
+
+    Attributes:
+        highest: of the path so far, shape (p, m).
+        centre: highest forecast on the way, shape (p, m).
+        scale: shape (p, m).
+        chances: the experts', shape (p, m, experts).
+        state: of the origin, shape (p, m); -1 where there is nothing to learn.
+        crossed: whether a value has been beyond, shape (p, m).
+        whole: whether every value was known, shape (p, m).
+    """
+
+    highest: npt.NDArray[np.floating]
+    centre: npt.NDArray[np.floating]
+    scale: npt.NDArray[np.floating]
+    chances: npt.NDArray[np.floating]
+    state: npt.NDArray[np.int8]
+    crossed: Flags
+    whole: Flags
+
+
+def _nothing_waits(places: int, series: int) -> _Waiting:
+    shape = (places, series)
+    return _Waiting(
+        np.zeros(shape, STORED), np.zeros(shape, STORED), np.zeros(shape, STORED),
+        np.zeros((*shape, EXPERTS), STORED_SHORT), np.full(shape, -1, np.int8),
+        np.zeros(shape, bool), np.zeros(shape, bool),
+    )  # fmt: skip
+
+
+class LiveCrossings:
+    """Risk of the series of one twin; only those with a limit take memory.
+
+    Limits may change from sync to sync (a limit per replica does, with their number): each value is judged by the
+    limit of its own step. While a series has none, nothing is learned of it, and what was learned before stays.
+    """
+
+    def __init__(self, series: int, horizons: Indices, step: float, config: Config) -> None:
+        """Know nothing.
+
+        Args:
+            series: their number.
+            horizons: shape (h,), steps ahead, increasing.
+            step: seconds.
+            config: the frozen one.
+        """
+        self._series, self._horizons, self._step, self._config = series, horizons, step, config
+        self._every = np.array([stride(int(horizon), config) for horizon in horizons])
+        self._places = -(-horizons // self._every)
+        self._begin = np.concatenate([[0], np.cumsum(self._places)[:-1]])
+        self._number: int | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._which: Indices = np.zeros(0, dtype=np.intp)
+        self._since = np.zeros(0)
+        self._learned = new_crossings(0, self._config)
+        self._waiting = _nothing_waits(int(self._places.sum()), 0)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        parts = [getattr(one, name) for one in (self._learned, self._waiting) for name in one.__slots__]
+        return int(self._which.nbytes + self._since.nbytes) + sum(int(part.nbytes) for part in parts)
+
+    def learn(
+        self, values: Floats, centre: Floats, limits: Floats, above: Flags, *, first: int = 0,
+        unscored: Flags | None = None,
+    ) -> None:  # fmt: skip
+        """Learn from a past anew; it ends at the newest step, number ``first + n - 1``.
+
+        Args:
+            values: shape (s, n), NaN where unknown.
+            centre: medians as forecast from every step, shape (n, s, h).
+            limits: shape (s,), or (s, n) where they changed; NaN = none.
+            above: whether beyond means above, shape (s,).
+            first: number of the first step: Unix seconds over ``step``, rounded down.
+            unscored: shape (s, n), values that must not be learned from.
+        """
+        self._forget()
+        self._number = first + values.shape[1] - 1
+        bounds = limits[:, None] if limits.ndim == 1 else limits
+        which = np.flatnonzero(np.isfinite(bounds).any(axis=1))
+        if not len(which):
+            return
+        sign = np.where(above[which], 1.0, -1.0)
+        values, bounds = values[which] * sign[:, None], np.broadcast_to(bounds[which], (len(which), values.shape[1]))
+        # A step without limit has nothing beyond it.
+        bounds = np.where(np.isfinite(bounds), bounds * sign[:, None], np.inf)
+        touched = None if unscored is None else unscored[which]
+        run = backtest_crossing(
+            values, centre[:, which] * sign[:, None], bounds, self._horizons, self._step, self._config,
+            first=first, unscored=touched,
+        )  # fmt: skip
+        self._which, self._since = which, run.since
+        self._learned = _stored(run.state)
+        self._waiting = _nothing_waits(int(self._places.sum()), len(which))
+        self._refill(run, values, bounds, first, touched)
+
+    def _refill(self, run: CrossingRun, values: Floats, bounds: Floats, first: int, touched: Flags | None) -> None:
+        """Let the forecasts wait whose outcome lies beyond the end of the past."""
+        count, kinds = values.shape[1], len(self._horizons)
+        beyond, known = values > bounds, np.isfinite(values)
+        for h, horizon in enumerate(self._horizons):
+            for t in range(max(0, count - int(horizon)), count):
+                if (first + t) % self._every[h]:
+                    continue
+                place = self._place(first + t)[h]
+                self._keep(place, run.highest[t, h::kinds], run.scale[t, h::kinds],
+                           run.experts[t, h::kinds], run.states[t])  # fmt: skip
+                after = slice(t + 1, count)
+                waiting = self._waiting
+                if t + 1 < count:
+                    waiting.highest[place] = np.where(known, values, -np.inf)[:, after].max(axis=1)
+                    waiting.crossed[place], waiting.whole[place] = (
+                        beyond[:, after].any(axis=1),
+                        known[:, after].all(axis=1),
+                    )
+                    if touched is not None:
+                        waiting.state[place, touched[:, after].any(axis=1)] = -1
+
+    def _place(self, origin: int) -> Indices:
+        """Return where the forecasts of this step wait, for every horizon."""
+        places: Indices = self._begin + origin // self._every % self._places
+        return places
+
+    def _keep(
+        self, place: int | Indices, centre: Floats, scale: Floats, chances: Floats, state: npt.NDArray[np.integer]
+    ) -> None:
+        waiting = self._waiting
+        waiting.highest[place] = -np.inf
+        waiting.centre[place], waiting.scale[place], waiting.chances[place] = centre, scale, chances
+        waiting.state[place], waiting.crossed[place], waiting.whole[place] = state, False, True
+
+    def observe(
+        self, number: int, values: Floats, centre: Floats, limits: Floats, above: Flags, unscored: Flags
+    ) -> Floats:
+        """Take in one step and return the probability, for every horizon, that any step until then lies beyond.
+
+        Args:
+            number: of the step: Unix seconds over ``step``, rounded down. Steps since the last one are unknown; an
+                older number is not learned from.
+            values: shape (s,), NaN where unknown.
+            centre: medians as forecast from here, shape (s, h); NaN = none.
+            limits: shape (s,); NaN = none.
+            above: whether beyond means above, shape (s,).
+            unscored: whether the value must not be learned from, shape (s,).
+
+        Returns:
+            Shape (s, h); NaN where there is no limit, or fewer than ``MIN_CHECKS`` checks.
+        """
+        found = np.full((self._series, len(self._horizons)), np.nan)
+        limited = np.isfinite(limits)
+        limited[self._which] = True
+        if limited.sum() > len(self._which):
+            self._make_room(np.flatnonzero(limited))
+        which = self._which
+        if not len(which):
+            self._number = number
+            return found
+        sign = np.where(above[which], 1.0, -1.0)
+        bounds, values = limits[which] * sign, values[which] * sign
+        if self._number is None or number > self._number:
+            self._skip_to(number)
+            self._take_in(number, values, bounds, unscored[which] | np.isnan(bounds))
+        found[which] = self._issue(number, centre[which] * sign[:, None], bounds)
+        return found
+
+    def _make_room(self, which: Indices) -> None:
+        """Make room for series that have a limit from now on; ``which`` holds the old ones, too."""
+        places, kinds = int(self._places.sum()), len(self._horizons)
+        learned, waiting = self._learned, self._waiting
+        self._learned = _stored(new_crossings(len(which) * kinds, self._config))
+        self._waiting = _nothing_waits(places, len(which))
+        since = np.full(len(which), np.inf)
+        kept = np.searchsorted(which, self._which)
+        since[kept] = self._since
+        rows = (kept[:, None] * kinds + np.arange(kinds)).ravel()
+        for name in Crossings.__slots__:
+            getattr(self._learned, name)[rows] = getattr(learned, name)
+        for name in _Waiting.__slots__:
+            getattr(self._waiting, name)[:, kept] = getattr(waiting, name)
+        self._which, self._since = which, since
+
+    def _skip_to(self, number: int) -> None:
+        """Pass over the steps of which nothing is known."""
+        if self._number is None:
+            return
+        missing = number - self._number - 1
+        longest = int(self._horizons[-1])
+        nothing = np.full(len(self._which), np.nan)
+        touched = np.zeros(len(nothing), dtype=bool)
+        self._since += max(0, missing - longest) * self._step
+        for skipped in range(number - min(missing, longest), number):
+            self._take_in(skipped, nothing, nothing, touched)
+        if missing > longest:
+            self._waiting.state[:] = -1
+
+    def _take_in(self, number: int, values: Floats, bounds: Floats, unscored: Flags) -> None:
+        waiting = self._waiting
+        known, beyond = np.isfinite(values), values > bounds
+        np.fmax(waiting.highest, values, out=waiting.highest, casting="same_kind")
+        waiting.crossed |= beyond
+        waiting.whole &= known
+        waiting.state[:, unscored] = -1
+        self._since = np.where(beyond, 0.0, self._since + self._step)
+        self._learn_due(number)
+        self._number = number
+
+    def _learn_due(self, number: int) -> None:
+        origins = number - self._horizons
+        columns = np.flatnonzero(origins % self._every == 0)
+        if not len(columns):
+            return
+        waiting, kinds, config = self._waiting, len(self._horizons), self._config
+        places = (self._begin + origins // self._every % self._places)[columns]
+        state = waiting.state[places]
+        crossed, whole = waiting.crossed[places], waiting.whole[places]
+        which, series = np.nonzero((state >= 0) & (crossed | whole))
+        waiting.state[places] = -1
+        if not len(which):
+            return
+        rows, places, state = series * kinds + columns[which], places[which], state[which, series].astype(np.intp)
+        event = crossed[which, series].astype(float)
+        slots = slot_of(origins[columns[which]], self._step, config)
+        learn_event(self._learned, rows, state, slots, event, config)
+        squared = (waiting.chances[places, series] - event[:, None]) ** 2
+        learn_score(self._learned, rows, (state == 0).astype(np.intp), squared, config)
+        due = whole[which, series]
+        if due.any():
+            if not due.all():
+                places, series, rows = places[due], series[due], rows[due]
+            residual = waiting.highest[places, series] - waiting.centre[places, series]
+            learn_path(self._learned, rows, residual, waiting.scale[places, series], config)
+
+    def _issue(self, number: int, centre: Floats, bounds: Floats) -> Floats:
+        """Return the probabilities from here, shape (m, h), and let the forecasts wait that are to be checked."""
+        learned, config = self._learned, self._config
+        shape = centre.shape
+        states, slot = state_of(self._since, config), slot_of(number, self._step, config)
+        highest = np.maximum.accumulate(centre, axis=1)
+        rows, by_row = np.arange(centre.size), np.repeat(states, shape[1])
+        scale = scale_of(learned, config)
+        total = learned.states.sum(axis=1)
+        path = path_chance(learned.quantiles, scale, (bounds[:, None] - highest).ravel(), config)
+        rated = rates(learned.states[rows, by_row], learned.slots[:, slot], total, config)
+        experts = np.concatenate([path[:, None], rated], axis=1)
+        side = (by_row == 0).astype(np.intp)
+        by_series = (*shape, -1)
+        chances = combine(
+            learned.brier[rows, side].reshape(by_series), experts.reshape(by_series), total.reshape(by_series), config
+        )
+        checked = np.flatnonzero(number % self._every == 0)
+        if len(checked) and number == self._number:
+            places = self._place(number)[checked]
+            self._keep(
+                places, highest[:, checked].T, scale.reshape(shape)[:, checked].T,
+                experts.reshape(*shape, EXPERTS)[:, checked].swapaxes(0, 1),
+                np.where(np.isnan(bounds - highest[:, -1]), -1, states),
+            )  # fmt: skip
+        return np.where(learned.judged.sum(axis=1).reshape(shape) >= MIN_CHECKS, chances, np.nan)
+
+
+def _stored(state: Crossings) -> Crossings:
+    kept = {part.name: getattr(state, part.name).astype(STORED) for part in dataclasses.fields(state)}
+    return Crossings(**kept | {"slots": state.slots.astype(STORED_SHORT)})

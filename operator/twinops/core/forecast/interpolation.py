@@ -1,0 +1,110 @@
+"""From what was learned to what the rest of the core reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from twinops.core.forecast.config import DAY
+from twinops.core.forecast.horizon import MIN_CHECKS, HorizonForecast
+from twinops.core.forecast.views import Indices
+from twinops.core.series import Floats
+
+_ROUNDING = 1e-9
+_Number = TypeVar("_Number", bound=np.generic)
+
+ORIGINS = 1200
+"""Newest steps that a full backtest forecasts from: three days of skill, a day before for the weights to settle."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ahead:
+    """Horizons in seconds among the whole steps that are forecast; what lies between two steps is interpolated.
+
+    Attributes:
+        steps: whole steps that the horizons need, increasing, shape (k,), each at least one.
+        before: steps up to each horizon, shape (h,); 0 within the first step.
+        after: likewise, up to the first step at or after it.
+        share: how far each horizon lies from the one to the other, 0 <= share < 1, shape (h,).
+    """
+
+    steps: Indices
+    before: Indices
+    after: Indices
+    share: Floats
+
+    @property
+    def even(self) -> bool:
+        """Tell whether every horizon is a whole number of steps."""
+        return not self.share.any()
+
+    def nearer(self, values: npt.NDArray[_Number], axis: int) -> npt.NDArray[_Number]:
+        """Return what belongs to the step before each horizon; to the first step where there is none."""
+        return values.take(np.searchsorted(self.steps, np.maximum(self.before, 1)), axis=axis)
+
+    def farther(self, values: npt.NDArray[_Number], axis: int) -> npt.NDArray[_Number]:
+        """Return what belongs to the first step at or after each horizon."""
+        return values.take(np.searchsorted(self.steps, self.after), axis=axis)
+
+    def at(self, values: Floats, axis: int, now: Floats | None = None) -> Floats:
+        """Return the values at the horizons.
+
+        Args:
+            values: at each of ``steps``, along an axis.
+            axis: which one.
+            now: at no step ahead, to be broadcast against what is returned; None where it is as after the first one.
+        """
+        if self.even:
+            return self.farther(values, axis)
+        near, far = self.nearer(values, axis), self.farther(values, axis)
+        along = [1] * near.ndim
+        along[axis] = -1
+        if now is not None:
+            near = np.where((self.before == 0).reshape(along), now, near)
+        share = self.share.reshape(along)
+        # A whole number of steps is what stands there, whatever lies beyond it.
+        apart = np.subtract(far, near, out=np.zeros(far.shape), where=near != far)
+        found: Floats = np.where(share > 0, near + share * apart, far)
+        return found
+
+
+def ahead(horizons_seconds: Sequence[int], step: float) -> Ahead:
+    """Place horizons among steps; none is further than the first step that completes a day.
+
+    Args:
+        horizons_seconds: each at least a second.
+        step: seconds.
+    """
+    places = np.minimum(np.array(horizons_seconds, dtype=np.float64) / step, np.ceil(DAY / step - _ROUNDING))
+    before, after = np.floor(places + _ROUNDING), np.ceil(places - _ROUNDING)
+    share = np.where(after > before, places - before, 0.0)
+    after = np.maximum(after, 1).astype(np.intp)
+    before = np.where(share > 0, before, after).astype(np.intp)
+    return Ahead(np.unique(np.concatenate([before[before > 0], after])), before, after, share)
+
+
+def horizon_forecasts(
+    quantiles: Floats, error: Floats, checks: Indices, horizons_seconds: Sequence[int], ranges: Floats
+) -> list[tuple[HorizonForecast, ...]]:
+    """Return every series' forecasts, within the metrics' ranges.
+
+    Args:
+        quantiles: shape (series, h, levels).
+        error: relative to naive's, shape (series, h).
+        checks: shape (series, h).
+        horizons_seconds: h of them.
+        ranges: least and largest possible value, shape (2, series), infinite where there is none.
+    """
+    within = np.minimum(np.maximum(quantiles, ranges[0][:, None, None]), ranges[1][:, None, None]).tolist()
+    confidence = np.minimum(np.maximum(1 - error, 0.0), 1.0).tolist()
+    return [
+        tuple(
+            HorizonForecast(horizon, tuple(levels), share if count >= MIN_CHECKS else None, count, count >= MIN_CHECKS)
+            for horizon, levels, share, count in zip(horizons_seconds, *row, strict=True)
+        )
+        for row in zip(within, confidence, checks.tolist(), strict=True)
+    ]

@@ -1,0 +1,70 @@
+"""How good forecasts have been, as it stands in status."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+
+from twinops.api.twin.spec import MAX_METRICS
+from twinops.api.twin.status import ForecastSkill, MetricSkill
+from twinops.core.forecast.result import Skill
+
+_LARGEST = 1e6
+"""Where naive was never wrong any error is infinitely worse; status holds finite numbers."""
+_SMALLEST = 1e-6
+
+
+def skill_for_status(skills: Sequence[Skill], withdrawn: Collection[str] = ()) -> ForecastSkill | None:
+    """Render the skill of every metric, and of the twin as a whole over those that have any.
+
+    Args:
+        skills: one per metric with a forecast.
+        withdrawn: metrics whose forecasts are not published. They do not count for the twin as a whole, and keep
+            nothing but what a restart resumes from.
+    """
+    if not skills:
+        return None
+    listed = [
+        MetricSkill(
+            name=one.metric,
+            error=_rounded(one.error),
+            coverage=_rounded(one.coverage),
+            width=_rounded(one.width),
+            checks=one.checks,
+            trusted=one.trusted,
+            state=one.state,
+        )
+        if one.metric not in withdrawn
+        else MetricSkill(name=one.metric, trusted=one.trusted, state=one.state)
+        for one in sorted(skills, key=lambda one: one.metric)[:MAX_METRICS]
+    ]
+    published = [one for one in listed if one.name not in withdrawn]
+    covered = [one.coverage for one in published if one.coverage is not None]
+    return ForecastSkill(
+        error=_geometric_mean(one.error for one in published),
+        coverage=_rounded(sum(covered) / len(covered)) if covered else None,
+        width=_geometric_mean(one.width for one in published),
+        checks=min((one.checks for one in published), default=0),
+        metrics=listed,
+    )
+
+
+def withdrawn_skill(skill: ForecastSkill | None) -> ForecastSkill | None:
+    """Return what is kept while nothing is foreseen: what a restart resumes from."""
+    if skill is None:
+        return None
+    return ForecastSkill(metrics=[MetricSkill(name=m.name, trusted=m.trusted, state=m.state) for m in skill.metrics])
+
+
+def states(skill: ForecastSkill | None) -> dict[str, str]:
+    """Return what a restart resumes from, by metric."""
+    return {} if skill is None else {one.name: one.state for one in skill.metrics if one.state}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else round(min(value, _LARGEST), 3)
+
+
+def _geometric_mean(values: Iterable[float | None]) -> float | None:
+    logs = [math.log(max(value, _SMALLEST)) for value in values if value is not None]
+    return _rounded(math.exp(sum(logs) / len(logs))) if logs else None

@@ -1,0 +1,135 @@
+"""Queries as data: what is asked, what fills its placeholders, what was answered. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from twinops.api.twin.spec import SystemType, TargetRef
+
+PARTIAL = "partial"
+"""Error of an answer that does not speak for all that is stored: its values are no measurement, and not passed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstantAnswer:
+    """What one instant query gave.
+
+    Attributes:
+        values: one value per series of the result; NaN and Inf are passed on.
+        error: ``errorType`` when Prometheus refused this query, ``busy`` when its turn to be asked did not come,
+            ``PARTIAL`` when it could not answer in full, else empty.
+        error_position: where the refusal points to, as far as it is safe to repeat, else empty.
+        next_attempt: Unix seconds before which a query that timed out is not asked again, else 0.
+    """
+
+    values: tuple[float, ...] = ()
+    error: str = ""
+    error_position: str = ""
+    next_attempt: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueryScope:
+    """What fills the placeholders of a query.
+
+    Attributes:
+        target: None for a system outside the cluster.
+        window_seconds: length of ``$(window)``.
+        labels: ``spec.source.labels``.
+        external_labels: those that every series of this cluster carries at its source.
+        replica_labels: further labels by which servers that scrape the same are told apart there.
+        cpu_cores: of one pod; None when a container has neither limit nor request.
+        memory_bytes: likewise.
+        cpu_problem: which container has neither, where that is known.
+        pod_regex: for the names of the target's pods; empty where only its own name tells, None where nothing does.
+        containers: of these pods; empty where they are not known.
+        pods_read: whether cores and bytes are those of the pods themselves, all containers included.
+    """
+
+    namespace: str
+    target: TargetRef | None
+    window_seconds: int
+    labels: Mapping[str, str] = field(default_factory=dict)
+    external_labels: Mapping[str, str] = field(default_factory=dict)
+    replica_labels: Sequence[str] = ()
+    cpu_cores: float | None = None
+    memory_bytes: float | None = None
+    cpu_problem: str = ""
+    memory_problem: str = ""
+    pod_regex: str | None = ""
+    containers: tuple[str, ...] = ()
+    pods_read: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query with placeholders: a person's own, or one of the built-in candidates.
+
+    Attributes:
+        name: ``Custom``, or the candidate's name.
+        matchers: what ``$(scope)`` stands for when there is a target; empty in a person's own query.
+        needs_labels: whether it is of use only when ``spec.source.labels`` say which series to take.
+        takes_labels: whether its series can carry ``spec.source.labels``; those of the kubelet, for one, never do.
+        unit: of its values; empty for the metric's usual one.
+        pods: query for the number of pods that its mean is taken over; empty where it is no such mean.
+    """
+
+    name: str
+    template: str
+    matchers: str = ""
+    needs_labels: bool = False
+    takes_labels: bool = True
+    unit: str = ""
+    pods: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What reading a rendered query tells about it.
+
+    Attributes:
+        warning: why our parser does not take it, else empty. Prometheus may still take it.
+        freshness: query for the Unix time of the newest sample behind the value; empty when unknown.
+        presence: by selector, a query that yields something when the selector finds any series.
+        top: the same query for the largest observation of its histogram; a quantile that equals it lies in the
+            histogram's last, open bucket. Empty where no quantile of a histogram is asked for.
+        measured: the same query, without a quantile in the first bucket that holds an observation: nothing supports
+            what would be interpolated there. Empty where it is the query itself.
+        bounds: the two values between which the quantile lies then; empty likewise.
+        past: what is asked of the past, without a quantile in the first filled or the open bucket; empty likewise.
+    """
+
+    warning: str = ""
+    freshness: str = ""
+    presence: Mapping[str, str] = field(default_factory=dict)
+    top: str = ""
+    measured: str = ""
+    bounds: str = ""
+    past: str = ""
+
+
+class QueryTexts(Protocol):
+    """Knows the built-in queries, fills in placeholders and reads PromQL."""
+
+    def metrics(self, system_type: SystemType) -> tuple[str, ...]:
+        """Return the names of the metrics that this type of system has built-in queries for."""
+        ...
+
+    def candidates(self, system_type: SystemType, metric: str) -> tuple[Query, ...]:
+        """Return the built-in queries of one metric, the preferred one first; possibly none."""
+        ...
+
+    def render(self, query: Query, scope: QueryScope) -> str:
+        """Fill in the placeholders.
+
+        Raises:
+            SpecError: ``UnknownPlaceholder``, ``PlaceholderUnusable``, ``NoTarget``; or, where the
+                metric is simply not to be had, ``NoRequestsOrLimits`` or ``NoScope``.
+        """
+        ...
+
+    def inspect(self, promql: str, *, stale_after_seconds: int, scrape_interval_seconds: int) -> Inspection:
+        """Parse a rendered query and derive the look-ups that go with it."""
+        ...

@@ -1,0 +1,71 @@
+"""The metrics backend: any endpoint that speaks Prometheus' HTTP API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from twinops.api.source.resource import MetricsSourceSpec
+from twinops.core.metrics.queries import InstantAnswer
+from twinops.core.series import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class SourceAccess:
+    """A MetricsSource with its credentials read, ready to be asked.
+
+    Secrets never show in its repr.
+    """
+
+    name: str
+    spec: MetricsSourceSpec
+    bearer_token: str | None = field(default=None, repr=False)
+    basic_auth: tuple[str, str] | None = field(default=None, repr=False)
+    ca_pem: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RangeQuery:
+    """One range query: every ``step`` seconds from ``start`` to ``end``, both Unix seconds and included."""
+
+    promql: str
+    start: float
+    end: float
+    step: float
+
+
+NO_STORE = "no_store"
+"""Error of a range for which no store has anything: none has kept it, or none of them could be reached."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RangeAnswer:
+    """What one range query gave, per series: (times, values), both of shape (n,).
+
+    Attributes:
+        error: as in ``InstantAnswer``; ``NO_STORE``, too.
+    """
+
+    series: tuple[tuple[Floats, Floats], ...] = ()
+    error: str = ""
+
+
+class MetricsBackend(Protocol):
+    """Asks a Prometheus-compatible endpoint. Always a batch, so that merging touches the adapter alone."""
+
+    async def instant(self, source: SourceAccess, queries: Sequence[str], at: float) -> Sequence[InstantAnswer]:
+        """Answer every query as of ``at`` (Unix seconds), in their order. A bad query fails alone.
+
+        Raises:
+            MetricsUnavailable: the endpoint did not answer, or answered with a server error.
+        """
+        ...
+
+    async def ranges(self, source: SourceAccess, queries: Sequence[RangeQuery]) -> Sequence[RangeAnswer]:
+        """Answer every range query, in their order. A bad query fails alone.
+
+        Raises:
+            MetricsUnavailable: the endpoint did not answer, or answered with a server error.
+        """
+        ...

@@ -1,0 +1,336 @@
+"""News is written at once, heartbeats within the budget, and nothing without the lease."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from fakes.clock import START, FakeClock, in_fake_time
+from fakes.telemetry import FakeTelemetry
+from fakes.twins import FakeTwins
+from twinops.api import GIVE_BACK_FINALIZER
+from twinops.api.base import utc
+from twinops.controllers.shared.status_writer import (
+    LONGEST_PAUSE_SECONDS,
+    SPREAD,
+    Purpose,
+    StatusWriter,
+    WriteOutcome,
+    Written,
+)
+from twinops.errors import ClusterError, Conflict, LeadershipLost, Refused, Unavailable
+from twinops.ports.kubernetes import TwinRef
+
+NEW = {"healthScore": 90}
+
+
+class Rig:
+    """A writer, its twins, and a lease that can be lost."""
+
+    def __init__(self, *, per_second: float = 50.0) -> None:
+        self.clock = FakeClock()
+        self.twins = FakeTwins()
+        self.telemetry = FakeTelemetry()
+        self.leading = True
+        self.writer = StatusWriter(self.twins, self.clock, self.telemetry, fence=self.fence, per_second=per_second)
+        self.ref = self.twins.add("checkout", status={"healthScore": 80})
+
+    def fence(self) -> None:
+        if not self.leading:
+            raise LeadershipLost("not leading")
+
+    async def write(
+        self,
+        status: Mapping[str, Any] = NEW,
+        *,
+        material: bool = True,
+        purpose: Purpose = Purpose.OBSERVATION,
+        body: Mapping[str, Any] | None = None,
+        ref: TwinRef | None = None,
+        interval: float = 60,
+    ) -> Written:
+        ref = ref or self.ref
+        body = body or await self.twins.get(ref)
+        return await self.writer.write(ref, body, status, material=material, purpose=purpose, interval=interval)
+
+    def drain_budget(self) -> None:
+        """Use up the budget, as a storm of news would."""
+        for _ in range(1000):
+            self.writer._budget.spend(self.clock.monotonic())
+
+    @property
+    def stored(self) -> Mapping[str, Any]:
+        status: Mapping[str, Any] = self.twins.bodies[self.ref.uid]["status"]
+        return status
+
+
+@in_fake_time
+async def test_news_is_written_at_once_and_the_object_comes_back() -> None:
+    rig = Rig()
+    rig.drain_budget()
+    before = rig.clock.monotonic()
+    written = await rig.write()
+    assert written.written
+    assert written.body is not None
+    assert written.body["status"] == NEW
+    assert written.body["metadata"]["resourceVersion"] == rig.twins.bodies[rig.ref.uid]["metadata"]["resourceVersion"]
+    assert rig.clock.monotonic() == before
+    assert rig.telemetry.writes == {"material": 1}
+
+
+@in_fake_time
+async def test_the_written_object_is_good_for_the_next_write() -> None:
+    rig = Rig()
+    first = await rig.write({"healthScore": 1}, purpose=Purpose.OUTCOME)
+    second = await rig.write({"healthScore": 2}, purpose=Purpose.OUTCOME, body=first.body)
+    assert second.written
+    assert rig.stored == {"healthScore": 2}
+    assert rig.telemetry.writes == {"outcome": 2}
+
+
+@in_fake_time
+async def test_heartbeats_are_written_while_there_is_room() -> None:
+    rig = Rig()
+    for _ in range(3):
+        assert (await rig.write(material=False)).written
+        await rig.clock.sleep(60)
+    assert rig.telemetry.writes == {"heartbeat": 3}
+
+
+@in_fake_time
+async def test_a_heartbeat_without_room_is_skipped_until_it_is_overdue() -> None:
+    rig = Rig(per_second=1)
+    await rig.write()
+    outcomes = []
+    for _ in range(5):
+        await rig.clock.sleep(60)
+        rig.drain_budget()
+        outcomes.append((await rig.write(material=False)).outcome)
+    assert outcomes == [WriteOutcome.SKIPPED] * 3 + [WriteOutcome.WRITTEN, WriteOutcome.SKIPPED]
+    assert rig.telemetry.writes == {"material": 1, "skipped": 4, "heartbeat": 1}
+
+
+@pytest.mark.parametrize(
+    ("last_sync_time", "outcome"),
+    [
+        pytest.param(utc(START - 30).isoformat(), WriteOutcome.SKIPPED, id="written just before the restart"),
+        pytest.param(utc(START - 290).isoformat(), WriteOutcome.WRITTEN, id="written long ago"),
+        pytest.param(utc(START + 900).isoformat(), WriteOutcome.SKIPPED, id="by a clock that was ahead"),
+        pytest.param(None, WriteOutcome.WRITTEN, id="never written"),
+        pytest.param("yesterday", WriteOutcome.WRITTEN, id="unreadable"),
+    ],
+)
+def test_after_a_restart_the_age_is_read_from_the_status(last_sync_time: str | None, outcome: WriteOutcome) -> None:
+    @in_fake_time
+    async def scene() -> None:
+        rig = Rig(per_second=1)
+        rig.drain_budget()
+        rig.twins.edit(rig.ref, status={"lastSyncTime": last_sync_time} if last_sync_time else {})
+        assert (await rig.write(material=False)).outcome is outcome
+
+    scene()
+
+
+@in_fake_time
+async def test_a_forgotten_twin_leaves_nothing_behind() -> None:
+    rig = Rig()
+    await rig.write()
+    rig.writer.forget(rig.ref.uid)
+    rig.writer.forget(rig.ref.uid)
+    assert rig.writer._written_at == {}
+
+
+@in_fake_time
+async def test_a_change_of_labels_meanwhile_does_not_lose_the_write() -> None:
+    rig = Rig()
+    body = await rig.twins.get(rig.ref)
+    rig.twins.edit(rig.ref)
+    assert (await rig.write(body=body)).written
+    assert rig.stored == NEW
+
+
+@in_fake_time
+async def test_a_changed_spec_means_sync_again() -> None:
+    rig = Rig()
+    body = await rig.twins.get(rig.ref)
+    rig.twins.edit(rig.ref, spec=True)
+    conflict = await rig.write(body=body)
+    assert conflict.outcome is WriteOutcome.CONFLICT
+    assert conflict.body == rig.twins.bodies[rig.ref.uid], "what the next sync starts from"
+    assert rig.stored == {"healthScore": 80}
+
+
+@in_fake_time
+async def test_what_a_correction_did_is_recorded_even_when_the_spec_changed() -> None:
+    rig = Rig()
+    body = await rig.twins.get(rig.ref)
+    rig.twins.edit(rig.ref, spec=True)
+    assert (await rig.write(body=body, purpose=Purpose.OUTCOME)).written
+    assert rig.stored == NEW
+
+
+@pytest.mark.parametrize(
+    ("finalizers", "deleting", "expected"),
+    [
+        pytest.param([GIVE_BACK_FINALIZER], False, WriteOutcome.WRITTEN, id="guarded"),
+        pytest.param([], False, WriteOutcome.CONFLICT, id="the finalizer was taken off"),
+        pytest.param([GIVE_BACK_FINALIZER], True, WriteOutcome.CONFLICT, id="deleted meanwhile"),
+    ],
+)
+def test_an_intent_is_never_written_onto_a_twin_that_would_not_give_back(
+    finalizers: list[str],
+    deleting: bool,  # noqa: FBT001 - a table case
+    expected: WriteOutcome,
+) -> None:
+    @in_fake_time
+    async def scene() -> None:
+        rig = Rig()
+        body = await rig.twins.get(rig.ref)
+        meta = rig.twins.bodies[rig.ref.uid]["metadata"]
+        meta["finalizers"] = finalizers
+        if deleting:
+            meta["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        rig.twins.edit(rig.ref)
+        assert (await rig.write(body=body, purpose=Purpose.INTENT)).outcome is expected
+
+    scene()
+
+
+@in_fake_time
+async def test_an_intent_is_not_written_when_the_spec_changed() -> None:
+    rig = Rig()
+    body = await rig.twins.get(rig.ref)
+    rig.twins.bodies[rig.ref.uid]["metadata"]["finalizers"] = [GIVE_BACK_FINALIZER]
+    rig.twins.edit(rig.ref, spec=True)
+    assert (await rig.write(body=body, purpose=Purpose.INTENT)).outcome is WriteOutcome.CONFLICT
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+def test_the_status_of_another_writer_is_never_overwritten(purpose: Purpose) -> None:
+    @in_fake_time
+    async def scene() -> None:
+        rig = Rig()
+        body = await rig.twins.get(rig.ref)
+        rig.twins.edit(rig.ref, status={"healthScore": 55})
+        assert (await rig.write(body=body, purpose=purpose)).outcome is WriteOutcome.CONFLICT
+        assert rig.stored == {"healthScore": 55}
+
+    scene()
+
+
+@in_fake_time
+async def test_a_twin_that_is_gone_is_no_error() -> None:
+    rig = Rig()
+    body = await rig.twins.get(rig.ref)
+    rig.twins.remove(rig.ref)
+    assert (await rig.write(body=body)).outcome is WriteOutcome.GONE
+
+
+@pytest.mark.parametrize(
+    ("faults", "outcome", "waited"),
+    [
+        pytest.param([Unavailable("429", status=429, retry_after=2.0)], WriteOutcome.WRITTEN, 2.0, id="asked to wait"),
+        pytest.param([Unavailable("500", status=500)], WriteOutcome.WRITTEN, 1.0, id="failed once"),
+        pytest.param([Unavailable("500")] * 2, WriteOutcome.UNAVAILABLE, 1.0, id="failed twice"),
+        pytest.param(
+            [Unavailable("429", retry_after=60.0)], WriteOutcome.UNAVAILABLE, 0.0, id="asked to wait for too long"
+        ),
+        pytest.param([Unavailable("503", retry_after=0.0)], WriteOutcome.WRITTEN, 0.0, id="may come back at once"),
+        pytest.param([Refused("422", status=422)], WriteOutcome.REFUSED, 0.0, id="refused"),
+        pytest.param([ClusterError("?")], WriteOutcome.REFUSED, 0.0, id="something else"),
+        pytest.param([Conflict("409")] * 2, WriteOutcome.CONFLICT, 0.0, id="conflicts twice"),
+        pytest.param([Unavailable("500"), Conflict("409")], WriteOutcome.CONFLICT, 1.0, id="an answer that got lost"),
+    ],
+)
+def test_faults_of_the_api_server(faults: list[ClusterError], outcome: WriteOutcome, waited: float) -> None:
+    @in_fake_time
+    async def scene() -> None:
+        rig = Rig()
+        rig.twins.faults = list(faults)
+        began = rig.clock.monotonic()
+        assert (await rig.write()).outcome is outcome
+        assert waited <= rig.clock.monotonic() - began <= waited * (1 + SPREAD)
+
+    scene()
+
+
+@in_fake_time
+async def test_a_pause_the_api_server_asked_for_holds_for_all_twins() -> None:
+    rig = Rig()
+    other = rig.twins.add("orders")
+    rig.twins.faults = [Unavailable("429", retry_after=60.0)]
+    await rig.write()
+    assert (await rig.write(material=False, ref=other)).outcome is WriteOutcome.SKIPPED
+    assert (await rig.write(ref=other)).outcome is WriteOutcome.UNAVAILABLE
+    assert rig.twins.attempts == 1
+    await rig.clock.sleep(60)
+    assert (await rig.write(ref=other)).written
+
+
+@in_fake_time
+async def test_pauses_grow_while_nothing_can_be_written_and_end_with_a_success() -> None:
+    rig = Rig()
+    rig.twins.faults = [Unavailable("503")] * 100
+    waits = []
+    for _ in range(10):
+        await rig.write()
+        waits.append(rig.writer._quiet_until - rig.clock.monotonic())
+        await rig.clock.sleep(waits[-1])
+    assert waits == sorted(waits)
+    assert waits[-1] == LONGEST_PAUSE_SECONDS
+    rig.twins.faults = []
+    assert (await rig.write()).written
+    assert rig.writer._pauses == 0
+
+
+@in_fake_time
+async def test_a_twin_that_a_webhook_fails_for_makes_no_other_wait() -> None:
+    rig = Rig()
+    other = rig.twins.add("orders")
+    rig.twins.faults = [Unavailable("failed calling webhook", status=500)] * 2
+    assert (await rig.write()).outcome is WriteOutcome.UNAVAILABLE
+    began = rig.clock.monotonic()
+    assert (await rig.write(ref=other)).written
+    assert rig.clock.monotonic() == began
+
+
+@in_fake_time
+async def test_twins_whose_writes_waited_together_write_apart() -> None:
+    rig = Rig()
+    refs = [rig.twins.add(f"twin-{number}") for number in range(30)]
+    rig.twins.faults = [Unavailable("429", retry_after=4.0)]
+    times = []
+
+    async def write(ref: TwinRef) -> None:
+        assert (await rig.write(ref=ref)).written
+        times.append(rig.clock.monotonic())
+
+    await asyncio.gather(*(write(ref) for ref in refs))
+    assert len({round(time, 2) for time in times}) > 15
+    assert max(times) - min(times) <= 4.0 * SPREAD + 0.01
+
+
+@in_fake_time
+async def test_without_the_lease_nothing_is_sent() -> None:
+    rig = Rig()
+    rig.leading = False
+    assert (await rig.write(purpose=Purpose.OUTCOME)).outcome is WriteOutcome.FENCED
+    assert rig.twins.attempts == 0
+
+
+@in_fake_time
+async def test_a_lease_lost_during_a_pause_stops_the_second_try() -> None:
+    rig = Rig()
+    rig.twins.faults = [Unavailable("500")]
+    original = rig.clock.sleep
+
+    async def sleep(seconds: float) -> None:
+        rig.leading = False
+        await original(seconds)
+
+    rig.clock.sleep = sleep  # type: ignore[method-assign]  # the lease is lost while the writer sleeps
+    assert (await rig.write()).outcome is WriteOutcome.FENCED
+    assert rig.twins.attempts == 1

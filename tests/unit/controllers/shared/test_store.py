@@ -1,0 +1,158 @@
+"""Who depends on what, and who corrects what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from support.correcting import HPA, original
+from twinops.api.twin.status import ObjectRef
+from twinops.controllers.shared.store import SOURCE_KIND, ObjectKey, TwinIndex
+
+CHECKOUT = ObjectKey("Deployment", "shop", "checkout", "apps")
+
+
+def twin(
+    name: str,
+    *,
+    created: str = "2026-01-01T00:00:00Z",
+    version: str = "1",
+    target: str = "checkout",
+    namespace: str = "shop",
+    deleting: bool = False,
+    holds: str = "",
+    **spec: Any,
+) -> dict[str, Any]:
+    meta: dict[str, Any] = {
+        "namespace": namespace,
+        "name": name,
+        "uid": f"uid-{namespace}-{name}",
+        "resourceVersion": version,
+        "creationTimestamp": created,
+    }
+    if deleting:
+        meta["deletionTimestamp"] = "2026-01-02T00:00:00Z"
+    body = {"metadata": meta, "spec": {"source": {"systemType": "WebService", "targetRef": {"name": target}}, **spec}}
+    return body | ({"status": {"originals": [original(2, object=hpa(holds)).to_wire()]}} if holds else {})
+
+
+def hpa(name: str) -> ObjectRef:
+    return HPA.model_copy(update={"name": name})
+
+
+def test_an_older_body_never_replaces_a_newer_one() -> None:
+    index = TwinIndex()
+    index.put(twin("a", version="10"))
+    index.put(twin("a", version="9", target="old"))
+    assert index.dependents(CHECKOUT)[0].name == "a"
+
+
+def test_a_new_body_moves_the_links() -> None:
+    index = TwinIndex()
+    index.put(twin("a", version="1", target="old"))
+    index.put(twin("a", version="2"))
+    assert [ref.name for ref in index.dependents(CHECKOUT)] == ["a"]
+    assert index.dependents(ObjectKey("Deployment", "shop", "old", "apps")) == ()
+
+
+def test_every_twin_depends_on_its_source() -> None:
+    index = TwinIndex()
+    index.put(twin("a"))
+    index.put(twin("b", source={"systemType": "Custom", "metricsSourceRef": {"name": "thanos"}}))
+    assert [ref.name for ref in index.dependents(ObjectKey(SOURCE_KIND, "", "default"))] == ["a"]
+    assert [ref.name for ref in index.dependents(ObjectKey(SOURCE_KIND, "", "thanos"))] == ["b"]
+
+
+def test_a_dropped_twin_leaves_nothing_behind() -> None:
+    index = TwinIndex()
+    ref = index.put(twin("a"))
+    index.drop(ref.uid)
+    assert len(index) == 0
+    assert index.dependents(CHECKOUT) == ()
+    assert index.body(ref.uid) is None
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        pytest.param(twin("old", created="2025-01-01T00:00:00Z"), "old", id="an older twin on the same target"),
+        pytest.param(twin("young", created="2026-06-01T00:00:00Z"), "", id="a younger one"),
+        pytest.param(twin("old", created="2025-01-01T00:00:00Z", suspend=True), "", id="older, suspended"),
+        pytest.param(
+            twin("old", created="2025-01-01T00:00:00Z", autoCorrection={"mode": "Preview"}), "", id="older, previews"
+        ),
+        pytest.param(
+            twin("old", created="2025-01-01T00:00:00Z", autoCorrection={"enabled": False}), "", id="older, off"
+        ),
+        pytest.param(twin("old", created="2025-01-01T00:00:00Z", deleting=True), "", id="older, being deleted"),
+        pytest.param(twin("old", created="2025-01-01T00:00:00Z", target="other"), "", id="older, another target"),
+        pytest.param(twin("old", created="2025-01-01T00:00:00Z", namespace="b"), "", id="older, another namespace"),
+        pytest.param(
+            twin(
+                "old",
+                created="2025-01-01T00:00:00Z",
+                target="other",
+                autoCorrection={"horizontalPodAutoscalerRef": {"name": "hpa"}},
+            ),
+            "old",
+            id="older, another target but the same HPA",
+        ),
+    ],
+)
+def test_the_oldest_correcting_twin_of_a_target_corrects(other: dict[str, Any], expected: str) -> None:
+    index = TwinIndex()
+    mine = index.put(twin("mine", autoCorrection={"horizontalPodAutoscalerRef": {"name": "hpa"}}))
+    index.put(other)
+    assert index.rival(mine.uid) == expected
+
+
+def test_twins_of_the_same_second_are_told_apart_by_uid() -> None:
+    index = TwinIndex()
+    a, b = index.put(twin("a")), index.put(twin("b"))
+    assert [index.rival(a.uid), index.rival(b.uid)] == ["", "a"]
+
+
+PREVIEW: dict[str, Any] = {"autoCorrection": {"mode": "Preview"}}
+OFF: dict[str, Any] = {"autoCorrection": {"enabled": False}}
+
+
+@pytest.mark.parametrize(
+    ("other", "lever", "expected"),
+    [
+        pytest.param(twin("young", created="2026-06-01T00:00:00Z", holds="a"), "a", "young", id="a younger twin holds"),
+        pytest.param(twin("old", created="2025-01-01T00:00:00Z", holds="a", suspend=True), "a", "old", id="suspended"),
+        pytest.param(twin("old", created="2025-01-01T00:00:00Z", holds="a", **PREVIEW), "a", "old", id="previews now"),
+        pytest.param(twin("old", created="2025-01-01T00:00:00Z", holds="a", **OFF), "a", "old", id="switched off"),
+        pytest.param(twin("old", created="2025-01-01T00:00:00Z", holds="a", deleting=True), "a", "old", id="deleted"),
+        pytest.param(twin("other", holds="a", target="elsewhere"), "a", "other", id="holds what was found by itself"),
+        pytest.param(twin("other", holds="a"), None, "other", id="the same target, no lever found"),
+        pytest.param(twin("other", holds="a", target="elsewhere"), "b", "", id="holds something else"),
+        pytest.param(twin("other", holds="a", target="elsewhere", namespace="b"), "a", "", id="another namespace"),
+        pytest.param(twin("other"), "a", "", id="holds nothing"),
+        pytest.param(twin("other") | {"status": {}}, "a", "", id="holds nothing any more"),
+    ],
+)
+def test_who_holds_a_value_is_told_whatever_its_spec_says(
+    other: dict[str, Any], lever: str | None, expected: str
+) -> None:
+    index = TwinIndex()
+    mine = index.put(twin("mine"))
+    index.put(other)
+    assert index.holder(mine.uid, hpa(lever) if lever else None) == expected
+
+
+def test_a_twin_that_holds_a_value_itself_is_not_its_own_rival() -> None:
+    index = TwinIndex()
+    mine = index.put(twin("mine", holds="a"))
+    assert index.holder(mine.uid, hpa("a")) == ""
+    assert index.holder("unknown", hpa("a")) == ""
+
+
+def test_what_is_held_and_no_longer_named_still_concerns_the_twin() -> None:
+    index = TwinIndex()
+    mine = index.put(twin("mine", holds="a"))
+    key = ObjectKey("HorizontalPodAutoscaler", "shop", "a", "autoscaling")
+    assert index.dependents(key) == (mine,)
+    index.put(twin("mine", version="2"))
+    assert index.dependents(key) == ()

@@ -1,0 +1,334 @@
+"""The life of a daemon, in fake time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from fakes.clock import FakeClock, in_fake_time
+from twinops.controllers.shared.store import TwinIndex
+from twinops.controllers.shared.sync_loop import FINISH_SECONDS, RETRY_AFTER_CRASH, Ticker
+from twinops.controllers.shared.watchdog import Watchdog
+from twinops.controllers.shared.work_queue import Wakeups
+from twinops.ports.kubernetes import TwinRef
+
+REF = TwinRef("shop", "checkout", "u1")
+
+
+class Syncs:
+    """Writes down when it was asked to sync."""
+
+    def __init__(self, clock: FakeClock, *, settled: bool = False) -> None:
+        self.times: list[float] = []
+        self.forgotten: list[TwinRef] = []
+        self.told: list[TwinRef] = []
+        self.retry: float | None = None
+        self.crash = False
+        self.cancelled = False
+        self.takes = 0.0
+        self._clock = clock
+        self._settled = settled
+
+    async def sync(self, _: TwinRef, late_seconds: float) -> float | None:
+        assert late_seconds < 1
+        self.times.append(self._clock.monotonic())
+        await asyncio.sleep(self.takes)
+        if self.cancelled:
+            raise asyncio.CancelledError
+        if self.crash:
+            raise RuntimeError("a defect")
+        return self.retry
+
+    async def crashed(self, ref: TwinRef) -> None:
+        self.told.append(ref)
+
+    def resume(self, _: TwinRef) -> bool:
+        return self._settled
+
+    def forget(self, ref: TwinRef) -> None:
+        self.forgotten.append(ref)
+
+    @property
+    def gaps(self) -> list[float]:
+        return [later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)]
+
+
+class Scene:
+    """One daemon."""
+
+    def __init__(self, *, interval: int = 60, settled: bool = False) -> None:
+        self.clock = FakeClock()
+        self.syncs = Syncs(self.clock, settled=settled)
+        self.index = TwinIndex()
+        self.wakeups = Wakeups(self.clock)
+        self.ticker = Ticker(self.syncs, self.index, self.wakeups, self.clock, Watchdog(self.clock))
+        self._version = 0
+        self.interval(interval)
+
+    def interval(self, seconds: int, **meta: Any) -> None:
+        self._version += 1
+        meta |= {"namespace": "shop", "name": "checkout", "uid": "u1", "resourceVersion": str(self._version)}
+        self.index.put({"metadata": meta, "spec": {"syncFrequencySeconds": seconds}})
+
+    async def run(self, seconds: float, **then: Any) -> None:
+        """Let the daemon live so long, doing things at times: ``at_30=callable``."""
+        stop = asyncio.get_running_loop().create_future()
+        living = asyncio.create_task(self.ticker.run(REF, stop))
+        begin = self.clock.monotonic()
+        for name, act in sorted(then.items(), key=lambda item: float(item[0][3:])):
+            await asyncio.sleep(begin + float(name[3:]) - self.clock.monotonic())
+            act()
+        await asyncio.sleep(begin + seconds - self.clock.monotonic())
+        stop.set_result(None)
+        await living
+
+
+@in_fake_time
+async def test_a_new_twin_syncs_at_once_and_then_on_its_grid() -> None:
+    scene = Scene()
+    await scene.run(600)
+    assert scene.syncs.times[0] == 1000
+    assert all(abs(gap - 60) < 2 for gap in scene.syncs.gaps[2:])
+    assert all(30 <= gap <= 62 for gap in scene.syncs.gaps)
+
+
+@in_fake_time
+async def test_a_restart_does_not_sync_everything_at_once() -> None:
+    scene = Scene(interval=3600, settled=True)
+    await scene.run(3600)
+    assert len(scene.syncs.times) == 1
+    assert scene.syncs.times[0] > 1000
+
+
+@in_fake_time
+async def test_a_request_is_answered_at_once() -> None:
+    scene = Scene(interval=3600)
+    await scene.run(100, at_50=lambda: scene.wakeups.request("u1", "asked"))
+    assert scene.syncs.times == [1000, 1050]
+
+
+@in_fake_time
+async def test_requests_during_a_sync_run_once_after_it() -> None:
+    scene = Scene(interval=3600)
+    scene.syncs.takes = 10
+    await scene.run(
+        100,
+        at_3=lambda: scene.wakeups.request("u1", "asked"),
+        at_5=lambda: scene.wakeups.request("u1", "asked again"),
+    )
+    assert scene.syncs.times == [1000, 1010]
+
+
+@in_fake_time
+async def test_a_retry_comes_before_the_slot() -> None:
+    scene = Scene(interval=3600)
+    scene.syncs.retry = 6.0
+    await scene.run(20)
+    assert scene.syncs.times == [1000, 1006, 1012, 1018]
+
+
+@in_fake_time
+async def test_a_crash_does_not_end_the_daemon() -> None:
+    scene = Scene(interval=3600)
+    scene.syncs.crash = True
+    await scene.run(RETRY_AFTER_CRASH * 8)
+    assert scene.syncs.gaps == pytest.approx([RETRY_AFTER_CRASH, 2 * RETRY_AFTER_CRASH, 4 * RETRY_AFTER_CRASH], rel=0.2)
+    assert scene.syncs.told == [REF] * 4
+
+
+@in_fake_time
+async def test_a_cancellation_inside_a_sync_does_not_end_the_daemon() -> None:
+    scene = Scene(interval=3600)
+    scene.syncs.cancelled = True
+    await scene.run(RETRY_AFTER_CRASH * 4)
+    assert scene.syncs.gaps == pytest.approx([RETRY_AFTER_CRASH, 2 * RETRY_AFTER_CRASH], rel=0.2)
+
+
+@in_fake_time
+async def test_an_interval_changes_live() -> None:
+    scene = Scene(interval=3600)
+
+    def edit() -> None:
+        scene.interval(5)
+        scene.wakeups.request("u1", "spec changed")
+
+    await scene.run(100, at_40=edit)
+    assert len(scene.syncs.times) > 10
+    assert max(scene.syncs.gaps[1:]) <= 5.2
+
+
+@in_fake_time
+async def test_a_wall_clock_that_jumps_makes_neither_a_burst_nor_a_gap() -> None:
+    scene = Scene(interval=60)
+    await scene.run(1200, at_200=lambda: scene.clock.jump(-86_400), at_700=lambda: scene.clock.jump(7200.5))
+    assert all(29 <= gap <= 62 for gap in scene.syncs.gaps)
+
+
+@in_fake_time
+async def test_a_daemon_that_ends_leaves_nothing_behind() -> None:
+    scene = Scene()
+    await scene.run(10)
+    assert scene.syncs.forgotten == [REF]
+    assert len(scene.wakeups) == 0
+
+
+async def ended(scene: Scene, *, stop_after: float | None = None, delete: Callable[[], None] | None = None) -> float:
+    """Let a daemon begin a sync, then stop it or delete its twin; return the seconds that it took to end."""
+    stop = asyncio.get_running_loop().create_future()
+    living = asyncio.create_task(scene.ticker.run(REF, stop))
+    await asyncio.sleep(stop_after or 1)
+    assert scene.ticker.serves(REF.uid)
+    begin = scene.clock.monotonic()
+    if delete is None:
+        stop.set_result(None)
+    else:
+        delete()
+    await living
+    assert not scene.ticker.serves(REF.uid)
+    assert scene.syncs.forgotten == [REF]
+    assert not scene.wakeups.is_running(REF.uid)
+    return scene.clock.monotonic() - begin
+
+
+@in_fake_time
+@pytest.mark.parametrize(
+    ("takes", "seconds"),
+    [
+        pytest.param(0.0, 0.0, id="between-syncs"),
+        pytest.param(3.0, 2.0, id="in-a-sync-that-ends"),
+        pytest.param(600.0, FINISH_SECONDS, id="in-a-sync-that-hangs"),
+    ],
+)
+async def test_a_daemon_that_is_told_to_stop_ends_in_seconds(takes: float, seconds: float) -> None:
+    scene = Scene()
+    scene.syncs.takes = takes
+    assert await ended(scene) == pytest.approx(seconds, abs=0.01)
+
+
+@in_fake_time
+async def test_a_daemon_that_waits_for_a_place_ends_in_seconds() -> None:
+    scene = Scene()
+    full = Ticker(scene.syncs, scene.index, scene.wakeups, scene.clock, Watchdog(scene.clock), concurrency=1)
+    scene.syncs.takes = 600.0
+    stop = asyncio.get_running_loop().create_future()
+    daemons = [asyncio.create_task(full.run(TwinRef("shop", uid, uid), stop)) for uid in ("u1", "u2")]
+    scene.index.put({"metadata": {"namespace": "shop", "name": "u2", "uid": "u2"}, "spec": {}})
+    await asyncio.sleep(1)
+    stop.set_result(None)
+    await asyncio.wait_for(asyncio.gather(*daemons), FINISH_SECONDS + 1)
+
+
+@in_fake_time
+async def test_a_daemon_ends_by_itself_when_its_twin_is_being_deleted_or_gone() -> None:
+    def being_deleted(scene: Scene) -> None:
+        scene.interval(3600, deletionTimestamp="2026-01-01T00:00:00Z")
+        scene.wakeups.rouse("u1", "being deleted")
+
+    def gone(scene: Scene) -> None:
+        scene.index.drop("u1")
+        scene.wakeups.rouse("u1", "deleted")
+
+    for delete in (being_deleted, gone):
+        scene = Scene(interval=3600)
+        assert await ended(scene, delete=partial(delete, scene)) < 0.1
+
+
+@in_fake_time
+async def test_a_daemon_made_for_a_twin_that_has_gone_ends_at_once() -> None:
+    scene = Scene()
+    scene.index.drop("u1")
+    await scene.ticker.run(REF, asyncio.get_running_loop().create_future())
+    assert scene.syncs.times == []
+
+
+class Crowd:
+    """Twins of a source that never answers within its time-out, and twins of one that does."""
+
+    def __init__(self, hung: int, well: int, *, timeout: float, one_source: bool, concurrency: int = 64) -> None:
+        self.clock = FakeClock()
+        self.timeout = timeout
+        self.synced: dict[str, list[float]] = {}
+        self.latest = 0.0
+        self.watchdog = Watchdog(self.clock)
+        index = TwinIndex()
+        self.ticker = Ticker(self, index, Wakeups(self.clock), self.clock, self.watchdog, concurrency=concurrency)
+        self.refs = []
+        for number in range(hung + well):
+            kind = "hung" if number < hung else "well"
+            source = {"metricsSourceRef": {"name": "shared" if one_source else kind}}
+            meta = {"namespace": "shop", "name": f"{kind}-{number}", "uid": f"u{number}", "resourceVersion": "1"}
+            self.refs.append(index.put({"metadata": meta, "spec": {"source": source}}))
+
+    async def sync(self, ref: TwinRef, late_seconds: float) -> float | None:
+        if ref.name.startswith("hung"):
+            await asyncio.sleep(self.timeout)
+            return 30.0
+        self.latest = max(self.latest, late_seconds)
+        self.synced.setdefault(ref.name, []).append(self.clock.monotonic())
+        await asyncio.sleep(0.02)
+        return None
+
+    async def crashed(self, ref: TwinRef) -> None:
+        raise AssertionError(ref)
+
+    def resume(self, _: TwinRef) -> bool:
+        return True
+
+    def forget(self, _: TwinRef) -> None:
+        pass
+
+    async def live(self, seconds: float) -> None:
+        stop = asyncio.get_running_loop().create_future()
+        daemons = [asyncio.create_task(self.ticker.run(ref, stop)) for ref in self.refs]
+        for _ in range(int(seconds / 10)):
+            await asyncio.sleep(10)
+            assert self.watchdog.verdict().healthy, self.watchdog.verdict().message
+        for daemon in daemons:
+            daemon.cancel()
+        await asyncio.gather(*daemons, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("hung", "timeout", "one_source", "late"),
+    [
+        pytest.param(300, 10.0, False, 3.0, id="another source hangs"),
+        pytest.param(300, 121.0, False, 3.0, id="another source hangs, with the longest time-outs"),
+        pytest.param(300, 10.0, True, 10.0, id="queries of others hang in the same source"),
+    ],
+)
+def test_twins_that_wait_for_a_source_neither_delay_others_nor_end_the_process(
+    hung: int,
+    timeout: float,
+    one_source: bool,  # noqa: FBT001 - a table case
+    late: float,
+) -> None:
+    @in_fake_time
+    async def scene() -> None:
+        crowd = Crowd(hung, 20, timeout=timeout, one_source=one_source)
+        await crowd.live(300)
+        assert min(len(times) for times in crowd.synced.values()) >= 4
+        assert crowd.latest < late
+
+    scene()
+
+
+@in_fake_time
+async def test_the_wait_for_a_place_counts_as_lag() -> None:
+    crowd = Crowd(0, 3, timeout=1, one_source=True, concurrency=1)
+    place = await crowd.ticker._places.take(("elsewhere", "quick"))
+    living = asyncio.create_task(crowd.live(120))
+    await asyncio.sleep(70)
+    place.release()
+    await living
+    assert crowd.latest > 5
+
+
+@in_fake_time
+async def test_a_sync_that_never_ends_for_a_reason_of_our_own_is_noticed() -> None:
+    crowd = Crowd(3, 0, timeout=1e9, one_source=True)
+    with pytest.raises(AssertionError, match="of 3 twins are overdue"):
+        await crowd.live(600)

@@ -1,0 +1,639 @@
+"""From decision to outcome: what is written when, and what a fault in between leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from typing import Any
+
+import pytest
+
+from fakes.clock import FakeClock, in_fake_time
+from fakes.levers import FakeLevers
+from support.correcting import (
+    HPA,
+    KUBECTL,
+    NOW,
+    OURS,
+    SCALE,
+    alert,
+    drift,
+    hpa,
+    observation,
+    original,
+    risk,
+    scale,
+    spec,
+    status,
+)
+from twinops.api.base import utc
+from twinops.api.twin.spec import DigitalTwinSpec
+from twinops.api.twin.status import CorrectionAction, DigitalTwinStatus, Drift, Outcome
+from twinops.controllers.twin.corrections import CorrectionService, Done, Plan, Stated
+from twinops.core.correction.original_annotation import on_twin
+from twinops.core.observation import FieldOwner, Observation
+from twinops.errors import ClusterError, Conflict, Refused, Unavailable
+from twinops.ports.kubernetes import TwinRef
+
+REF = TwinRef("shop", "checkout", "twin-uid")
+LIMITS = {"limits": {"cpuUsage": 95}}
+DOWN = Unavailable("no answer")
+NO_RIGHT = (
+    "PATCH /apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers/checkout: 403 "
+    'horizontalpodautoscalers.autoscaling "checkout" is forbidden: User "system:serviceaccount:twinops:twinops" '
+    'cannot patch resource "horizontalpodautoscalers" in API group "autoscaling" in the namespace "shop"'
+)
+"""As RBAC refuses."""
+
+
+class Twin:
+    """A twin whose status survives from sync to sync, as on the API server."""
+
+    def __init__(self, *owners: FieldOwner, spec_: DigitalTwinSpec | None = None) -> None:
+        self.levers = FakeLevers(hpa(2, *owners))
+        self.clock = FakeClock(NOW)
+        self.service = CorrectionService(self.levers, self.clock)
+        self.spec = spec_ or spec(**LIMITS)
+        self.status = status()
+        self.risks = [risk()]
+        self.cpu = 70.0
+
+    def seen(self) -> Observation:
+        lever = self.levers.levers.get(HPA)
+        seen = observation(lever or hpa(), cpuUsage=self.cpu)
+        return dataclasses.replace(seen, lever=lever, now=self.clock.now())
+
+    async def plan(self, found: Drift | None = None) -> Plan:
+        before = self.status.model_copy(update={"last_sync_time": utc(self.clock.now() - 60)})
+        return await self.service.plan(REF, self.spec, self.seen(), found or Drift(), self.risks, before, 1)
+
+    async def sync(self) -> tuple[Plan, Done]:
+        plan = await self.plan()
+        self.status = plan.status
+        done = await self.service.carry_out(REF, plan, plan.status) if plan.writes else Done(plan.status)
+        self.status = done.status
+        return plan, done
+
+    @property
+    def outcomes(self) -> list[str]:
+        return [f"{record.action.value} {record.to} {record.outcome.value}" for record in self.status.corrections]
+
+    @property
+    def live(self) -> tuple[int | None, tuple[FieldOwner, ...]]:
+        lever = self.levers.levers[HPA]
+        return lever.value, lever.owners
+
+
+@in_fake_time
+async def test_a_raise_from_intent_to_outcome() -> None:
+    twin = Twin(KUBECTL)
+    plan = await twin.plan()
+    assert plan.writes
+    assert twin.levers.written == []
+    assert plan.status.corrections[-1].outcome is Outcome.PENDING
+    assert twin.service.holds(plan.status)
+    done = await twin.service.carry_out(REF, plan, plan.status)
+    twin.status = done.status
+    assert twin.live == (4, (OURS,))
+    assert twin.outcomes == ["Raise 4 Applied"]
+    assert [held.ours for held in twin.status.originals] == [4]
+    told = {(note.involved["kind"], note.involved["uid"], note.reason) for note in done.notes}
+    assert told == {
+        ("DigitalTwin", "twin-uid", "CorrectionApplied"),
+        ("HorizontalPodAutoscaler", "hpa-uid", "CorrectionApplied"),
+        ("Deployment", "deployment-uid", "CorrectionApplied"),
+    }
+    assert done.notes[0].message == (
+        "raised spec.minReplicas of HorizontalPodAutoscaler/checkout from 2 to 4: "
+        "CPU is foreseen at 118% in 1 minute (limit 95%): ceil(3 x 118/95) = 4 replicas"
+    )
+
+
+@in_fake_time
+async def test_a_restart_between_intent_and_write_applies_once() -> None:
+    twin = Twin(KUBECTL)
+    twin.status = (await twin.plan()).status
+    await asyncio.sleep(3600)
+    await twin.sync()
+    assert twin.outcomes == ["Raise 4 Failed", "Raise 4 Applied"]
+    assert twin.levers.written == [4]
+
+
+@in_fake_time
+async def test_a_restart_between_write_and_outcome_applies_nothing_again() -> None:
+    twin = Twin(KUBECTL)
+    plan = await twin.plan()
+    await twin.service.carry_out(REF, plan, plan.status)
+    twin.status = plan.status
+    await asyncio.sleep(3600)
+    await twin.sync()
+    assert twin.outcomes == ["Raise 4 Applied"]
+    assert twin.levers.written == [4]
+
+
+@in_fake_time
+async def test_an_answer_that_was_lost_is_settled_at_the_next_sync() -> None:
+    twin = Twin()
+    twin.levers.lost = [DOWN]
+    _, done = await twin.sync()
+    assert twin.outcomes == ["Raise 4 Pending"]
+    assert done.notes == ()
+    await asyncio.sleep(60)
+    await twin.sync()
+    assert twin.outcomes == ["Raise 4 Applied"]
+    assert twin.levers.written == [4]
+
+
+@in_fake_time
+async def test_a_request_that_never_arrived_is_made_again() -> None:
+    twin = Twin()
+    twin.levers.faults = [DOWN]
+    await twin.sync()
+    await asyncio.sleep(5)
+    await twin.sync()
+    assert twin.outcomes == ["Raise 4 Failed", "Raise 4 Applied"]
+
+
+@in_fake_time
+async def test_a_refused_write_is_told_and_waits() -> None:
+    twin = Twin()
+    twin.levers.faults = [Refused("422 invalid", status=422)]
+    _, done = await twin.sync()
+    assert twin.outcomes == ["Raise 4 Failed"]
+    assert twin.status.originals == []
+    assert [note.reason for note in done.notes] == ["CorrectionFailed"]
+    await asyncio.sleep(5)
+    plan, _ = await twin.sync()
+    assert (plan.decision.reason, plan.decision.blocked, plan.decision.message) == (
+        "WriteFailed",
+        True,
+        "422 invalid",
+    )
+    await asyncio.sleep(60)
+    await twin.sync()
+    assert twin.live[0] == 4
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "tries"),
+    [
+        (Refused(NO_RIGHT, status=403), "Forbidden", [0, 300, 1200, 3900]),
+        (Refused("403 by a policy", status=403), "Forbidden", [0, 300, 1200, 3900]),
+        (Refused("422 invalid", status=422), "WriteFailed", [0, 60, 240, 780, 2400]),
+        (Refused("405 no such method", status=405), "WriteFailed", [0, 60, 240, 780, 2400]),
+        (Conflict("by somebody", status=409), "WriteFailed", [0, 60, 120, 300, 840, 2460]),
+    ],
+)
+def test_a_refusal_that_lasts_is_met_less_and_less_often(error: Any, reason: str, tries: list[float]) -> None:
+    @in_fake_time
+    async def check() -> None:
+        twin = Twin()
+        tried: list[float] = []
+
+        def refuse() -> None:
+            if not tried or twin.clock.now() - NOW != tried[-1]:
+                tried.append(twin.clock.now() - NOW)
+            raise error
+
+        twin.levers.meddle = refuse
+        told: list[str] = []
+        for _ in range(67):
+            plan, done = await twin.sync()
+            told += [note.reason for note in (*plan.notes, *done.notes)]
+            await asyncio.sleep(60)
+        assert tried == tries
+        assert told == ["CorrectionFailed"]
+        (entry,) = twin.status.corrections
+        assert (entry.outcome, entry.reason, entry.attempts) == (Outcome.FAILED, reason, len(tries))
+        assert twin.status.originals == []
+        twin.status = twin.status.model_copy(update={"observed_generation": 1})
+        before = twin.status.model_copy(update={"last_sync_time": utc(twin.clock.now() - 60)})
+        blocked = await twin.service.plan(REF, twin.spec, twin.seen(), Drift(), twin.risks, before, 1)
+        assert (blocked.decision.reason, blocked.writes) == (reason, False)
+        for generation, stated in ((2, Stated()), (1, Stated(asked=True))):
+            again = await twin.service.plan(
+                REF, twin.spec, twin.seen(), Drift(), twin.risks, before, generation, stated
+            )
+            assert again.writes
+
+    check()
+
+
+class TestLate:
+    """Requests that are carried out after they were given up."""
+
+    @in_fake_time
+    async def test_a_raise_is_held_and_given_back(self) -> None:
+        twin = Twin(KUBECTL)
+        twin.levers.faults = [DOWN]
+        await twin.sync()
+        twin.risks, twin.cpu = [], 20.0
+        await asyncio.sleep(5)
+        await twin.sync()
+        assert twin.outcomes == ["Raise 4 Failed"]
+        assert twin.service.holds(twin.status)
+        twin.levers.edit(HPA, value=4, owners=(OURS,))
+        for _ in range(12):
+            await asyncio.sleep(60)
+            await twin.sync()
+        assert twin.outcomes == ["Raise 4 Applied", "GiveBack 2 Applied"]
+        assert twin.live == (2, (KUBECTL,))
+        assert not twin.service.holds(twin.status)
+
+    @in_fake_time
+    async def test_one_that_never_arrives_is_forgotten(self) -> None:
+        twin = Twin(KUBECTL)
+        twin.levers.faults = [DOWN]
+        await twin.sync()
+        twin.risks, twin.cpu = [], 20.0
+        for _ in range(3):
+            await asyncio.sleep(60)
+            await twin.sync()
+        assert twin.outcomes == ["Raise 4 Failed"]
+        assert not twin.service.holds(twin.status)
+
+    @in_fake_time
+    async def test_one_that_arrives_instead_of_the_next(self) -> None:
+        twin = Twin(KUBECTL)
+        twin.levers.faults = [DOWN]
+        await twin.sync()
+        twin.risks = [risk(upper=190)]
+        await asyncio.sleep(5)
+        twin.levers.meddle = lambda: twin.levers.edit(HPA, value=4, owners=(OURS,))
+        await twin.sync()
+        twin.levers.meddle = None
+        assert twin.outcomes == ["Raise 4 Failed", "Raise 6 Failed"]
+        await asyncio.sleep(5)
+        await twin.sync()
+        assert twin.outcomes[0] == "Raise 4 Applied"
+        assert [(held.value, held.manager) for held in twin.status.originals] == [(2, "kubectl-client-side-apply")]
+
+    @in_fake_time
+    async def test_a_deletion_waits_until_it_cannot_arrive_any_more(self) -> None:
+        twin = Twin(KUBECTL)
+        twin.levers.faults = [DOWN]
+        await twin.sync()
+        assert not (await TestRelease.release(twin)).complete
+        twin.levers.edit(HPA, value=4, owners=(OURS,))
+        assert (await TestRelease.release(twin)).complete
+        assert twin.live == (2, (KUBECTL,))
+
+    @in_fake_time
+    async def test_a_deletion_does_not_wait_for_ever(self) -> None:
+        twin = Twin(KUBECTL)
+        twin.levers.faults = [DOWN]
+        await twin.sync()
+        await asyncio.sleep(100)
+        assert (await TestRelease.release(twin)).complete
+
+
+class TestLostStatus:
+    """The original stands beside the value, for a status that does not survive."""
+
+    @pytest.mark.parametrize(
+        "owner", [KUBECTL, FieldOwner("kustomize-controller", "Apply"), FieldOwner("helm-v3.12.0", "Update")]
+    )
+    def test_of_an_hpa(self, owner: FieldOwner) -> None:
+        @in_fake_time
+        async def check() -> None:
+            twin = Twin(owner, spec_=spec({"ownershipPolicy": "Force"}, **LIMITS))
+            await twin.sync()
+            known = twin.status.originals[0]
+            twin.status, twin.risks, twin.cpu = DigitalTwinStatus(), [], 20.0
+            plan, _ = await twin.sync()
+            (held,) = twin.status.originals
+            assert held.model_copy(update={"time": known.time}) == known
+            assert "CorrectionTakenUp" in {note.reason for note in plan.notes}
+            for _ in range(11):
+                await asyncio.sleep(60)
+                await twin.sync()
+            assert twin.live == (2, (owner,))
+            assert twin.levers.levers[HPA].witness == ""
+
+        check()
+
+    @in_fake_time
+    async def test_of_scale_it_stands_on_the_twin(self) -> None:
+        twin = Twin(KUBECTL, spec_=spec({"bounds": {"minReplicas": 1, "maxReplicas": 9}}, **LIMITS))
+        twin.levers = FakeLevers(scale(3, KUBECTL))
+        twin.service = CorrectionService(twin.levers, twin.clock)
+        seen = dataclasses.replace(observation(scale(3, KUBECTL), cpuUsage=70), now=NOW)
+        plan = await twin.service.plan(REF, twin.spec, seen, Drift(), [risk()], status(), 1)
+        noted_on_twin = on_twin(plan.status, "checkout")
+        await twin.service.carry_out(REF, plan, plan.status)
+        lever = twin.levers.levers[SCALE]
+        assert (lever.value, lever.witness) == (4, "")
+        lost = dataclasses.replace(observation(lever, ready=4, cpuUsage=20), now=NOW)
+        stated = Stated(original=noted_on_twin)
+        again = await twin.service.plan(REF, twin.spec, lost, Drift(), [], DigitalTwinStatus(), 1, stated)
+        assert [(held.value, held.manager, held.ours) for held in again.status.originals] == [
+            (3, "kubectl-client-side-apply", 4)
+        ]
+
+    @pytest.mark.parametrize("edit", [{"value": 3, "owners": (KUBECTL,)}, {"value": 9, "owners": (KUBECTL,)}])
+    def test_what_is_not_true_any_more_is_taken_off(self, edit: dict[str, Any]) -> None:
+        @in_fake_time
+        async def check() -> None:
+            twin = Twin(KUBECTL)
+            await twin.sync()
+            assert twin.levers.levers[HPA].witness
+            twin.levers.edit(HPA, **edit)
+            twin.risks, twin.cpu = [], 20.0
+            plan = await twin.plan()
+            await twin.service.tidy(REF, plan)
+            assert twin.levers.levers[HPA].witness == ""
+            assert twin.live == (edit["value"], (KUBECTL,))
+
+        check()
+
+    @in_fake_time
+    async def test_while_another_twin_holds_it_nothing_is_taken_up(self) -> None:
+        twin = Twin(KUBECTL)
+        await twin.sync()
+        for seen in (
+            dataclasses.replace(twin.seen(), holder="other"),
+            dataclasses.replace(twin.seen(), rival="other"),
+        ):
+            plan = await twin.service.plan(REF, twin.spec, seen, Drift(), [], DigitalTwinStatus(), 1)
+            assert plan.status.originals == []
+
+
+class TestUnread:
+    """What cannot be read is neither gone nor given back."""
+
+    @in_fake_time
+    async def test_a_held_hpa_that_may_not_be_read(self) -> None:
+        class Blind(FakeLevers):
+            async def read(self, *_: Any) -> Any:
+                raise Refused("GET /apis/x: 403", status=403)
+
+        twin = Twin(KUBECTL)
+        await twin.sync()
+        held = twin.status.originals
+        twin.service = CorrectionService(Blind(*twin.levers.levers.values()), twin.clock)
+        for reason in ("Forbidden", "LeverUnavailable", "HPANotFound"):
+            seen = dataclasses.replace(twin.seen(), lever=None, no_lever_reason=reason, no_lever_message="told")
+            plan = await twin.service.plan(REF, twin.spec, seen, Drift(), [], twin.status, 1)
+            assert (plan.decision.reason, plan.decision.blocked, plan.writes) == (reason, True, False)
+            assert plan.status.originals == held
+        assert not (await TestRelease.release(twin)).complete
+
+    @in_fake_time
+    async def test_a_lever_that_cannot_be_found_now_is_not_one_that_changed(self) -> None:
+        twin = Twin(KUBECTL)
+        await twin.sync()
+        seen = dataclasses.replace(twin.seen(), lever=None, no_lever_reason="Forbidden", no_lever_message="told")
+        plan = await twin.service.plan(REF, twin.spec, seen, Drift(), [], twin.status, 1)
+        assert not plan.writes
+        assert twin.service.holds(plan.status)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        pytest.param(
+            NO_RIGHT,
+            "the operator may not patch horizontalpodautoscalers.autoscaling in namespace shop: "
+            "set rbac.correct of the chart to true, or spec.autoCorrection.mode of the twin to Preview",
+            id="a right is missing",
+        ),
+        pytest.param(
+            NO_RIGHT.partition(": 403 ")[0] + ': 403 admission webhook "policy" denied the request',
+            NO_RIGHT.partition(": 403 ")[0] + ': 403 admission webhook "policy" denied the request',
+            id="a policy is against it",
+        ),
+    ],
+)
+def test_what_is_told_of_a_refusal(said: str, told: str) -> None:
+    @in_fake_time
+    async def check() -> None:
+        twin = Twin()
+        twin.levers.faults = [Refused(said, status=403)]
+        await twin.sync()
+        (entry,) = twin.status.corrections
+        assert (entry.reason, entry.message) == ("Forbidden", told)
+
+    check()
+
+
+@in_fake_time
+async def test_the_owner_of_an_hpa_is_told_how_to_lower_its_maximum() -> None:
+    _, done = await Twin(KUBECTL).sync()
+    (told,) = [note.message for note in done.notes if note.involved["kind"] == "HorizontalPodAutoscaler"]
+    for words in ("refuses maxReplicas below 4", "spec.autoCorrection.bounds.maxReplicas of DigitalTwin checkout"):
+        assert words in told
+    assert len(told) <= 1024
+
+
+@in_fake_time
+async def test_a_status_that_moves_meanwhile_does_not_stop_it() -> None:
+    twin = Twin(KUBECTL)
+    moves = iter(range(2))
+    twin.levers.meddle = lambda: twin.levers.edit(HPA) if next(moves, None) is not None else None
+    await twin.sync()
+    assert twin.outcomes == ["Raise 4 Applied"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"value": 3, "owners": (KUBECTL,)}, id="another value"),
+        pytest.param({"owners": (FieldOwner("argocd-controller", "Apply"),)}, id="another owner"),
+        pytest.param({"maximum": 3}, id="another maximum"),
+        pytest.param({"uid": "made-again"}, id="another object"),
+        pytest.param({"controller": "ScaledObject/checkout"}, id="KEDA took it"),
+    ],
+)
+def test_what_was_not_judged_is_not_overwritten(change: dict[str, Any]) -> None:
+    @in_fake_time
+    async def check() -> None:
+        twin = Twin(KUBECTL)
+        edits = iter([change])
+        twin.levers.meddle = lambda: twin.levers.edit(HPA, **next(edits, {}))
+        await twin.sync()
+        assert twin.levers.written == []
+        assert twin.outcomes == ["Raise 4 Failed"]
+        assert twin.status.originals == []
+
+    check()
+
+
+@in_fake_time
+async def test_an_hpa_deleted_meanwhile_is_a_failure_like_others() -> None:
+    twin = Twin()
+    plan = await twin.plan()
+    twin.levers.levers.clear()
+    done = await twin.service.carry_out(REF, plan, plan.status)
+    assert done.status.corrections[-1].outcome is Outcome.FAILED
+    assert done.status.originals == []
+
+
+@in_fake_time
+async def test_ten_minutes_without_need_give_it_back() -> None:
+    twin = Twin(KUBECTL)
+    await twin.sync()
+    twin.risks, twin.cpu = [], 20.0
+    for _ in range(10):
+        await asyncio.sleep(60)
+        await twin.sync()
+        assert twin.live[0] == 4
+    await asyncio.sleep(60)
+    _, done = await twin.sync()
+    assert twin.live == (2, (KUBECTL,))
+    assert twin.outcomes == ["Raise 4 Applied", "GiveBack 2 Applied"]
+    assert not twin.service.holds(twin.status)
+    assert twin.status.need_below_since is None
+    assert {note.reason for note in done.notes} == {"CorrectionGivenBack"}
+
+
+@in_fake_time
+async def test_an_operator_that_was_away_for_an_hour_looks_for_ten_minutes_first() -> None:
+    twin = Twin(KUBECTL)
+    await twin.sync()
+    twin.risks, twin.cpu = [], 20.0
+    await asyncio.sleep(60)
+    await twin.sync()
+    before = twin.status.model_copy(update={"last_sync_time": utc(twin.clock.now())})
+    await asyncio.sleep(3600)
+    plan = await twin.service.plan(REF, twin.spec, twin.seen(), Drift(), [], before, 1)
+    assert not plan.writes
+    assert plan.status.need_below_since == utc(twin.clock.now())
+
+
+@in_fake_time
+async def test_a_value_put_back_is_answered_at_the_next_sync_and_a_fight_is_left() -> None:
+    twin = Twin(KUBECTL)
+    await twin.sync()
+    for expected in (["CorrectionReverted"], ["CorrectionReverted", "CorrectionFight"]):
+        await asyncio.sleep(60)
+        twin.levers.edit(HPA, value=2, owners=(KUBECTL,))
+        plan, done = await twin.sync()
+        assert plan.reversions == 1
+        reasons = [note.reason for note in plan.notes if note.involved["kind"] == "DigitalTwin"]
+        assert reasons == expected
+        assert plan.writes is (len(expected) == 1)
+        assert len(done.notes) in (0, 3)
+    assert twin.live == (2, (KUBECTL,))
+    await asyncio.sleep(60)
+    plan, _ = await twin.sync()
+    assert (plan.decision.reason, plan.decision.blocked) == ("BackedOff", True)
+    await asyncio.sleep(900)
+    await twin.sync()
+    assert twin.live == (4, (OURS,))
+
+
+@in_fake_time
+async def test_a_preview_writes_nothing_and_is_told_once() -> None:
+    twin = Twin(KUBECTL, spec_=spec({"mode": "Preview"}, **LIMITS))
+    plan, _ = await twin.sync()
+    assert [note.reason for note in plan.notes] == ["CorrectionPreviewed"]
+    again, _ = await twin.sync()
+    assert again.notes == ()
+    assert twin.outcomes == ["Raise 4 Previewed"]
+    assert twin.levers.written == []
+    assert twin.status.recommended_replicas == 4
+
+
+@in_fake_time
+async def test_lasting_drift_that_is_not_eligible_asks_for_a_person_once() -> None:
+    twin = Twin()
+    twin.risks = []
+    found = drift(alert("memoryUsage", eligible=False, not_eligible_reason="replicas do not help", recommendation="x"))
+    plan = await twin.plan(found)
+    assert [note.reason for note in plan.notes] == ["ReviewNeeded"]
+    twin.status = plan.status.model_copy(update={"drift": found})
+    assert (await twin.plan(found)).notes == ()
+
+
+class TestRelease:
+    """Giving back outside a sync: suspend, deletion, uninstall."""
+
+    @staticmethod
+    async def release(twin: Twin, why: str = "Deleted", deadline: float = 20) -> Done:
+        return await twin.service.release(REF, twin.status, why=why, now=twin.clock.now(), deadline_seconds=deadline)
+
+    @in_fake_time
+    async def test_everything_goes_back(self) -> None:
+        twin = Twin(KUBECTL)
+        await twin.sync()
+        done = await self.release(twin, "Suspended")
+        assert done.complete
+        assert twin.live == (2, (KUBECTL,))
+        record = done.status.corrections[-1]
+        assert (record.action, record.trigger, record.outcome) == (
+            CorrectionAction.GIVE_BACK,
+            "Suspended",
+            Outcome.APPLIED,
+        )
+        assert not twin.service.holds(done.status)
+        twin.status = done.status
+        again = await self.release(twin)
+        assert (again.status, again.notes, again.complete) == (done.status, (), True)
+
+    @in_fake_time
+    async def test_an_intent_that_was_interrupted_is_settled_first(self) -> None:
+        twin = Twin(KUBECTL)
+        plan = await twin.plan()
+        await twin.service.carry_out(REF, plan, plan.status)
+        twin.status = plan.status
+        assert (await self.release(twin)).complete
+        assert twin.live == (2, (KUBECTL,))
+
+    @in_fake_time
+    async def test_somebody_elses_value_stays(self) -> None:
+        twin = Twin(KUBECTL)
+        await twin.sync()
+        twin.levers.edit(HPA, value=5, owners=(KUBECTL,))
+        done = await self.release(twin)
+        assert done.complete
+        assert twin.live == (5, (KUBECTL,))
+
+    @in_fake_time
+    async def test_an_object_that_is_gone_holds_nothing_up(self) -> None:
+        twin = Twin(KUBECTL)
+        await twin.sync()
+        twin.levers.levers.clear()
+        done = await self.release(twin)
+        assert done.complete
+        assert not twin.service.holds(done.status)
+
+    @pytest.mark.parametrize("fault", [DOWN, Refused("403", status=403)])
+    def test_what_could_not_be_given_back_is_tried_again(self, fault: ClusterError) -> None:
+        @in_fake_time
+        async def check() -> None:
+            twin = Twin(KUBECTL)
+            await twin.sync()
+            twin.levers.faults = [fault]
+            done = await self.release(twin)
+            assert not done.complete
+            assert twin.service.holds(done.status)
+            twin.status = done.status
+            assert (await self.release(twin)).complete
+
+        check()
+
+    @in_fake_time
+    async def test_a_deadline_ends_an_api_server_that_never_answers(self) -> None:
+        class Silent(FakeLevers):
+            async def read(self, *_: Any) -> Any:
+                await asyncio.sleep(3600)
+
+        twin = Twin()
+        held = DigitalTwinStatus(originals=[original(2)])
+        before = twin.clock.monotonic()
+        service = CorrectionService(Silent(), twin.clock)
+        done = await service.release(REF, held, why="Deleted", now=NOW, deadline_seconds=20)
+        assert not done.complete
+        assert twin.clock.monotonic() - before <= 21
+
+    @in_fake_time
+    async def test_a_hand_over_that_was_interrupted_is_finished(self) -> None:
+        twin = Twin(FieldOwner("kubectl", "Apply"), spec_=spec({"ownershipPolicy": "Force"}, **LIMITS))
+        await twin.sync()
+        twin.levers.faults = [None, DOWN]
+        done = await self.release(twin)
+        assert not done.complete
+        assert twin.live == (2, (OURS,))
+        twin.status = done.status
+        assert (await self.release(twin)).complete
+        assert twin.live == (2, (FieldOwner("kubectl", "Apply"),))

@@ -1,0 +1,63 @@
+"""What the condition ``Drifted`` says while a baseline is being learned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from twinops.api.conditions import ConditionType, find
+from twinops.api.twin.spec import DigitalTwinSpec
+from twinops.api.twin.status import DigitalTwinStatus, Drift, Quality
+from twinops.core.assess.assessment import assess
+from twinops.core.baseline.estimate import Reading
+from twinops.core.forecast.result import Outlook
+from twinops.core.observation import Observation, Sample
+from twinops.core.status.render import Sync, render_synced
+
+UNKNOWN, KNOWN = Reading(None, None, None), Reading(40.0, 30.0, 50.0)
+WORDS = "still learning what is normal for "
+
+
+@pytest.mark.parametrize(
+    ("expected", "readings", "found", "message"),
+    [
+        pytest.param({}, {}, "Unknown Learning", f"{WORDS}cpuUsage, latencyMs, which takes a day of data", id="all"),
+        pytest.param(
+            {},
+            {"cpuUsage": KNOWN, "latencyMs": UNKNOWN},
+            "False WithinThreshold",
+            f"everything is as expected; {WORDS}latencyMs",
+            id="one of two",
+        ),
+        pytest.param(
+            {"metrics": {"latencyMs": 100}},
+            {"cpuUsage": UNKNOWN},
+            "False WithinThreshold",
+            f"everything is as expected; {WORDS}cpuUsage",
+            id="the other one is given",
+        ),
+        pytest.param(
+            {},
+            {"cpuUsage": KNOWN, "latencyMs": KNOWN},
+            "False WithinThreshold",
+            "everything is as expected",
+            id="learned",
+        ),
+    ],
+)
+def test_drifted_while_learning(
+    expected: dict[str, Any], readings: dict[str, Reading], found: str, message: str
+) -> None:
+    spec = DigitalTwinSpec.from_wire(
+        {"source": {"systemType": "WebService"}, "expectedState": {"learned": True} | expected}
+    )
+    samples = {name: Sample(name, Quality.GOOD, value) for name, value in (("cpuUsage", 40), ("latencyMs", 100))}
+    observation = Observation(now=1000.0, samples=samples, outlook=Outlook(readings=readings))
+    before = DigitalTwinStatus()
+    assessment = assess(spec, observation, before)
+    assert assessment.drift == Drift()
+    status = render_synced(before, spec, Sync(1, 1000.0, None), observation, assessment, {}, None)
+    condition = find(status.conditions, ConditionType.DRIFTED)
+    assert condition is not None
+    assert (f"{condition.status} {condition.reason}", condition.message) == (found, message)
