@@ -13,7 +13,7 @@ from statistics import median
 import numpy as np
 
 from twinops.core.forecast.config import CONFIG, DAY
-from twinops.core.forecast.forecaster import QUICK_ORIGINS, RECENT_STEPS, Recorded, TwinMemory
+from twinops.core.forecast.forecaster import QUICK_ORIGINS, RECENT_STEPS, Forecaster, Recorded
 from twinops.core.metrics.definitions import STANDARD
 from twinops.core.series import Floats, Series
 
@@ -73,8 +73,8 @@ def _past(rng: np.random.Generator, days: int, step: float) -> dict[str, Recorde
 
 def _learned(
     past: dict[str, Recorded], step: float, origins: int | None = None, *, learned: bool = False
-) -> TwinMemory:
-    memory = TwinMemory(METRICS, step, HORIZONS, learned=learned)
+) -> Forecaster:
+    memory = Forecaster(METRICS, step, HORIZONS, learned=learned)
     memory.learn(past, limits=LIMITS, origins=origins)
     return memory
 
@@ -84,7 +84,7 @@ def _first_sync(past: dict[str, Recorded]) -> None:
     memory.observe(_NOW + STEP, dict.fromkeys(METRICS, 50.0), limits=LIMITS, replicas=3)
 
 
-def _a_day(memory: TwinMemory, rng: np.random.Generator) -> Callable[[], None]:
+def _a_day(memory: Forecaster, rng: np.random.Generator) -> Callable[[], None]:
     """Return the work of 288 syncs, each time it is called."""
     values = 50 + rng.normal(0, 4, (_SYNCS, len(METRICS))) + rng.gamma(0.2, 20, (_SYNCS, len(METRICS)))
 

@@ -75,7 +75,7 @@ def _learned(series: Labelled) -> Judge:
             ratio=threshold,
             least_ratio=1 + (SETTINGS.least_ratio - 1) * (threshold - 1) / (SETTINGS.ratio - 1),
         )
-        raiser = Raiser(1, baseline.watches, step, settings)
+        raiser = Raiser(1, baseline.detectors, step, settings)
         known = np.isfinite(values)[:, None]
         course = raiser.advance(first, judged.excess, judged.sizes, judged.records, known)
         begun, standing = course.begun[:, 0], course.standing[:, 0]

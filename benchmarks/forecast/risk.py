@@ -17,7 +17,7 @@ from benchmarks.forecast.warnings import warnings
 from benchmarks.series import DAY, BenchSeries, Floats
 from twinops.core.forecast.backtest import backtest
 from twinops.core.forecast.config import Config
-from twinops.core.forecast.exceedance_batch import backtest_crossing, outcomes
+from twinops.core.forecast.exceedance_batch import backtest_exceedance, outcomes
 from twinops.core.forecast.views import filled
 
 FEWEST_ONSETS = 20
@@ -60,7 +60,7 @@ def _scored(one: BenchSeries, centre: Floats, percentile: float, config: Config)
     limit = float(np.nanpercentile(one.values, percentile))
     horizons = _horizons(one)
     bound = np.array([limit])
-    run = backtest_crossing(one.values[None], centre, bound, horizons, one.step, config, first=one.first)
+    run = backtest_exceedance(one.values[None], centre, bound, horizons, one.step, config, first=one.first)
     above = one.values > limit
     event, _ = outcomes(one.values[None], above[None], horizons)
     # Where a step is longer than the shortest horizon, several are one.
@@ -69,7 +69,7 @@ def _scored(one: BenchSeries, centre: Floats, percentile: float, config: Config)
     first = places[np.diff(places, prepend=-(10**9)) > one.steps(3600)]
     week = one.steps(7 * DAY)
     rises = int((above[1:] & ~above[:-1])[week - 1 :].sum())
-    return Scored(one, limit, above, run.chances[:, 0, which], event[0, which], first[first > week], rises)
+    return Scored(one, limit, above, run.exceedance[:, 0, which], event[0, which], first[first > week], rises)
 
 
 def _figures(one: Scored) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The composition root: joins adapters and services, waits for the lease, and runs kopf."""
+"""The composition root: joins adapters and controllers, waits for the lease, and runs kopf."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from twinops.controllers.shared.watchdog import Watchdog
 from twinops.errors import SettingsError, TwinOpsError
 from twinops.handlers.operator import kopf_registry, kopf_settings
 from twinops.settings import Settings
-from twinops.wiring import Leader, Surroundings
+from twinops.wiring import Leader, ProcessContext
 
 log = structlog.get_logger()
 
@@ -102,7 +102,7 @@ class Operator:
         self._clock = SystemClock()
         self._telemetry = PrometheusTelemetry(self._clock)
         self._watchdog = Watchdog(self._clock)
-        self._around = Surroundings(settings, self._clock, self._telemetry, self._watchdog)
+        self._around = ProcessContext(settings, self._clock, self._telemetry, self._watchdog)
 
     async def run(self, stop: asyncio.Event) -> int:
         """Stand by, lead, and end once ``stop`` is set. Returns the exit status."""

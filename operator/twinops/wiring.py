@@ -1,4 +1,4 @@
-"""What a leader is made of: adapters and services, joined. Together with ``main`` the composition root."""
+"""What a leader is made of: adapters and controllers, joined. Together with ``main`` the composition root."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from twinops.adapters.kubernetes.workloads import ClusterWorkloads
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
 from twinops.controllers.shared.lease import Elector
-from twinops.controllers.shared.resync import RollCall
+from twinops.controllers.shared.resync import Resync
 from twinops.controllers.shared.status_writer import StatusWriter
-from twinops.controllers.shared.store import SOURCE_KIND, ObjectKey, TwinIndex
-from twinops.controllers.shared.sync_loop import Ticker
+from twinops.controllers.shared.store import SOURCE_KIND, ObjectKey, TwinStore
+from twinops.controllers.shared.sync_loop import SyncLoop
 from twinops.controllers.shared.watchdog import Watchdog
-from twinops.controllers.shared.work_queue import Wakeups
+from twinops.controllers.shared.work_queue import WorkQueue
 from twinops.controllers.source.checks import SourceChecks
-from twinops.controllers.source.circuit_breaker import Circuits
+from twinops.controllers.source.circuit_breaker import CircuitBreakers
 from twinops.controllers.twin.corrections import CorrectionService
 from twinops.controllers.twin.departures import Departures
 from twinops.controllers.twin.gather import Gatherer
@@ -38,9 +38,9 @@ from twinops.controllers.twin.observe import Observer
 from twinops.controllers.twin.publish import Publisher, involved
 from twinops.controllers.twin.release import Releases
 from twinops.controllers.twin.sync import SyncService
-from twinops.controllers.twin.watch_events import Watching
+from twinops.controllers.twin.watch_events import WatchEvents
 from twinops.core.status.events import NORMAL
-from twinops.engine.forecaster_cache import MemoryKeeper
+from twinops.engine.forecaster_cache import ForecasterCache
 from twinops.ports.kubernetes import TwinRef
 from twinops.ports.process import Clock, Telemetry
 from twinops.settings import Settings
@@ -50,7 +50,7 @@ DRAIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ProcessContext:
     """What every process has, leading or not."""
 
     settings: Settings
@@ -68,7 +68,7 @@ class _Caches:
         hpa_seen: told of HPAs that changed.
     """
 
-    def __init__(self, client: KubeClient, around: Surroundings, hpa_seen: Seen) -> None:
+    def __init__(self, client: KubeClient, around: ProcessContext, hpa_seen: Seen) -> None:
         clock, namespaces = around.clock, around.settings.watch_namespaces
         self._index = PodIndex()
         self._pods = Watched(client, clock, PODS_VERSION, PODS, namespaces, keep=kept_pod, changed=self._index.changed)
@@ -101,7 +101,7 @@ class Leader:
         elector: knows whether this process still leads.
     """
 
-    def __init__(self, around: Surroundings, client: KubeClient, elector: Elector) -> None:
+    def __init__(self, around: ProcessContext, client: KubeClient, elector: Elector) -> None:
         settings, clock, telemetry = around.settings, around.clock, around.telemetry
         # What the fence lets through at the deadline must be over before the lease can change hands.
         margin = settings.lease_duration_seconds - settings.renew_deadline_seconds
@@ -110,14 +110,14 @@ class Leader:
         twins = ClusterTwins(fenced)
         self._caches = _Caches(client.for_watches(), around, self._hpa_seen)
         levers = ClusterLevers(fenced, discovery, self._caches.hpas, self._caches.scaled_objects)
-        index, wakeups = TwinIndex(), Wakeups(clock, spacing_seconds=settings.sync_spacing_seconds)
+        index, wakeups = TwinStore(), WorkQueue(clock, spacing_seconds=settings.sync_spacing_seconds)
         corrections = CorrectionService(levers, clock)
         self._watchdog = around.watchdog
         self._backend = PrometheusBackend(connections=settings.metrics_threads)
         self._events = ClusterEvents(client, clock, instance=settings.identity)
         self._sources = ClusterSources(fenced, clock, namespace=settings.namespace)
-        self._circuits = Circuits(self._backend, clock, suspect=self._doubt)
-        self._memories = MemoryKeeper(self._circuits)
+        self._circuits = CircuitBreakers(self._backend, clock, suspect=self._doubt)
+        self._memories = ForecasterCache(self._circuits)
         self._releases = Releases(twins, corrections, self._events, clock, busy=wakeups.is_running)
         self._checks = SourceChecks(
             self._sources,
@@ -156,9 +156,11 @@ class Leader:
             clock=clock,
             grace_seconds=settings.grace_seconds,
         )
-        self.ticker = Ticker(self._syncs, index, wakeups, clock, around.watchdog, concurrency=settings.sync_concurrency)
+        self.ticker = SyncLoop(
+            self._syncs, index, wakeups, clock, around.watchdog, concurrency=settings.sync_concurrency
+        )
         self._departures = Departures(twins, index, clock, serves=self.ticker.serves)
-        self.watching = Watching(
+        self.watching = WatchEvents(
             index,
             wakeups,
             release=self._releases.start,
@@ -167,7 +169,7 @@ class Leader:
             source_gone=self._source_gone,
             busy=self._tell_busy,
         )
-        self.roll_call = RollCall(
+        self.roll_call = Resync(
             twins,
             index,
             clock,

@@ -26,7 +26,7 @@ _FULL = 0.97
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class ForecastInput:
     """What one sync finds.
 
     Attributes:
@@ -73,7 +73,7 @@ def offered(days: int, seed: int) -> list[float]:
     return load
 
 
-def run(days: int, *, corrected_from: int | None, seed: int = 7, start: float = 1_800_000_000.0) -> list[Moment]:
+def run(days: int, *, corrected_from: int | None, seed: int = 7, start: float = 1_800_000_000.0) -> list[ForecastInput]:
     """Let the HPA run for some days.
 
     Args:
@@ -102,7 +102,7 @@ def run(days: int, *, corrected_from: int | None, seed: int = 7, start: float = 
             "errorRate": 1 - served / load,
         }
         floor, before = floors[step], floors[max(step - 1, 0)]
-        moments.append(Moment(start + step * STEP, values, ready, held=floor > 0, released=floor == 0 < before))
+        moments.append(ForecastInput(start + step * STEP, values, ready, held=floor > 0, released=floor == 0 < before))
         lows.append(_hpa(asked[-1], cpu))
         asked.append(min(max(*lows[-1 - _SCALE_DOWN_STEPS :], floor, _LEAST), _MOST))
     return moments

@@ -134,14 +134,14 @@ class VirtualTwin:
         levers: dict[tuple[ObjectRef, str], Lever] = {(self._lever.object, self._lever.field): self._lever}
         settled = settle(before, levers, now=now, generation=1, cooldown_seconds=300).status
         needed = demand(self.spec, observation, drift, risks, held_by=held_by(settled))
-        outlook = decide(self.spec, observation, settled, needed)
-        written = noted(settled, outlook, self._lever, now)
-        written = self._carry_out(outlook.decision, written, now)
+        forecast_result = decide(self.spec, observation, settled, needed)
+        written = noted(settled, forecast_result, self._lever, now)
+        written = self._carry_out(forecast_result.decision, written, now)
         written = written.model_copy(update={"drift": drift, "risks": list(risks), "last_sync_time": utc(now)})
         # Now and then the operator is restarted, and finds what stands in status.
         restarted = at % (10 * self.step) == 0
         self.status = DigitalTwinStatus.from_wire(written.to_wire()) if restarted else written
-        return Seen(at / 60, observation, outlook.decision, outlook.recommended, self.status)
+        return Seen(at / 60, observation, forecast_result.decision, forecast_result.recommended, self.status)
 
     def _carry_out(self, decision: Decision, written: DigitalTwinStatus, now: float) -> DigitalTwinStatus:
         record = pending(written)

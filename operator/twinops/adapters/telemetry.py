@@ -95,7 +95,7 @@ class _Twins(Collector):
 
 
 class PrometheusTelemetry:
-    """Satisfies ``services.ports.Telemetry`` with a registry of its own, so that several can live in one process.
+    """Satisfies ``ports.process.Telemetry`` with a registry of its own, so that several can live in one process.
 
     Args:
         clock: wall time of syncs.

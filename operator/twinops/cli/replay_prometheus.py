@@ -243,14 +243,14 @@ async def _ask(
     source: SourceAccess, span: Span, queries: Mapping[str, str], backend: PrometheusBackend | None = None
 ) -> dict[str, Floats]:
     """Return each query's values on the span's slots, asked for in pieces of at most 10,000 points."""
-    asking = backend or PrometheusBackend(connections=_AT_ONCE)
+    requested_by = backend or PrometheusBackend(connections=_AT_ONCE)
     rows: dict[str, Floats] = {}
     try:
         for name, promql in queries.items():
             pieces = span.queries(_of_the_past(promql))
             answers: list[RangeAnswer] = []
             for begin in range(0, len(pieces), _AT_ONCE):
-                answers += await asking.ranges(source, pieces[begin : begin + _AT_ONCE])
+                answers += await requested_by.ranges(source, pieces[begin : begin + _AT_ONCE])
             answers = without_unstored(answers)
             error = next((answer.error for answer in answers if answer.error), "")
             if error in {PARTIAL, NO_STORE}:
@@ -267,7 +267,7 @@ async def _ask(
         raise InputError(f"--prometheus {where}: {error}; see whether it answers from here, and try again") from error
     finally:
         if backend is None:
-            await asking.aclose()
+            await requested_by.aclose()
     return rows
 
 

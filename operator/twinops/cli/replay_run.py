@@ -23,7 +23,7 @@ from twinops.replay.pages import page
 from twinops.replay.plots import check_available, draw
 from twinops.replay.recording import Recording, on_grid, usual_step
 from twinops.replay.report import Report, replay, to_json
-from twinops.replay.spec import Given, metric_value, read_manifest, terms_of
+from twinops.replay.spec import Given, metric_value, read_manifest, replay_spec
 from twinops.replay.tables import print_report
 from twinops.replay.writing import FORMS, STDOUT, check_writable, write_whole
 
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         expected=dict(_metric_values(arguments.expected, "--expected")),
         horizons=_horizons(arguments.horizons),
     )
-    terms = terms_of(given, recording.names, recording.step, replicas=recording.replicas is not None)
+    terms = replay_spec(given, recording.names, recording.step, replicas=recording.replicas is not None)
     with _progress() as tell:
         report = replay(recording, terms, progress=tell("replaying", "rows"), scoring=tell("scoring peers", "metrics"))
     _write(report, arguments)

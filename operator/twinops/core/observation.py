@@ -9,7 +9,7 @@ from typing import Any
 
 from twinops.api.twin.spec import TargetRef
 from twinops.api.twin.status import ObjectRef, Quality
-from twinops.core.forecast.result import Outlook
+from twinops.core.forecast.result import ForecastResult
 
 PARTIAL_ANSWER = "PartialAnswer"
 """Reason of a sample whose backend could not answer in full: what it said is too small, by nobody knows how much."""
@@ -187,7 +187,7 @@ class Observation:
     Attributes:
         now: Unix seconds at which the sync began.
         samples: by metric name.
-        outlook: what the twin's memory makes of it.
+        forecast_result: what the twin's memory makes of it.
         history_complete: False while history is still being refilled after a restart.
         workload: None when the twin has no target.
         lever: None when there is nothing a correction may write to; then ``no_lever_reason`` says why.
@@ -202,7 +202,7 @@ class Observation:
 
     now: float
     samples: Mapping[str, Sample]
-    outlook: Outlook = dataclasses.field(default_factory=Outlook)
+    forecast_result: ForecastResult = dataclasses.field(default_factory=ForecastResult)
     history_complete: bool = True
     workload: Workload | None = None
     lever: Lever | None = None

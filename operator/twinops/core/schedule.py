@@ -18,7 +18,7 @@ early while NTP slows the wall clock down (by at most 0.05 %)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
+class SyncStart:
     """When a slot was last served, by the monotonic clock (seconds)."""
 
     monotonic: float
@@ -47,7 +47,7 @@ def next_slot(now: float, interval: float, uid: str) -> float:
     return slot if slot > now else slot + interval
 
 
-def sleep_seconds(wall: float, monotonic: float, last: Tick | None, interval: float, uid: str) -> float:
+def sleep_seconds(wall: float, monotonic: float, last: SyncStart | None, interval: float, uid: str) -> float:
     """Return how long to sleep until the next tick.
 
     Normally that is the time to the next slot. Where a clock that jumped would bring it less than half

@@ -14,8 +14,8 @@ Key = tuple[str, ...]
 class Place:
     """One place that is held. ``release`` may be called more than once."""
 
-    def __init__(self, places: Places, key: Key, *, background: bool) -> None:
-        self._places: Places | None = places
+    def __init__(self, places: FairSlots, key: Key, *, background: bool) -> None:
+        self._places: FairSlots | None = places
         self._key = key
         self._background = background
 
@@ -50,7 +50,7 @@ class _Line:
                 del self.parts[key[0]]
 
 
-class Places:
+class FairSlots:
     """Lends places by turns: first between the first parts of keys, then between the second ones, and so on.
 
     However many requests one asker has, it gets as many turns as any other. And it cannot take every place:

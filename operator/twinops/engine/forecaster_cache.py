@@ -14,11 +14,11 @@ from typing import Any
 import structlog
 
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.core.forecast.forecaster import QUICK_ORIGINS, SCALED, Recorded, TwinMemory
-from twinops.core.forecast.result import Outlook
+from twinops.core.forecast.forecaster import QUICK_ORIGINS, SCALED, Forecaster, Recorded
+from twinops.core.forecast.result import ForecastResult
 from twinops.core.metrics.queries import PARTIAL
-from twinops.engine.fair_slots import Places
-from twinops.engine.history import REPLICAS, Moment, Shape, Tick, TwinHistory
+from twinops.engine.fair_slots import FairSlots
+from twinops.engine.history import REPLICAS, ForecasterKey, ForecastInput, SlotInput, TwinHistory
 from twinops.engine.history_reader import Past, PastReader
 from twinops.engine.slots import Trouble, spans
 from twinops.ports.metrics import MetricsBackend, SourceAccess
@@ -36,18 +36,18 @@ _MARK = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Remembered:
+class CachedResult:
     """What the memory says at a sync.
 
     Attributes:
         complete: False while something that can be had is still to be read from Prometheus.
     """
 
-    outlook: Outlook
+    forecast_result: ForecastResult
     complete: bool
 
 
-class MemoryKeeper:
+class ForecasterCache:
     """Keeps the memory of every twin; a restart learns it again, or resumes it from status.
 
     Reading happens in the background, for a bounded number of twins at once, so that ten thousand twins
@@ -66,9 +66,9 @@ class MemoryKeeper:
     def __init__(self, backend: MetricsBackend, *, loads: int = 4, patience_seconds: float = 3.0) -> None:
         self._reader = PastReader(backend)
         # By source: where one does not answer, the twins of others are still read.
-        self._places = Places(loads, spare=(loads // 4,))
+        self._places = FairSlots(loads, spare=(loads // 4,))
         # A past is large: whoever reads one keeps its room until all is learned from it.
-        self._rooms = Places(2 * loads, spare=(loads // 2,))
+        self._rooms = FairSlots(2 * loads, spare=(loads // 2,))
         self._worth_waiting = 2 * loads
         self._patience = patience_seconds
         # Syncs compute in the same threads, and must find one free.
@@ -78,7 +78,7 @@ class MemoryKeeper:
         self._twins: dict[str, TwinHistory] = {}
         self._reading: dict[str, set[str]] = {}
 
-    async def update(self, uid: str, source: SourceAccess, spec: DigitalTwinSpec, moment: Moment) -> Remembered:
+    async def update(self, uid: str, source: SourceAccess, spec: DigitalTwinSpec, given: ForecastInput) -> CachedResult:
         """Take in what a sync gathered, read what is missing, and return the outlook as of now.
 
         The past is read anew when a metric's query (and so its window), the source, the step, the horizons or
@@ -89,30 +89,32 @@ class MemoryKeeper:
             uid: the twin's.
             source: the twin's MetricsSource.
             spec: the twin's.
-            moment: what the sync gathered.
+            given: what the sync gathered.
         """
-        shape = Shape.of(uid, source, spec)
+        key = ForecasterKey.of(uid, source, spec)
         twin = self._twins.get(uid)
-        if twin is None or twin.shape != shape:
+        if twin is None or twin.key != key:
             self.drop(uid)
-            twin = self._twins[uid] = TwinHistory(shape)
-        twin.follow(moment)
-        tick = twin.tick(moment)
+            twin = self._twins[uid] = TwinHistory(key)
+        twin.follow(given)
+        slot_input = twin.slot_input(given)
         if twin.reading is None:
-            if twin.must_learn(tick):
+            if twin.must_learn(slot_input):
                 self._start(uid, twin, self._learn(uid, twin, source))
-            elif twin.gap(tick):
+            elif twin.gap(slot_input):
                 self._start(uid, twin, self._fill(uid, twin, source))
         if twin.reading is None:
-            twin.take_in(tick)
+            twin.take_in(slot_input)
         else:
-            twin.wait(tick)
+            twin.wait(slot_input)
             if len(self._reading.get(source.name, ())) <= self._worth_waiting:
                 # Further back in the line a sync would only keep its own place from others, for nothing.
                 await asyncio.wait({twin.reading}, timeout=self._patience)
-        outlook = Outlook() if twin.memory is None else _signed(twin.memory.outlook(), twin.learned_from)
+        forecast_result = (
+            ForecastResult() if twin.memory is None else _signed(twin.memory.forecast_result(), twin.learned_from)
+        )
         complete = twin.reading is None and all(trouble.given_up for trouble in twin.troubles.values())
-        return Remembered(dataclasses.replace(outlook, warming=twin.warming is not None), complete)
+        return CachedResult(dataclasses.replace(forecast_result, warming=twin.warming is not None), complete)
 
     def drop(self, uid: str) -> None:
         """Forget a twin."""
@@ -129,7 +131,7 @@ class MemoryKeeper:
         await asyncio.gather(*running, return_exceptions=True)
 
     def _start(self, uid: str, twin: TwinHistory, job: Coroutine[Any, Any, None]) -> None:
-        self._reading.setdefault(twin.shape.source, set()).add(uid)
+        self._reading.setdefault(twin.key.source, set()).add(uid)
         twin.reading = asyncio.create_task(job)
         # Also where it was cancelled before it began.
         twin.reading.add_done_callback(lambda task: self._read(uid, twin, task))
@@ -146,10 +148,10 @@ class MemoryKeeper:
         twin.read()
 
     def _no_longer_reads(self, uid: str, twin: TwinHistory) -> None:
-        reading = self._reading.get(twin.shape.source, set())
+        reading = self._reading.get(twin.key.source, set())
         reading.discard(uid)
         if not reading:
-            self._reading.pop(twin.shape.source, None)
+            self._reading.pop(twin.key.source, None)
 
     async def _learn(self, uid: str, twin: TwinHistory, source: SourceAccess) -> None:
         """Read the whole past, and make a memory of it."""
@@ -167,15 +169,15 @@ class MemoryKeeper:
                 twin.warming.add_done_callback(lambda _: room.release())
 
     async def _learn_from_past(self, uid: str, twin: TwinHistory, source: SourceAccess) -> None:
-        tick, queries = twin.begin(), dict(twin.queries)
-        moment = tick.moment
+        slot_input, queries = twin.begin(), dict(twin.queries)
+        given = slot_input.given
         pieces = {metric: trouble.pieces for metric, trouble in twin.troubles.items()}
-        when = spans(twin.shape.slots, tick.slot, twin.shape.history_seconds)
+        when = spans(twin.key.slots, slot_input.slot, twin.key.history_seconds)
         past = _as_counted(await self._reader.read(source, queries, when, pieces, twin=uid), queries)
         for metric, error in past.failed.items():
-            twin.troubles.setdefault(metric, Trouble()).failed(moment.now, error)
+            twin.troubles.setdefault(metric, Trouble()).failed(given.now, error)
         twin.troubles = {metric: trouble for metric, trouble in twin.troubles.items() if metric in past.failed}
-        same = twin.memory is not None and queries == twin.learned_from and not twin.useless(tick)
+        same = twin.memory is not None and queries == twin.learned_from and not twin.useless(slot_input)
         if same and past.recorded.keys() <= twin.recorded:
             return  # nothing new: what is known stays, and what was seen since of those that failed
         if twin.warming is not None:
@@ -184,20 +186,20 @@ class MemoryKeeper:
         memory = twin.new_memory()
         if past.recorded:
             async with self._learning:
-                await asyncio.to_thread(_learn, memory, past, moment, queries, QUICK_ORIGINS)
-        twin.memory, twin.learned_from, twin.learned_at, twin.missed = memory, queries, moment.now, []
+                await asyncio.to_thread(_learn, memory, past, given, queries, QUICK_ORIGINS)
+        twin.memory, twin.learned_from, twin.learned_at, twin.missed = memory, queries, given.now, []
         twin.recorded = frozenset(past.recorded)
         if memory.cold:
-            twin.warming = asyncio.create_task(self._warm_up(uid, twin, past, moment))
+            twin.warming = asyncio.create_task(self._warm_up(uid, twin, past, given))
 
-    async def _warm_up(self, uid: str, twin: TwinHistory, past: Past, moment: Moment) -> None:
+    async def _warm_up(self, uid: str, twin: TwinHistory, past: Past, given: ForecastInput) -> None:
         """Learn from the whole past, and take the place of what was learned in a hurry."""
         memory = twin.new_memory()
         try:
             async with self._warm_place:
-                await asyncio.to_thread(_learn, memory, past, moment, twin.learned_from, None)
-            for tick in twin.missed:
-                tick.into(memory)
+                await asyncio.to_thread(_learn, memory, past, given, twin.learned_from, None)
+            for slot_input in twin.missed:
+                slot_input.into(memory)
             twin.memory = memory
         except Exception:  # A defect of ours: the quick answer goes on.
             log.exception("history could not be learned from as a whole", twin=uid)
@@ -209,8 +211,8 @@ class MemoryKeeper:
         """Read what lies between the last sync and this one."""
         place = await self._places.take((source.name,))
         try:
-            tick = twin.begin()
-            gap = twin.gap(tick)
+            slot_input = twin.begin()
+            gap = twin.gap(slot_input)
             if gap is None:
                 return
             queries = dict(twin.queries)
@@ -218,7 +220,7 @@ class MemoryKeeper:
         finally:
             place.release()
         past = _as_counted(past, queries)
-        twin.doubt((metric for metric, error in past.failed.items() if error == PARTIAL), tick.moment.now)
+        twin.doubt((metric for metric, error in past.failed.items() if error == PARTIAL), slot_input.given.now)
         series = {metric: one.recent.values.tolist() for metric, one in past.recorded.items()}
         counts = series.pop(REPLICAS, None)
         for entry, slot in enumerate(range(gap.first, gap.last + 1)):
@@ -228,8 +230,8 @@ class MemoryKeeper:
                 for metric, known in series.items()
                 if math.isfinite(known[entry]) and (pods is not None or REPLICAS not in queries or metric not in SCALED)
             }
-            moment = dataclasses.replace(tick.moment, replicas=pods)
-            twin.take_in(Tick(slot, gap.slots.time(slot), values, moment))
+            given = dataclasses.replace(slot_input.given, replicas=pods)
+            twin.take_in(SlotInput(slot, gap.slots.time(slot), values, given))
             if entry % _AT_ONCE == 0:
                 await asyncio.sleep(0)
 
@@ -248,20 +250,22 @@ def _as_counted(past: Past, queries: Mapping[str, str]) -> Past:
     return Past(recorded, {**past.failed, **dict.fromkeys(totals if error == PARTIAL else (), PARTIAL)})
 
 
-def _learn(memory: TwinMemory, past: Past, moment: Moment, queries: Mapping[str, str], origins: int | None) -> None:
+def _learn(
+    memory: Forecaster, past: Past, given: ForecastInput, queries: Mapping[str, str], origins: int | None
+) -> None:
     recorded: dict[str, Recorded] = dict(past.recorded)
     replicas = recorded.pop(REPLICAS, None)
     # The whole look back takes them over, too: it does not know what corrections bent, they do.
-    states = _own(moment.states, queries)
-    memory.learn(recorded, limits=moment.limits, replicas=replicas, origins=origins, states=states)
+    states = _own(given.states, queries)
+    memory.learn(recorded, limits=given.limits, replicas=replicas, origins=origins, states=states)
 
 
-def _signed(outlook: Outlook, queries: Mapping[str, str]) -> Outlook:
+def _signed(forecast_result: ForecastResult, queries: Mapping[str, str]) -> ForecastResult:
     """Return the outlook with every state marked by the query that it was learned from."""
     skills = tuple(
-        dataclasses.replace(one, state=_mark(queries.get(one.metric, "")) + one.state) for one in outlook.skills
+        dataclasses.replace(one, state=_mark(queries.get(one.metric, "")) + one.state) for one in forecast_result.skills
     )
-    return dataclasses.replace(outlook, skills=skills)
+    return dataclasses.replace(forecast_result, skills=skills)
 
 
 def _own(states: Mapping[str, str], queries: Mapping[str, str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.core.forecast.forecaster import RECENT_STEPS, SCALED, TwinMemory
+from twinops.core.forecast.forecaster import RECENT_STEPS, SCALED, Forecaster
 from twinops.core.metrics.definitions import CPU
 from twinops.core.metrics.plan import sync_step
 from twinops.core.metrics.queries import PARTIAL
@@ -27,7 +27,7 @@ RELEARN_PAUSE = 300.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Moment:
+class ForecastInput:
     """What one sync hands to the memory.
 
     Attributes:
@@ -37,9 +37,9 @@ class Moment:
         limits: in force now, by metric.
         replicas_query: counts the pods behind ``cpuUsage`` over time, empty when it is not known to be a mean over any.
         replicas: so many there are now, None where they are not known.
-        unscored: metrics that a correction bends: nothing is learned from them.
-        unjudged: metrics whose limit a correction moves: no chance of crossing it is learned.
-        at_least: metrics whose value is only a lower bound.
+        calibration_excluded: metrics that a correction bends: nothing is learned from them.
+        risk_excluded: metrics whose limit a correction moves: no chance of crossing it is learned.
+        censored: metrics whose value is only a lower bound.
         states: what a restart resumes from, by metric.
     """
 
@@ -49,14 +49,14 @@ class Moment:
     limits: Mapping[str, float] = field(default_factory=dict)
     replicas_query: str = ""
     replicas: int | None = None
-    unscored: Collection[str] = ()
-    unjudged: Collection[str] = ()
-    at_least: Collection[str] = ()
+    calibration_excluded: Collection[str] = ()
+    risk_excluded: Collection[str] = ()
+    censored: Collection[str] = ()
     states: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ForecasterKey:
     """What a whole memory depends on. Credentials do not: tokens change by the hour."""
 
     source: str
@@ -68,7 +68,7 @@ class Shape:
     learned: bool
 
     @classmethod
-    def of(cls, uid: str, source: SourceAccess, spec: DigitalTwinSpec) -> Shape:
+    def of(cls, uid: str, source: SourceAccess, spec: DigitalTwinSpec) -> ForecasterKey:
         """Return the shape of a twin's memory."""
         step = sync_step(spec.sync_frequency_seconds)
         return cls(
@@ -84,7 +84,7 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tick:
+class SlotInput:
     """What is known of one slot.
 
     Attributes:
@@ -94,20 +94,20 @@ class Tick:
     slot: int
     time: float
     values: Mapping[str, float | None]
-    moment: Moment
+    given: ForecastInput
 
-    def into(self, memory: TwinMemory) -> None:
+    def into(self, memory: Forecaster) -> None:
         """Let a memory take this in, unless it is about what the memory knows already."""
-        moment = self.moment
+        given = self.given
         if memory.newest is None or self.slot >= memory.newest:
             memory.observe(
                 self.time,
                 self.values,
-                limits=moment.limits,
-                replicas=moment.replicas,
-                unscored=moment.unscored,
-                unjudged=moment.unjudged,
-                at_least=moment.at_least,
+                limits=given.limits,
+                replicas=given.replicas,
+                calibration_excluded=given.calibration_excluded,
+                risk_excluded=given.risk_excluded,
+                censored=given.censored,
             )
 
 
@@ -125,16 +125,16 @@ class TwinHistory:
         begun: whether ``reading`` has had its turn.
     """
 
-    def __init__(self, shape: Shape) -> None:
-        self.shape = shape
-        self.memory: TwinMemory | None = None
+    def __init__(self, key: ForecasterKey) -> None:
+        self.key = key
+        self.memory: Forecaster | None = None
         self.queries: dict[str, str] = {}
         self.learned_from: dict[str, str] = {}
         self.recorded: frozenset[str] = frozenset()
         self.learned_at = 0.0
         self.troubles: dict[str, Trouble] = {}
-        self.waiting: list[Tick] = []
-        self.missed: list[Tick] = []
+        self.waiting: list[SlotInput] = []
+        self.missed: list[SlotInput] = []
         self.begun = False
         self.reading: asyncio.Task[None] | None = None
         self.warming: asyncio.Task[None] | None = None
@@ -144,51 +144,51 @@ class TwinHistory:
         """The metrics that have a query, sorted."""
         return tuple(sorted(metric for metric in self.queries if metric != REPLICAS))
 
-    def follow(self, moment: Moment) -> None:
+    def follow(self, given: ForecastInput) -> None:
         """Take over the queries of a sync; a metric that has none this time keeps the one it had."""
         before = self.queries
-        queries = {metric: moment.queries.get(metric) or before.get(metric, "") for metric in moment.samples}
+        queries = {metric: given.queries.get(metric) or before.get(metric, "") for metric in given.samples}
         # A CPU that answers without one is a person's own: the pods of the query before are not those behind it.
-        queries[REPLICAS] = moment.replicas_query or ("" if moment.queries.get(CPU) else before.get(REPLICAS, ""))
+        queries[REPLICAS] = given.replicas_query or ("" if given.queries.get(CPU) else before.get(REPLICAS, ""))
         self.queries = {metric: promql for metric, promql in queries.items() if promql}
         self.troubles = {m: t for m, t in self.troubles.items() if self.queries.get(m) == self.learned_from.get(m)}
 
-    def tick(self, moment: Moment) -> Tick:
+    def slot_input(self, given: ForecastInput) -> SlotInput:
         """Return what a sync knows, on the nearest slot; of a metric that was learned by another query nothing."""
-        slot = self.shape.slots.nearest(moment.now)
+        slot = self.key.slots.nearest(given.now)
         same = {m for m in self.metrics if self.learned_from.get(m, self.queries[m]) == self.queries[m]}
-        values = {m: s.value for m, s in moment.samples.items() if m in same and s.actionable}
-        if moment.replicas_query and moment.replicas is None:
+        values = {m: s.value for m, s in given.samples.items() if m in same and s.actionable}
+        if given.replicas_query and given.replicas is None:
             # What all pods have together is remembered, and how many there are is not known.
             values = {metric: value for metric, value in values.items() if metric not in SCALED}
-        return Tick(slot, self.shape.slots.time(slot), values, moment)
+        return SlotInput(slot, self.key.slots.time(slot), values, given)
 
-    def must_learn(self, tick: Tick) -> bool:
+    def must_learn(self, slot_input: SlotInput) -> bool:
         """Tell whether the past is to be read, for the first time or again."""
-        memory, now = self.memory, tick.moment.now
+        memory, now = self.memory, slot_input.given.now
         if memory is None:
             return bool(self.queries)
         if self.queries != self.learned_from:
             different = {m for m in {*self.queries, *self.learned_from} if self._differs(m)}
-            known = memory.outlook().samples
+            known = memory.forecast_result().samples
             soon = any(m not in self.learned_from or m not in self.queries or not known.get(m) for m in different)
             return soon or not 0 <= now - self.learned_at < RELEARN_PAUSE
-        return self.useless(tick) or any(not trouble.rests(now) for trouble in self.troubles.values())
+        return self.useless(slot_input) or any(not trouble.rests(now) for trouble in self.troubles.values())
 
-    def useless(self, tick: Tick) -> bool:
+    def useless(self, slot_input: SlotInput) -> bool:
         """Tell whether what is known is of no use: of long ago, or of after now because a clock was ahead."""
         newest = None if self.memory is None else self.memory.newest
-        return newest is not None and not 0 <= tick.slot - newest <= RECENT_STEPS
+        return newest is not None and not 0 <= slot_input.slot - newest <= RECENT_STEPS
 
     def _differs(self, metric: str) -> bool:
         return self.queries.get(metric) != self.learned_from.get(metric)
 
-    def gap(self, tick: Tick) -> Span | None:
+    def gap(self, slot_input: SlotInput) -> Span | None:
         """Return the slots between the last sync and this one, None when there are none or nobody knows of them."""
         newest = None if self.memory is None else self.memory.newest
-        if newest is None or tick.slot <= newest + 1 or not tick.values:
+        if newest is None or slot_input.slot <= newest + 1 or not slot_input.values:
             return None
-        return Span(self.shape.slots, newest + 1, tick.slot - 1)
+        return Span(self.key.slots, newest + 1, slot_input.slot - 1)
 
     def doubt(self, metrics: Iterable[str], now: float) -> None:
         """Note that a gap of these metrics could be read in part only: their whole past is read again, later."""
@@ -196,33 +196,33 @@ class TwinHistory:
             self.troubles.setdefault(metric, Trouble()).failed(now, PARTIAL)
             self.recorded -= {metric}
 
-    def begin(self) -> Tick:
+    def begin(self) -> SlotInput:
         """Note that reading has its turn, and return the sync as of which to read."""
         self.begun = True
         return self.waiting[-1]
 
-    def wait(self, tick: Tick) -> None:
+    def wait(self, slot_input: SlotInput) -> None:
         """Keep a tick until what is being read is there; what is read in any case need not be kept."""
-        self.waiting = [*self.waiting, tick][-MOST_WAITING:] if self.begun else [tick]
+        self.waiting = [*self.waiting, slot_input][-MOST_WAITING:] if self.begun else [slot_input]
 
     def read(self) -> None:
         """Note that reading is over, and take in the syncs since."""
         self.reading, self.begun = None, False
         waiting, self.waiting = self.waiting, []
-        for tick in waiting:
-            self.take_in(tick)
+        for slot_input in waiting:
+            self.take_in(slot_input)
 
-    def new_memory(self) -> TwinMemory:
+    def new_memory(self) -> Forecaster:
         """Return a memory of these metrics that knows nothing."""
-        shape = self.shape
-        return TwinMemory(self.metrics, shape.slots.step, shape.horizons, learned=shape.learned)
+        key = self.key
+        return Forecaster(self.metrics, key.slots.step, key.horizons, learned=key.learned)
 
-    def take_in(self, tick: Tick) -> None:
+    def take_in(self, slot_input: SlotInput) -> None:
         """Let the memory, and the one that is being made, know of a tick."""
         if self.memory is not None:
-            tick.into(self.memory)
+            slot_input.into(self.memory)
         if self.warming is not None:
-            self.missed.append(tick)
+            self.missed.append(slot_input)
 
     def cancel(self) -> None:
         """End what is under way."""

@@ -10,7 +10,7 @@ from typing import Any
 import kopf
 
 from twinops.api import GROUP, VERSION
-from twinops.controllers.twin.watch_events import Watching
+from twinops.controllers.twin.watch_events import WatchEvents
 
 WATCHED = (
     (GROUP, VERSION, "metricssources"),
@@ -20,7 +20,7 @@ WATCHED = (
 """Targets of other kinds are looked at again every few seconds while they are missing."""
 
 
-def register(registry: kopf.OperatorRegistry, *, watching: Watching) -> None:
+def register(registry: kopf.OperatorRegistry, *, watching: WatchEvents) -> None:
     """Register a watch for each kind that twins commonly depend on."""
     for group, version, plural in WATCHED:
 

@@ -7,8 +7,8 @@ from typing import Any
 import kopf
 
 from twinops.api import DAEMON_FINALIZER, TOUCHED_ANNOTATION
-from twinops.controllers.shared.sync_loop import FINISH_SECONDS, Ticker
-from twinops.controllers.twin.watch_events import Watching
+from twinops.controllers.shared.sync_loop import FINISH_SECONDS, SyncLoop
+from twinops.controllers.twin.watch_events import WatchEvents
 from twinops.handlers import dependencies, twins
 
 
@@ -82,7 +82,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     return settings
 
 
-def kopf_registry(*, ticker: Ticker, watching: Watching, kubeconfig: str | None) -> kopf.OperatorRegistry:
+def kopf_registry(*, ticker: SyncLoop, watching: WatchEvents, kubeconfig: str | None) -> kopf.OperatorRegistry:
     """Return a registry with all our handlers."""
     registry = kopf.OperatorRegistry()
 

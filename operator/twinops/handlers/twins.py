@@ -9,8 +9,8 @@ import kopf
 
 from twinops.api import GROUP, VERSION
 from twinops.controllers.shared.bodies import trim
-from twinops.controllers.shared.sync_loop import Ticker
-from twinops.controllers.twin.watch_events import Watching
+from twinops.controllers.shared.sync_loop import SyncLoop
+from twinops.controllers.twin.watch_events import WatchEvents
 from twinops.ports.kubernetes import TwinRef
 
 PLURAL = "digitaltwins"
@@ -18,7 +18,7 @@ FORCED_SECONDS = 3.0
 """A daemon ends by itself soon after it is told to; one that does not is cancelled, and given up after so long."""
 
 
-def register(registry: kopf.OperatorRegistry, *, ticker: Ticker, watching: Watching) -> None:
+def register(registry: kopf.OperatorRegistry, *, ticker: SyncLoop, watching: WatchEvents) -> None:
     """Register the handlers of DigitalTwins."""
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, id="twin-seen")

@@ -9,7 +9,7 @@ from twinops.ports.kubernetes import TwinRef
 
 
 class Clock(Protocol):
-    """Where services read time."""
+    """Where the time is read."""
 
     def now(self) -> float:
         """Unix seconds."""

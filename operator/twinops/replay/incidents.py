@@ -195,7 +195,7 @@ def reliability(replayed: Replayed, metric: int, which: int, *, most_bins: int =
     beyond = beyond_limits(replayed)[:, metric]
     values = replayed.recording.values[metric]
     steps, count = int(horizons.before[0]), len(values)
-    chances = replayed.chances[:, metric, which]
+    exceedance = replayed.exceedance[:, metric, which]
     any_beyond, any_known = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
     for later in range(1, min(steps, count - 1) + 1):
         any_beyond[:-later] |= beyond[later:]
@@ -205,12 +205,12 @@ def reliability(replayed: Replayed, metric: int, which: int, *, most_bins: int =
         [limit] = targets(replayed.limits[:, metric], horizons)
         any_beyond |= _beyond(replayed.recording.names[metric], between, limit)
         any_known |= np.isfinite(between)
-    counts = np.isfinite(chances) & any_known
+    counts = np.isfinite(exceedance) & any_known
     counts[: replayed.begin] = False
     counts[max(0, count - int(horizons.after[0])) :] = False
     if counts.sum() < 30:  # noqa: PLR2004 - as for forecasts
         return None
-    chance, came = chances[counts], any_beyond[counts].astype(float)
+    chance, came = exceedance[counts], any_beyond[counts].astype(float)
     return _reliability(chance, came, most_bins)
 
 

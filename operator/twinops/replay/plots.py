@@ -179,8 +179,8 @@ def _marks(axes: Axes, report: Report, name: str, since: int) -> None:
 def _reliability(axes: Axes, found: Reliability | None, *, titled: bool) -> None:
     axes.plot([0, 1], [0, 1], color="#bbbbbb", linewidth=0.8)
     if found is not None:
-        chances, shares = zip(*found.bins, strict=True)
-        axes.plot(chances, shares, "o-", color=_MEDIAN, markersize=3.5, linewidth=1)
+        exceedance, shares = zip(*found.bins, strict=True)
+        axes.plot(exceedance, shares, "o-", color=_MEDIAN, markersize=3.5, linewidth=1)
     axes.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
     axes.set_box_aspect(1)
     axes.set_xlabel("chance told", fontsize=8.5)

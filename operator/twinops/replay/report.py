@@ -21,7 +21,7 @@ from twinops.replay.incidents import Reliability, RiskScore, reliability, score_
 from twinops.replay.recording import Recording
 from twinops.replay.rolling import Progress, Replayed, roll
 from twinops.replay.scores import HorizonScore, Score, Scores, score
-from twinops.replay.spec import Terms
+from twinops.replay.spec import ReplaySpec
 from twinops.replay.verdict import Verdict, judge
 
 _FIGURES = 6
@@ -65,7 +65,7 @@ class Report:
 
 def replay(
     recording: Recording,
-    terms: Terms,
+    terms: ReplaySpec,
     *,
     progress: Progress | None = None,
     scoring: Progress | None = None,
@@ -243,7 +243,7 @@ def _points(report: Report) -> dict[str, Any]:
                     "lower": _column(quantiles[:, h, 0]),
                     "median": _column(quantiles[:, h, _MIDDLE]),
                     "upper": _column(quantiles[:, h, -1]),
-                    "chance": _column(replayed.chances[:, k, h]),
+                    "chance": _column(replayed.exceedance[:, k, h]),
                 }
                 for h, seconds in enumerate(replayed.horizons_seconds)
             },

@@ -13,16 +13,16 @@ from twinops.api.twin.status import DigitalTwinStatus, Quality
 from twinops.core.assess.assessment import assess, limits_in_force
 from twinops.core.assess.drift import assess_drift
 from twinops.core.forecast.config import CONFIG, Config
-from twinops.core.forecast.forecaster import Recorded, TwinMemory
+from twinops.core.forecast.forecaster import Forecaster, Recorded
 from twinops.core.forecast.horizon import QUANTILES
-from twinops.core.forecast.result import Outlook
+from twinops.core.forecast.result import ForecastResult
 from twinops.core.metrics.definitions import facts
 from twinops.core.observation import Observation, Sample, Workload
 from twinops.core.series import Floats, Series
 from twinops.core.status.base import observed
 from twinops.replay.alerts import AlertLog, AlertSpan
 from twinops.replay.recording import Recording
-from twinops.replay.spec import Terms
+from twinops.replay.spec import ReplaySpec
 
 WEEK_SECONDS = 7 * 86_400
 _LONG_SECONDS = 8 * 86_400
@@ -46,7 +46,7 @@ class Replayed:
         limits: shape (n, m), in force at each row, NaN where there was none.
         quantiles: as published, shape (n, m, h, levels), NaN where there was no forecast.
         calibrated: whether they rest on enough checks, shape (n, m, h).
-        chances: of a step until the horizon beyond the limit, shape (n, m, h), NaN where not told.
+        exceedance: of a step until the horizon beyond the limit, shape (n, m, h), NaN where not told.
         warned: whether a lasting risk was foreseen of a metric that was within its limit, shape (n, m).
         drifting: whether a drift alert stood, shape (n,).
         alerts: drift alerts that were raised.
@@ -59,7 +59,7 @@ class Replayed:
     limits: Floats
     quantiles: Floats
     calibrated: Flags
-    chances: Floats
+    exceedance: Floats
     warned: Flags
     drifting: Flags
     alerts: tuple[AlertSpan, ...]
@@ -76,7 +76,9 @@ def learning_rows(rows: int, step: float) -> int:
     return int(WEEK_SECONDS // step) if rows * step >= _LONG_SECONDS else rows // 2
 
 
-def roll(recording: Recording, terms: Terms, *, progress: Progress | None = None, config: Config = CONFIG) -> Replayed:
+def roll(
+    recording: Recording, terms: ReplaySpec, *, progress: Progress | None = None, config: Config = CONFIG
+) -> Replayed:
     """Let the operator's core live through a recording.
 
     Where limits are to be learned, they are taken from the rows for learning alone and hold from then on; the memory
@@ -98,7 +100,7 @@ def roll(recording: Recording, terms: Terms, *, progress: Progress | None = None
 
 
 class _Player:
-    def __init__(self, recording: Recording, terms: Terms, config: Config) -> None:
+    def __init__(self, recording: Recording, terms: ReplaySpec, config: Config) -> None:
         rows, metrics = len(recording.times), len(recording.names)
         self._recording, self._terms, self._config = recording, terms, config
         self._spec = terms.spec
@@ -130,10 +132,10 @@ class _Player:
         workload = self._workload(row)
         limits = limits_in_force(self._spec, workload)
         ready = None if workload is None else workload.ready
-        outlook = self._memory.observe(now, values, limits=limits, replicas=ready)
+        forecast_result = self._memory.observe(now, values, limits=limits, replicas=ready)
         samples = {name: self._sample(name, values.get(name), now) for name in recording.names}
         missing = frozenset(name for name, sample in samples.items() if not sample.actionable)
-        observation = Observation(now, samples, outlook, workload=workload)
+        observation = Observation(now, samples, forecast_result, workload=workload)
         found = assess(self._spec, observation, self._status)
         drift = found.drift
         if self._spec is not self._terms.spec:
@@ -141,7 +143,7 @@ class _Player:
             drift = assess_drift(
                 self._terms.spec,
                 samples,
-                outlook.readings,
+                forecast_result.baselines,
                 workload,
                 self._status.drift,
                 now,
@@ -153,7 +155,7 @@ class _Player:
             kept["observed"] = observed(samples, found.sight.since)
             self._missing = missing
         self._status = self._status.model_copy(update=kept)
-        self._keep(row, outlook, limits)
+        self._keep(row, forecast_result, limits)
         place = {name: k for k, name in enumerate(recording.names)}
         for risk in found.risks:
             self._warned[row, place[risk.metric]] = risk.persistent and not risk.current
@@ -168,16 +170,16 @@ class _Player:
             limits=self._limits,
             quantiles=self._quantiles,
             calibrated=self._calibrated,
-            chances=self._chances,
+            exceedance=self._chances,
             warned=self._warned,
             drifting=self._drifting,
             alerts=self._log.closed(),
             expected=self._expected,
         )
 
-    def _new_memory(self) -> TwinMemory:
+    def _new_memory(self) -> Forecaster:
         learned = bool(getattr(self._spec.expected_state, "learned", False))
-        return TwinMemory(
+        return Forecaster(
             self._recording.names, self._recording.step, self._horizons, learned=learned, config=self._config
         )
 
@@ -214,14 +216,14 @@ class _Player:
             self._target = Workload(TargetRef(name="recorded"), uid="", ready=ready, desired=ready)
         return self._target
 
-    def _keep(self, row: int, outlook: Outlook, limits: Mapping[str, float]) -> None:
+    def _keep(self, row: int, forecast_result: ForecastResult, limits: Mapping[str, float]) -> None:
         for k, name in enumerate(self._recording.names):
             self._limits[row, k] = limits.get(name, np.nan)
-            for h, forecast in enumerate(outlook.forecasts.get(name, ())):
+            for h, forecast in enumerate(forecast_result.forecasts.get(name, ())):
                 self._quantiles[row, k, h] = forecast.quantiles
                 self._calibrated[row, k, h] = forecast.calibrated
-            if chances := outlook.chances.get(name):
-                self._chances[row, k] = chances
-            if reading := outlook.readings.get(name):
-                told = (reading.expected, reading.lower, reading.upper)
+            if exceedance := forecast_result.exceedance.get(name):
+                self._chances[row, k] = exceedance
+            if baseline := forecast_result.baselines.get(name):
+                told = (baseline.expected, baseline.lower, baseline.upper)
                 self._expected[row, k] = [np.nan if one is None else one for one in told]

@@ -23,7 +23,7 @@ _BARE = {"source": {"systemType": "Custom"}}
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ReplaySpec:
     """What a replay judges by.
 
     Attributes:
@@ -54,7 +54,7 @@ class Given:
     horizons: Sequence[int] | None = None
 
 
-def terms_of(given: Given, names: Sequence[str], step: float, *, replicas: bool = False) -> Terms:
+def replay_spec(given: Given, names: Sequence[str], step: float, *, replicas: bool = False) -> ReplaySpec:
     """Put together what a recording is judged by.
 
     Single limits and expected values come on top of a twin's. What neither gives is learned: the baseline, and as
@@ -88,7 +88,7 @@ def terms_of(given: Given, names: Sequence[str], step: float, *, replicas: bool 
         "predictions": spec.predictions.model_copy(update={"horizons_seconds": _horizons(given, step)}),
     }
     learn = () if complete else tuple(name for name in names if name not in {*limits, *each})
-    return Terms(spec.model_copy(update=update), learn, tuple(_notes(spec, names, replicas=replicas)))
+    return ReplaySpec(spec.model_copy(update=update), learn, tuple(_notes(spec, names, replicas=replicas)))
 
 
 def _recorded(values: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:

@@ -37,7 +37,7 @@ def backend(cluster: DevCluster, exporter: Exporter, namespace: str) -> Iterator
     prometheus.process.kill()
 
 
-def asking(shop: Shop, **spec: Any) -> Body:
+def requested_by(shop: Shop, **spec: Any) -> Body:
     """Build a twin that asks the MetricsSource named after its namespace."""
     body = shop.twin(**spec)
     body["spec"]["source"]["metricsSourceRef"] = {"name": shop.namespace}
@@ -50,7 +50,7 @@ def test_a_backend_that_is_down_at_the_start_is_waited_for(shop: Shop, backend: 
     shop.apply(shop.deployment())
     shop.source(shop.namespace, backend.url)
     shop.metric("cpuUsage", 40)
-    shop.apply(asking(shop))
+    shop.apply(requested_by(shop))
     body = shop.until_condition("Reconciling", "True")
     assert condition(body, "Ready")["status"] == "Unknown"
     assert condition(body, "Stalled") == {}
@@ -69,7 +69,7 @@ def test_a_backend_that_goes_later_leaves_the_twin_ready_and_is_asked_again(shop
     shop.running()
     shop.source(shop.namespace, backend.url)
     shop.metric("cpuUsage", 90)
-    shop.apply(asking(shop, expectedState=EXPECTED))
+    shop.apply(requested_by(shop, expectedState=EXPECTED))
     shop.until(lambda _: available(shop.sync()), "a value")
     before = shop.lasting()["status"]
     assert before["corrections"][0]["outcome"] == "Applied"
@@ -100,7 +100,7 @@ def test_a_target_deleted_mid_sync_fails_that_correction_and_nothing_else(shop: 
     shop.source(shop.namespace, backend.url)
     shop.metric("cpuUsage", 40)
     bounds = {"minReplicas": 2, "maxReplicas": 5}
-    shop.apply(asking(shop, syncFrequencySeconds=3600, expectedState=EXPECTED, autoCorrection={"bounds": bounds}))
+    shop.apply(requested_by(shop, syncFrequencySeconds=3600, expectedState=EXPECTED, autoCorrection={"bounds": bounds}))
     shop.until(lambda _: available(shop.sync()), "a value")
     shop.metric("cpuUsage", 90)
     shop.seen(2)

@@ -68,14 +68,14 @@ async def test_a_flood_is_rendered_once_in_a_thread_of_its_own() -> None:
     page = Page()
     async with serving(page) as port:
         page.gate.clear()
-        asking = [asyncio.create_task(answer(port, b"/metrics")) for _ in range(MAX_CONNECTIONS // 2)]
+        requested_by = [asyncio.create_task(answer(port, b"/metrics")) for _ in range(MAX_CONNECTIONS // 2)]
         await until(lambda: page.calls == 1)
         # The threads that everything else shares are free, and so are the probes.
         async with asyncio.timeout(5):
             await asyncio.to_thread(time.monotonic)
             assert b" 200 " in await answer(port, b"/healthz")
         page.gate.set()
-        told = await asyncio.gather(*asking)
+        told = await asyncio.gather(*requested_by)
 
     assert all(one.endswith(b"x" * 100) for one in told)
     assert (page.calls, page.most_at_once, len(page.threads)) == (1, 1, 1)

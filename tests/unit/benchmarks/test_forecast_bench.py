@@ -22,8 +22,10 @@ WEEK = 2016
 
 def scored(values: np.ndarray, chance: np.ndarray, onsets: list[int], step: float = 300.0) -> Scored:
     one = BenchSeries("made", "even", 0.0, values, step)
-    chances = np.repeat(chance[:, None], 3, axis=1)
-    return Scored(one, 1.0, values > 1, chances, np.zeros((3, len(values))), np.array(onsets, dtype=int), len(onsets))
+    exceedance = np.repeat(chance[:, None], 3, axis=1)
+    return Scored(
+        one, 1.0, values > 1, exceedance, np.zeros((3, len(values))), np.array(onsets, dtype=int), len(onsets)
+    )
 
 
 def spikes(count: int, at: list[int]) -> np.ndarray:

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from twinops.core.schedule import SLACK, Tick, fraction, herd_delay, next_slot, sleep_seconds
+from twinops.core.schedule import SLACK, SyncStart, fraction, herd_delay, next_slot, sleep_seconds
 
 NOW = 1_800_000_000.0
 
@@ -60,7 +60,7 @@ class Run:
     def __init__(self, uid: str, interval: float) -> None:
         self.uid, self.interval = uid, interval
         self.monotonic, self.shift = 1000.0, NOW - 1000.0
-        self.last: Tick | None = None
+        self.last: SyncStart | None = None
 
     def tick(self, *, late: float = 0.0) -> float:
         """Sleep to the next tick; return the gap since the one before."""
@@ -68,7 +68,7 @@ class Run:
         assert 0 < wait <= self.interval * (1 + SLACK)
         before = self.last.monotonic if self.last else self.monotonic
         self.monotonic += wait + late
-        self.last = Tick(self.monotonic)
+        self.last = SyncStart(self.monotonic)
         return self.monotonic - before
 
 
@@ -105,7 +105,7 @@ def test_a_sleep_that_ends_early_does_not_tick_twice() -> None:
 def test_a_sync_that_takes_longer_than_its_interval_skips_slots_without_catching_up() -> None:
     uid = uids(1)[0]
     slot = next_slot(NOW, 60, uid)
-    wait = sleep_seconds(slot + 150, 1150.0, Tick(1000.0), 60, uid)
+    wait = sleep_seconds(slot + 150, 1150.0, SyncStart(1000.0), 60, uid)
     assert wait == pytest.approx(30, abs=1e-3)
 
 

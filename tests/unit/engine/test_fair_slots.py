@@ -8,13 +8,13 @@ from collections import Counter
 import pytest
 
 from fakes.clock import in_fake_time, until
-from twinops.engine.fair_slots import Key, Place, Places
+from twinops.engine.fair_slots import FairSlots, Key, Place
 
 
 class Crowd:
     """Askers that hold what they get until told otherwise."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: FairSlots) -> None:
         self.places = places
         self.got: list[tuple[Key, Place]] = []
 
@@ -39,7 +39,7 @@ async def settle() -> None:
 
 @in_fake_time
 async def test_a_single_asker_gets_all_places_and_no_more() -> None:
-    crowd = Crowd(Places(3))
+    crowd = Crowd(FairSlots(3))
     crowd.ask("a", times=5)
     await settle()
     assert len(crowd.got) == 3
@@ -51,7 +51,7 @@ async def test_a_single_asker_gets_all_places_and_no_more() -> None:
 
 @in_fake_time
 async def test_turns_go_round_however_many_requests_one_has() -> None:
-    crowd = Crowd(Places(1))
+    crowd = Crowd(FairSlots(1))
     crowd.ask("greedy", times=50)
     await settle()
     crowd.ask("b", times=2)
@@ -67,7 +67,7 @@ async def test_turns_go_round_however_many_requests_one_has() -> None:
 
 @in_fake_time
 async def test_many_twins_of_one_namespace_count_as_one() -> None:
-    crowd = Crowd(Places(1))
+    crowd = Crowd(FairSlots(1))
     for number in range(30):
         crowd.ask("crowded", f"twin-{number}")
     await settle()
@@ -95,7 +95,7 @@ def test_whoever_holds_places_leaves_some_to_those_who_hold_none(
 ) -> None:
     @in_fake_time
     async def scene() -> None:
-        crowd = Crowd(Places(size, spare=spare, most=most))
+        crowd = Crowd(FairSlots(size, spare=spare, most=most))
         crowd.ask("shop", "slow", times=20)
         await settle()
         assert len(crowd.got) == held
@@ -105,7 +105,7 @@ def test_whoever_holds_places_leaves_some_to_those_who_hold_none(
 
 @in_fake_time
 async def test_the_last_place_goes_to_a_namespace_that_holds_none() -> None:
-    crowd = Crowd(Places(8, spare=(1, 2)))
+    crowd = Crowd(FairSlots(8, spare=(1, 2)))
     for number in range(20):
         crowd.ask("hostile", f"twin-{number}", times=10)
     await settle()
@@ -117,7 +117,7 @@ async def test_the_last_place_goes_to_a_namespace_that_holds_none() -> None:
 
 @in_fake_time
 async def test_background_waits_for_all_others_and_leaves_half() -> None:
-    crowd = Crowd(Places(8))
+    crowd = Crowd(FairSlots(8))
     crowd.ask("shop", "history", times=20, background=True)
     await settle()
     assert len(crowd.got) == 4
@@ -133,7 +133,7 @@ async def test_background_waits_for_all_others_and_leaves_half() -> None:
 
 @in_fake_time
 async def test_a_single_place_is_lent_to_the_background_too() -> None:
-    crowd = Crowd(Places(1))
+    crowd = Crowd(FairSlots(1))
     crowd.ask("shop", "history", background=True)
     await settle()
     assert crowd.order == ["shop/history"]
@@ -141,7 +141,7 @@ async def test_a_single_place_is_lent_to_the_background_too() -> None:
 
 @in_fake_time
 async def test_who_gives_up_waiting_leaves_nothing_behind() -> None:
-    places = Places(1)
+    places = FairSlots(1)
     crowd = Crowd(places)
     crowd.ask("a")
     waiting = crowd.ask("b", times=1000)
@@ -157,7 +157,7 @@ async def test_who_gives_up_waiting_leaves_nothing_behind() -> None:
 
 @in_fake_time
 async def test_who_is_cancelled_at_the_moment_of_its_turn_gives_the_place_on() -> None:
-    crowd = Crowd(Places(1))
+    crowd = Crowd(FairSlots(1))
     crowd.ask("a")
     await settle()
     [task] = crowd.ask("b")
@@ -171,7 +171,7 @@ async def test_who_is_cancelled_at_the_moment_of_its_turn_gives_the_place_on() -
 
 @in_fake_time
 async def test_who_is_cancelled_just_before_its_turn_is_passed_over() -> None:
-    crowd = Crowd(Places(1))
+    crowd = Crowd(FairSlots(1))
     crowd.ask("a")
     await settle()
     [task] = crowd.ask("b")
@@ -186,7 +186,7 @@ async def test_who_is_cancelled_just_before_its_turn_is_passed_over() -> None:
 
 @in_fake_time
 async def test_a_place_is_released_once() -> None:
-    places = Places(2)
+    places = FairSlots(2)
     place = await places.take(("a",))
     place.release()
     place.release()
@@ -196,7 +196,7 @@ async def test_a_place_is_released_once() -> None:
 @in_fake_time
 async def test_a_long_line_costs_little() -> None:
     """Ten thousand twins that wait are served one after the other, none is looked at again and again."""
-    places = Places(8, spare=(1, 2), most=(8, 4))
+    places = FairSlots(8, spare=(1, 2), most=(8, 4))
     done = 0
 
     async def ask(number: int) -> None:

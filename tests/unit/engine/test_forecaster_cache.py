@@ -16,12 +16,12 @@ from fakes.metrics_backend import FakeBackend
 from twinops.api.source.resource import MetricsSourceSpec
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import Quality
-from twinops.core.forecast.forecaster import RECENT_STEPS, TwinMemory
+from twinops.core.forecast.forecaster import RECENT_STEPS, Forecaster
 from twinops.core.metrics.queries import PARTIAL
 from twinops.core.observation import Sample
 from twinops.core.schedule import next_slot
-from twinops.engine.forecaster_cache import MemoryKeeper, Remembered
-from twinops.engine.history import RELEARN_PAUSE, Moment
+from twinops.engine.forecaster_cache import CachedResult, ForecasterCache
+from twinops.engine.history import RELEARN_PAUSE, ForecastInput
 from twinops.engine.slots import MAX_POINTS
 from twinops.errors import MetricsUnavailable
 from twinops.ports.metrics import NO_STORE, RangeAnswer, RangeQuery, SourceAccess
@@ -63,8 +63,8 @@ def spec(step: int = STEP, length: int = LENGTH, **more: Any) -> DigitalTwinSpec
 
 
 @asynccontextmanager
-async def keeping(backend: FakeBackend, patience: float = 5.0) -> AsyncIterator[MemoryKeeper]:
-    keeper = MemoryKeeper(backend, loads=1, patience_seconds=patience)
+async def keeping(backend: FakeBackend, patience: float = 5.0) -> AsyncIterator[ForecasterCache]:
+    keeper = ForecasterCache(backend, loads=1, patience_seconds=patience)
     try:
         yield keeper
     finally:
@@ -72,7 +72,7 @@ async def keeping(backend: FakeBackend, patience: float = 5.0) -> AsyncIterator[
 
 
 async def sync(
-    keeper: MemoryKeeper,
+    keeper: ForecasterCache,
     at: float,
     samples: Mapping[str, Sample],
     *,
@@ -81,13 +81,13 @@ async def sync(
     source: SourceAccess = SOURCE,
     twin: DigitalTwinSpec | None = None,
     **more: Any,
-) -> Remembered:
-    moment = Moment(now=at, queries=dict.fromkeys(samples, promql), samples=samples, **more)
-    return await keeper.update(uid, source, twin or spec(), moment)
+) -> CachedResult:
+    given = ForecastInput(now=at, queries=dict.fromkeys(samples, promql), samples=samples, **more)
+    return await keeper.update(uid, source, twin or spec(), given)
 
 
-def known(remembered: Remembered, metric: str = "cpuUsage") -> int:
-    return remembered.outlook.samples.get(metric, 0)
+def known(remembered: CachedResult, metric: str = "cpuUsage") -> int:
+    return remembered.forecast_result.samples.get(metric, 0)
 
 
 async def test_first_sync_knows_the_past_and_foresees() -> None:
@@ -97,17 +97,17 @@ async def test_first_sync_knows_the_past_and_foresees() -> None:
 
     assert remembered.complete
     assert known(remembered) == 61
-    [forecast] = remembered.outlook.forecasts["cpuUsage"]
+    [forecast] = remembered.forecast_result.forecasts["cpuUsage"]
     assert forecast.median == pytest.approx(daily(NOW + 900), abs=1)
 
 
 async def test_whole_past_is_learned_from_in_the_background() -> None:
     async with keeping(FakeBackend(history=past())) as keeper:
         first = await sync(keeper, NOW, good(daily(NOW)), twin=spec(length=86_400))
-        assert first.outlook.warming
+        assert first.forecast_result.warming
 
         async def warm() -> bool:
-            return not (await sync(keeper, NOW, good(daily(NOW)), twin=spec(length=86_400))).outlook.warming
+            return not (await sync(keeper, NOW, good(daily(NOW)), twin=spec(length=86_400))).forecast_result.warming
 
         for _ in range(500):
             if await warm():
@@ -115,8 +115,8 @@ async def test_whole_past_is_learned_from_in_the_background() -> None:
             await asyncio.sleep(0.01)
         second = await sync(keeper, NOW + 60, good(daily(NOW + 60)), twin=spec(length=86_400))
 
-    assert not second.outlook.warming
-    [before], [after] = first.outlook.skills, second.outlook.skills
+    assert not second.forecast_result.warming
+    [before], [after] = first.forecast_result.skills, second.forecast_result.skills
     assert after.checks > before.checks
 
 
@@ -127,12 +127,12 @@ async def test_restart_resumes_from_status_without_learning_everything_again() -
         for minute in range(1, 40):
             await asyncio.sleep(0.001)
             before = await sync(keeper, NOW + 60 * minute, good(daily(NOW + 60 * minute)), twin=twin)
-    [skill] = before.outlook.skills
+    [skill] = before.forecast_result.skills
     async with keeping(FakeBackend(history=past())) as keeper:
         after = await sync(keeper, NOW + 2460, good(daily(NOW + 2460)), twin=twin, states={skill.metric: skill.state})
 
-    assert not after.outlook.warming
-    [resumed] = after.outlook.skills
+    assert not after.forecast_result.warming
+    [resumed] = after.forecast_result.skills
     assert resumed.checks >= skill.checks - 15, "what stands in status is a quarter of an hour old at most"
     assert len(skill.state) <= 300
 
@@ -140,12 +140,12 @@ async def test_restart_resumes_from_status_without_learning_everything_again() -
 async def test_restart_does_not_resume_from_what_was_learned_by_another_query() -> None:
     twin = spec(length=86_400)
     async with keeping(FakeBackend(history=past())) as keeper:
-        [skill] = (await sync(keeper, NOW, good(daily(NOW)), twin=twin)).outlook.skills
+        [skill] = (await sync(keeper, NOW, good(daily(NOW)), twin=twin)).forecast_result.skills
     async with keeping(FakeBackend(history=past())) as keeper:
         states = {skill.metric: skill.state}
         after = await sync(keeper, NOW + 60, good(daily(NOW)), twin=twin, states=states, promql="in other units")
 
-    assert after.outlook.warming
+    assert after.forecast_result.warming
 
 
 async def test_steady_syncs_do_not_ask_again() -> None:
@@ -261,9 +261,9 @@ async def test_number_of_pods_is_read_beside_the_metrics() -> None:
         remembered = await sync(keeper, NOW, good(50), replicas_query="pods", replicas=2)
 
     assert {query.promql for query in backend.range_batches[0]} == {"cpu", "pods"}
-    [forecast] = remembered.outlook.forecasts["cpuUsage"]
+    [forecast] = remembered.forecast_result.forecasts["cpuUsage"]
     assert forecast.upper == pytest.approx(100, rel=0.3), "as many cores as before, on half the pods"
-    assert set(remembered.outlook.samples) == {"cpuUsage"}
+    assert set(remembered.forecast_result.samples) == {"cpuUsage"}
 
 
 async def test_gap_is_filled_with_the_pods_of_then(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,15 +272,15 @@ async def test_gap_is_filled_with_the_pods_of_then(monkeypatch: pytest.MonkeyPat
     backend = FakeBackend(history=lambda query: (counted if query.promql == "pods" else past(lambda _: 50.0))(query))
     taken: list[tuple[float, int | None]] = []
 
-    def observe(memory: TwinMemory, now: float, values: Mapping[str, float | None], **more: Any) -> Any:
+    def observe(memory: Forecaster, now: float, values: Mapping[str, float | None], **more: Any) -> Any:
         taken.append(((now - NOW) / 900, more["replicas"]))
         return observing(memory, now, values, **more)
 
-    observing = TwinMemory.observe
+    observing = Forecaster.observe
     twin = spec(step=hour, length=hour)
     async with keeping(backend) as keeper:
         await sync(keeper, NOW, good(50), twin=twin, replicas_query="pods", replicas=3)
-        monkeypatch.setattr(TwinMemory, "observe", observe)
+        monkeypatch.setattr(Forecaster, "observe", observe)
         await sync(keeper, NOW + hour, good(50), twin=twin, replicas_query="pods", replicas=12)
 
     assert [(round(slot), pods) for slot, pods in taken] == [(1, 3), (2, 3), (3, 3), (4, 12)]
@@ -414,8 +414,8 @@ async def test_one_metric_that_fails_does_not_keep_the_others_from_their_past() 
         for minute in range(4):
             samples = good(60.0 * minute) | good(1, "latencyMs")
             queries = {"cpuUsage": "cpu", "latencyMs": "heavy"}
-            moment = Moment(now=NOW + 60 * minute, queries=queries, samples=samples)
-            remembered = await keeper.update("uid-1", SOURCE, spec(), moment)
+            given = ForecastInput(now=NOW + 60 * minute, queries=queries, samples=samples)
+            remembered = await keeper.update("uid-1", SOURCE, spec(), given)
 
     assert remembered.complete
     assert known(remembered) == 63
@@ -583,12 +583,12 @@ async def test_metric_without_query_keeps_its_past_until_the_metric_goes() -> No
     backend = FakeBackend(history=past())
     async with keeping(backend) as keeper:
         await sync(keeper, NOW, good(0))
-        moment = Moment(now=NOW + 60, queries={}, samples=bad())
-        without_query = await keeper.update("uid-1", SOURCE, spec(), moment)
+        given = ForecastInput(now=NOW + 60, queries={}, samples=bad())
+        without_query = await keeper.update("uid-1", SOURCE, spec(), given)
         gone = await sync(keeper, NOW + 120, {})
 
     assert known(without_query) >= 60
-    assert not gone.outlook.samples
+    assert not gone.forecast_result.samples
 
 
 async def test_series_that_overlap_say_nothing_where_they_do() -> None:
@@ -608,7 +608,7 @@ async def test_nothing_known_foresees_nothing() -> None:
         remembered = await sync(keeper, NOW, bad())
 
     assert remembered.complete
-    assert not remembered.outlook.forecasts
+    assert not remembered.forecast_result.forecasts
 
 
 def hiding(error: str, hidden: Callable[[RangeQuery], bool]) -> Callable[[RangeQuery], RangeAnswer]:
@@ -685,7 +685,7 @@ class HungPast(FakeBackend):
 
 async def test_a_source_whose_past_hangs_keeps_no_other_from_being_read() -> None:
     hung = SourceAccess("hung", MetricsSourceSpec(url="http://hung:9090"))
-    keeper = MemoryKeeper(HungPast(history=past()), loads=4, patience_seconds=0.01)
+    keeper = ForecasterCache(HungPast(history=past()), loads=4, patience_seconds=0.01)
     try:
         for number in range(40):
             await sync(keeper, NOW, good(1.0), uid=f"hung-{number}", source=hung)

@@ -20,14 +20,14 @@ from twinops.replay.recording import Recording
 from twinops.replay.report import replay, to_json
 from twinops.replay.rolling import Replayed, learning_rows, roll
 from twinops.replay.scores import Scores, interval_scores, score
-from twinops.replay.spec import Given, metric_value, terms_of
+from twinops.replay.spec import Given, metric_value, replay_spec
 
 WEEK_ROWS = 7 * 96
-POINTWISE = ("limits", "quantiles", "calibrated", "chances", "warned", "drifting", "expected")
+POINTWISE = ("limits", "quantiles", "calibrated", "exceedance", "warned", "drifting", "expected")
 
 
 def run(recording: Recording, given: Given | None = None) -> tuple[Replayed, Scores]:
-    replayed = roll(recording, terms_of(given or Given(), recording.names, recording.step))
+    replayed = roll(recording, replay_spec(given or Given(), recording.names, recording.step))
     return replayed, score(replayed, keep=True)
 
 
@@ -296,13 +296,13 @@ class TestTerms:
     def test_a_twin_that_names_limits_has_no_others(self) -> None:
         twin = DigitalTwinSpec.from_wire({"source": {"systemType": "Custom"}, "limits": {"a": 5}})
 
-        assert terms_of(Given(twin=twin), ["a", "b"], 300).learn_limits == ()
-        assert terms_of(Given(limits={"a": 5}), ["a", "b"], 300).learn_limits == ("b",)
+        assert replay_spec(Given(twin=twin), ["a", "b"], 300).learn_limits == ()
+        assert replay_spec(Given(limits={"a": 5}), ["a", "b"], 300).learn_limits == ("b",)
 
     def test_what_the_twin_speaks_of_and_nobody_recorded_is_told(self) -> None:
         twin = DigitalTwinSpec.from_wire({"source": {"systemType": "Custom"}, "limits": {"a": 5, "z": 1}})
 
-        assert terms_of(Given(twin=twin), ["a"], 300).notes == (
+        assert replay_spec(Given(twin=twin), ["a"], 300).notes == (
             "the twin speaks of z, and nothing of that is recorded",
         )
 
@@ -315,7 +315,7 @@ class TestTerms:
         ],
     )
     def test_horizons(self, step: float, given: list[int] | None, horizons: list[int]) -> None:
-        assert terms_of(Given(horizons=given), ["a"], step).spec.predictions.horizons_seconds == horizons
+        assert replay_spec(Given(horizons=given), ["a"], step).spec.predictions.horizons_seconds == horizons
 
     @pytest.mark.parametrize(
         ("given", "told"),
@@ -329,11 +329,11 @@ class TestTerms:
     )
     def test_refuses(self, given: Given, told: str) -> None:
         with pytest.raises(InputError, match=told):
-            terms_of(given, ["a"], 300)
+            replay_spec(given, ["a"], 300)
 
     def test_refuses_more_metrics_than_a_twin_has(self) -> None:
         with pytest.raises(InputError, match="at most 32: name those that matter with --metric"):
-            terms_of(Given(), [f"m{k}" for k in range(33)], 300)
+            replay_spec(Given(), [f"m{k}" for k in range(33)], 300)
 
     @pytest.mark.parametrize("text", ["a", "a=", "=5", "a=x", "a=nan", "a=1e30"])
     def test_refuses_what_is_no_value(self, text: str) -> None:
@@ -354,7 +354,7 @@ def test_recorded_replicas_move_limits_and_are_judged_themselves() -> None:
             "thresholds": {"load": 500},
         }
     )
-    terms = terms_of(Given(twin=twin), recording.names, 300.0, replicas=True)
+    terms = replay_spec(Given(twin=twin), recording.names, 300.0, replicas=True)
 
     replayed = roll(recording, terms)
 
@@ -368,7 +368,7 @@ def test_without_recorded_replicas_nothing_that_rests_on_them_is_judged() -> Non
         {"source": {"systemType": "Custom"}, "limitsPerReplica": {"a": 10}, "expectedState": {"replicas": {"max": 4}}}
     )
 
-    terms = terms_of(Given(twin=twin), ["a"], 300.0)
+    terms = replay_spec(Given(twin=twin), ["a"], 300.0)
 
     assert (terms.spec.limits_per_replica, terms.spec.expected_state.replicas) == ({}, None)
     assert terms.learn_limits == ("a",)
@@ -389,7 +389,7 @@ def test_whatever_was_recorded_comes_to_a_report_in_finite_figures(values: list[
     times = step * np.arange(len(values), dtype=np.float64)
     recording = Recording(("m",), times, np.array([values]), step, "made up")
 
-    found = json.loads(to_json(replay(recording, terms_of(Given(), recording.names, step))))
+    found = json.loads(to_json(replay(recording, replay_spec(Given(), recording.names, step))))
 
     assert found["rows"] == len(values)
     for one in found["points"]["metrics"]["m"]["forecasts"].values():

@@ -25,7 +25,7 @@ from kubernetes.aio.client.exceptions import OpenApiException
 from yaml import YAMLError
 
 from twinops.api import FIELD_MANAGER
-from twinops.engine.fair_slots import Places
+from twinops.engine.fair_slots import FairSlots
 from twinops.errors import ClusterError, Conflict, NotFound, Refused, SettingsError, Unavailable
 
 JSON: Final = "application/json"
@@ -97,11 +97,11 @@ class KubeClient:
         *,
         timeout_seconds: float = TIMEOUT_SECONDS,
         fence: Callable[[], None] | None = None,
-        places: Places | None = None,
+        places: FairSlots | None = None,
     ) -> None:
         self._api = api
         connections = api.configuration.connection_pool_maxsize
-        self._places = places or Places(connections, spare=(connections // 4,))
+        self._places = places or FairSlots(connections, spare=(connections // 4,))
         self._timeout_seconds = timeout_seconds
         self._fence = fence
         self._apart: list[KubeClient] = []
@@ -160,7 +160,7 @@ class KubeClient:
         configuration = copy.copy(self._api.configuration)
         configuration.connection_pool_maxsize = 0
         client = KubeClient(
-            ApiClient(configuration), timeout_seconds=self._timeout_seconds, places=Places(_LISTS_AT_ONCE)
+            ApiClient(configuration), timeout_seconds=self._timeout_seconds, places=FairSlots(_LISTS_AT_ONCE)
         )
         self._apart.append(client)
         return client

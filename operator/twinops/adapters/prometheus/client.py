@@ -21,9 +21,9 @@ from twinops.adapters.prometheus import decode
 from twinops.adapters.prometheus.slow_queries import SlowAskers, SlowQueries
 from twinops.adapters.prometheus.transport import NoAnswer, QueryFailed, Transport
 from twinops.api.base import utc
-from twinops.controllers.shared.requester import asker
+from twinops.controllers.shared.requester import requester
 from twinops.core.metrics.queries import PARTIAL, InstantAnswer
-from twinops.engine.fair_slots import Key, Place, Places
+from twinops.engine.fair_slots import FairSlots, Key, Place
 from twinops.errors import MetricsBusy, MetricsUnavailable, SourceInvalid
 from twinops.ports.metrics import NO_STORE, RangeAnswer, RangeQuery, SourceAccess
 
@@ -61,7 +61,7 @@ class PrometheusBackend:
     has the same source before and after a change of its spec or credentials: syncs under way end with what
     they began with.
 
-    Within a source namespaces take turns, and within these twins; none holds all connections, see ``Places``.
+    Within a source namespaces take turns, and within these twins; none holds all connections, see ``FairSlots``.
     Live queries go before those about the past. A query that timed out is left alone for a while.
 
     Args:
@@ -129,7 +129,7 @@ class PrometheusBackend:
 
     def _asker(self) -> Key:
         """Return who asks; what no twin asks for shares with nobody."""
-        return asker() or ("", str(next(self._unnamed)))
+        return requester() or ("", str(next(self._unnamed)))
 
     @contextmanager
     def _endpoint(self, source: SourceAccess) -> Iterator[_Endpoint]:
@@ -212,7 +212,7 @@ class _Endpoint:
         # One more than there are places, for the probe.
         self._threads = ThreadPoolExecutor(connections + 1, thread_name_prefix=f"metrics-{source.name}")
         spare = connections // 4
-        self._places = Places(connections, spare=(min(spare, 1), spare), most=(connections, -(-connections // 2)))
+        self._places = FairSlots(connections, spare=(min(spare, 1), spare), most=(connections, -(-connections // 2)))
         self._slow = SlowQueries()
         self._slow_askers = SlowAskers()
         self._answered_at = 0.0

@@ -10,7 +10,7 @@ SPREAD = 0.2
 """Twins that failed together come back apart by up to this share either way."""
 
 
-class Retries:
+class Backoff:
     """Counts failures in a row, by twin uid.
 
     What ends a failure wakes the twin by a watch in most cases; this is for what no watch tells.

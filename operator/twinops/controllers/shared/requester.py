@@ -13,7 +13,7 @@ _ASKER: ContextVar[Key | None] = ContextVar("asker", default=None)
 
 
 @contextmanager
-def asking(ref: TwinRef) -> Iterator[None]:
+def requested_by(ref: TwinRef) -> Iterator[None]:
     """Let everything that is asked within, and by tasks that are started within, count as asked by this twin."""
     token = _ASKER.set((ref.namespace, ref.uid))
     try:
@@ -22,6 +22,6 @@ def asking(ref: TwinRef) -> Iterator[None]:
         _ASKER.reset(token)
 
 
-def asker() -> Key | None:
+def requester() -> Key | None:
     """Return namespace and UID of the twin that asks, None where no twin does."""
     return _ASKER.get()

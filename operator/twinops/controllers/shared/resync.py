@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import structlog
 
-from twinops.controllers.shared.backoff import Retries
-from twinops.controllers.shared.store import TwinIndex
+from twinops.controllers.shared.backoff import Backoff
+from twinops.controllers.shared.store import TwinStore
 from twinops.errors import ClusterError
 from twinops.ports.kubernetes import TwinRef
 from twinops.ports.process import Clock
@@ -29,7 +29,7 @@ class TwinLister(Protocol):
         ...
 
 
-class RollCall:
+class Resync:
     """Compares the index with a list of all twins.
 
     Twins that vanish while a watch is broken send no event; without this they would be synced for ever.
@@ -46,7 +46,7 @@ class RollCall:
     def __init__(
         self,
         twins: TwinLister,
-        index: TwinIndex,
+        index: TwinStore,
         clock: Clock,
         *,
         gone: Callable[[TwinRef], None],
@@ -62,7 +62,7 @@ class RollCall:
 
     async def first(self) -> None:
         """Fill the index before any twin ticks, so that twins know their rivals. Tries until it succeeds."""
-        retries = Retries(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
+        retries = Backoff(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
         while True:
             try:
                 await self.call()

@@ -66,7 +66,7 @@ class _Entry:
     age: tuple[str, str]
 
 
-class TwinIndex:
+class TwinStore:
     """Newest body of every twin, and the links between twins and what they depend on."""
 
     def __init__(self) -> None:

@@ -8,13 +8,13 @@ from typing import Any, Protocol
 
 import structlog
 
-from twinops.controllers.shared.backoff import Retries
-from twinops.controllers.shared.requester import asking
-from twinops.controllers.shared.store import TwinIndex
+from twinops.controllers.shared.backoff import Backoff
+from twinops.controllers.shared.requester import requested_by
+from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.shared.watchdog import Watchdog
-from twinops.controllers.shared.work_queue import Wakeups
-from twinops.core.schedule import Tick, sleep_seconds
-from twinops.engine.fair_slots import Key, Places
+from twinops.controllers.shared.work_queue import WorkQueue
+from twinops.core.schedule import SyncStart, sleep_seconds
+from twinops.engine.fair_slots import FairSlots, Key
 from twinops.ports.kubernetes import TwinRef
 from twinops.ports.process import Clock
 
@@ -54,7 +54,7 @@ class Syncs(Protocol):
         ...
 
 
-class Ticker:
+class SyncLoop:
     """Runs the daemons.
 
     Args:
@@ -70,8 +70,8 @@ class Ticker:
     def __init__(
         self,
         syncs: Syncs,
-        index: TwinIndex,
-        wakeups: Wakeups,
+        index: TwinStore,
+        wakeups: WorkQueue,
         clock: Clock,
         watchdog: Watchdog,
         *,
@@ -82,9 +82,9 @@ class Ticker:
         self._wakeups = wakeups
         self._clock = clock
         self._watchdog = watchdog
-        self._places = Places(concurrency, spare=(concurrency // 4,))
+        self._places = FairSlots(concurrency, spare=(concurrency // 4,))
         self._slow: set[str] = set()
-        self._crashes = Retries(RETRY_AFTER_CRASH, LONGEST_RETRY_AFTER_CRASH)
+        self._crashes = Backoff(RETRY_AFTER_CRASH, LONGEST_RETRY_AFTER_CRASH)
         self._serving: set[str] = set()
 
     def serves(self, uid: str) -> bool:
@@ -122,7 +122,7 @@ class Ticker:
             if self._syncs.resume(ref):
                 late = await self._rest(ref, stop, self._until_slot(ref, None))
             while not stop.done() and self._lives(ref):
-                last = Tick(self._clock.monotonic())
+                last = SyncStart(self._clock.monotonic())
                 retry = await self._sync(ref, late)
                 wait = self._until_slot(ref, last)
                 late = await self._rest(ref, stop, wait if retry is None else min(wait, retry))
@@ -161,7 +161,7 @@ class Ticker:
         self._watchdog.began(ref)
         lending = asyncio.get_running_loop().call_later(PLACE_SECONDS, place.release)
         try:
-            with asking(ref):
+            with requested_by(ref):
                 return await self._syncs.sync(ref, late + began - asked)
         finally:
             lending.cancel()
@@ -176,7 +176,7 @@ class Ticker:
         source = (self._spec(ref).get("source") or {}).get("metricsSourceRef") or {}
         return str(source.get("name") or DEFAULT_SOURCE), "slow" if ref.uid in self._slow else "quick"
 
-    def _until_slot(self, ref: TwinRef, last: Tick | None) -> float:
+    def _until_slot(self, ref: TwinRef, last: SyncStart | None) -> float:
         interval = self._interval(ref)
         return sleep_seconds(self._clock.now(), self._clock.monotonic(), last, interval, ref.uid)
 

@@ -47,7 +47,7 @@ class _Twin:
         return why
 
 
-class Wakeups:
+class WorkQueue:
     """Requests for a sync, by twin UID.
 
     A twin's own loop calls ``wait`` and then syncs inside ``running``; watches call ``request`` and

@@ -12,11 +12,11 @@ from pydantic import ValidationError
 
 from twinops.api.conditions import ConditionType
 from twinops.api.source.resource import MetricsSourceStatus
-from twinops.controllers.shared.backoff import SPREAD, Retries
+from twinops.controllers.shared.backoff import SPREAD, Backoff
 from twinops.core.metrics.queries import PARTIAL, InstantAnswer
 from twinops.core.schedule import fraction
 from twinops.core.status.conditions import Conditions
-from twinops.engine.fair_slots import Places
+from twinops.engine.fair_slots import FairSlots
 from twinops.errors import ClusterError, MetricsUnavailable, NotFound, SpecError
 from twinops.ports.metrics import SourceAccess
 from twinops.ports.process import Clock, Telemetry
@@ -118,9 +118,9 @@ class SourceChecks:
         self._up: dict[str, bool | None] = {}
         self._due: dict[str, float] = {}
         self._checked: dict[str, float] = {}
-        self._retries = Retries(DOWN_PERIOD_SECONDS / (1 + SPREAD), LONGEST_DOWN_SECONDS / (1 + SPREAD))
+        self._retries = Backoff(DOWN_PERIOD_SECONDS / (1 + SPREAD), LONGEST_DOWN_SECONDS / (1 + SPREAD))
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._places = Places(CHECKS_AT_ONCE, spare=(CHECKS_AT_ONCE // 2,))
+        self._places = FairSlots(CHECKS_AT_ONCE, spare=(CHECKS_AT_ONCE // 2,))
         self._hurry = asyncio.Event()
 
     def seen(self, name: str) -> None:

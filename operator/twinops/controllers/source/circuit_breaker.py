@@ -32,7 +32,7 @@ class _Open:
     why: str
 
 
-class Circuits:
+class CircuitBreakers:
     """Asks sources as long as they answer; satisfies ``MetricsBackend``.
 
     A circuit opens when queries of twins fail, or wait for long, and a probe of the source fails, too: a twin

@@ -13,7 +13,7 @@ from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import CorrectionAction, DigitalTwinStatus, Drift, Original, Outcome, Risk
 from twinops.controllers.twin.correction_events import about, about_objects, about_twin, lever_ref, target_ref
 from twinops.controllers.twin.field_writer import FieldWriter
-from twinops.controllers.twin.held_values import Held, Holdings, Key
+from twinops.controllers.twin.held_values import Held, HeldValues, Key
 from twinops.core.correction.decide import Decision, decide, noted
 from twinops.core.correction.events import announced, carried_out, for_owner, reviews
 from twinops.core.correction.need import demand
@@ -99,7 +99,7 @@ class CorrectionService:
     def __init__(self, levers: Levers, clock: Clock) -> None:
         self._levers = levers
         self._writer = FieldWriter(levers)
-        self._holdings = Holdings(levers)
+        self._holdings = HeldValues(levers)
         self._clock = clock
 
     @staticmethod
@@ -143,10 +143,10 @@ class CorrectionService:
         known = [each for each in settled.status.originals if each not in unread]
         seen = settled.status.model_copy(update={"originals": known})
         needed = demand(spec, observation, drift, risks, held_by=held_by(settled.status))
-        outlook = decide(spec, observation, seen, needed)
-        status = noted(seen, outlook, lever, now)
+        result = decide(spec, observation, seen, needed)
+        status = noted(seen, result, lever, now)
         status = status.model_copy(update={"originals": [*unread, *status.originals]})
-        decision = outlook.decision
+        decision = result.decision
         written_to = held.levers.get((decision.object, decision.field)) if decision.writes and decision.object else None
         reviewed = reviews(previous.drift, drift)
         for note in reviewed:

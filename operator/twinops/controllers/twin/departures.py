@@ -8,8 +8,8 @@ from collections.abc import Callable
 import structlog
 
 from twinops.api import DAEMON_FINALIZER
-from twinops.controllers.shared.backoff import Retries
-from twinops.controllers.shared.store import TwinIndex
+from twinops.controllers.shared.backoff import Backoff
+from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.shared.twin_tasks import TwinTasks
 from twinops.errors import NotFound, TwinOpsError
 from twinops.ports.kubernetes import TwinRef, Twins
@@ -44,7 +44,7 @@ class Departures:
         serves: tells by UID whether the twin's daemon runs; until it has ended the finalizer stays.
     """
 
-    def __init__(self, twins: Twins, index: TwinIndex, clock: Clock, *, serves: Callable[[str], bool]) -> None:
+    def __init__(self, twins: Twins, index: TwinStore, clock: Clock, *, serves: Callable[[str], bool]) -> None:
         self._twins = twins
         self._index = index
         self._clock = clock
@@ -63,7 +63,7 @@ class Departures:
 
     async def _run(self, ref: TwinRef) -> None:
         looks = 0
-        retries = Retries(PATIENCE, LONGEST_PATIENCE)
+        retries = Backoff(PATIENCE, LONGEST_PATIENCE)
         while self._held(ref):
             pause = PATIENCE
             looks = 0 if self._serves(ref.uid) else looks + 1

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from twinops.api.twin.spec import DigitalTwinSpec, MetricSpec
 from twinops.api.twin.status import ObservedMetric, Quality
-from twinops.controllers.shared.requester import asker
+from twinops.controllers.shared.requester import requester
 from twinops.core.assess.censoring import lower_bounds
 from twinops.core.correction.sizing import BENT
 from twinops.core.metrics.definitions import CPU, facts
@@ -30,7 +30,7 @@ from twinops.core.metrics.judgement import (
 from twinops.core.metrics.plan import MetricPlan, Plan, longest_range, make_plan, metric_names
 from twinops.core.metrics.queries import QueryTexts
 from twinops.core.observation import Sample, Workload
-from twinops.engine.fair_slots import Places
+from twinops.engine.fair_slots import FairSlots
 from twinops.errors import MetricsUnavailable, QueryRefused, SpecError
 from twinops.ports.metrics import MetricsBackend, SourceAccess
 
@@ -78,7 +78,7 @@ class Gatherer:
         self._backend = backend
         self._texts = texts
         self._planning = ThreadPoolExecutor(1, thread_name_prefix="planning")
-        self._turns = Places(1)
+        self._turns = FairSlots(1)
 
     async def gather(
         self,
@@ -161,7 +161,7 @@ class Gatherer:
             return plan()
         # Queries that somebody wrote are rendered and parsed off the loop that renews the Lease, one twin at a time,
         # and by turns: many twins with the longest queries must not keep those of another namespace waiting.
-        place = await self._turns.take(asker() or (namespace, ""))
+        place = await self._turns.take(requester() or (namespace, ""))
         try:
             return await asyncio.get_running_loop().run_in_executor(self._planning, plan)
         finally:

@@ -35,7 +35,7 @@ class Held:
     unread: set[Key] = field(default_factory=set)
 
 
-class Holdings:
+class HeldValues:
     """Reads what twins hold.
 
     Args:

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from twinops.api.conditions import ConditionType, find
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
-from twinops.controllers.shared.store import TwinIndex
+from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.gather import Gatherer
 from twinops.core.assess.assessment import limits_in_force
-from twinops.core.assess.censoring import unjudged, unscored
+from twinops.core.assess.censoring import calibration_excluded, risk_excluded
 from twinops.core.forecast.skill import states
 from twinops.core.observation import LEVER_UNAVAILABLE, Lever, Observation, Sample, Workload
 from twinops.core.rights import refusal
 from twinops.core.status.failed import FAILED_SYNCS_BEFORE_UNREADY
-from twinops.engine.forecaster_cache import MemoryKeeper
-from twinops.engine.history import Moment
+from twinops.engine.forecaster_cache import ForecasterCache
+from twinops.engine.history import ForecastInput
 from twinops.errors import MetricsUnavailable, NotFound, Refused, SourceInvalid, SpecError, Unavailable
 from twinops.ports.kubernetes import Levers, Sources, TwinRef, Workloads
 from twinops.ports.metrics import SourceAccess
@@ -76,8 +76,8 @@ class Observer:
         workloads: Workloads,
         levers: Levers,
         gatherer: Gatherer,
-        memories: MemoryKeeper,
-        index: TwinIndex,
+        memories: ForecasterCache,
+        index: TwinStore,
         one_shot_managers: tuple[str, ...] = (),
     ) -> None:
         self._one_shot_managers = one_shot_managers
@@ -109,16 +109,16 @@ class Observer:
             ref.uid,
             source,
             spec,
-            Moment(
+            ForecastInput(
                 now=now,
                 queries=gathered.queries,
                 samples=gathered.samples,
                 limits=limits_in_force(spec, workload),
                 replicas_query=gathered.replicas_query,
                 replicas=gathered.replicas,
-                unscored=unscored(spec, previous, now),
-                unjudged=unjudged(spec, previous, now),
-                at_least=gathered.at_least,
+                calibration_excluded=calibration_excluded(spec, previous, now),
+                risk_excluded=risk_excluded(spec, previous, now),
+                censored=gathered.at_least,
                 states=states(previous.forecast_skill),
             ),
         )
@@ -126,7 +126,7 @@ class Observer:
             observation=Observation(
                 now=now,
                 samples=gathered.samples,
-                outlook=remembered.outlook,
+                forecast_result=remembered.forecast_result,
                 history_complete=remembered.complete,
                 workload=workload,
                 lever=lever.lever,

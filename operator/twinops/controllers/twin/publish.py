@@ -13,7 +13,7 @@ from twinops.api import API_VERSION, GIVE_BACK_FINALIZER, ORIGINAL_ANNOTATION
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.shared.status_writer import Purpose, StatusWriter, WriteOutcome, Written
-from twinops.controllers.shared.store import TwinIndex
+from twinops.controllers.shared.store import TwinStore
 from twinops.core.correction.original_annotation import on_twin
 from twinops.core.status.diff import is_material
 from twinops.core.status.events import WARNING, transitions
@@ -59,7 +59,7 @@ class Publisher:
         events: posts Events.
     """
 
-    def __init__(self, index: TwinIndex, twins: Twins, writer: StatusWriter, events: EventRecorder) -> None:
+    def __init__(self, index: TwinStore, twins: Twins, writer: StatusWriter, events: EventRecorder) -> None:
         self._index = index
         self._twins = twins
         self._writer = writer

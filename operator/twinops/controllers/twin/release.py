@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from twinops.api import GIVE_BACK_FINALIZER
-from twinops.controllers.shared.backoff import Retries
+from twinops.controllers.shared.backoff import Backoff
 from twinops.controllers.shared.twin_tasks import TwinTasks
 from twinops.controllers.twin.corrections import CorrectionService
 from twinops.controllers.twin.publish import involved, read_status
@@ -66,7 +66,7 @@ class Releases:
 
     async def _run(self, ref: TwinRef) -> None:
         deadline = self._clock.monotonic() + DEADLINE
-        retries = Retries(PAUSE, LONGEST_PAUSE)
+        retries = Backoff(PAUSE, LONGEST_PAUSE)
         while True:
             pause = PAUSE
             late = self._clock.monotonic() >= deadline

@@ -14,10 +14,10 @@ from twinops.api import ORIGINAL_ANNOTATION, SYNC_REQUESTED_ANNOTATION
 from twinops.api.conditions import ConditionType, is_true
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus, Outcome, Quality
-from twinops.controllers.shared.backoff import Retries
+from twinops.controllers.shared.backoff import Backoff
 from twinops.controllers.shared.bodies import LONGEST_REQUEST
 from twinops.controllers.shared.status_writer import Purpose, WriteOutcome
-from twinops.controllers.shared.store import TwinIndex
+from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.corrections import CorrectionService, Plan, Stated, undecided
 from twinops.controllers.twin.observe import Observed, Observer, Unmeasured
 from twinops.controllers.twin.publish import Publisher, TwinAtSync, read_status
@@ -136,7 +136,7 @@ class SyncService:
     def __init__(
         self,
         *,
-        index: TwinIndex,
+        index: TwinStore,
         observer: Observer,
         corrections: CorrectionService,
         publisher: Publisher,
@@ -154,12 +154,12 @@ class SyncService:
         # Written status lags behind: what must last from sync to sync is read from here first.
         self._computed: dict[str, DigitalTwinStatus] = {}
         # What a success ends differs: one kind of failure must not begin anew because of another kind's success.
-        self._retries = Retries()
-        self._targets = Retries(TARGET_RETRY)
-        self._sources = Retries(FAILED_RETRY, LONGEST_FAILED_RETRY)
-        self._held = Retries(HELD_RETRY, LONGEST_HELD_RETRY)
-        self._unwritten = Retries()
-        self._conflicts = Retries(CONFLICT_RETRY, LONGEST_CONFLICT_RETRY)
+        self._retries = Backoff()
+        self._targets = Backoff(TARGET_RETRY)
+        self._sources = Backoff(FAILED_RETRY, LONGEST_FAILED_RETRY)
+        self._held = Backoff(HELD_RETRY, LONGEST_HELD_RETRY)
+        self._unwritten = Backoff()
+        self._conflicts = Backoff(CONFLICT_RETRY, LONGEST_CONFLICT_RETRY)
 
     def resume(self, ref: TwinRef) -> bool:
         """Take up a twin whose daemon starts, and tell whether its first sync can wait for its slot.
@@ -299,7 +299,7 @@ class SyncService:
             self._telemetry.assessed(twin.ref, status)
             return await self._correct(findings, status)
         retry = await self._publish(twin, status, plan.notes)
-        if retry is None and observed.observation.outlook.warming:
+        if retry is None and observed.observation.forecast_result.warming:
             return WARM_RETRY
         return SILENT_RETRY if retry is None and findings.silent else retry
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from twinops.api import GIVE_BACK_FINALIZER, SYNC_REQUESTED_ANNOTATION
 from twinops.controllers.shared.bodies import trimmed
-from twinops.controllers.shared.store import HPA_KIND, SOURCE_KIND, Claims, ObjectKey, TwinIndex, claims, group_of
-from twinops.controllers.shared.work_queue import Accepted, Wakeups
+from twinops.controllers.shared.store import HPA_KIND, SOURCE_KIND, Claims, ObjectKey, TwinStore, claims, group_of
+from twinops.controllers.shared.work_queue import Accepted, WorkQueue
 from twinops.ports.kubernetes import TwinRef
 
 _SCALING = frozenset({"replicas", "minReplicas"})
@@ -27,7 +27,7 @@ class _Seen:
     claims: Claims
 
 
-class Watching:
+class WatchEvents:
     """Keeps the index of twins true and wakes the twins that an event concerns.
 
     Args:
@@ -44,8 +44,8 @@ class Watching:
 
     def __init__(
         self,
-        index: TwinIndex,
-        wakeups: Wakeups,
+        index: TwinStore,
+        wakeups: WorkQueue,
         *,
         release: Callable[[TwinRef], None],
         leaving: Callable[[TwinRef], None],

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from twinops.core.assess.tolerance import Tolerance
-from twinops.core.baseline.estimate import Reading
+from twinops.core.baseline.estimate import BaselineEstimate
 from twinops.core.baseline.statistics import Kind
 from twinops.core.metrics.definitions import CONNECTIONS, CPU, ERRORS, LATENCY, MEMORY, THROUGHPUT, facts
 
@@ -143,7 +143,7 @@ class Drifted:
 
 def learned_advice(
     allowed: Tolerance,
-    reading: Reading,
+    baseline: BaselineEstimate,
     value: float,
     *,
     above: bool,
@@ -157,7 +157,7 @@ def learned_advice(
     scale out; if that does not help, look at the slowest dependency``.
     """
     metric = allowed.metric
-    band = f"what is normal for this hour ({normal_range(metric, reading.lower, reading.upper)})"
+    band = f"what is normal for this hour ({normal_range(metric, baseline.lower, baseline.upper)})"
     start = f"{subject(metric)} is {shown(metric, value)}"
     if not outside:
         return f"{start}, back to {band}: nothing to do unless it leaves it again"
@@ -168,7 +168,7 @@ def learned_advice(
             f"{drifted.over} since about {since} (up to {drifted.usual} is usual; {shown(metric, value)} now): "
             f"{_what_to_do(allowed, above=above)}"
         )
-    edge = (reading.upper if above else reading.lower) or 0.0
+    edge = (baseline.upper if above else baseline.lower) or 0.0
     beyond = value - edge if above else edge - value
     side = "above" if above else "below"
     place = f"{shown(metric, beyond)} {side} {band}" if beyond > 0 else f"{side} {band} of late"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus, Drift, ForecastSkill, Health, Prediction, Risk
-from twinops.core.assess.availability import GRACE_SECONDS, Sight, judged, sight
+from twinops.core.assess.availability import GRACE_SECONDS, Availability, judged, sight
 from twinops.core.assess.drift import assess_drift
 from twinops.core.assess.health import assess_health
 from twinops.core.assess.risk import assess_risks, predictions_for_status
@@ -16,7 +16,7 @@ from twinops.core.forecast.horizon import HorizonForecast
 from twinops.core.forecast.skill import skill_for_status
 from twinops.core.observation import Observation, Workload
 
-Forecasts = Mapping[str, Sequence[HorizonForecast]]
+HorizonForecasts = Mapping[str, Sequence[HorizonForecast]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,13 +34,13 @@ class Assessment:
 
     health_score: int | None
     health: Health
-    forecasts: Forecasts
+    forecasts: HorizonForecasts
     predictions: list[Prediction]
     risks: tuple[Risk, ...]
     drift: Drift
     skill: ForecastSkill | None
     samples_collected: int | None
-    sight: Sight = field(default_factory=Sight)
+    sight: Availability = field(default_factory=Availability)
     withdrawn: frozenset[str] = frozenset()
 
 
@@ -59,7 +59,7 @@ def assess(
         previous: the status before; all the memory there is.
         grace_seconds: how long a last verdict stands without anything new behind it.
     """
-    outlook = observation.outlook
+    forecast_result = observation.forecast_result
     told = _told_by_bounds(spec, observation)
     seen = sight(
         observation.samples,
@@ -71,15 +71,15 @@ def assess(
     )
     health_score, health = assess_health(
         # What bounds do not tell of health is not to be had from before: they are fresh.
-        spec, observation.samples, outlook.readings, previous=previous.health, lost=seen.lost | told
+        spec, observation.samples, forecast_result.baselines, previous=previous.health, lost=seen.lost | told
     )  # fmt: skip
-    forecasts = {metric: ahead for metric, ahead in outlook.forecasts.items() if metric not in seen.outdated}
+    forecasts = {metric: ahead for metric, ahead in forecast_result.forecasts.items() if metric not in seen.outdated}
     # Without traffic there is nothing to be at risk, whatever is foreseen from the last request there was.
     limits = {m: limit for m, limit in limits_in_force(spec, observation.workload).items() if m not in seen.idle}
     found = assess_risks(
         {metric: limit for metric, limit in limits.items() if metric not in seen.lost},
         forecasts,
-        outlook.chances,
+        forecast_result.exceedance,
         observation.samples,
         previous.risks,
         observation.now,
@@ -95,29 +95,29 @@ def assess(
         drift=assess_drift(
             spec,
             observation.samples,
-            outlook.readings,
+            forecast_result.baselines,
             observation.workload,
             previous.drift,
             observation.now,
             lost=seen.lost,
         ),
-        skill=skill_for_status(outlook.skills, seen.outdated),
+        skill=skill_for_status(forecast_result.skills, seen.outdated),
         samples_collected=min(
-            (known for m, known in outlook.samples.items() if known and m not in seen.idle), default=None
+            (known for m, known in forecast_result.samples.items() if known and m not in seen.idle), default=None
         ),
         sight=seen,
-        withdrawn=frozenset(outlook.forecasts.keys() & seen.outdated),
+        withdrawn=frozenset(forecast_result.forecasts.keys() & seen.outdated),
     )
 
 
 def _told_by_bounds(spec: DigitalTwinSpec, observation: Observation) -> frozenset[str]:
     """Return the metrics without a value whose bounds tell on which side of all that is asked of them they lie."""
-    limits, readings = limits_in_force(spec, observation.workload), observation.outlook.readings
+    limits, baselines = limits_in_force(spec, observation.workload), observation.forecast_result.baselines
     found: set[str] = set()
     for metric, sample in observation.samples.items():
         if not sample.bounded:
             continue
-        allowed = tolerance(spec, metric, readings.get(metric))
+        allowed = tolerance(spec, metric, baselines.get(metric))
         edge = None if allowed is None else allowed.edge(above=True)
         levels = [level for level in (edge, limits.get(metric)) if level is not None]
         if levels and all(sample.told(level) is not None for level in levels):
@@ -125,7 +125,7 @@ def _told_by_bounds(spec: DigitalTwinSpec, observation: Observation) -> frozense
     return frozenset(found)
 
 
-def _with_standing(found: Sequence[Risk], previous: Sequence[Risk], seen: Sight) -> tuple[Risk, ...]:
+def _with_standing(found: Sequence[Risk], previous: Sequence[Risk], seen: Availability) -> tuple[Risk, ...]:
     """Return the risks; of a metric that is not seen for a moment that which was told last, if any was."""
     standing = [risk for risk in previous if risk.metric in seen.fading]
     return tuple(

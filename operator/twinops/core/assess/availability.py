@@ -20,7 +20,7 @@ GRACE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class Availability:
     """Which metrics have no fresh value.
 
     Attributes:
@@ -49,7 +49,7 @@ def sight(
     grace_seconds: float = GRACE_SECONDS,
     told: Collection[str] = (),
     judged: Collection[str] = (),
-) -> Sight:
+) -> Availability:
     """Tell which metrics are not seen.
 
     Args:
@@ -75,7 +75,7 @@ def sight(
             since[metric] = start
         if start is None or now - start >= grace_seconds:
             outdated.add(metric)
-    return Sight(since, frozenset(outdated) - idle - frozenset(told), idle, frozenset(outdated))
+    return Availability(since, frozenset(outdated) - idle - frozenset(told), idle, frozenset(outdated))
 
 
 def judged(status: DigitalTwinStatus) -> frozenset[str]:

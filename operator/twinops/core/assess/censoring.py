@@ -44,7 +44,7 @@ def lower_bounds(samples: Mapping[str, Sample]) -> dict[str, str]:
     return bounds
 
 
-def unscored(spec: DigitalTwinSpec, previous: DigitalTwinStatus, now: float) -> frozenset[str]:
+def calibration_excluded(spec: DigitalTwinSpec, previous: DigitalTwinStatus, now: float) -> frozenset[str]:
     """Return the metrics that a correction bends now, so that nothing may be learned from their values.
 
     From a correction until its release, and for the longest horizon after: until then forecasts come due that
@@ -65,15 +65,15 @@ def unscored(spec: DigitalTwinSpec, previous: DigitalTwinStatus, now: float) -> 
     return frozenset((STANDARD.keys() | own) - OFFERED)
 
 
-def unjudged(spec: DigitalTwinSpec, previous: DigitalTwinStatus, now: float) -> frozenset[str]:
+def risk_excluded(spec: DigitalTwinSpec, previous: DigitalTwinStatus, now: float) -> frozenset[str]:
     """Return the metrics of which no chance of crossing a limit may be learned.
 
-    Beside those of ``unscored`` these are the ones with a limit per replica: what is offered stays the same under a
-    correction, but the limit moves with the replicas, so that what would have crossed it does not.
+    Beside those of ``calibration_excluded`` these are the ones with a limit per replica: what is offered stays the
+    same under a correction, but the limit moves with the replicas, so that what would have crossed it does not.
     """
     if not _corrected(spec, previous, now):
         return frozenset()
-    return unscored(spec, previous, now) | spec.limits_per_replica.keys()
+    return calibration_excluded(spec, previous, now) | spec.limits_per_replica.keys()
 
 
 def _corrected(spec: DigitalTwinSpec, previous: DigitalTwinStatus, now: float) -> bool:

@@ -34,7 +34,7 @@ from twinops.core.assess.debounce import ENOUGH, WINDOW, after_gap, is_new, pers
 from twinops.core.assess.deviation import REPLICAS, VERSION, Finding, label_component, metric_findings, target_findings
 from twinops.core.assess.learned import is_learned, learned_findings
 from twinops.core.assess.tolerance import Tolerance, tolerance
-from twinops.core.baseline.estimate import Reading
+from twinops.core.baseline.estimate import BaselineEstimate
 from twinops.core.metrics.definitions import THROUGHPUT
 from twinops.core.metrics.idle import idle_metrics
 from twinops.core.observation import Sample, Workload
@@ -61,7 +61,7 @@ def has_expected_state(spec: DigitalTwinSpec, *, apart_from_learned: bool = Fals
 def assess_drift(
     spec: DigitalTwinSpec,
     samples: Mapping[str, Sample],
-    readings: Mapping[str, Reading],
+    baselines: Mapping[str, BaselineEstimate],
     workload: Workload | None,
     previous: Drift,
     now: float,
@@ -73,7 +73,7 @@ def assess_drift(
     Args:
         spec: the twin's spec; without an expected state there is no drift.
         samples: the answers of this sync, by metric.
-        readings: what was learned to be normal, by metric.
+        baselines: what was learned to be normal, by metric.
         workload: the target as it is now, None when it is not known.
         previous: the drift of the last status. All the memory there is.
         now: Unix seconds.
@@ -84,7 +84,7 @@ def assess_drift(
     """
     standing = {(alert.component, alert.direction): alert for alert in previous.alerts}
     alerts = [
-        *_of_metrics(spec, samples, readings, standing, now, lost),
+        *_of_metrics(spec, samples, baselines, standing, now, lost),
         *_of_target(spec, workload, standing, now),
     ]
     alerts.sort(key=lambda alert: (-_SEVERITIES.index(alert.severity), alert.component, alert.direction))
@@ -124,19 +124,19 @@ def out_of_sight(
 def _of_metrics(
     spec: DigitalTwinSpec,
     samples: Mapping[str, Sample],
-    readings: Mapping[str, Reading],
+    baselines: Mapping[str, BaselineEstimate],
     standing: _Standing,
     now: float,
     lost: Collection[str],
 ) -> Iterator[DriftAlert]:
-    learned = sorted(metric for metric in {*samples, *readings} if is_learned(spec, metric))
+    learned = sorted(metric for metric in {*samples, *baselines} if is_learned(spec, metric))
     idle = idle_metrics(samples)
     for metric in (*spec.expected_state.metrics, *learned):
         if metric in idle:
             yield from _calmed(metric, standing, samples[THROUGHPUT].time, now, spec.sync_frequency_seconds)
             continue
-        sample, reading = samples.get(metric), readings.get(metric) if metric in learned else None
-        allowed = tolerance(spec, metric, reading)
+        sample, baseline = samples.get(metric), baselines.get(metric) if metric in learned else None
+        allowed = tolerance(spec, metric, baseline)
         if sample is not None and allowed is not None and (bound := _told_by_bounds(allowed, sample)):
             yield from _of_bounds(allowed, sample, bound, standing, now, spec.sync_frequency_seconds)
             continue
@@ -149,8 +149,8 @@ def _of_metrics(
             yield from _unmoved(metric, standing, LEARNING)
             continue
         found = metric_findings(allowed, sample.value)
-        if reading is not None:
-            found = learned_findings(spec, allowed, reading, sample.value, now)
+        if baseline is not None:
+            found = learned_findings(spec, allowed, baseline, sample.value, now)
         for finding in found:
             at = now if sample.time is None else sample.time
             if alert := _alert(finding, standing, at, now, spec.sync_frequency_seconds):

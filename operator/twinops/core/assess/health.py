@@ -24,7 +24,7 @@ from types import MappingProxyType
 from twinops.api.twin.spec import MAX_METRICS, DigitalTwinSpec, OnMissing, SystemType
 from twinops.api.twin.status import Health, HealthComponent, LastKnown, Quality
 from twinops.core.assess.tolerance import Tolerance, tolerance
-from twinops.core.baseline.estimate import Reading
+from twinops.core.baseline.estimate import BaselineEstimate
 from twinops.core.metrics.definitions import CPU, ERRORS, MEMORY, facts
 from twinops.core.metrics.idle import idle_metrics
 from twinops.core.metrics.weights import weight
@@ -52,7 +52,7 @@ _NOT_TO_BE_HAD = frozenset({"NoRequestsOrLimits", "NoScope"})
 
 _REAL = frozenset({Quality.GOOD, Quality.HELD, Quality.BOUNDED})
 _HUNDRED = 100
-_NOTHING_LEARNED: MappingProxyType[str, Reading] = MappingProxyType({})
+_NOTHING_LEARNED: MappingProxyType[str, BaselineEstimate] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Hindsight:
 def assess_health(
     spec: DigitalTwinSpec,
     samples: Mapping[str, Sample],
-    readings: Mapping[str, Reading] = _NOTHING_LEARNED,
+    baselines: Mapping[str, BaselineEstimate] = _NOTHING_LEARNED,
     *,
     previous: Health | None = None,
     lost: Collection[str] = (),
@@ -93,7 +93,7 @@ def assess_health(
     Args:
         spec: the twin's spec.
         samples: the answers of this sync, by metric.
-        readings: what was learned to be normal, by metric.
+        baselines: what was learned to be normal, by metric.
         previous: the health of the last status, for what is not seen any more; None where there is none.
         lost: metrics that are unknown for longer than the grace period.
 
@@ -103,7 +103,7 @@ def assess_health(
         the total weight whose values are real and fresh.
     """
     remembered, idle = _remembered(previous), idle_metrics(samples)
-    penalties, unknown = _judge(spec, samples, readings, remembered)
+    penalties, unknown = _judge(spec, samples, baselines, remembered)
     last_known = {metric: remembered[metric] for metric in sorted(unknown) if metric in remembered}
     real = {m for m in penalties if m in idle or samples[m].quality in _REAL}
     counted = penalties | {metric: penalty for metric, penalty in last_known.items() if metric not in lost}
@@ -179,7 +179,7 @@ def _score(kind: SystemType, penalties: Mapping[str, float]) -> float:
 def _judge(
     spec: DigitalTwinSpec,
     samples: Mapping[str, Sample],
-    readings: Mapping[str, Reading],
+    baselines: Mapping[str, BaselineEstimate],
     remembered: Collection[str],
 ) -> tuple[dict[str, float], set[str]]:
     """Return the penalty of every metric that is known, none without traffic, and the names of those that are not."""
@@ -189,7 +189,7 @@ def _judge(
     for metric in {*samples, *spec.expected_state.metrics, *spec.limits}:
         sample = samples.get(metric)
         value = None if sample is None else _value(spec, sample)
-        if metric in idle and _judged(spec, metric, readings):
+        if metric in idle and _judged(spec, metric, baselines):
             penalties[metric] = 0.0
             continue
         if sample is not None and sample.quality not in _REAL and metric not in stand_ins:
@@ -199,12 +199,12 @@ def _judge(
             reason = "" if sample is None else sample.reason
             # A learned baseline that is being read again has no normal to tell yet.
             relearning = spec.expected_state.learned and metric in remembered and reason not in _NOT_TO_BE_HAD
-            missed = _expected_to_be_known(spec, metric, reason) or _normal(spec, metric, readings) is not None
+            missed = _expected_to_be_known(spec, metric, reason) or _normal(spec, metric, baselines) is not None
             if missed or relearning:
                 unknown.add(metric)
             continue
         found = penalty_of(spec, metric, value, unit=sample.unit if sample else "")
-        if found is None and (normal := _normal(spec, metric, readings)) is not None:
+        if found is None and (normal := _normal(spec, metric, baselines)) is not None:
             found = _against_learned(normal, value)
         if found is not None:
             penalties[metric] = found
@@ -224,14 +224,14 @@ def _value(spec: DigitalTwinSpec, sample: Sample) -> float | None:
     return sample.least if least else None
 
 
-def _judged(spec: DigitalTwinSpec, metric: str, readings: Mapping[str, Reading]) -> bool:
+def _judged(spec: DigitalTwinSpec, metric: str, baselines: Mapping[str, BaselineEstimate]) -> bool:
     """Tell whether anything says what would be bad of a metric of requests."""
-    return penalty_of(spec, metric, 0.0) is not None or _normal(spec, metric, readings) is not None
+    return penalty_of(spec, metric, 0.0) is not None or _normal(spec, metric, baselines) is not None
 
 
-def _normal(spec: DigitalTwinSpec, metric: str, readings: Mapping[str, Reading]) -> Tolerance | None:
+def _normal(spec: DigitalTwinSpec, metric: str, baselines: Mapping[str, BaselineEstimate]) -> Tolerance | None:
     """Return what was learned to be normal, None where an expected value is given or nothing is known."""
-    allowed = tolerance(spec, metric, readings.get(metric))
+    allowed = tolerance(spec, metric, baselines.get(metric))
     return allowed if allowed is not None and allowed.learned else None
 
 

@@ -31,7 +31,7 @@ from twinops.core.assess.advice import (
 from twinops.core.assess.debounce import WELL_BACK
 from twinops.core.assess.deviation import Finding, metric_severity, rounded
 from twinops.core.assess.tolerance import Tolerance
-from twinops.core.baseline.estimate import Reading
+from twinops.core.baseline.estimate import BaselineEstimate
 from twinops.core.baseline.learner import Alarm
 from twinops.core.baseline.statistics import Kind
 from twinops.core.metrics.definitions import facts
@@ -48,7 +48,7 @@ def is_learned(spec: DigitalTwinSpec, metric: str) -> bool:
 
 
 def still_learning(
-    spec: DigitalTwinSpec, samples: Mapping[str, Sample], readings: Mapping[str, Reading]
+    spec: DigitalTwinSpec, samples: Mapping[str, Sample], baselines: Mapping[str, BaselineEstimate]
 ) -> tuple[str, ...]:
     """Return the metrics that have a value, and of which it is not yet known what is normal; in order."""
     return tuple(
@@ -56,41 +56,43 @@ def still_learning(
         for metric, sample in sorted(samples.items())
         if is_learned(spec, metric)
         and sample.value is not None
-        and (metric not in readings or readings[metric].expected is None)
+        and (metric not in baselines or baselines[metric].expected is None)
     )
 
 
 def learned_findings(
-    spec: DigitalTwinSpec, allowed: Tolerance, reading: Reading, value: float, now: float
+    spec: DigitalTwinSpec, allowed: Tolerance, baseline: BaselineEstimate, value: float, now: float
 ) -> Iterator[Finding]:
     """Yield what a fresh, finite value means for either side of its metric, and for its movement.
 
     Args:
         spec: the twin's spec.
         allowed: the learned tolerance.
-        reading: what the baseline says of the metric.
+        baseline: what the baseline says of the metric.
         value: in the metric's unit.
         now: Unix seconds.
     """
     named = allowed.metric in spec.thresholds or allowed.metric in spec.absolute_thresholds
     for above in (True, False):
-        yield _sided(allowed, reading, value, now, above=above, named=named)
-    yield _sideless(allowed, reading, value, now)
+        yield _sided(allowed, baseline, value, now, above=above, named=named)
+    yield _sideless(allowed, baseline, value, now)
 
 
-def _sided(allowed: Tolerance, reading: Reading, value: float, now: float, *, above: bool, named: bool) -> Finding:
-    alarm = reading.alarm
-    stands = alarm is not None and alarm.watch.sign == (1 if above else -1)
+def _sided(
+    allowed: Tolerance, baseline: BaselineEstimate, value: float, now: float, *, above: bool, named: bool
+) -> Finding:
+    alarm = baseline.alarm
+    stands = alarm is not None and alarm.detector.sign == (1 if above else -1)
     beyond, back = allowed.outside(value, above=above), allowed.well_back(value, above=above)
     past = allowed.past_limit(value, above=above)
     outside = past or (stands and (beyond or not named))
     harmful, reach = allowed.harmful(above=above), allowed.reach(above=above)
     # Where nothing has ever stirred around 0 there is nothing to measure a deviation by.
     unmeasured = stands and harmful and not past and allowed.scale(above=above) is None
-    since = reading.since if stands and outside else None
-    expected, actual = normal_range(allowed.metric, reading.lower, reading.upper), shown(allowed.metric, value)
+    since = baseline.since if stands and outside else None
+    expected, actual = normal_range(allowed.metric, baseline.lower, baseline.upper), shown(allowed.metric, value)
     off = allowed.deviation(value, above=above)
-    drifted = _on_average(allowed.metric, reading, value, above=above) if stands and outside and not past else None
+    drifted = _on_average(allowed.metric, baseline, value, above=above) if stands and outside and not past else None
     if drifted is not None and alarm is not None:
         expected, actual, off = drifted.expected, drifted.actual, alarm.size
     return Finding(
@@ -103,7 +105,7 @@ def _sided(allowed: Tolerance, reading: Reading, value: float, now: float, *, ab
         well_back=_limit_well_back(allowed, value, above=above) and (not stands or (named and back)),
         recommendation=learned_advice(
             allowed,
-            reading,
+            baseline,
             value,
             above=above,
             outside=outside,
@@ -121,15 +123,15 @@ def _sided(allowed: Tolerance, reading: Reading, value: float, now: float, *, ab
     )
 
 
-def _on_average(metric: str, reading: Reading, value: float, *, above: bool) -> Drifted | None:
+def _on_average(metric: str, baseline: BaselineEstimate, value: float, *, above: bool) -> Drifted | None:
     """Return what an alarm over a window has seen; None where the value itself lies outside the band, or none stands.
 
     What is off by a little for hours need not be off by much at any time.
     """
-    alarm, edge = reading.alarm, reading.upper if above else reading.lower
-    if alarm is None or edge is None or alarm.watch.width == 1 or (value > edge if above else value < edge):
+    alarm, edge = baseline.alarm, baseline.upper if above else baseline.lower
+    if alarm is None or edge is None or alarm.detector.width == 1 or (value > edge if above else value < edge):
         return None
-    side, over = "above" if above else "below", span(alarm.watch.width * reading.step)
+    side, over = "above" if above else "below", span(alarm.detector.width * baseline.step)
     return Drifted(
         expected=f"at most {shown(metric, alarm.record)} {side} normal on average over {over}",
         actual=f"{shown(metric, value)}; {shown(metric, alarm.size)} {side} normal on average over {over}",
@@ -156,14 +158,14 @@ def _obstacle(metric: str, *, above: bool, harmful: bool) -> str:
     return obstacle(metric, above=above, harmful=harmful)
 
 
-def _sideless(allowed: Tolerance, reading: Reading, value: float, now: float) -> Finding:
-    alarm, since = reading.alarm, reading.since
-    stands = alarm is not None and not alarm.watch.sign
+def _sideless(allowed: Tolerance, baseline: BaselineEstimate, value: float, now: float) -> Finding:
+    alarm, since = baseline.alarm, baseline.since
+    stands = alarm is not None and not alarm.detector.sign
     metric = allowed.metric
     expected, actual, advice = "its usual movement", "its usual movement", ""
     if alarm is not None and since is not None and stands:
-        expected, actual = _movement(metric, alarm, reading.step, now - since)
-        advice = sideless_advice(metric, alarm.watch.kind, shown(metric, value), expected, _clock(since, now))
+        expected, actual = _movement(metric, alarm, baseline.step, now - since)
+        advice = sideless_advice(metric, alarm.detector.kind, shown(metric, value), expected, _clock(since, now))
     return Finding(
         component=metric,
         direction=Direction.DIFFERENT,
@@ -181,7 +183,7 @@ def _sideless(allowed: Tolerance, reading: Reading, value: float, now: float) ->
 
 
 def _silent(alarm: Alarm | None) -> bool:
-    return alarm is not None and alarm.watch.kind is Kind.SILENCE
+    return alarm is not None and alarm.detector.kind is Kind.SILENCE
 
 
 _MOVEMENT: MappingProxyType[Kind, str] = MappingProxyType({Kind.VARIANCE: "at most", Kind.CALM: "at least"})
@@ -189,10 +191,10 @@ _MOVEMENT: MappingProxyType[Kind, str] = MappingProxyType({Kind.VARIANCE: "at mo
 
 def _movement(metric: str, alarm: Alarm, step: float, lasting: float) -> tuple[str, str]:
     """Return the movement that is normal, and that which was seen, in words."""
-    if bound := _MOVEMENT.get(alarm.watch.kind):
+    if bound := _MOVEMENT.get(alarm.detector.kind):
         every = f"in {span(step)}"
         return f"moves {bound} {shown(metric, alarm.record)} {every}", f"moves {shown(metric, alarm.size)} {every}"
-    what = "change" if alarm.watch.kind is Kind.FLAT else "burst"
+    what = "change" if alarm.detector.kind is Kind.FLAT else "burst"
     return f"a {what} at least every {span(alarm.record * step)}", f"no {what} for {span(lasting)}"
 
 

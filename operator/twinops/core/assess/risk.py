@@ -74,7 +74,7 @@ def _tail(distance: float, spread: float) -> float:
 def assess_risks(
     limits: Mapping[str, float],
     forecasts: Mapping[str, Sequence[HorizonForecast]],
-    chances: Mapping[str, Sequence[float]],
+    exceedance: Mapping[str, Sequence[float]],
     samples: Mapping[str, Sample],
     previous: Sequence[Risk],
     now: float,
@@ -94,7 +94,7 @@ def assess_risks(
     Args:
         limits: by metric name. Beyond means above, unless the metric is known to be harmful below.
         forecasts: by metric name, empty where there is none.
-        chances: by metric name, of the same horizons in the same order: the probability that any step until then lies
+        exceedance: by metric name, of the same horizons in the same order: the probability that any step until it lies
             beyond the limit; missing or NaN where it isn't known.
         samples: by metric name.
         previous: the risks of the sync before, for ``since`` and the window.
@@ -107,7 +107,7 @@ def assess_risks(
         _assess(
             metric,
             limit,
-            _usable(forecasts.get(metric, ()), chances.get(metric, ())),
+            _usable(forecasts.get(metric, ()), exceedance.get(metric, ())),
             samples.get(metric),
             before.get(metric),
             now,
@@ -192,20 +192,20 @@ def _choose(
     foreseen: Sequence[_Foreseen], limit: float, *, above: bool, listed: bool
 ) -> tuple[HorizonForecast, float] | None:
     """Return the horizon to name with its probability, None when none is worth it."""
-    chances = [
+    exceedance = [
         (one, probability_beyond(one, limit, above=above) if chance is None else chance) for one, chance in foreseen
     ]
-    likely = [pair for pair in chances if pair[0].calibrated and pair[1] >= OUTSIDE_AT]
+    likely = [pair for pair in exceedance if pair[0].calibrated and pair[1] >= OUTSIDE_AT]
     least = UNLIST_BELOW if listed else LIST_AT
-    possible = [pair for pair in chances if pair[1] >= LIST_AT] or [pair for pair in chances if pair[1] >= least]
+    possible = [pair for pair in exceedance if pair[1] >= LIST_AT] or [pair for pair in exceedance if pair[1] >= least]
     return next(iter(likely or possible), None)
 
 
-def _usable(forecasts: Sequence[HorizonForecast], chances: Sequence[float]) -> list[_Foreseen]:
+def _usable(forecasts: Sequence[HorizonForecast], exceedance: Sequence[float]) -> list[_Foreseen]:
     """Return the finite forecasts, the nearest horizon first, each with its probability of crossing where known."""
     pairs = [
         (one, chance if chance is not None and math.isfinite(chance) else None)
-        for one, chance in zip_longest(forecasts, chances[: len(forecasts)])
+        for one, chance in zip_longest(forecasts, exceedance[: len(forecasts)])
         if _finite(one)
     ]
     return sorted(pairs, key=lambda pair: pair[0].horizon_seconds)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.core.assess.debounce import WELL_BACK
-from twinops.core.baseline.estimate import Reading
+from twinops.core.baseline.estimate import BaselineEstimate
 from twinops.core.metrics.definitions import facts
 
 DEFAULT_THRESHOLD_PERCENT = 20.0
@@ -120,7 +120,7 @@ class Tolerance:
         return share if math.isfinite(share) else None
 
 
-def tolerance(spec: DigitalTwinSpec, metric: str, reading: Reading | None = None) -> Tolerance | None:
+def tolerance(spec: DigitalTwinSpec, metric: str, baseline: BaselineEstimate | None = None) -> Tolerance | None:
     """Return what the twin allows for a metric, None where it expects no value of it.
 
     The allowed deviation is the larger of what ``thresholds`` (percent of the expected value) and
@@ -130,16 +130,16 @@ def tolerance(spec: DigitalTwinSpec, metric: str, reading: Reading | None = None
     Args:
         spec: the twin's spec.
         metric: name of the metric.
-        reading: what the learned baseline says of it, None where it says nothing.
+        baseline: what the learned baseline says of it, None where it says nothing.
     """
     expected = spec.expected_state.metrics.get(metric)
     if expected is not None:
         return Tolerance(metric, expected, _width(spec, metric, expected) or None, spec.limits.get(metric))
-    if reading is None or reading.expected is None or not spec.expected_state.learned:
+    if baseline is None or baseline.expected is None or not spec.expected_state.learned:
         return None
-    expected, width = reading.expected, _width(spec, metric, reading.expected)
-    above = max(width, 0.0 if reading.upper is None else reading.upper - expected)
-    below = max(width, 0.0 if reading.lower is None else expected - reading.lower)
+    expected, width = baseline.expected, _width(spec, metric, baseline.expected)
+    above = max(width, 0.0 if baseline.upper is None else baseline.upper - expected)
+    below = max(width, 0.0 if baseline.lower is None else expected - baseline.lower)
     # Where nothing has ever stirred around 0, nobody has said yet how much is too much.
     return Tolerance(metric, expected, above or None, spec.limits.get(metric), below or None, learned=True)
 

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twinops.core.baseline.settings import BaselineSettings
-from twinops.core.baseline.statistics import Kind, Watch
+from twinops.core.baseline.statistics import Detector, Kind
 from twinops.core.series import Floats
 
 Bools = npt.NDArray[np.bool_]
@@ -57,7 +57,7 @@ class Raiser:
 
     Args:
         series: k.
-        watches: the m statistics of each.
+        detectors: the m statistics of each.
         step: seconds between two entries.
         settings: the configuration.
 
@@ -67,15 +67,15 @@ class Raiser:
         began: shape (k,), number on the grid of the latest alarm's begin.
     """
 
-    def __init__(self, series: int, watches: Sequence[Watch], step: float, settings: BaselineSettings) -> None:
+    def __init__(self, series: int, detectors: Sequence[Detector], step: float, settings: BaselineSettings) -> None:
         self.threshold = np.full(series, math.log(settings.ratio))
         self.standing = np.full(series, NONE, np.int64)
         self.began = np.full(series, _NEVER, np.int64)
         self._until = np.full(series, _NEVER, np.int64)
-        self._before = np.full((series, len(watches)), -np.inf, np.float32)
+        self._before = np.full((series, len(detectors)), -np.inf, np.float32)
         self._latest = np.full(series, NONE, np.int64)
         self._reference = np.full(series, np.inf)
-        self._rules = _rules(tuple(watches), max(1, round(settings.spike / step)))
+        self._rules = _rules(tuple(detectors), max(1, round(settings.spike / step)))
         self._least = math.log(settings.least_ratio)
         self._raise = math.log1p(settings.raise_share)
         self._fall = self._raise * step / settings.budget
@@ -188,34 +188,34 @@ class _Rules:
 
 
 @functools.cache
-def _rules(watches: tuple[Watch, ...], brief: int) -> _Rules:
-    alike = np.array([[_alike(one, other) for other in watches] for one in watches])
+def _rules(detectors: tuple[Detector, ...], brief: int) -> _Rules:
+    alike = np.array([[_alike(one, other) for other in detectors] for one in detectors])
     return _Rules(
-        np.array([watch.width for watch in watches]),
+        np.array([detector.width for detector in detectors]),
         alike,
-        alike & [_prompt(watch, brief, watches) for watch in watches],
-        np.array([[_turns(one, other) for other in watches] for one in watches]),
-        *keepers(watches, brief),
+        alike & [_prompt(detector, brief, detectors) for detector in detectors],
+        np.array([[_turns(one, other) for other in detectors] for one in detectors]),
+        *keepers(detectors, brief),
     )
 
 
-def _alike(one: Watch, other: Watch) -> bool:
+def _alike(one: Detector, other: Detector) -> bool:
     return one.sign == other.sign and (one.sign != 0 or one.kind is other.kind)
 
 
-def _prompt(watch: Watch, brief: int, watches: Sequence[Watch]) -> bool:
+def _prompt(detector: Detector, brief: int, detectors: Sequence[Detector]) -> bool:
     """Tell whether a statistic speaks of what is now, and is no echo of a spike that its window still holds."""
-    if watch.sign:
-        return watch.clipped or watch.width <= brief
-    return watch.width == min(one.width for one in watches if one.kind is watch.kind)
+    if detector.sign:
+        return detector.clipped or detector.width <= brief
+    return detector.width == min(one.width for one in detectors if one.kind is detector.kind)
 
 
-def _turns(one: Watch, other: Watch) -> bool:
+def _turns(one: Detector, other: Detector) -> bool:
     """Tell whether what began as the one may turn out to be the other."""
     return one.kind is Kind.SPIKE and other.kind in {Kind.FLAT, Kind.SILENCE}
 
 
-def keepers(watches: Sequence[Watch], brief: int) -> tuple[Ints, Floats]:
+def keepers(detectors: Sequence[Detector], brief: int) -> tuple[Ints, Floats]:
     """Return which statistic tells that what each one raised is over, and at which share of the record.
 
     A spike is over when the mean over its length is back under the record. What a mean over hours has raised is
@@ -225,13 +225,13 @@ def keepers(watches: Sequence[Watch], brief: int) -> tuple[Ints, Floats]:
     Returns:
         Places, and logarithms of shares; shape (m,) each.
     """
-    hour = min((watch.width for watch in watches if watch.sign and watch.width > brief), default=brief)
+    hour = min((detector.width for detector in detectors if detector.sign and detector.width > brief), default=brief)
     places, shares = [], []
-    for place, raised in enumerate(watches):
+    for place, raised in enumerate(detectors):
         width = brief if raised.width < brief else min(raised.width, hour)
         keeper = place
         if raised.sign:
-            keeper = next(k for k, one in enumerate(watches) if (one.sign, one.width) == (raised.sign, width))
+            keeper = next(k for k, one in enumerate(detectors) if (one.sign, one.width) == (raised.sign, width))
         places.append(keeper)
-        shares.append(math.log(0.5) if watches[keeper].width < raised.width else 0.0)
+        shares.append(math.log(0.5) if detectors[keeper].width < raised.width else 0.0)
     return np.array(places), np.array(shares)

@@ -13,7 +13,7 @@ import numpy as np
 from twinops.core.baseline.alarms import Bools, Ints
 from twinops.core.baseline.records import FadingMean, Record
 from twinops.core.baseline.settings import BaselineSettings
-from twinops.core.baseline.statistics import Kind, Watch, logarithm, watches, window_means
+from twinops.core.baseline.statistics import Detector, Kind, detectors, logarithm, window_means
 from twinops.core.series import Floats
 
 _TINY = 1e-300
@@ -31,16 +31,16 @@ class Source(Enum):
     MOVES = auto()
 
 
-def _source(watch: Watch) -> Source:
-    if not watch.sign:
+def _source(detector: Detector) -> Source:
+    if not detector.sign:
         return Source.MOVES
-    return Source.CLIPPED if watch.clipped else Source.LEFT
+    return Source.CLIPPED if detector.clipped else Source.LEFT
 
 
-def _widest(every: Sequence[Watch]) -> dict[Source, int]:
+def _widest(every: Sequence[Detector]) -> dict[Source, int]:
     widest: dict[Source, int] = {}
-    for watch in every:
-        widest[_source(watch)] = max(widest.get(_source(watch), 1), watch.width)
+    for detector in every:
+        widest[_source(detector)] = max(widest.get(_source(detector), 1), detector.width)
     return widest
 
 
@@ -83,18 +83,18 @@ class _Constants:
 
 
 @lru_cache(maxsize=64)
-def _constants(every: tuple[Watch, ...], settings: BaselineSettings) -> _Constants:
-    sources = [_source(watch) for watch in every]
+def _constants(every: tuple[Detector, ...], settings: BaselineSettings) -> _Constants:
+    sources = [_source(detector) for detector in every]
     return _Constants(
-        widths=np.array([watch.width for watch in every]),
-        signs=np.array([watch.sign for watch in every]),
-        calm=np.array([watch.kind is Kind.CALM for watch in every]),
-        least=np.array([_least(watch, settings) for watch in every]),
+        widths=np.array([detector.width for detector in every]),
+        signs=np.array([detector.sign for detector in every]),
+        calm=np.array([detector.kind is Kind.CALM for detector in every]),
+        least=np.array([_least(detector, settings) for detector in every]),
         places={source: np.flatnonzero([one is source for one in sources]) for source in _widest(every)},
     )
 
 
-class Panel:
+class DetectorBank:
     """Deviations and movements of k columns, over windows, against what they have been before.
 
     Args:
@@ -103,20 +103,20 @@ class Panel:
         settings: the configuration.
 
     Attributes:
-        watches: the statistics, in the order of ``advance``'s answer.
+        detectors: the statistics, in the order of ``advance``'s answer.
     """
 
     def __init__(self, columns: int, step: float, settings: BaselineSettings) -> None:
         self._settings = settings
-        self.watches = watches(step, settings)
+        self.detectors = detectors(step, settings)
         normal, all_ = settings.normal_half_life / step, settings.record_half_life / step
-        self._record = Record(columns * len(self.watches), all_, normal, settings.least_ratio)
+        self._record = Record(columns * len(self.detectors), all_, normal, settings.least_ratio)
         self._deviation, self._movement = FadingMean(columns, normal), FadingMean(columns, normal)
         self._enough = settings.learning / step
         self._known = np.zeros(columns)
-        self._tails = {source: Tail(2 * width, columns) for source, width in _widest(self.watches).items()}
+        self._tails = {source: Tail(2 * width, columns) for source, width in _widest(self.detectors).items()}
         self._latest = np.full(columns, np.nan)
-        self._constant = _constants(self.watches, settings)
+        self._constant = _constants(self.detectors, settings)
 
     def advance(self, left: Floats, least: Floats) -> tuple[Floats, Floats, Floats]:
         """Take n entries.
@@ -151,17 +151,17 @@ class Panel:
     def _all_sizes(self, parts: Mapping[Source, Floats], movement: Floats) -> tuple[Floats, Floats]:
         """Return the logarithms of all sizes, and of those a window earlier, shape (n, k, m) each."""
         count = len(movement)
-        shape = (*movement.shape, len(self.watches))
+        shape = (*movement.shape, len(self.detectors))
         sizes, before = np.empty(shape), np.empty(shape)
-        for place, watch in enumerate(self.watches):
-            part = parts[_source(watch)][-(count + 2 * watch.width - 1) :]
-            found = self._sizes(watch, part, movement)
-            sizes[:, :, place], before[:, :, place] = found[watch.width :], found[:count]
+        for place, detector in enumerate(self.detectors):
+            part = parts[_source(detector)][-(count + 2 * detector.width - 1) :]
+            found = self._sizes(detector, part, movement)
+            sizes[:, :, place], before[:, :, place] = found[detector.width :], found[:count]
         return sizes, before
 
     def _latest_sizes(self, parts: Mapping[Source, Floats], movement: Floats) -> tuple[Floats, Floats]:
         """Return the same for a single entry: every window ends at it, so that one cumulative sum serves them all."""
-        sizes, before = (np.empty((1, movement.shape[1], len(self.watches))) for _ in range(2))
+        sizes, before = (np.empty((1, movement.shape[1], len(self.detectors))) for _ in range(2))
         usual = np.nan_to_num(movement[0])
         for source, places in self._constant.places.items():
             part = parts[source][::-1]
@@ -193,21 +193,21 @@ class Panel:
         floors: Floats = kinds[..., which] * np.where(constant.calm, -1.0, 1.0) + constant.least
         return floors
 
-    def _sizes(self, watch: Watch, part: Floats, movement: Floats) -> Floats:
+    def _sizes(self, detector: Detector, part: Floats, movement: Floats) -> Floats:
         """Return the logarithms of one statistic's sizes, from ``width`` entries before the first new one on."""
-        if watch.sign:
-            return logarithm(watch.sign * window_means(part, watch.width, 0.0)[watch.width - 1 :])
-        if watch.kind is Kind.CALM:
+        if detector.sign:
+            return logarithm(detector.sign * window_means(part, detector.width, 0.0)[detector.width - 1 :])
+        if detector.kind is Kind.CALM:
             older = np.broadcast_to(movement[0], (len(part) - len(movement), part.shape[1]))
             usual = np.nan_to_num(np.concatenate([older, movement]))
-            calm = window_means(part, watch.width, usual) + self._settings.least_calm * usual
-            return -logarithm(np.fmax(calm, _TINY)[watch.width - 1 :])
-        return logarithm(window_means(part, watch.width, 0.0)[watch.width - 1 :])
+            calm = window_means(part, detector.width, usual) + self._settings.least_calm * usual
+            return -logarithm(np.fmax(calm, _TINY)[detector.width - 1 :])
+        return logarithm(window_means(part, detector.width, 0.0)[detector.width - 1 :])
 
 
-def _least(watch: Watch, settings: BaselineSettings) -> float:
+def _least(detector: Detector, settings: BaselineSettings) -> float:
     """Return the logarithm of what chance alone would do, or nearly, over the usual size."""
-    errors = settings.standard_errors / math.sqrt(watch.width)
-    if watch.sign:
-        return math.log(max(1.0 if watch.clipped else settings.floor, errors * _DEVIATION))
-    return math.log(settings.floor) if watch.kind is Kind.CALM else math.log1p(errors)
+    errors = settings.standard_errors / math.sqrt(detector.width)
+    if detector.sign:
+        return math.log(max(1.0 if detector.clipped else settings.floor, errors * _DEVIATION))
+    return math.log(settings.floor) if detector.kind is Kind.CALM else math.log1p(errors)

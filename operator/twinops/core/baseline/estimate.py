@@ -17,7 +17,7 @@ _LONGEST_GAP = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class BaselineEstimate:
     """What the baseline says of one metric at one moment.
 
     Attributes:
@@ -69,7 +69,7 @@ class TwinBaseline:
         """Bytes of state, without what Python adds to each object."""
         return self._baseline.nbytes + self._sums.nbytes + self._least.nbytes
 
-    def learn(self, history: Mapping[str, Series], until: float) -> dict[str, Reading]:
+    def learn(self, history: Mapping[str, Series], until: float) -> dict[str, BaselineEstimate]:
         """Learn from recorded history, all metrics at once, and say what is known then.
 
         Args:
@@ -91,7 +91,7 @@ class TwinBaseline:
         self._take(first, values)
         return self._readings(last)
 
-    def observe(self, now: float, values: Mapping[str, float | None]) -> dict[str, Reading]:
+    def observe(self, now: float, values: Mapping[str, float | None]) -> dict[str, BaselineEstimate]:
         """Take the fresh values of one sync and say what the baseline knows.
 
         Args:
@@ -128,15 +128,15 @@ class TwinBaseline:
             standing = bool(judgement.standing[-1, column])
             self._standing[column] = latest.get(column, self._standing[column]) if standing else None
 
-    def _readings(self, slot: int) -> dict[str, Reading]:
+    def _readings(self, slot: int) -> dict[str, BaselineEstimate]:
         bands = np.where(self._baseline.judging, self._baseline.peek(slot), np.nan)
         bands[1] = np.where(self._least >= 0, np.maximum(bands[1], 0.0), bands[1])
-        readings = {}
+        baselines = {}
         for name, band, alarm in zip(self.metrics, bands.T.tolist(), self._standing, strict=True):
             expected, lower, upper = (value if math.isfinite(value) else None for value in band)
             since = None if alarm is None else alarm.since * self.step
-            readings[name] = Reading(expected, lower, upper, alarm, since, self.step)
-        return readings
+            baselines[name] = BaselineEstimate(expected, lower, upper, alarm, since, self.step)
+        return baselines
 
 
 def _finite(value: float | None) -> float:

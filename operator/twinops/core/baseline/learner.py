@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from twinops.core.baseline.alarms import NONE, Bools, Ints, Raiser
 from twinops.core.baseline.band import Side
-from twinops.core.baseline.detectors import Panel, Tail
+from twinops.core.baseline.detectors import DetectorBank, Tail
 from twinops.core.baseline.expectation import DAILY, LEVEL, WEEKLY, Expectation, believed
-from twinops.core.baseline.records import FadingMean, Record, Rests
+from twinops.core.baseline.records import FadingMean, QuietSpells, Record
 from twinops.core.baseline.settings import SETTINGS, BaselineSettings
-from twinops.core.baseline.statistics import Kind, Watch
+from twinops.core.baseline.statistics import Detector, Kind
 from twinops.core.series import Floats
 
 _JUDGED = (LEVEL, DAILY)
@@ -30,7 +30,7 @@ class Alarm:
 
     Attributes:
         series: which of the k series.
-        watch: what raised it.
+        detector: what raised it.
         index: number on the grid of the entry that raised it.
         since: number on the grid of the first entry of the window, or of the rest, that raised it.
         expected: what was expected at ``index``.
@@ -39,7 +39,7 @@ class Alarm:
     """
 
     series: int
-    watch: Watch
+    detector: Detector
     index: int
     since: int
     expected: float
@@ -49,7 +49,7 @@ class Alarm:
     @property
     def actual(self) -> float:
         """Mean of the window that raised it; what was expected where it has no side."""
-        return self.expected + self.watch.sign * self.size
+        return self.expected + self.detector.sign * self.size
 
     @property
     def ratio(self) -> float:
@@ -98,19 +98,19 @@ class LearnedBaseline:
         settings: the configuration.
 
     Attributes:
-        watches: what the m statistics are.
+        detectors: what the m statistics are.
     """
 
     def __init__(self, series: int, step: float, settings: BaselineSettings = SETTINGS) -> None:
         self._settings = settings
         self._expectation = Expectation(series, step, settings)
-        self._panel = Panel(series * len(_JUDGED), step, settings)
+        self._panel = DetectorBank(series * len(_JUDGED), step, settings)
         normal = settings.normal_half_life / step
         self._size, self._movement = FadingMean(series, normal), FadingMean(series, normal)
         shortest, needed = max(1, round(settings.shortest_rest / step)), settings.rests_needed
         self._enough = settings.learning / step
         self._rests = tuple(
-            Rests(
+            QuietSpells(
                 Record(series, normal, normal, settings.least_ratio),
                 series,
                 shortest,
@@ -122,8 +122,8 @@ class LearnedBaseline:
         )
         self._known = np.zeros(series)
         self._latest = np.full(series, np.nan)
-        self.watches = (*self._panel.watches, Watch(Kind.SILENCE, 0, 1), Watch(Kind.FLAT, 0, 1))
-        self._raiser = Raiser(series, self.watches, step, settings)
+        self.detectors = (*self._panel.detectors, Detector(Kind.SILENCE, 0, 1), Detector(Kind.FLAT, 0, 1))
+        self._raiser = Raiser(series, self.detectors, step, settings)
         self._sides = tuple(Side((len(_JUDGED), series), normal, settings) for _ in range(2))
 
     @property
@@ -196,8 +196,8 @@ class LearnedBaseline:
         usual = np.fmax(self._movement.advance(moves), least)
         excess, records, lengths = zip(
             *(
-                rests.advance(np.where(np.isnan(moves), np.nan, moves > share * usual))
-                for rests, share in zip(self._rests, (self._settings.burst, self._settings.stir), strict=True)
+                quiet_spells.advance(np.where(np.isnan(moves), np.nan, moves > share * usual))
+                for quiet_spells, share in zip(self._rests, (self._settings.burst, self._settings.stir), strict=True)
             ),
             strict=True,
         )
@@ -208,13 +208,19 @@ class LearnedBaseline:
         """Describe what was raised."""
         for entry, series in np.argwhere(raised != NONE).tolist():
             place = int(raised[entry, series])
-            watch, record = self.watches[place], math.exp(records[entry, series, place])
+            detector, record = self.detectors[place], math.exp(records[entry, series, place])
             size = math.exp(sizes[entry, series, place])
-            lasting = round(size) if watch.kind in {Kind.SILENCE, Kind.FLAT} else watch.width
-            if watch.kind is Kind.CALM:
+            lasting = round(size) if detector.kind in {Kind.SILENCE, Kind.FLAT} else detector.width
+            if detector.kind is Kind.CALM:
                 size, record = 1 / size, 1 / record
             yield Alarm(
-                series, watch, index + entry, index + entry - lasting + 1, float(expected[entry, series]), size, record
+                series,
+                detector,
+                index + entry,
+                index + entry - lasting + 1,
+                float(expected[entry, series]),
+                size,
+                record,
             )
 
 
@@ -225,5 +231,7 @@ def _arrays(parts: Mapping[str, object]) -> Iterator[npt.NDArray[Any]]:
         for member in members:
             if isinstance(member, np.ndarray):
                 yield member
-            elif isinstance(member, Expectation | Panel | FadingMean | Record | Rests | Raiser | Side | Tail):
+            elif isinstance(
+                member, Expectation | DetectorBank | FadingMean | Record | QuietSpells | Raiser | Side | Tail
+            ):
                 yield from _arrays(vars(member))

@@ -89,7 +89,7 @@ class Record:
         return best
 
 
-class Rests:
+class QuietSpells:
     """Rests of k series: how long nothing has stirred, against the longest rest before.
 
     A rest is judged once enough rests were seen, or once the series has stirred so often without any that the
@@ -126,11 +126,11 @@ class Rests:
         before = np.concatenate([self._last[None], last[:-1]])
         seen = self._seen + np.cumsum(stirring, axis=0)
         done = np.where(stirring & (seen > 1), known - before, np.nan)
-        rests = self._rests + np.cumsum(done > self._shortest, axis=0)
-        self._known, self._last, self._seen, self._rests = known[-1], last[-1], seen[-1], rests[-1]
+        quiet_spells = self._rests + np.cumsum(done > self._shortest, axis=0)
+        self._known, self._last, self._seen, self._rests = known[-1], last[-1], seen[-1], quiet_spells[-1]
         longest = np.fmax(self._record.advance(logarithm(done)), math.log(self._shortest))
         often = np.maximum(seen, 1)
         longest = np.fmax(longest, logarithm(known / often * (np.log(often) - math.log(self._chance))))
-        regular = (rests >= self._needed) | ((rests == 0) & (seen >= self._dense))
+        regular = (quiet_spells >= self._needed) | ((quiet_spells == 0) & (seen >= self._dense))
         running = logarithm(known - last)
         return np.where(regular, running - longest, -np.inf), longest, running

@@ -29,7 +29,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class Detector:
     """One statistic.
 
     Attributes:
@@ -45,7 +45,7 @@ class Watch:
     clipped: bool = False
 
 
-def watches(step: float, settings: BaselineSettings) -> tuple[Watch, ...]:
+def detectors(step: float, settings: BaselineSettings) -> tuple[Detector, ...]:
     """Return the windowed statistics on a grid of this many seconds; windows that coincide are one."""
 
     def widths(*windows: float) -> list[int]:
@@ -54,15 +54,15 @@ def watches(step: float, settings: BaselineSettings) -> tuple[Watch, ...]:
     sides = (1, -1)
     brief = round(settings.spike / step)
     deviations = [
-        Watch(Kind.SPIKE if width <= max(brief, 1) else Kind.SHIFT, sign, width)
+        Detector(Kind.SPIKE if width <= max(brief, 1) else Kind.SHIFT, sign, width)
         for width in widths(step, *settings.deviation_windows)
         for sign in sides
     ]
     shifts = [
-        Watch(Kind.SHIFT, sign, width, clipped=True) for width in widths(*settings.shift_windows) for sign in sides
+        Detector(Kind.SHIFT, sign, width, clipped=True) for width in widths(*settings.shift_windows) for sign in sides
     ]
-    movements = [Watch(Kind.VARIANCE, 0, width) for width in widths(*settings.movement_windows) if width > 1]
-    calms = [Watch(Kind.CALM, 0, width) for width in widths(settings.calm_window) if width > 1]
+    movements = [Detector(Kind.VARIANCE, 0, width) for width in widths(*settings.movement_windows) if width > 1]
+    calms = [Detector(Kind.CALM, 0, width) for width in widths(settings.calm_window) if width > 1]
     return (*deviations, *shifts, *movements, *calms)
 
 

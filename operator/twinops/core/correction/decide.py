@@ -68,7 +68,7 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class DecisionResult:
     """A decision and what goes into status with it: figures, and what the next sync must know."""
 
     decision: Decision
@@ -78,7 +78,9 @@ class Outlook:
     start_up: StartUp | None = None
 
 
-def decide(spec: DigitalTwinSpec, observation: Observation, status: DigitalTwinStatus, demand: Demand) -> Outlook:
+def decide(
+    spec: DigitalTwinSpec, observation: Observation, status: DigitalTwinStatus, demand: Demand
+) -> DecisionResult:
     """Decide once.
 
     Args:
@@ -100,7 +102,7 @@ def decide(spec: DigitalTwinSpec, observation: Observation, status: DigitalTwinS
         reason = restore.due(spec, observation, original, below)
         if reason is not None:
             decision = _give_back(spec, status, original, reason, observation.now)
-            return Outlook(decision, recommended, below, effects.steps, starting)
+            return DecisionResult(decision, recommended, below, effects.steps, starting)
     current = (lever.value or 0) if lever else 0
     held_for = records.held_by(status)
     needs = [
@@ -108,7 +110,7 @@ def decide(spec: DigitalTwinSpec, observation: Observation, status: DigitalTwinS
     ]
     need = _strongest(needs, above=current)
     decision = _raise(spec, observation, status, need, within)
-    return Outlook(decision, recommended, below, effects.steps, starting)
+    return DecisionResult(decision, recommended, below, effects.steps, starting)
 
 
 def _settled(
@@ -226,23 +228,23 @@ def _stopped(
     )
 
 
-def noted(status: DigitalTwinStatus, outlook: Outlook, lever: Lever | None, now: float) -> DigitalTwinStatus:
+def noted(status: DigitalTwinStatus, result: DecisionResult, lever: Lever | None, now: float) -> DigitalTwinStatus:
     """Return the status with the decision written down, originals and intent included.
 
     A decision that changes nothing is written down once: not again while it stays the same.
 
     Args:
         status: the last status, earlier decisions settled.
-        outlook: what was decided.
+        result: what was decided.
         lever: what a raise would write to.
         now: Unix seconds.
     """
-    decision = outlook.decision
+    decision = result.decision
     update: dict[str, object] = {
-        "recommended_replicas": outlook.recommended,
-        "need_below_since": None if outlook.below_since is None else utc(outlook.below_since),
-        "replica_steps": list(outlook.steps),
-        "start_up": outlook.start_up,
+        "recommended_replicas": result.recommended,
+        "need_below_since": None if result.below_since is None else utc(result.below_since),
+        "replica_steps": list(result.steps),
+        "start_up": result.start_up,
     }
     record = _record(decision, now)
     if record is not None and not _repeats(status, record):

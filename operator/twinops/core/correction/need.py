@@ -25,7 +25,7 @@ from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import Direction, Drift, Quality, Risk
 from twinops.core.assess.risk import duration
 from twinops.core.assess.tolerance import tolerance
-from twinops.core.baseline.estimate import Reading
+from twinops.core.baseline.estimate import BaselineEstimate
 from twinops.core.correction.sizing import BENT, DRIVING, MAX_REPLICAS, STEP, Hold, Reckoning, ceil
 from twinops.core.correction.start_up import starting
 from twinops.core.metrics.definitions import CPU, THROUGHPUT, facts
@@ -221,12 +221,12 @@ def _of_risks(reckoning: Reckoning, risks: Sequence[Risk]) -> Iterator[Need]:
 
 
 def _of_drift(reckoning: Reckoning, drift: Drift) -> Iterator[Need]:
-    readings = reckoning.observation.outlook.readings
+    baselines = reckoning.observation.forecast_result.baselines
     for alert in drift.alerts:
         metric = alert.component
         if not (alert.persistent and alert.eligible) or metric not in DRIVING or alert.direction is not Direction.ABOVE:
             continue
-        allowed = tolerance(reckoning.spec, metric, readings.get(metric))
+        allowed = tolerance(reckoning.spec, metric, baselines.get(metric))
         value = reckoning.value(metric)
         edge = allowed.edge(above=True) if allowed else None
         if allowed is None or value is None or edge is None or edge <= 0:
@@ -270,8 +270,8 @@ class _Standing:
         self._desired = workload.desired if workload else 0
         for metric in DRIVING:
             # What was learned is no goal of its own; but what is held because of it is not to be given back too soon.
-            reading = reckoning.observation.outlook.readings.get(metric) if metric in held_by else None
-            goal = _goal(reckoning.spec, metric, reading)
+            baseline = reckoning.observation.forecast_result.baselines.get(metric) if metric in held_by else None
+            goal = _goal(reckoning.spec, metric, baseline)
             counts = metric == CPU or (metric == THROUGHPUT and metric in reckoning.spec.limits_per_replica)
             if goal is not None or (counts and metric != CPU):
                 self.goals.append(metric)
@@ -318,9 +318,9 @@ def _without_data(observation: Observation, metric: str) -> str:
     return sample.reason if sample is not None and sample.quality is Quality.MISSING else ""
 
 
-def _goal(spec: DigitalTwinSpec, metric: str, reading: Reading | None) -> float | None:
+def _goal(spec: DigitalTwinSpec, metric: str, baseline: BaselineEstimate | None) -> float | None:
     """Return the value that a metric should not exceed, None where nobody gave one and none was learned."""
-    allowed = tolerance(spec, metric, reading)
+    allowed = tolerance(spec, metric, baseline)
     edge = allowed.edge(above=True) if allowed else None
     goals = [goal for goal in (edge, spec.limits.get(metric)) if goal is not None and goal > 0]
     return min(goals, default=None)

@@ -119,7 +119,7 @@ def backtest(  # noqa: PLR0913 - a past and how to read it
     *,
     origins: int | None = None,
     older: Cells | None = None,
-    unscored: Flags | None = None,
+    calibration_excluded: Flags | None = None,
     keep: bool = False,
 ) -> Run:
     """Forecast from every step of a past, learning from each outcome when it is known and not before.
@@ -132,7 +132,7 @@ def backtest(  # noqa: PLR0913 - a past and how to read it
         config: the frozen one.
         origins: newest steps to forecast from; all by default.
         older: fine cells of the time before.
-        unscored: shape (series, n), values that are known, but that nothing is learned from.
+        calibration_excluded: shape (series, n), values that are known, but that nothing is learned from.
         keep: whether to keep the published quantiles.
     """
     count = values.shape[1]
@@ -143,7 +143,7 @@ def backtest(  # noqa: PLR0913 - a past and how to read it
     known = np.isfinite(values)
     if not known[:, begin].all():
         members[~np.maximum.accumulate(known, axis=1)[:, begin:].T] = np.nan
-    came = values if unscored is None else np.where(unscored, np.nan, values)
+    came = values if calibration_excluded is None else np.where(calibration_excluded, np.nan, values)
     shifted = shifts(past, places, config)
     near = bool((horizons * step <= config.climb_seconds).any())
     climbing = climbs(past, places, config) if near else None

@@ -52,7 +52,7 @@ class Pending:
 
 
 @dataclass(slots=True, eq=False)
-class Foresight:
+class Ensemble:
     """All that a twin's forecasts rest on: history, weights and calibration, pending forecasts.
 
     Attributes:
@@ -106,7 +106,7 @@ class Foresight:
 def start(
     values: Floats, first: int, step: float, horizons: Indices, config: Config, *, origins: int | None = None,
     older: Cells | None = None,
-) -> tuple[Foresight, Run]:  # fmt: skip
+) -> tuple[Ensemble, Run]:  # fmt: skip
     """Learn from a past by a backtest, and be ready for the next step.
 
     Args:
@@ -129,7 +129,7 @@ def start(
     newest = values.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
     last = values[np.arange(len(values)), newest].astype(stored)
     history = history_of(values, first, step, older)
-    found = Foresight(
+    found = Ensemble(
         history, horizons, strides, _single(done.state), begins, _no_pending(int(begins[-1]), len(values)), last,
         done.last.centre[..., 0].astype(stored),
     )  # fmt: skip
@@ -155,7 +155,7 @@ def _single(state: State) -> State:
     )
 
 
-def _keep(foresight: Foresight, number: int, members: Floats, issued: Issued) -> None:
+def _keep(foresight: Ensemble, number: int, members: Floats, issued: Issued) -> None:
     """Keep the forecasts of those horizons that are to be checked; shapes (series, h, members), (series, h, 2)."""
     which = np.flatnonzero(number % foresight.strides == 0)
     if not len(which):
@@ -180,13 +180,13 @@ def _keep(foresight: Foresight, number: int, members: Floats, issued: Issued) ->
 
 
 def advance(
-    foresight: Foresight,
+    foresight: Ensemble,
     number: int,
     values: Floats,
     config: Config,
     *,
-    unscored: Flags | None = None,
-    at_least: Flags | None = None,
+    calibration_excluded: Flags | None = None,
+    censored: Flags | None = None,
 ) -> Floats:
     """Take in the values of a step; of steps between the last one and this one nothing is known.
 
@@ -195,17 +195,17 @@ def advance(
         number: of the step: Unix seconds over the step, rounded down; larger than the last one.
         values: shape (series,), NaN where unknown.
         config: the frozen one.
-        unscored: shape (series,), values that are known, but that nothing is learned from.
-        at_least: shape (series,), values that are lower bounds only. Below the forecast of the nearest horizon such a
+        calibration_excluded: shape (series,), values that are known, but that nothing is learned from.
+        censored: shape (series,), values that are lower bounds only. Below the forecast of the nearest horizon such a
             value says nothing and is unknown; above it, it is the best that is known.
 
     Returns:
         The values as they were taken, shape (series,).
     """
     history, state, horizons = foresight.history, foresight.state, foresight.horizons
-    if at_least is not None and at_least.any():
-        values = np.where(at_least & (values < foresight.quantiles(config)[:, 0, _MIDDLE]), np.nan, values)
-    came = values if unscored is None else np.where(unscored, np.nan, values)
+    if censored is not None and censored.any():
+        values = np.where(censored & (values < foresight.quantiles(config)[:, 0, _MIDDLE]), np.nan, values)
+    came = values if calibration_excluded is None else np.where(calibration_excluded, np.nan, values)
     missed = number - history.now - 1
     if missed:
         state.held = np.maximum(state.held - missed, 0)
@@ -232,7 +232,7 @@ def advance(
     return values
 
 
-def _middle_of(foresight: Foresight, past: View, origin: Indices) -> Floats | None:
+def _middle_of(foresight: Ensemble, past: View, origin: Indices) -> Floats | None:
     """Return the day's median, which is computed once an hour; None as long as no cell is complete."""
     cell = past.fine_at(origin)
     hour = int(hour_of(past, cell)[0])
@@ -243,7 +243,7 @@ def _middle_of(foresight: Foresight, past: View, origin: Indices) -> Floats | No
     return foresight.middle[1].astype(np.float64)
 
 
-def _learn_due(foresight: Foresight, number: int, came: Floats, config: Config) -> None:
+def _learn_due(foresight: Ensemble, number: int, came: Floats, config: Config) -> None:
     """Learn from the forecasts of this step, those that were made."""
     pending, made = foresight.pending, number - foresight.horizons
     rows = foresight.rows(made)

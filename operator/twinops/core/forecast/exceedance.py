@@ -36,7 +36,7 @@ _BASE_PRIOR = (0.5, 10.0)
 
 
 @dataclass(slots=True, eq=False)
-class Crossings:
+class ExceedanceState:
     """What is learned of k rows.
 
     Attributes:
@@ -69,10 +69,10 @@ def _paces(*half_lives: float) -> Floats:
     return 1 - 0.5 ** (1 / np.array(half_lives))
 
 
-def new_crossings(rows: int, config: Config) -> Crossings:
+def new_exceedance_state(rows: int, config: Config) -> ExceedanceState:
     """Return a state that knows nothing: residuals of a normal distribution."""
     start = np.array([NormalDist().inv_cdf(level) for level in config.risk_levels]) / _MEAN_OF_NORMAL
-    return Crossings(
+    return ExceedanceState(
         np.zeros((rows, 2)), np.tile(start, (rows, 1)), np.zeros(rows),
         np.zeros((rows, len(config.risk_states) + 1, 2)), np.zeros((rows, HOUR // config.risk_slot_seconds, 2)),
         np.zeros((rows, 2, EXPERTS)), np.zeros((rows, 2)),
@@ -91,12 +91,12 @@ def slot_of(number: int | Indices, step: float, config: Config) -> Indices:
     return slots
 
 
-def scale_of(state: Crossings, config: Config) -> Floats:
+def scale_of(state: ExceedanceState, config: Config) -> Floats:
     """Return the scale of the path's residual, shape (k,)."""
     return np.maximum(state.size[:, 0], config.scale_floor * state.size[:, 1])
 
 
-def path_chance(quantiles: Floats, scale: Floats, room: Floats, config: Config) -> Floats:
+def path_probability(quantiles: Floats, scale: Floats, room: Floats, config: Config) -> Floats:
     """Return the probability that the path's residual exceeds ``room``: the limit less the highest forecast.
 
     Linear between the quantiles, exponential tails through the median.
@@ -151,7 +151,7 @@ def rates(states: Floats, slots: Floats, total: Floats, config: Config) -> Float
     return found
 
 
-def combine(brier: Floats, chances: Floats, total: Floats, config: Config) -> Floats:
+def combine(brier: Floats, exceedance: Floats, total: Floats, config: Config) -> Floats:
     """Return the weighted probability, which does not fall with the horizon.
 
     Rates count for as much as has been seen: what never crossed may yet do so, and only the path can tell.
@@ -159,21 +159,21 @@ def combine(brier: Floats, chances: Floats, total: Floats, config: Config) -> Fl
     Args:
         brier: of the experts on the side of the limit that the origin is on, shape (..., series,
             horizons, experts).
-        chances: of the experts, likewise.
+        exceedance: of the experts, likewise.
         total: decayed crossings and checks in any state, shape (..., series, horizons, 2).
         config: the frozen one.
     """
     counted = brier + _LEAST_BRIER
     weight = (counted.min(axis=-1, keepdims=True) / counted) ** config.brier_power
     weight[..., 1:] *= total[..., :1] / (total[..., :1] + config.evidence)
-    mixed = (weight * chances).sum(axis=-1) / weight.sum(axis=-1)
+    mixed = (weight * exceedance).sum(axis=-1) / weight.sum(axis=-1)
     # Rounding alone could make it more than certain.
     within: Floats = np.minimum(np.maximum.accumulate(mixed, axis=-1), 1.0)
     return within
 
 
 def learn_event(
-    state: Crossings, rows: Indices, states: Indices, slots: Indices, event: Floats, config: Config
+    state: ExceedanceState, rows: Indices, states: Indices, slots: Indices, event: Floats, config: Config
 ) -> None:
     """Count what came of forecasts, by the state and the slot that they were made in.
 
@@ -195,7 +195,7 @@ def learn_event(
         tally[rows, cells] = counted
 
 
-def learn_score(state: Crossings, rows: Indices, side: Indices, squared: Floats, config: Config) -> None:
+def learn_score(state: ExceedanceState, rows: Indices, side: Indices, squared: Floats, config: Config) -> None:
     """Score the experts.
 
     Args:
@@ -212,7 +212,7 @@ def learn_score(state: Crossings, rows: Indices, side: Indices, squared: Floats,
     state.brier[rows, side] = brier + pace[:, None] * (squared - brier)
 
 
-def learn_path(state: Crossings, rows: Indices, residual: Floats, scale: Floats, config: Config) -> None:
+def learn_path(state: ExceedanceState, rows: Indices, residual: Floats, scale: Floats, config: Config) -> None:
     """Take in residuals of path maxima.
 
     Args:

@@ -14,11 +14,11 @@ from twinops.core.forecast.backtest import stride
 from twinops.core.forecast.calibration import Flags
 from twinops.core.forecast.config import Config
 from twinops.core.forecast.exceedance import (
-    Crossings,
+    ExceedanceState,
     combine,
     moved,
-    new_crossings,
-    path_chance,
+    new_exceedance_state,
+    path_probability,
     rates,
     slot_of,
     state_of,
@@ -30,11 +30,11 @@ _LARGEST_EXPONENT = 500.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CrossingRun:
+class ExceedanceRun:
     """What a backtest leaves, for every step t of the past.
 
     Attributes:
-        chances: the probability, shape (n, series, horizons).
+        exceedance: the probability, shape (n, series, horizons).
         experts: each expert's, shape (n, k, experts).
         scale: of the path's residual, shape (n, k).
         highest: highest forecast on the way, shape (n, k).
@@ -43,13 +43,13 @@ class CrossingRun:
         state: after the last step.
     """
 
-    chances: Floats
+    exceedance: Floats
     experts: Floats
     scale: Floats
     highest: Floats
     states: Indices
     since: Floats
-    state: Crossings
+    state: ExceedanceState
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +71,7 @@ class _Matured:
     whole: Flags
 
 
-def backtest_crossing(
+def backtest_exceedance(
     values: Floats,
     centre: Floats,
     limit: Floats,
@@ -80,8 +80,8 @@ def backtest_crossing(
     config: Config,
     *,
     first: int = 0,
-    unscored: Flags | None = None,
-) -> CrossingRun:
+    calibration_excluded: Flags | None = None,
+) -> ExceedanceRun:
     """Give the probability from every step of a past, learning each outcome when it is known and not before.
 
     Args:
@@ -92,7 +92,7 @@ def backtest_crossing(
         step: seconds.
         config: the frozen one.
         first: number of the first step.
-        unscored: shape (s, n): windows that hold one are not learned from.
+        calibration_excluded: shape (s, n): windows that hold one are not learned from.
     """
     count, kinds = values.shape[1], len(horizons)
     bounds = np.broadcast_to(limit[:, None] if limit.ndim == 1 else limit, values.shape)
@@ -100,8 +100,8 @@ def backtest_crossing(
     since = _since(beyond, step)
     states, slots = state_of(since.T, config), slot_of(first + np.arange(count), step, config)
     highest = np.maximum.accumulate(centre, axis=-1).reshape(count, -1)
-    came = _matured(*outcomes(values, beyond, horizons, unscored), highest, horizons, first, config)
-    state = new_crossings(highest.shape[1], config)
+    came = _matured(*outcomes(values, beyond, horizons, calibration_excluded), highest, horizons, first, config)
+    state = new_exceedance_state(highest.shape[1], config)
     by_row = np.repeat(states, kinds, axis=1)
     rows = np.arange(highest.shape[1])
 
@@ -129,8 +129,8 @@ def backtest_crossing(
         state.brier[:, side], state.judged[:, side] = means[-1], mine.sum(axis=0)
     state.size[:], state.checks[:] = sizes[-1], came.whole.sum(axis=0)
     by_series = (*centre.shape, -1)
-    chances = combine(brier.reshape(by_series), experts.reshape(by_series), events[1].reshape(by_series), config)
-    return CrossingRun(chances, experts, scale, highest, states, since[:, -1], state)
+    exceedance = combine(brier.reshape(by_series), experts.reshape(by_series), events[1].reshape(by_series), config)
+    return ExceedanceRun(exceedance, experts, scale, highest, states, since[:, -1], state)
 
 
 def _since(beyond: Flags, step: float) -> Floats:
@@ -154,7 +154,7 @@ def _matured(event: Floats, most: Floats, highest: Floats, horizons: Indices, fi
     return _Matured(at, np.where(checked, came, 0.0), np.where(whole, residual, 0.0), checked, whole)
 
 
-def _path_chances(state: Crossings, came: _Matured, scale: Floats, room: Floats, config: Config) -> Floats:
+def _path_chances(state: ExceedanceState, came: _Matured, scale: Floats, room: Floats, config: Config) -> Floats:
     """Return the first expert's probability, shape (n, k), and leave the quantiles in the state."""
     made_with = np.take_along_axis(scale, came.at, axis=0)
     usable: Flags = came.whole & (made_with > 0)
@@ -168,7 +168,7 @@ def _path_chances(state: Crossings, came: _Matured, scale: Floats, room: Floats,
             quantiles = moved(quantiles, scaled[t], pace[t], config)
         history[t] = quantiles
     state.quantiles = quantiles
-    return path_chance(history, scale, room, config)
+    return path_probability(history, scale, room, config)
 
 
 def _tallies(
@@ -232,18 +232,23 @@ def running_means(values: Floats, counted: Flags, half_life: float) -> Floats:
     return means
 
 
-def outcomes(values: Floats, beyond: Flags, horizons: Indices, unscored: Flags | None = None) -> tuple[Floats, Floats]:
+def outcomes(
+    values: Floats, beyond: Flags, horizons: Indices, calibration_excluded: Flags | None = None
+) -> tuple[Floats, Floats]:
     """Return whether any of the next steps crosses, and their maximum, shapes (s, h, n); NaN where not known.
 
     Args:
         values: shape (s, n), NaN where unknown.
         beyond: whether each value lies beyond its limit.
         horizons: shape (h,).
-        unscored: shape (s, n): nothing is known of windows that hold one.
+        calibration_excluded: shape (s, n): nothing is known of windows that hold one.
     """
     series, count = values.shape
     event, highest = np.full((series, len(horizons), count), np.nan), np.full((series, len(horizons), count), np.nan)
-    known, touched = np.isfinite(values), np.zeros_like(beyond) if unscored is None else unscored
+    known, touched = (
+        np.isfinite(values),
+        np.zeros_like(beyond) if calibration_excluded is None else calibration_excluded,
+    )
     most = np.where(known, values, -np.inf)
     for h, length in enumerate(map(int, horizons)):
         if length >= count:

@@ -16,19 +16,19 @@ from twinops.core.forecast.calibration import Flags
 from twinops.core.forecast.config import Config
 from twinops.core.forecast.exceedance import (
     EXPERTS,
-    Crossings,
+    ExceedanceState,
     combine,
     learn_event,
     learn_path,
     learn_score,
-    new_crossings,
-    path_chance,
+    new_exceedance_state,
+    path_probability,
     rates,
     scale_of,
     slot_of,
     state_of,
 )
-from twinops.core.forecast.exceedance_batch import CrossingRun, backtest_crossing
+from twinops.core.forecast.exceedance_batch import ExceedanceRun, backtest_exceedance
 from twinops.core.forecast.horizon import MIN_CHECKS
 from twinops.core.forecast.views import Indices
 from twinops.core.series import Floats
@@ -47,7 +47,7 @@ class _Waiting:
         highest: of the path so far, shape (p, m).
         centre: highest forecast on the way, shape (p, m).
         scale: shape (p, m).
-        chances: the experts', shape (p, m, experts).
+        exceedance: the experts', shape (p, m, experts).
         state: of the origin, shape (p, m); -1 where there is nothing to learn.
         crossed: whether a value has been beyond, shape (p, m).
         whole: whether every value was known, shape (p, m).
@@ -56,7 +56,7 @@ class _Waiting:
     highest: npt.NDArray[np.floating]
     centre: npt.NDArray[np.floating]
     scale: npt.NDArray[np.floating]
-    chances: npt.NDArray[np.floating]
+    exceedance: npt.NDArray[np.floating]
     state: npt.NDArray[np.int8]
     crossed: Flags
     whole: Flags
@@ -71,7 +71,7 @@ def _nothing_waits(places: int, series: int) -> _Waiting:
     )  # fmt: skip
 
 
-class LiveCrossings:
+class OnlineExceedance:
     """Risk of the series of one twin; only those with a limit take memory.
 
     Limits may change from sync to sync (a limit per replica does, with their number): each value is judged by the
@@ -97,7 +97,7 @@ class LiveCrossings:
     def _forget(self) -> None:
         self._which: Indices = np.zeros(0, dtype=np.intp)
         self._since = np.zeros(0)
-        self._learned = new_crossings(0, self._config)
+        self._learned = new_exceedance_state(0, self._config)
         self._waiting = _nothing_waits(int(self._places.sum()), 0)
 
     @property
@@ -108,7 +108,7 @@ class LiveCrossings:
 
     def learn(
         self, values: Floats, centre: Floats, limits: Floats, above: Flags, *, first: int = 0,
-        unscored: Flags | None = None,
+        calibration_excluded: Flags | None = None,
     ) -> None:  # fmt: skip
         """Learn from a past anew; it ends at the newest step, number ``first + n - 1``.
 
@@ -118,7 +118,7 @@ class LiveCrossings:
             limits: shape (s,), or (s, n) where they changed; NaN = none.
             above: whether beyond means above, shape (s,).
             first: number of the first step: Unix seconds over ``step``, rounded down.
-            unscored: shape (s, n), values that must not be learned from.
+            calibration_excluded: shape (s, n), values that must not be learned from.
         """
         self._forget()
         self._number = first + values.shape[1] - 1
@@ -130,17 +130,17 @@ class LiveCrossings:
         values, bounds = values[which] * sign[:, None], np.broadcast_to(bounds[which], (len(which), values.shape[1]))
         # A step without limit has nothing beyond it.
         bounds = np.where(np.isfinite(bounds), bounds * sign[:, None], np.inf)
-        touched = None if unscored is None else unscored[which]
-        run = backtest_crossing(
+        touched = None if calibration_excluded is None else calibration_excluded[which]
+        run = backtest_exceedance(
             values, centre[:, which] * sign[:, None], bounds, self._horizons, self._step, self._config,
-            first=first, unscored=touched,
+            first=first, calibration_excluded=touched,
         )  # fmt: skip
         self._which, self._since = which, run.since
         self._learned = _stored(run.state)
         self._waiting = _nothing_waits(int(self._places.sum()), len(which))
         self._refill(run, values, bounds, first, touched)
 
-    def _refill(self, run: CrossingRun, values: Floats, bounds: Floats, first: int, touched: Flags | None) -> None:
+    def _refill(self, run: ExceedanceRun, values: Floats, bounds: Floats, first: int, touched: Flags | None) -> None:
         """Let the forecasts wait whose outcome lies beyond the end of the past."""
         count, kinds = values.shape[1], len(self._horizons)
         beyond, known = values > bounds, np.isfinite(values)
@@ -168,15 +168,15 @@ class LiveCrossings:
         return places
 
     def _keep(
-        self, place: int | Indices, centre: Floats, scale: Floats, chances: Floats, state: npt.NDArray[np.integer]
+        self, place: int | Indices, centre: Floats, scale: Floats, exceedance: Floats, state: npt.NDArray[np.integer]
     ) -> None:
         waiting = self._waiting
         waiting.highest[place] = -np.inf
-        waiting.centre[place], waiting.scale[place], waiting.chances[place] = centre, scale, chances
+        waiting.centre[place], waiting.scale[place], waiting.exceedance[place] = centre, scale, exceedance
         waiting.state[place], waiting.crossed[place], waiting.whole[place] = state, False, True
 
     def observe(
-        self, number: int, values: Floats, centre: Floats, limits: Floats, above: Flags, unscored: Flags
+        self, number: int, values: Floats, centre: Floats, limits: Floats, above: Flags, calibration_excluded: Flags
     ) -> Floats:
         """Take in one step and return the probability, for every horizon, that any step until then lies beyond.
 
@@ -187,7 +187,7 @@ class LiveCrossings:
             centre: medians as forecast from here, shape (s, h); NaN = none.
             limits: shape (s,); NaN = none.
             above: whether beyond means above, shape (s,).
-            unscored: whether the value must not be learned from, shape (s,).
+            calibration_excluded: whether the value must not be learned from, shape (s,).
 
         Returns:
             Shape (s, h); NaN where there is no limit, or fewer than ``MIN_CHECKS`` checks.
@@ -205,7 +205,7 @@ class LiveCrossings:
         bounds, values = limits[which] * sign, values[which] * sign
         if self._number is None or number > self._number:
             self._skip_to(number)
-            self._take_in(number, values, bounds, unscored[which] | np.isnan(bounds))
+            self._take_in(number, values, bounds, calibration_excluded[which] | np.isnan(bounds))
         found[which] = self._issue(number, centre[which] * sign[:, None], bounds)
         return found
 
@@ -213,13 +213,13 @@ class LiveCrossings:
         """Make room for series that have a limit from now on; ``which`` holds the old ones, too."""
         places, kinds = int(self._places.sum()), len(self._horizons)
         learned, waiting = self._learned, self._waiting
-        self._learned = _stored(new_crossings(len(which) * kinds, self._config))
+        self._learned = _stored(new_exceedance_state(len(which) * kinds, self._config))
         self._waiting = _nothing_waits(places, len(which))
         since = np.full(len(which), np.inf)
         kept = np.searchsorted(which, self._which)
         since[kept] = self._since
         rows = (kept[:, None] * kinds + np.arange(kinds)).ravel()
-        for name in Crossings.__slots__:
+        for name in ExceedanceState.__slots__:
             getattr(self._learned, name)[rows] = getattr(learned, name)
         for name in _Waiting.__slots__:
             getattr(self._waiting, name)[:, kept] = getattr(waiting, name)
@@ -239,13 +239,13 @@ class LiveCrossings:
         if missing > longest:
             self._waiting.state[:] = -1
 
-    def _take_in(self, number: int, values: Floats, bounds: Floats, unscored: Flags) -> None:
+    def _take_in(self, number: int, values: Floats, bounds: Floats, calibration_excluded: Flags) -> None:
         waiting = self._waiting
         known, beyond = np.isfinite(values), values > bounds
         np.fmax(waiting.highest, values, out=waiting.highest, casting="same_kind")
         waiting.crossed |= beyond
         waiting.whole &= known
-        waiting.state[:, unscored] = -1
+        waiting.state[:, calibration_excluded] = -1
         self._since = np.where(beyond, 0.0, self._since + self._step)
         self._learn_due(number)
         self._number = number
@@ -267,7 +267,7 @@ class LiveCrossings:
         event = crossed[which, series].astype(float)
         slots = slot_of(origins[columns[which]], self._step, config)
         learn_event(self._learned, rows, state, slots, event, config)
-        squared = (waiting.chances[places, series] - event[:, None]) ** 2
+        squared = (waiting.exceedance[places, series] - event[:, None]) ** 2
         learn_score(self._learned, rows, (state == 0).astype(np.intp), squared, config)
         due = whole[which, series]
         if due.any():
@@ -285,12 +285,12 @@ class LiveCrossings:
         rows, by_row = np.arange(centre.size), np.repeat(states, shape[1])
         scale = scale_of(learned, config)
         total = learned.states.sum(axis=1)
-        path = path_chance(learned.quantiles, scale, (bounds[:, None] - highest).ravel(), config)
+        path = path_probability(learned.quantiles, scale, (bounds[:, None] - highest).ravel(), config)
         rated = rates(learned.states[rows, by_row], learned.slots[:, slot], total, config)
         experts = np.concatenate([path[:, None], rated], axis=1)
         side = (by_row == 0).astype(np.intp)
         by_series = (*shape, -1)
-        chances = combine(
+        exceedance = combine(
             learned.brier[rows, side].reshape(by_series), experts.reshape(by_series), total.reshape(by_series), config
         )
         checked = np.flatnonzero(number % self._every == 0)
@@ -301,9 +301,9 @@ class LiveCrossings:
                 experts.reshape(*shape, EXPERTS)[:, checked].swapaxes(0, 1),
                 np.where(np.isnan(bounds - highest[:, -1]), -1, states),
             )  # fmt: skip
-        return np.where(learned.judged.sum(axis=1).reshape(shape) >= MIN_CHECKS, chances, np.nan)
+        return np.where(learned.judged.sum(axis=1).reshape(shape) >= MIN_CHECKS, exceedance, np.nan)
 
 
-def _stored(state: Crossings) -> Crossings:
+def _stored(state: ExceedanceState) -> ExceedanceState:
     kept = {part.name: getattr(state, part.name).astype(STORED) for part in dataclasses.fields(state)}
-    return Crossings(**kept | {"slots": state.slots.astype(STORED_SHORT)})
+    return ExceedanceState(**kept | {"slots": state.slots.astype(STORED_SHORT)})

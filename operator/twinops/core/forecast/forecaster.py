@@ -8,23 +8,23 @@ from types import MappingProxyType
 
 import numpy as np
 
-from twinops.core.baseline.estimate import Reading, TwinBaseline
+from twinops.core.baseline.estimate import BaselineEstimate, TwinBaseline
 from twinops.core.forecast.backtest import Run
 from twinops.core.forecast.calibration import State, relative_error
 from twinops.core.forecast.config import CONFIG, Config
-from twinops.core.forecast.ensemble import Foresight, advance, start
-from twinops.core.forecast.exceedance_online import LiveCrossings
+from twinops.core.forecast.ensemble import Ensemble, advance, start
+from twinops.core.forecast.exceedance_online import OnlineExceedance
 from twinops.core.forecast.horizon import MIN_CHECKS, MIN_SAMPLES
 from twinops.core.forecast.interpolation import ORIGINS, ahead, horizon_forecasts
 from twinops.core.forecast.members import WINDOW
 from twinops.core.forecast.pack import pack, resume
 from twinops.core.forecast.recorded import HUGE, Grid, Recorded, grid_of, measured
-from twinops.core.forecast.result import Outlook, Skill
+from twinops.core.forecast.result import ForecastResult, Skill
 from twinops.core.forecast.views import Indices
 from twinops.core.metrics.definitions import CPU, facts
 from twinops.core.series import Floats, Series
 
-__all__ = ["QUICK_ORIGINS", "RECENT_STEPS", "SCALED", "Recorded", "TwinMemory"]
+__all__ = ["QUICK_ORIGINS", "RECENT_STEPS", "SCALED", "Forecaster", "Recorded"]
 
 SCALED = frozenset({CPU})
 """Metrics per pod whose total is remembered: a correction changes the share of each pod, not the total."""
@@ -37,7 +37,7 @@ _TINY = 1e-30
 _NO_STATES: Mapping[str, str] = MappingProxyType({})
 
 
-class TwinMemory:
+class Forecaster:
     """All that a twin's outlook rests on; a cache that is rebuilt from recorded history.
 
     Args:
@@ -73,14 +73,14 @@ class TwinMemory:
         self._above = np.array([facts(name).harmful_above is not False for name in self.metrics], dtype=bool)
         self._risk = self._no_risk()
         self._chances = np.empty((len(self.metrics), 0))
-        self._foresight: Foresight | None = None
+        self._foresight: Ensemble | None = None
         self._samples: Indices = np.zeros(len(self.metrics), dtype=np.intp)
         self._replicas: float | None = None
         self._base: float | None = None
         self._warming = False
-        self._readings: Mapping[str, Reading] = {}
+        self._readings: Mapping[str, BaselineEstimate] = {}
         self._states: tuple[int | None, list[str]] = None, []
-        self._outlook = Outlook()
+        self._outlook = ForecastResult()
 
     @property
     def nbytes(self) -> int:
@@ -92,7 +92,7 @@ class TwinMemory:
         """Tell whether the full backtest is still to come."""
         return self._warming
 
-    def outlook(self) -> Outlook:
+    def forecast_result(self) -> ForecastResult:
         """Return the last one again."""
         return self._outlook
 
@@ -154,10 +154,10 @@ class TwinMemory:
         *,
         limits: Mapping[str, float],
         replicas: int | None = None,
-        unscored: Collection[str] = (),
-        unjudged: Collection[str] = (),
-        at_least: Collection[str] = (),
-    ) -> Outlook:
+        calibration_excluded: Collection[str] = (),
+        risk_excluded: Collection[str] = (),
+        censored: Collection[str] = (),
+    ) -> ForecastResult:
         """Take in one sync.
 
         Args:
@@ -165,10 +165,10 @@ class TwinMemory:
             values: fresh, finite values only.
             limits: by metric.
             replicas: pods that the metrics per pod are means over now; as before where it is not given.
-            unscored: metrics that a correction bends: their value is known, but nothing is scored on it. Remembered
-                as a total, a metric per pod is bent no longer, and its forecasts are.
-            unjudged: further metrics whose limit a correction moves: no chance of crossing it is learned.
-            at_least: metrics whose value is only a lower bound now.
+            calibration_excluded: metrics that a correction bends: their value is known, but nothing is scored on it.
+                Remembered as a total, a metric per pod is bent no longer, and its forecasts are.
+            risk_excluded: further metrics whose limit a correction moves: no chance of crossing it is learned.
+            censored: metrics whose value is only a lower bound now.
         """
         number = math.floor(now / self.step + 1e-9)
         if replicas is not None:
@@ -179,14 +179,14 @@ class TwinMemory:
             return self._outlook
         fresh = np.array([_finite(values.get(name)) for name in self.metrics], dtype=np.float64)
         fresh = measured(fresh * self._factors)
-        bent = np.array([name in unscored for name in self.metrics], dtype=bool)
-        moved = np.array([name in unjudged for name in self.metrics], dtype=bool)
+        bent = np.array([name in calibration_excluded for name in self.metrics], dtype=bool)
+        moved = np.array([name in risk_excluded for name in self.metrics], dtype=bool)
         hidden = bent if self._replicas is None else bent & ~self._scaled
         if self._foresight is None:
             self._foresight, _ = start(fresh[:, None], number, self.step, self._horizons, self._config)
         else:
-            bounds = np.array([name in at_least for name in self.metrics], dtype=bool)
-            fresh = advance(self._foresight, number, fresh, self._config, unscored=hidden, at_least=bounds)
+            bounds = np.array([name in censored for name in self.metrics], dtype=bool)
+            fresh = advance(self._foresight, number, fresh, self._config, calibration_excluded=hidden, censored=bounds)
         self.newest = number
         known = np.isfinite(fresh)
         self._chances = self._risk.observe(
@@ -215,8 +215,8 @@ class TwinMemory:
         factor = 1.0 if self._replicas is None or self._base is None else self._replicas / self._base
         return np.where(self._scaled, factor, 1.0)
 
-    def _no_risk(self) -> LiveCrossings:
-        return LiveCrossings(len(self.metrics), self._horizons, self.step, self._config)
+    def _no_risk(self) -> OnlineExceedance:
+        return OnlineExceedance(len(self.metrics), self._horizons, self.step, self._config)
 
     def _limits(self, limits: Mapping[str, float]) -> Floats:
         """Return the limits, shape (series,), NaN where there is none or nothing is known of the metric."""
@@ -246,7 +246,7 @@ class TwinMemory:
         before[:, 0] = False
         centre = np.nan_to_num(done.centre[..., 0])
         self._risk = self._no_risk()
-        self._risk.learn(values, centre, bounds, self._above, first=grid.first + begin, unscored=before)
+        self._risk.learn(values, centre, bounds, self._above, first=grid.first + begin, calibration_excluded=before)
         newest = grid.first + grid.values.shape[1] - 1
         nothing = np.zeros(len(self.metrics), dtype=bool)
         self._chances = self._risk.observe(newest, values[:, -1], self._centre(), bounds[:, -1], self._above, nothing)
@@ -256,7 +256,7 @@ class TwinMemory:
         found = self._foresight
         samples = dict(zip(self.metrics, self._samples.tolist(), strict=True))
         if found is None:
-            self._outlook = Outlook(readings=self._readings, samples=samples, warming=self._warming)
+            self._outlook = ForecastResult(baselines=self._readings, samples=samples, warming=self._warming)
             return
         last = found.last.astype(np.float64)[:, None, None]
         quantiles = self._ahead.at(found.quantiles(self._config), 1, last)
@@ -266,13 +266,13 @@ class TwinMemory:
         both = np.minimum(self._ahead.nearer(checks, 1), self._ahead.farther(checks, 1))
         each = horizon_forecasts(quantiles, self._ahead.at(error, 1), both, self.horizons_seconds, self._ranges)
         # What may happen until a horizon within the first step is what may happen until that step.
-        chances = self._ahead.at(self._chances, 1) if self._chances.shape[1] else self._chances
-        chanced = np.any(np.isfinite(chances), axis=1).tolist()
-        rows = zip(self.metrics, chances.tolist(), known, chanced, strict=True)
-        self._outlook = Outlook(
+        exceedance = self._ahead.at(self._chances, 1) if self._chances.shape[1] else self._chances
+        chanced = np.any(np.isfinite(exceedance), axis=1).tolist()
+        rows = zip(self.metrics, exceedance.tolist(), known, chanced, strict=True)
+        self._outlook = ForecastResult(
             forecasts={name: one for name, one, use in zip(self.metrics, each, known, strict=True) if use},
-            chances={name: tuple(row) for name, row, use, any_known in rows if use and any_known},
-            readings=self._readings,
+            exceedance={name: tuple(row) for name, row, use, any_known in rows if use and any_known},
+            baselines=self._readings,
             skills=tuple(one for one, use in zip(self._skills(found.state, error), known, strict=True) if use),
             samples=samples,
             warming=self._warming,

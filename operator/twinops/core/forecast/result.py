@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from twinops.core.baseline.estimate import Reading
+from twinops.core.baseline.estimate import BaselineEstimate
 from twinops.core.forecast.horizon import HorizonForecast
 
 
@@ -35,22 +35,22 @@ class Skill:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outlook:
+class ForecastResult:
     """What is foreseen and what is normal, by metric name.
 
     Attributes:
         forecasts: one per horizon; metrics with fewer than ``MIN_SAMPLES`` values are left out.
-        chances: per horizon, the probability that any step until then lies beyond the metric's limit. Metrics
+        exceedance: per horizon, the probability that any step until then lies beyond the metric's limit. Metrics
             without a limit, or with fewer than ``MIN_CHECKS`` checks of it, are left out.
-        readings: of the learned baseline, where one is learned.
+        baselines: of the learned baseline, where one is learned.
         skills: of every metric with a forecast.
         samples: known values of every metric.
         warming: whether the full backtest is still to come.
     """
 
     forecasts: Mapping[str, Sequence[HorizonForecast]] = dataclasses.field(default_factory=dict)
-    chances: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
-    readings: Mapping[str, Reading] = dataclasses.field(default_factory=dict)
+    exceedance: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
+    baselines: Mapping[str, BaselineEstimate] = dataclasses.field(default_factory=dict)
     skills: Sequence[Skill] = ()
     samples: Mapping[str, int] = dataclasses.field(default_factory=dict)
     warming: bool = False

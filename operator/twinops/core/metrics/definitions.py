@@ -14,7 +14,7 @@ CONNECTIONS = "activeConnections"
 
 
 @dataclass(frozen=True, slots=True)
-class MetricFacts:
+class MetricDefinition:
     """What is known of a metric by its name.
 
     Attributes:
@@ -39,19 +39,19 @@ class MetricFacts:
         return f"{digits} {self.unit}".rstrip()
 
 
-STANDARD: MappingProxyType[str, MetricFacts] = MappingProxyType(
+STANDARD: MappingProxyType[str, MetricDefinition] = MappingProxyType(
     {
         # Use beyond a request or limit is real, so percentages have no upper end.
-        CPU: MetricFacts("CPU", "%", 0, None, harmful_above=True),
-        MEMORY: MetricFacts("memory", "%", 0, None, harmful_above=True),
-        LATENCY: MetricFacts("latency", "ms", 0, None, harmful_above=True),
-        ERRORS: MetricFacts("error rate", "", 0, 1, harmful_above=True),
-        THROUGHPUT: MetricFacts("throughput", "req/s", 0, None, harmful_above=None),
-        CONNECTIONS: MetricFacts("connections", "", 0, None, harmful_above=True),
+        CPU: MetricDefinition("CPU", "%", 0, None, harmful_above=True),
+        MEMORY: MetricDefinition("memory", "%", 0, None, harmful_above=True),
+        LATENCY: MetricDefinition("latency", "ms", 0, None, harmful_above=True),
+        ERRORS: MetricDefinition("error rate", "", 0, 1, harmful_above=True),
+        THROUGHPUT: MetricDefinition("throughput", "req/s", 0, None, harmful_above=None),
+        CONNECTIONS: MetricDefinition("connections", "", 0, None, harmful_above=True),
     }
 )
 
 
-def facts(metric: str) -> MetricFacts:
+def facts(metric: str) -> MetricDefinition:
     """Return what is known of a metric; of an unknown name only the name itself."""
-    return STANDARD.get(metric) or MetricFacts(metric)
+    return STANDARD.get(metric) or MetricDefinition(metric)

@@ -87,7 +87,7 @@ def _how_well(observation: Observation, assessment: Assessment) -> tuple[str, st
     """Return reason and message of a twin that predicts."""
     if not observation.history_complete:
         return "LoadingHistory", "foreseen from what is known so far; the rest of the history is still being read"
-    if observation.outlook.warming:
+    if observation.forecast_result.warming:
         return "Warming", "a first answer from a short look back; the whole history is being learned from"
     if not all(one.calibrated for found in assessment.forecasts.values() for one in found):
         return "Calibrating", "intervals are wide until 30 past forecasts could be checked"
@@ -155,7 +155,7 @@ def tell_drift(conditions: Conditions, spec: DigitalTwinSpec, observation: Obser
     if not has_expected_state(spec):
         conditions.unknown(kind, "NoExpectedState", "spec.expectedState names nothing to compare with")
         return UNKNOWN
-    learning = still_learning(spec, observation.samples, observation.outlook.readings)
+    learning = still_learning(spec, observation.samples, observation.forecast_result.baselines)
     lost = out_of_sight(spec, observation.samples, observation.workload, assessment.sight.lost)
     rest = f"; still learning what is normal for {', '.join(learning)}" if learning else ""
     rest += f"; not known: {', '.join(sorted(lost))}" if lost else ""
@@ -183,5 +183,5 @@ def tell_drift(conditions: Conditions, spec: DigitalTwinSpec, observation: Obser
 
 
 def _nothing_learned(spec: DigitalTwinSpec, observation: Observation) -> bool:
-    readings = observation.outlook.readings.values()
-    return all(one.expected is None for one in readings) and not has_expected_state(spec, apart_from_learned=True)
+    baselines = observation.forecast_result.baselines.values()
+    return all(one.expected is None for one in baselines) and not has_expected_state(spec, apart_from_learned=True)

@@ -399,11 +399,11 @@ async def test_source_that_goes_meanwhile_is_unavailable(backend: PrometheusBack
         request.answer(200, vector("1"))
 
     with serve(slow) as server:
-        asking = asyncio.ensure_future(backend.instant(source(server.url), ["up"] * 12, AT))
+        requested_by = asyncio.ensure_future(backend.instant(source(server.url), ["up"] * 12, AT))
         await until(lambda: len(server.requests) > 0)
         backend.forget("default")
         with pytest.raises(MetricsUnavailable, match="removed"):
-            await asking
+            await requested_by
 
 
 async def test_connections_are_kept_alive(backend: PrometheusBackend) -> None:

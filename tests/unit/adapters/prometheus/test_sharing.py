@@ -21,7 +21,7 @@ from twinops.adapters.prometheus.slow_queries import (
     SlowQueries,
 )
 from twinops.api.source.resource import MetricsSourceSpec
-from twinops.controllers.shared.requester import asker, asking
+from twinops.controllers.shared.requester import requested_by, requester
 from twinops.core.metrics.queries import InstantAnswer
 from twinops.errors import MetricsBusy, MetricsUnavailable
 from twinops.ports.kubernetes import TwinRef
@@ -89,7 +89,7 @@ async def test_one_twin_with_many_slow_queries_delays_nobody(
                 await asyncio.sleep(0.01)
 
     async def as_hostile(source: SourceAccess) -> None:
-        with asking(HOSTILE):
+        with requested_by(HOSTILE):
             await attack(source)
 
     with shared() as source:
@@ -98,7 +98,7 @@ async def test_one_twin_with_many_slow_queries_delays_nobody(
         longest = 0.0
         for _ in range(8):
             begun = time.monotonic()
-            with asking(VICTIM):
+            with requested_by(VICTIM):
                 answers = await backend.instant(source, ["a", "b", "c"], AT)
             longest = max(longest, time.monotonic() - begun)
             assert [answer.values for answer in answers] == [(1.0,)] * 3
@@ -113,7 +113,7 @@ async def test_many_twins_with_slow_queries_delay_nobody_for_long(backend: Prome
         for again in range(1000):
             try:
                 # Ever new ones, so that none is remembered.
-                with asking(TwinRef(f"hostile-{number}", "many", f"uid-{number}")):
+                with requested_by(TwinRef(f"hostile-{number}", "many", f"uid-{number}")):
                     await backend.instant(source, [f"slow{number}-{again}-{n}" for n in range(16)], AT)
             except MetricsUnavailable:
                 await asyncio.sleep(0.01)
@@ -124,7 +124,7 @@ async def test_many_twins_with_slow_queries_delay_nobody_for_long(backend: Prome
         waits = []
         for _ in range(8):
             begun = time.monotonic()
-            with asking(VICTIM):
+            with requested_by(VICTIM):
                 await backend.instant(source, ["a", "b", "c"], AT)
             waits.append(time.monotonic() - begun)
             await asyncio.sleep(0.1)
@@ -219,12 +219,12 @@ async def test_a_probe_is_answered_while_every_connection_is_taken() -> None:
 
 async def test_what_a_sync_starts_asks_in_its_name() -> None:
     async def who() -> tuple[str, ...] | None:
-        return asker()
+        return requester()
 
-    with asking(VICTIM):
+    with requested_by(VICTIM):
         later = asyncio.create_task(who())
     assert await later == ("shop", "uid-victim")
-    assert asker() is None
+    assert requester() is None
 
 
 def test_pauses_grow_up_to_a_quarter_of_an_hour_and_end_with_an_answer() -> None:

@@ -10,7 +10,7 @@ import kopf
 from twinops import api
 from twinops.api import SYNC_REQUESTED_ANNOTATION, TOUCHED_ANNOTATION
 from twinops.controllers.shared.bodies import LONGEST_REQUEST, trim, trimmed
-from twinops.controllers.shared.store import TwinIndex
+from twinops.controllers.shared.store import TwinStore
 from twinops.core.correction import original_annotation
 from twinops.handlers import twins
 from twinops.printable import UNPRINTABLE
@@ -86,7 +86,7 @@ def test_a_request_is_cut_and_printable() -> None:
 
 
 def test_many_twins_with_large_annotations_take_little_memory() -> None:
-    index = TwinIndex()
+    index = TwinStore()
     tracemalloc.start()
     try:
         for number in range(200):
@@ -103,12 +103,12 @@ async def test_what_kopf_keeps_of_a_twin_is_trimmed_too() -> None:
     """kopf's daemons hold the very body that our handler of events is given."""
     seen: list[Any] = []
 
-    class Watching:
+    class WatchEvents:
         def twin_seen(self, body: Any, *, deleted: bool) -> None:
             seen.append((body, deleted))
 
     registry = kopf.OperatorRegistry()
-    twins.register(registry, ticker=None, watching=Watching())  # type: ignore[arg-type]  # no daemon runs here
+    twins.register(registry, ticker=None, watching=WatchEvents())  # type: ignore[arg-type]  # no daemon runs here
     [handler] = registry._watching.get_all_handlers()
     call: Any = handler.fn
     kopfs = body(0, **{"other.io/note": "x" * LARGEST})

@@ -354,11 +354,11 @@ async def test_a_leader_whose_renewal_conflicts_writes_nothing_until_it_knows_wi
     assert store.record is not None
     # Somebody has touched the lease, its holder is the same; and the connection hangs right after the conflict.
     store.put(store.record)
-    reading = a.line.get
+    baseline = a.line.get
 
     async def hang() -> LeaseRecord:
         await asyncio.sleep(1)
-        return await reading()
+        return await baseline()
 
     a.line.get = hang  # type: ignore[method-assign]  # slow, just then
     await until(lambda: not a.may_write, within=3)

@@ -8,7 +8,7 @@ import pytest
 
 from support.correcting import HPA, original
 from twinops.api.twin.status import ObjectRef
-from twinops.controllers.shared.store import SOURCE_KIND, ObjectKey, TwinIndex
+from twinops.controllers.shared.store import SOURCE_KIND, ObjectKey, TwinStore
 
 CHECKOUT = ObjectKey("Deployment", "shop", "checkout", "apps")
 
@@ -42,14 +42,14 @@ def hpa(name: str) -> ObjectRef:
 
 
 def test_an_older_body_never_replaces_a_newer_one() -> None:
-    index = TwinIndex()
+    index = TwinStore()
     index.put(twin("a", version="10"))
     index.put(twin("a", version="9", target="old"))
     assert index.dependents(CHECKOUT)[0].name == "a"
 
 
 def test_a_new_body_moves_the_links() -> None:
-    index = TwinIndex()
+    index = TwinStore()
     index.put(twin("a", version="1", target="old"))
     index.put(twin("a", version="2"))
     assert [ref.name for ref in index.dependents(CHECKOUT)] == ["a"]
@@ -57,7 +57,7 @@ def test_a_new_body_moves_the_links() -> None:
 
 
 def test_every_twin_depends_on_its_source() -> None:
-    index = TwinIndex()
+    index = TwinStore()
     index.put(twin("a"))
     index.put(twin("b", source={"systemType": "Custom", "metricsSourceRef": {"name": "thanos"}}))
     assert [ref.name for ref in index.dependents(ObjectKey(SOURCE_KIND, "", "default"))] == ["a"]
@@ -65,7 +65,7 @@ def test_every_twin_depends_on_its_source() -> None:
 
 
 def test_a_dropped_twin_leaves_nothing_behind() -> None:
-    index = TwinIndex()
+    index = TwinStore()
     ref = index.put(twin("a"))
     index.drop(ref.uid)
     assert len(index) == 0
@@ -101,14 +101,14 @@ def test_a_dropped_twin_leaves_nothing_behind() -> None:
     ],
 )
 def test_the_oldest_correcting_twin_of_a_target_corrects(other: dict[str, Any], expected: str) -> None:
-    index = TwinIndex()
+    index = TwinStore()
     mine = index.put(twin("mine", autoCorrection={"horizontalPodAutoscalerRef": {"name": "hpa"}}))
     index.put(other)
     assert index.rival(mine.uid) == expected
 
 
 def test_twins_of_the_same_second_are_told_apart_by_uid() -> None:
-    index = TwinIndex()
+    index = TwinStore()
     a, b = index.put(twin("a")), index.put(twin("b"))
     assert [index.rival(a.uid), index.rival(b.uid)] == ["", "a"]
 
@@ -136,21 +136,21 @@ OFF: dict[str, Any] = {"autoCorrection": {"enabled": False}}
 def test_who_holds_a_value_is_told_whatever_its_spec_says(
     other: dict[str, Any], lever: str | None, expected: str
 ) -> None:
-    index = TwinIndex()
+    index = TwinStore()
     mine = index.put(twin("mine"))
     index.put(other)
     assert index.holder(mine.uid, hpa(lever) if lever else None) == expected
 
 
 def test_a_twin_that_holds_a_value_itself_is_not_its_own_rival() -> None:
-    index = TwinIndex()
+    index = TwinStore()
     mine = index.put(twin("mine", holds="a"))
     assert index.holder(mine.uid, hpa("a")) == ""
     assert index.holder("unknown", hpa("a")) == ""
 
 
 def test_what_is_held_and_no_longer_named_still_concerns_the_twin() -> None:
-    index = TwinIndex()
+    index = TwinStore()
     mine = index.put(twin("mine", holds="a"))
     key = ObjectKey("HorizontalPodAutoscaler", "shop", "a", "autoscaling")
     assert index.dependents(key) == (mine,)

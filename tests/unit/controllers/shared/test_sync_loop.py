@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from fakes.clock import FakeClock, in_fake_time
-from twinops.controllers.shared.store import TwinIndex
-from twinops.controllers.shared.sync_loop import FINISH_SECONDS, RETRY_AFTER_CRASH, Ticker
+from twinops.controllers.shared.store import TwinStore
+from twinops.controllers.shared.sync_loop import FINISH_SECONDS, RETRY_AFTER_CRASH, SyncLoop
 from twinops.controllers.shared.watchdog import Watchdog
-from twinops.controllers.shared.work_queue import Wakeups
+from twinops.controllers.shared.work_queue import WorkQueue
 from twinops.ports.kubernetes import TwinRef
 
 REF = TwinRef("shop", "checkout", "u1")
@@ -63,9 +63,9 @@ class Scene:
     def __init__(self, *, interval: int = 60, settled: bool = False) -> None:
         self.clock = FakeClock()
         self.syncs = Syncs(self.clock, settled=settled)
-        self.index = TwinIndex()
-        self.wakeups = Wakeups(self.clock)
-        self.ticker = Ticker(self.syncs, self.index, self.wakeups, self.clock, Watchdog(self.clock))
+        self.index = TwinStore()
+        self.wakeups = WorkQueue(self.clock)
+        self.ticker = SyncLoop(self.syncs, self.index, self.wakeups, self.clock, Watchdog(self.clock))
         self._version = 0
         self.interval(interval)
 
@@ -212,7 +212,7 @@ async def test_a_daemon_that_is_told_to_stop_ends_in_seconds(takes: float, secon
 @in_fake_time
 async def test_a_daemon_that_waits_for_a_place_ends_in_seconds() -> None:
     scene = Scene()
-    full = Ticker(scene.syncs, scene.index, scene.wakeups, scene.clock, Watchdog(scene.clock), concurrency=1)
+    full = SyncLoop(scene.syncs, scene.index, scene.wakeups, scene.clock, Watchdog(scene.clock), concurrency=1)
     scene.syncs.takes = 600.0
     stop = asyncio.get_running_loop().create_future()
     daemons = [asyncio.create_task(full.run(TwinRef("shop", uid, uid), stop)) for uid in ("u1", "u2")]
@@ -254,8 +254,8 @@ class Crowd:
         self.synced: dict[str, list[float]] = {}
         self.latest = 0.0
         self.watchdog = Watchdog(self.clock)
-        index = TwinIndex()
-        self.ticker = Ticker(self, index, Wakeups(self.clock), self.clock, self.watchdog, concurrency=concurrency)
+        index = TwinStore()
+        self.ticker = SyncLoop(self, index, WorkQueue(self.clock), self.clock, self.watchdog, concurrency=concurrency)
         self.refs = []
         for number in range(hung + well):
             kind = "hung" if number < hung else "well"

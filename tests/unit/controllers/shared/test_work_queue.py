@@ -8,21 +8,21 @@ import itertools
 import pytest
 
 from fakes.clock import FakeClock, in_fake_time
-from twinops.controllers.shared.work_queue import SPACING_SECONDS, Accepted, Wakeups
+from twinops.controllers.shared.work_queue import SPACING_SECONDS, Accepted, WorkQueue
 
 
 @in_fake_time
 async def test_without_a_request_the_slot_ends_the_wait() -> None:
     clock = FakeClock()
     began = clock.monotonic()
-    assert await Wakeups(clock).wait("a", 60) is None
+    assert await WorkQueue(clock).wait("a", 60) is None
     assert clock.monotonic() - began == pytest.approx(60)
 
 
 @in_fake_time
 async def test_a_request_ends_the_wait_at_once_and_says_why() -> None:
     clock = FakeClock()
-    wakeups = Wakeups(clock)
+    wakeups = WorkQueue(clock)
     waiting = asyncio.create_task(wakeups.wait("a", 3600))
     await asyncio.sleep(10)
     began = clock.monotonic()
@@ -33,7 +33,7 @@ async def test_a_request_ends_the_wait_at_once_and_says_why() -> None:
 
 @in_fake_time
 async def test_a_request_before_the_wait_is_kept() -> None:
-    wakeups = Wakeups(FakeClock())
+    wakeups = WorkQueue(FakeClock())
     wakeups.request("a", "spec changed")
     assert await wakeups.wait("a", 3600) == "spec changed"
     assert await wakeups.wait("a", 5) is None
@@ -41,7 +41,7 @@ async def test_a_request_before_the_wait_is_kept() -> None:
 
 @in_fake_time
 async def test_requests_coalesce_and_each_reason_is_told_once() -> None:
-    wakeups = Wakeups(FakeClock())
+    wakeups = WorkQueue(FakeClock())
     for why in ("spec changed", "sync requested", "spec changed"):
         wakeups.request("a", why)
     assert await wakeups.wait("a", 3600) == "spec changed, sync requested"
@@ -50,7 +50,7 @@ async def test_requests_coalesce_and_each_reason_is_told_once() -> None:
 
 @in_fake_time
 async def test_endless_different_reasons_do_not_pile_up() -> None:
-    wakeups = Wakeups(FakeClock())
+    wakeups = WorkQueue(FakeClock())
     for number in range(1000):
         wakeups.request("a", f"reason {number}")
     assert await wakeups.wait("a", 3600) == "reason 0, reason 1, reason 2, reason 3"
@@ -58,14 +58,14 @@ async def test_endless_different_reasons_do_not_pile_up() -> None:
 
 @in_fake_time
 async def test_requests_wake_only_the_twin_they_name() -> None:
-    wakeups = Wakeups(FakeClock())
+    wakeups = WorkQueue(FakeClock())
     wakeups.request("b", "spec changed")
     assert await wakeups.wait("a", 5) is None
 
 
 @in_fake_time
 async def test_a_request_during_a_sync_is_told_so_and_runs_next() -> None:
-    wakeups = Wakeups(FakeClock())
+    wakeups = WorkQueue(FakeClock())
     with wakeups.running("a"):
         assert wakeups.is_running("a")
         answer = wakeups.request("a", "sync requested")
@@ -77,7 +77,7 @@ async def test_a_request_during_a_sync_is_told_so_and_runs_next() -> None:
 
 @in_fake_time
 async def test_a_sync_that_begins_answers_what_was_asked_before() -> None:
-    wakeups = Wakeups(FakeClock())
+    wakeups = WorkQueue(FakeClock())
     wakeups.request("a", "source changed", delay=3)
     with wakeups.running("a"):
         pass
@@ -86,14 +86,14 @@ async def test_a_sync_that_begins_answers_what_was_asked_before() -> None:
 
 @in_fake_time
 async def test_a_twin_never_syncs_twice_at_once() -> None:
-    wakeups = Wakeups(FakeClock())
+    wakeups = WorkQueue(FakeClock())
     with wakeups.running("a"), pytest.raises(RuntimeError, match="syncing already"), wakeups.running("a"):
         pass
 
 
 @in_fake_time
 async def test_a_sync_that_fails_has_ended() -> None:
-    wakeups = Wakeups(FakeClock())
+    wakeups = WorkQueue(FakeClock())
     with pytest.raises(ValueError, match="broken"), wakeups.running("a"):
         raise ValueError("broken")
     assert not wakeups.is_running("a")
@@ -102,7 +102,7 @@ async def test_a_sync_that_fails_has_ended() -> None:
 @in_fake_time
 async def test_a_delayed_request_waits_its_time_and_not_more() -> None:
     clock = FakeClock()
-    wakeups = Wakeups(clock)
+    wakeups = WorkQueue(clock)
     began = clock.monotonic()
     wakeups.request("a", "source changed", delay=3)
     assert await wakeups.wait("a", 60) == "source changed"
@@ -112,7 +112,7 @@ async def test_a_delayed_request_waits_its_time_and_not_more() -> None:
 @in_fake_time
 async def test_an_urgent_request_overtakes_a_delayed_one() -> None:
     clock = FakeClock()
-    wakeups = Wakeups(clock)
+    wakeups = WorkQueue(clock)
     waiting = asyncio.create_task(wakeups.wait("a", 60))
     wakeups.request("a", "source changed", delay=5)
     await asyncio.sleep(1)
@@ -125,7 +125,7 @@ async def test_an_urgent_request_overtakes_a_delayed_one() -> None:
 @in_fake_time
 async def test_a_slot_that_comes_before_a_delayed_request_is_kept() -> None:
     clock = FakeClock()
-    wakeups = Wakeups(clock)
+    wakeups = WorkQueue(clock)
     began = clock.monotonic()
     wakeups.request("a", "source changed", delay=5)
     assert await wakeups.wait("a", 2) is None
@@ -135,7 +135,7 @@ async def test_a_slot_that_comes_before_a_delayed_request_is_kept() -> None:
 @in_fake_time
 async def test_a_thousand_twins_woken_by_one_cause_are_spread() -> None:
     clock = FakeClock()
-    wakeups = Wakeups(clock)
+    wakeups = WorkQueue(clock)
     uids = [f"uid-{number}" for number in range(5000)]
     began = clock.monotonic()
     woken: list[float] = []
@@ -155,7 +155,7 @@ async def test_a_thousand_twins_woken_by_one_cause_are_spread() -> None:
 
 @in_fake_time
 async def test_forgetting_a_twin_ends_its_wait_and_drops_its_requests() -> None:
-    wakeups = Wakeups(FakeClock())
+    wakeups = WorkQueue(FakeClock())
     waiting = asyncio.create_task(wakeups.wait("a", 3600))
     await asyncio.sleep(1)
     wakeups.forget("a")
@@ -166,7 +166,7 @@ async def test_forgetting_a_twin_ends_its_wait_and_drops_its_requests() -> None:
 
 @in_fake_time
 async def test_a_twin_made_anew_starts_without_old_requests() -> None:
-    wakeups = Wakeups(FakeClock())
+    wakeups = WorkQueue(FakeClock())
     wakeups.request("a", "spec changed")
     wakeups.forget("a")
     assert await wakeups.wait("a", 5) is None
@@ -175,7 +175,7 @@ async def test_a_twin_made_anew_starts_without_old_requests() -> None:
 @in_fake_time
 async def test_requested_syncs_begin_some_seconds_apart_however_many_ask() -> None:
     clock = FakeClock()
-    wakeups = Wakeups(clock)
+    wakeups = WorkQueue(clock)
     begins: list[float] = []
 
     async def daemon() -> None:
@@ -198,7 +198,7 @@ async def test_requested_syncs_begin_some_seconds_apart_however_many_ask() -> No
 @in_fake_time
 async def test_a_request_long_after_the_last_sync_is_answered_at_once() -> None:
     clock = FakeClock()
-    wakeups = Wakeups(clock)
+    wakeups = WorkQueue(clock)
     with wakeups.running("a"):
         pass
     await asyncio.sleep(SPACING_SECONDS)
@@ -211,7 +211,7 @@ async def test_a_request_long_after_the_last_sync_is_answered_at_once() -> None:
 @in_fake_time
 async def test_a_twin_that_goes_is_roused_at_once() -> None:
     clock = FakeClock()
-    wakeups = Wakeups(clock)
+    wakeups = WorkQueue(clock)
     with wakeups.running("a"):
         wakeups.request("a", "sync requested")
     began = clock.monotonic()

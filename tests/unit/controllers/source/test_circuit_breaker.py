@@ -9,7 +9,7 @@ import pytest
 
 from fakes.clock import FakeClock, in_fake_time
 from twinops.api.source.resource import MetricsSourceSpec
-from twinops.controllers.source.circuit_breaker import SUSPECT_SECONDS, Circuits
+from twinops.controllers.source.circuit_breaker import SUSPECT_SECONDS, CircuitBreakers
 from twinops.core.metrics.queries import InstantAnswer
 from twinops.errors import MetricsBusy, MetricsUnavailable
 from twinops.ports.metrics import RangeAnswer, RangeQuery, SourceAccess
@@ -58,7 +58,7 @@ class Scene:
         self.backend = Backend()
         self.suspected: list[str] = []
         self.clock = FakeClock()
-        self.circuits = Circuits(self.backend, self.clock, suspect=self.suspected.append)
+        self.circuits = CircuitBreakers(self.backend, self.clock, suspect=self.suspected.append)
 
     async def ask(self, source: SourceAccess = BAD) -> Sequence[InstantAnswer]:
         return await self.circuits.instant(source, ["up"], 0.0)
@@ -136,11 +136,11 @@ async def test_one_failed_probe_of_which_no_twin_complains_is_no_outage() -> Non
 async def test_a_sync_that_is_cancelled_cancels_what_it_asked() -> None:
     scene = Scene()
     scene.backend.hangs = True
-    asking = asyncio.create_task(scene.ask())
+    requested_by = asyncio.create_task(scene.ask())
     await asyncio.sleep(1)
-    asking.cancel()
+    requested_by.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asking
+        await requested_by
     assert scene.backend.cancelled == 1
     assert scene.circuits._calls == {}
 

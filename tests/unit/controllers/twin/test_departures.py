@@ -11,8 +11,8 @@ import pytest
 from fakes.clock import FakeClock, in_fake_time, until
 from fakes.twins import FakeTwins
 from twinops.api import DAEMON_FINALIZER, GIVE_BACK_FINALIZER
-from twinops.controllers.shared.resync import RollCall
-from twinops.controllers.shared.store import TwinIndex
+from twinops.controllers.shared.resync import Resync
+from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.departures import PATIENCE, Departures
 from twinops.errors import ClusterError, Refused, Unavailable
 from twinops.ports.kubernetes import TwinRef
@@ -41,7 +41,7 @@ class Scene:
 
     def __init__(self) -> None:
         self.twins = Moody()
-        self.index = TwinIndex()
+        self.index = TwinStore()
         self.serving = {"uid-checkout"}
         self.ref = self.twins.add("checkout")
         meta = self.twins.bodies[self.ref.uid]["metadata"]
@@ -112,6 +112,6 @@ async def test_a_deletion_that_no_event_told_of_is_found_by_the_roll_call() -> N
         async def list(self, _: Any = ()) -> list[Any]:
             return [await scene.twins.get(scene.ref), await scene.twins.get(other)]
 
-    call = RollCall(Lister(), scene.index, scene.clock, gone=lambda _: None, leaving=left.append)
+    call = Resync(Lister(), scene.index, scene.clock, gone=lambda _: None, leaving=left.append)
     await call.call()
     assert [body["metadata"]["name"] for body in left] == ["checkout"]

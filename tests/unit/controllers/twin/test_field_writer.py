@@ -11,7 +11,7 @@ from fakes.clock import FakeClock, in_fake_time
 from fakes.levers import FakeLevers
 from support.correcting import HPA, KUBECTL, NOW, hpa, observation, risk, spec, status
 from twinops.api.twin.status import DigitalTwinStatus, Drift, Outcome
-from twinops.controllers.shared.store import TwinIndex
+from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.corrections import CorrectionService
 from twinops.ports.kubernetes import TwinRef
 
@@ -24,7 +24,7 @@ class Pair:
     def __init__(self) -> None:
         self.levers = FakeLevers(hpa(2, KUBECTL))
         self.service = CorrectionService(self.levers, FakeClock(NOW))
-        self.index = TwinIndex()
+        self.index = TwinStore()
         self.specs: dict[str, dict[str, Any]] = {}
         self.statuses: dict[str, DigitalTwinStatus] = {}
         self.now = NOW

@@ -11,10 +11,10 @@ import pytest
 from support.correcting import NOW, hpa, spec, workload
 from twinops.api.source.resource import MetricsSourceSpec
 from twinops.api.twin.status import DigitalTwinStatus, Quality
-from twinops.controllers.shared.store import TwinIndex
+from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.gather import Gathered
 from twinops.controllers.twin.observe import Observer
-from twinops.core.forecast.result import Outlook
+from twinops.core.forecast.result import ForecastResult
 from twinops.core.observation import Observation, Sample
 from twinops.errors import ClusterError, NotFound, Refused, SpecError, Unavailable
 from twinops.ports.kubernetes import TwinRef
@@ -44,7 +44,7 @@ class Partners:
         return Gathered(samples=SEEN)
 
     async def update(self, *_: Any) -> Any:
-        return SimpleNamespace(outlook=Outlook(), complete=True)
+        return SimpleNamespace(forecast_result=ForecastResult(), complete=True)
 
 
 def observed(error: Exception | None, *, failed_syncs: int = 0) -> Observation:
@@ -55,7 +55,7 @@ def observed(error: Exception | None, *, failed_syncs: int = 0) -> Observation:
         levers=partners,
         gatherer=partners,
         memories=partners,
-        index=TwinIndex(),
+        index=TwinStore(),
         one_shot_managers=("ci-*",),
     )
     ref = TwinRef("shop", "checkout", "uid")

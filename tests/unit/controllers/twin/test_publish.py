@@ -18,7 +18,7 @@ from twinops.api.base import utc
 from twinops.api.twin.spec import CorrectionMode
 from twinops.api.twin.status import CorrectionAction, CorrectionRecord, DigitalTwinStatus, ObjectRef, Outcome
 from twinops.controllers.shared.status_writer import Purpose, StatusWriter
-from twinops.controllers.shared.store import TwinIndex
+from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.publish import Publisher, TwinAtSync
 from twinops.core.status.render import Sync
 
@@ -33,7 +33,7 @@ class Scene:
         self.ref = self.twins.add("checkout")
         clock, telemetry = FakeClock(NOW), FakeTelemetry()
         writer = StatusWriter(self.twins, clock, telemetry, fence=lambda: None)
-        self.publisher = Publisher(TwinIndex(), self.twins, writer, self)
+        self.publisher = Publisher(TwinStore(), self.twins, writer, self)
 
     async def post(self, involved: Mapping[str, Any], *, kind: str, reason: str, message: str) -> None:
         pass

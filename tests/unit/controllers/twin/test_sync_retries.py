@@ -16,10 +16,10 @@ from fakes.telemetry import FakeTelemetry
 from fakes.twins import FakeTwins
 from support.correcting import HPA, KUBECTL, OURS, hpa, observation, original, status
 from twinops.controllers.shared.status_writer import StatusWriter
-from twinops.controllers.shared.store import TwinIndex
-from twinops.controllers.shared.sync_loop import Ticker
+from twinops.controllers.shared.store import TwinStore
+from twinops.controllers.shared.sync_loop import SyncLoop
 from twinops.controllers.shared.watchdog import Watchdog
-from twinops.controllers.shared.work_queue import Wakeups
+from twinops.controllers.shared.work_queue import WorkQueue
 from twinops.controllers.twin.corrections import CorrectionService
 from twinops.controllers.twin.observe import Observed, Observer
 from twinops.controllers.twin.publish import Publisher
@@ -70,7 +70,7 @@ class Scene:
 
     def __init__(self, levers: FakeLevers | None = None) -> None:
         self.clock = FakeClock(START)
-        self.twins, self.telemetry, self.index = FakeTwins(), FakeTelemetry(), TwinIndex()
+        self.twins, self.telemetry, self.index = FakeTwins(), FakeTelemetry(), TwinStore()
         levers = levers or FakeLevers(hpa(2, KUBECTL))
         self.observer = Observations(self.clock, levers)
         writer = StatusWriter(self.twins, self.clock, self.telemetry, fence=lambda: None)
@@ -101,7 +101,7 @@ class Scene:
 
     async def live(self, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
         """Let the twin's daemon run while something happens."""
-        ticker = Ticker(self.syncs, self.index, Wakeups(self.clock), self.clock, Watchdog(self.clock))
+        ticker = SyncLoop(self.syncs, self.index, WorkQueue(self.clock), self.clock, Watchdog(self.clock))
         living = asyncio.create_task(ticker.run(self.ref, asyncio.get_running_loop().create_future()))
         await asyncio.sleep(5)
         await act()

@@ -20,14 +20,14 @@ from twinops.api.source.resource import MetricsSourceSpec
 from twinops.api.twin.spec import DigitalTwinSpec, TargetRef
 from twinops.api.twin.status import DigitalTwinStatus, ObjectRef, Quality
 from twinops.controllers.shared.status_writer import StatusWriter
-from twinops.controllers.shared.store import TwinIndex
+from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.corrections import CorrectionService
 from twinops.controllers.twin.gather import Gathered, Gatherer
 from twinops.controllers.twin.observe import Observed, Observer, Unmeasured
 from twinops.controllers.twin.publish import Publisher
 from twinops.controllers.twin.sync import SyncService
 from twinops.core.observation import Lever, Sample, Workload
-from twinops.engine.forecaster_cache import MemoryKeeper, Remembered
+from twinops.engine.forecaster_cache import CachedResult, ForecasterCache
 from twinops.errors import ClusterError, MetricsUnavailable, Refused, Unavailable
 from twinops.ports.metrics import SourceAccess
 
@@ -74,7 +74,7 @@ class Scene:
         self.clock = FakeClock()
         self.twins, self.telemetry, self.events = FakeTwins(), FakeTelemetry(), Events()
         self.levers = levers or FakeLevers(hpa(2))
-        self.index = TwinIndex()
+        self.index = TwinStore()
         self.seen = Seen(self.clock)
         writer = StatusWriter(self.twins, self.clock, self.telemetry, fence=lambda: None)
         self.syncs = SyncService(
@@ -269,8 +269,8 @@ def real_observer(scene: Scene) -> Observer:
         async def gather(self, *_: object, **__: object) -> Gathered:
             return Gathered({"cpuUsage": Sample("cpuUsage", Quality.GOOD, 53.0)})
 
-        async def update(self, *_: object) -> Remembered:
-            return Remembered((await scene.seen.observe()).observation.outlook, complete=True)
+        async def update(self, *_: object) -> CachedResult:
+            return CachedResult((await scene.seen.observe()).observation.forecast_result, complete=True)
 
         def unavailable(self, spec: DigitalTwinSpec, error: object, previous: object, now: float) -> Gathered:
             del spec, error, previous, now
@@ -282,7 +282,7 @@ def real_observer(scene: Scene) -> Observer:
         workloads=stub,
         levers=scene.levers,
         gatherer=cast("Gatherer", stub),
-        memories=cast("MemoryKeeper", stub),
+        memories=cast("ForecasterCache", stub),
         index=scene.index,
     )
 

@@ -10,9 +10,9 @@ import pytest
 from fakes.clock import FakeClock, in_fake_time
 from support.correcting import original
 from twinops.api import GIVE_BACK_FINALIZER
-from twinops.controllers.shared.store import TwinIndex
-from twinops.controllers.shared.work_queue import Wakeups
-from twinops.controllers.twin.watch_events import Watching
+from twinops.controllers.shared.store import TwinStore
+from twinops.controllers.shared.work_queue import WorkQueue
+from twinops.controllers.twin.watch_events import WatchEvents
 from twinops.ports.kubernetes import TwinRef
 
 Body = dict[str, Any]
@@ -22,13 +22,13 @@ class Scene:
     """A watching service whose outcomes are written down."""
 
     def __init__(self) -> None:
-        self.index = TwinIndex()
-        self.wakeups = Wakeups(FakeClock())
+        self.index = TwinStore()
+        self.wakeups = WorkQueue(FakeClock())
         self.released: list[TwinRef] = []
         self.leaving: list[TwinRef] = []
         self.sources: list[str] = []
         self.busy: list[Body] = []
-        self.watching = Watching(
+        self.watching = WatchEvents(
             self.index,
             self.wakeups,
             release=self.released.append,

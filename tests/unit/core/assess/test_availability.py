@@ -16,7 +16,7 @@ from twinops.core.assess.assessment import assess
 from twinops.core.assess.availability import sight
 from twinops.core.assess.health import assess_health, hindsight
 from twinops.core.forecast.horizon import QUANTILES, HorizonForecast
-from twinops.core.forecast.result import Outlook, Skill
+from twinops.core.forecast.result import ForecastResult, Skill
 from twinops.core.observation import Observation, Sample
 from twinops.core.status.events import transitions
 from twinops.core.status.render import (
@@ -63,8 +63,8 @@ class Life:
             # The memory goes on forecasting from what it saw last.
             forecasts = {name: (ahead(name, 600.0 if name == "latencyMs" else 40.0),) for name in samples}
             skills = [Skill(name, 0.7, 0.9, 1.0, 100, state="packed") for name in samples]
-            outlook = Outlook(forecasts=forecasts, skills=skills, samples=dict.fromkeys(samples, 500))
-            observation = Observation(self.now, samples, outlook)
+            forecast_result = ForecastResult(forecasts=forecasts, skills=skills, samples=dict.fromkeys(samples, 500))
+            observation = Observation(self.now, samples, forecast_result)
             found = assess(self.spec, observation, self.status)
             base = self.status.model_copy(update={"recommended_replicas": 4})
             self._then(render_synced(base, self.spec, self._sync(), observation, found, {}, None))

@@ -10,7 +10,7 @@ from support.correcting import HPA, NOW, original, spec, status
 from twinops.api.base import utc
 from twinops.api.twin.spec import CorrectionMode
 from twinops.api.twin.status import CorrectionAction, CorrectionRecord, DigitalTwinStatus, Outcome, Quality
-from twinops.core.assess.censoring import lower_bounds, unjudged, unscored
+from twinops.core.assess.censoring import calibration_excluded, lower_bounds, risk_excluded
 from twinops.core.observation import Sample
 
 LONGEST = 3600
@@ -109,7 +109,7 @@ RAISE = {"action": CorrectionAction.RAISE}
     ],
 )
 def test_from_a_correction_to_its_release_and_the_longest_horizon(previous: DigitalTwinStatus, bent: bool) -> None:  # noqa: FBT001 - a table's answer
-    assert unscored(spec(), previous, NOW) == (BENT if bent else set())
+    assert calibration_excluded(spec(), previous, NOW) == (BENT if bent else set())
 
 
 def test_own_metrics_are_bent_but_for_what_replicas_share() -> None:
@@ -119,14 +119,14 @@ def test_own_metrics_are_bent_but_for_what_replicas_share() -> None:
 
     held = status(originals=[original()])
 
-    assert unscored(twin, held, NOW) == BENT | {"queueLength"}
+    assert calibration_excluded(twin, held, NOW) == BENT | {"queueLength"}
     # What is offered stays, but what it must not cross moves.
-    assert unjudged(twin, held, NOW) == BENT | {"queueLength", "ordersPerMinute"}
-    assert unjudged(twin, status(), NOW) == set()
+    assert risk_excluded(twin, held, NOW) == BENT | {"queueLength", "ordersPerMinute"}
+    assert risk_excluded(twin, status(), NOW) == set()
 
 
 def test_the_longest_horizon_counts() -> None:
     twin = spec(predictions={"horizonsSeconds": [300, 7200]})
 
-    assert unscored(twin, status(corrections=[record(7199)]), NOW)
-    assert not unscored(twin, status(corrections=[record(7200)]), NOW)
+    assert calibration_excluded(twin, status(corrections=[record(7199)]), NOW)
+    assert not calibration_excluded(twin, status(corrections=[record(7200)]), NOW)

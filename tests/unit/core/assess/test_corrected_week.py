@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from support.correcting import HPA, original, spec, status
-from support.virtual_shop import PER_DAY, STEP, Moment, run
+from support.virtual_shop import PER_DAY, STEP, ForecastInput, run
 from twinops.api.base import utc
 from twinops.api.twin.spec import CorrectionMode
 from twinops.api.twin.status import CorrectionAction, CorrectionRecord, DigitalTwinStatus, Outcome, Quality
-from twinops.core.assess.censoring import lower_bounds, unscored
-from twinops.core.forecast.forecaster import Recorded, TwinMemory
-from twinops.core.forecast.result import Outlook, Skill
+from twinops.core.assess.censoring import calibration_excluded, lower_bounds
+from twinops.core.forecast.forecaster import Forecaster, Recorded
+from twinops.core.forecast.result import ForecastResult, Skill
 from twinops.core.observation import Sample
 from twinops.core.series import Series
 
@@ -41,12 +41,12 @@ class Week:
         bent: the metrics that nothing was to be learned from, as the operator says.
     """
 
-    moments: Sequence[Moment]
-    outlooks: Sequence[Outlook]
+    moments: Sequence[ForecastInput]
+    forecast_results: Sequence[ForecastResult]
     bent: Sequence[Collection[str]]
 
     def skill(self, metric: str) -> Skill:
-        return next(skill for skill in self.outlooks[-1].skills if skill.metric == metric)
+        return next(skill for skill in self.forecast_results[-1].skills if skill.metric == metric)
 
     def error(self, metric: str) -> float:
         error = self.skill(metric).error
@@ -63,7 +63,7 @@ class Week:
         bent = np.array([metric in one for one in self.bent])
         judged = [at for at in range(len(beyond) - steps) if not bent[at : at + steps + 1].any()]
         assert len(judged) > PER_DAY
-        said = np.array([self.outlooks[at].chances[metric][horizon] for at in judged])
+        said = np.array([self.forecast_results[at].exceedance[metric][horizon] for at in judged])
         came = np.array([beyond[at + 1 : at + 1 + steps].any() for at in judged])
         order = np.argsort(said, kind="stable")
         bins = zip(np.array_split(said[order], 10), np.array_split(came[order], 10), strict=True)
@@ -74,41 +74,41 @@ def live(*, corrected: bool) -> Week:
     """Let a twin live through the week, as the operator feeds it."""
     moments = run(HISTORY_DAYS + DAYS, corrected_from=HISTORY_DAYS if corrected else None)
     past, week = moments[: HISTORY_DAYS * PER_DAY], moments[HISTORY_DAYS * PER_DAY :]
-    memory = TwinMemory((*LIMITS, *AS_SEEN), STEP, HORIZONS)
+    memory = Forecaster((*LIMITS, *AS_SEEN), STEP, HORIZONS)
     memory.learn(
         {metric: recorded(past, [seen(moment)[metric] for moment in past]) for metric in memory.metrics},
         limits=LIMITS,
         replicas=recorded(past, [moment.ready for moment in past]),
     )
-    last, outlooks, bent = status(), [], []
+    last, forecast_results, bent = status(), [], []
     for moment in week:
         last = after(last, moment)
-        bent.append(unscored(TWIN, last, moment.now))
+        bent.append(calibration_excluded(TWIN, last, moment.now))
         samples = {metric: Sample(metric, Quality.GOOD, value) for metric, value in moment.values.items()}
-        outlooks.append(
+        forecast_results.append(
             memory.observe(
                 moment.now,
                 seen(moment),
                 limits=LIMITS,
                 replicas=moment.ready,
-                unscored=bent[-1],
-                at_least=lower_bounds(samples),
+                calibration_excluded=bent[-1],
+                censored=lower_bounds(samples),
             )
         )
-    return Week(week, outlooks, bent)
+    return Week(week, forecast_results, bent)
 
 
-def seen(moment: Moment) -> dict[str, float]:
+def seen(moment: ForecastInput) -> dict[str, float]:
     values = {metric: moment.values[metric] for metric in LIMITS}
     return values | {copy: moment.values[metric] for copy, metric in AS_SEEN.items()}
 
 
-def recorded(moments: Sequence[Moment], values: Sequence[float]) -> Recorded:
+def recorded(moments: Sequence[ForecastInput], values: Sequence[float]) -> Recorded:
     times = np.array([moment.now for moment in moments])
     return Recorded(Series(times, np.array(values, dtype=float), float(STEP)))
 
 
-def after(last: DigitalTwinStatus, moment: Moment) -> DigitalTwinStatus:
+def after(last: DigitalTwinStatus, moment: ForecastInput) -> DigitalTwinStatus:
     """Return the status as the operator leaves it for this sync."""
     if moment.held:
         return last if last.originals else status(originals=[original()])

@@ -12,9 +12,9 @@ from twinops.core.assess.drift import LEARNING, assess_drift, has_expected_state
 from twinops.core.assess.health import assess_health
 from twinops.core.assess.learned import still_learning
 from twinops.core.assess.tolerance import tolerance
-from twinops.core.baseline.estimate import Reading
+from twinops.core.baseline.estimate import BaselineEstimate
 from twinops.core.baseline.learner import Alarm
-from twinops.core.baseline.statistics import Kind, Watch
+from twinops.core.baseline.statistics import Detector, Kind
 from twinops.core.observation import Sample
 
 NOW = 1_700_000_000.0
@@ -37,47 +37,47 @@ def good(**values: float) -> dict[str, Sample]:
 
 
 def alarm(sign: int = 1, kind: Kind = Kind.SPIKE, size: float = 45.0, record: float = 15.0, width: int = 12) -> Alarm:
-    return Alarm(0, Watch(kind, sign, width), index=0, since=0, expected=195.0, size=size, record=record)
+    return Alarm(0, Detector(kind, sign, width), index=0, since=0, expected=195.0, size=size, record=record)
 
 
-def reading(
+def baseline(
     band: tuple[float | None, float | None, float | None] = LATENCY,
     stands: Alarm | None = None,
-) -> Reading:
-    return Reading(*band, stands, None if stands is None else SINCE)
+) -> BaselineEstimate:
+    return BaselineEstimate(*band, stands, None if stands is None else SINCE)
 
 
 def lived(
     twin: DigitalTwinSpec,
     samples: dict[str, Sample],
-    readings: dict[str, Reading],
+    baselines: dict[str, BaselineEstimate],
     syncs: int = 1,
     drift: Drift | None = None,
 ) -> list[DriftAlert]:
     drift = drift or Drift()
     for sync in range(syncs):
-        drift = assess_drift(twin, samples, readings, None, drift, NOW + MINUTE * sync)
+        drift = assess_drift(twin, samples, baselines, None, drift, NOW + MINUTE * sync)
     return drift.alerts
 
 
 @pytest.mark.parametrize(
     ("metric", "value", "known", "more", "found"),
     [
-        pytest.param("latencyMs", 195, reading(), {}, None, id="as normal"),
-        pytest.param("latencyMs", 600, reading(), {}, None, id="outside without alarm: the detector waits"),
-        pytest.param("latencyMs", 215, reading(stands=alarm()), {}, "low Above", id="alarm, small deviation"),
-        pytest.param("latencyMs", 280, reading(stands=alarm()), {}, "medium Above", id="two allowed deviations"),
-        pytest.param("latencyMs", 340, reading(stands=alarm()), {}, "high Above", id="over two and a half"),
-        pytest.param("latencyMs", 400, reading(stands=alarm()), {}, "critical Above", id="over four"),
-        pytest.param("latencyMs", 200, reading(stands=alarm()), {}, "low Above", id="alarm, value inside the band"),
-        pytest.param("latencyMs", 60, reading(stands=alarm(-1)), {}, "low Below", id="harmless side"),
+        pytest.param("latencyMs", 195, baseline(), {}, None, id="as normal"),
+        pytest.param("latencyMs", 600, baseline(), {}, None, id="outside without alarm: the detector waits"),
+        pytest.param("latencyMs", 215, baseline(stands=alarm()), {}, "low Above", id="alarm, small deviation"),
+        pytest.param("latencyMs", 280, baseline(stands=alarm()), {}, "medium Above", id="two allowed deviations"),
+        pytest.param("latencyMs", 340, baseline(stands=alarm()), {}, "high Above", id="over two and a half"),
+        pytest.param("latencyMs", 400, baseline(stands=alarm()), {}, "critical Above", id="over four"),
+        pytest.param("latencyMs", 200, baseline(stands=alarm()), {}, "low Above", id="alarm, value inside the band"),
+        pytest.param("latencyMs", 60, baseline(stands=alarm(-1)), {}, "low Below", id="harmless side"),
         pytest.param(
-            "latencyMs", 300, reading((195, 100, 400), alarm()), {}, "low Above", id="wide band: still inside of it"
+            "latencyMs", 300, baseline((195, 100, 400), alarm()), {}, "low Above", id="wide band: still inside of it"
         ),
         pytest.param(
             "latencyMs",
             280,
-            reading(stands=alarm()),
+            baseline(stands=alarm()),
             {"thresholds": {"latencyMs": 50}},
             None,
             id="own threshold is wider than the band",
@@ -85,7 +85,7 @@ def lived(
         pytest.param(
             "latencyMs",
             300,
-            reading(stands=alarm()),
+            baseline(stands=alarm()),
             {"thresholds": {"latencyMs": 50}},
             "low Above",
             id="outside of its own threshold",
@@ -93,40 +93,42 @@ def lived(
         pytest.param(
             "errorRate",
             0.015,
-            reading((0.001, 0.0, 0.002), alarm()),
+            baseline((0.001, 0.0, 0.002), alarm()),
             {"absoluteThresholds": {"errorRate": 0.02}},
             None,
             id="absolute threshold",
         ),
-        pytest.param("errorRate", 0.01, reading((0, 0, 0), alarm()), {}, "medium Above", id="never stirred around 0"),
+        pytest.param("errorRate", 0.01, baseline((0, 0, 0), alarm()), {}, "medium Above", id="never stirred around 0"),
         pytest.param(
             "latencyMs",
             501,
-            reading((450, 300, 600)),
+            baseline((450, 300, 600)),
             {"limits": {"latencyMs": 500}},
             "critical Above",
             id="past limit",
         ),
         pytest.param(
-            "latencyMs", 499, reading((450, 300, 600)), {"limits": {"latencyMs": 500}}, None, id="before the limit"
+            "latencyMs", 499, baseline((450, 300, 600)), {"limits": {"latencyMs": 500}}, None, id="before the limit"
         ),
-        pytest.param("throughputRps", 50, reading(stands=alarm(-1)), {}, "high Below", id="throughput falls"),
-        pytest.param("queueDepth", 400, reading(stands=alarm()), {}, "critical Above", id="own metric"),
+        pytest.param("throughputRps", 50, baseline(stands=alarm(-1)), {}, "high Below", id="throughput falls"),
+        pytest.param("queueDepth", 400, baseline(stands=alarm()), {}, "critical Above", id="own metric"),
         pytest.param(
-            "latencyMs", 195, reading(stands=alarm(0, Kind.FLAT)), {}, "medium Different", id="flat line has no side"
+            "latencyMs", 195, baseline(stands=alarm(0, Kind.FLAT)), {}, "medium Different", id="flat line has no side"
         ),
         pytest.param(
             "latencyMs",
             195,
-            reading(stands=alarm(0, Kind.FLAT)),
+            baseline(stands=alarm(0, Kind.FLAT)),
             {"thresholds": {"latencyMs": 500}},
             "medium Different",
             id="thresholds say nothing about movement",
         ),
-        pytest.param("latencyMs", 999, reading((None, None, None)), {}, None, id="nothing is known yet"),
+        pytest.param("latencyMs", 999, baseline((None, None, None)), {}, None, id="nothing is known yet"),
     ],
 )
-def test_what_is_told(metric: str, value: float, known: Reading, more: dict[str, Any], found: str | None) -> None:
+def test_what_is_told(
+    metric: str, value: float, known: BaselineEstimate, more: dict[str, Any], found: str | None
+) -> None:
     alerts = lived(spec(**more), good(**{metric: value}), {metric: known})
     told = [f"{alert.severity.value} {alert.direction.value}" for alert in alerts]
     assert told == ([] if found is None else [found])
@@ -148,7 +150,7 @@ def test_what_is_told(metric: str, value: float, known: Reading, more: dict[str,
     ],
 )
 def test_eligible_for_correction(metric: str, value: float, stands: Alarm, reason: str) -> None:
-    known = {metric: reading(stands=stands)}
+    known = {metric: baseline(stands=stands)}
     samples = good(**{metric: value})
     (alert,) = lived(spec(), samples, known)
     assert not alert.eligible
@@ -159,7 +161,7 @@ def test_eligible_for_correction(metric: str, value: float, stands: Alarm, reaso
 
 
 def test_eligible_until_well_back() -> None:
-    known = {"latencyMs": reading(stands=alarm())}
+    known = {"latencyMs": baseline(stands=alarm())}
     drift = Drift()
     seen = []
     for sync, value in enumerate([300, 300, 300, 230, 225, 230, 240]):
@@ -171,17 +173,17 @@ def test_eligible_until_well_back() -> None:
 
 def test_alert_goes_with_the_alarm() -> None:
     samples = good(latencyMs=300)
-    drift = assess_drift(spec(), samples, {"latencyMs": reading(stands=alarm())}, None, Drift(), NOW)
+    drift = assess_drift(spec(), samples, {"latencyMs": baseline(stands=alarm())}, None, Drift(), NOW)
     seen = []
     for sync in range(1, 5):
-        drift = assess_drift(spec(), samples, {"latencyMs": reading()}, None, drift, NOW + MINUTE * sync)
+        drift = assess_drift(spec(), samples, {"latencyMs": baseline()}, None, drift, NOW + MINUTE * sync)
         seen.append(len(drift.alerts))
     assert seen == [1, 1, 0, 0]
 
 
 def test_explicit_expected_value_wins() -> None:
     twin = spec({"metrics": {"latencyMs": 300}})
-    known = {"latencyMs": reading(stands=alarm())}
+    known = {"latencyMs": baseline(stands=alarm())}
     assert lived(twin, good(latencyMs=300), known) == []
     (alert,) = lived(twin, good(latencyMs=400), known)
     assert (alert.expected, alert.learned) == ("300 ms", False)
@@ -189,14 +191,14 @@ def test_explicit_expected_value_wins() -> None:
 
 def test_nothing_is_learned_unless_it_is_wanted() -> None:
     twin = spec({"learned": False})
-    assert lived(twin, good(latencyMs=900), {"latencyMs": reading(stands=alarm())}) == []
+    assert lived(twin, good(latencyMs=900), {"latencyMs": baseline(stands=alarm())}) == []
     assert not has_expected_state(twin)
     assert has_expected_state(spec())
     assert not has_expected_state(spec(), apart_from_learned=True)
 
 
 def test_words_of_a_value_outside() -> None:
-    (alert,) = lived(spec(), good(latencyMs=240), {"latencyMs": reading(stands=alarm())})
+    (alert,) = lived(spec(), good(latencyMs=240), {"latencyMs": baseline(stands=alarm())})
     assert alert.recommendation == (
         "Latency is 240 ms, 30 ms above what is normal for this hour (180 ms to 210 ms), since 21:43 UTC: "
         "scale out; if that does not help, look at the slowest dependency"
@@ -216,7 +218,7 @@ def test_words_of_a_value_outside() -> None:
     ],
 )
 def test_words_of_what_has_no_side(kind: Kind, size: float, record: float, expected: str, actual: str) -> None:
-    known = {"latencyMs": reading(stands=alarm(0, kind, size, record))}
+    known = {"latencyMs": baseline(stands=alarm(0, kind, size, record))}
     (alert,) = lived(spec(), good(latencyMs=195), known)
     assert (alert.direction, alert.expected, alert.actual) == (Direction.DIFFERENT, expected, actual)
     assert alert.severity is (Severity.LOW if kind is Kind.SILENCE else Severity.MEDIUM)
@@ -225,7 +227,7 @@ def test_words_of_what_has_no_side(kind: Kind, size: float, record: float, expec
 
 
 def test_words_of_what_is_off_on_average_only() -> None:
-    known = {"latencyMs": reading(stands=alarm(kind=Kind.SHIFT, size=12, record=4, width=36))}
+    known = {"latencyMs": baseline(stands=alarm(kind=Kind.SHIFT, size=12, record=4, width=36))}
     (alert,) = lived(spec(), good(latencyMs=205), known)
     assert alert.expected == "at most 4 ms above normal on average over 3 h"
     assert alert.actual == "205 ms; 12 ms above normal on average over 3 h"
@@ -238,13 +240,13 @@ def test_words_of_what_is_off_on_average_only() -> None:
 
 
 def test_band_is_told_within_what_values_can_be() -> None:
-    (alert,) = lived(spec(), good(errorRate=0.9), {"errorRate": reading((0.1, -0.5, 1.4), alarm(width=1))})
+    (alert,) = lived(spec(), good(errorRate=0.9), {"errorRate": baseline((0.1, -0.5, 1.4), alarm(width=1))})
     assert alert.expected == "0 to 1"
 
 
 def test_standing_alert_waits_while_what_is_normal_is_not_known() -> None:
     """As after a restart of the operator, until the past is read again."""
-    drift = assess_drift(spec(), good(latencyMs=300), {"latencyMs": reading(stands=alarm())}, None, Drift(), NOW)
+    drift = assess_drift(spec(), good(latencyMs=300), {"latencyMs": baseline(stands=alarm())}, None, Drift(), NOW)
     (alert,) = assess_drift(spec(), good(latencyMs=300), {}, None, drift, NOW + MINUTE).alerts
     assert (alert.eligible, alert.not_eligible_reason) == (False, LEARNING)
     assert alert.recent == drift.alerts[0].recent
@@ -252,13 +254,13 @@ def test_standing_alert_waits_while_what_is_normal_is_not_known() -> None:
 
 def test_what_is_still_being_learned() -> None:
     samples = good(latencyMs=1, cpuUsage=2, queueDepth=3) | {"errorRate": Sample("errorRate", Quality.MISSING)}
-    readings = {"latencyMs": reading(), "cpuUsage": reading((None, None, None))}
-    assert still_learning(spec({"metrics": {"queueDepth": 3}}), samples, readings) == ("cpuUsage",)
-    assert still_learning(spec({"learned": False}), samples, readings) == ()
+    baselines = {"latencyMs": baseline(), "cpuUsage": baseline((None, None, None))}
+    assert still_learning(spec({"metrics": {"queueDepth": 3}}), samples, baselines) == ("cpuUsage",)
+    assert still_learning(spec({"learned": False}), samples, baselines) == ()
 
 
 def test_learned_tolerance_is_the_band_where_that_is_wider() -> None:
-    known = reading((100, 50, 110))
+    known = baseline((100, 50, 110))
     allowed = tolerance(spec(), "latencyMs", known)
     assert allowed is not None
     assert (allowed.edge(above=True), allowed.edge(above=False)) == (120, 50)
@@ -275,10 +277,10 @@ def test_learned_tolerance_is_the_band_where_that_is_wider() -> None:
     ],
 )
 def test_health_by_what_was_learned(metric: str, value: float, more: dict[str, Any], score: int) -> None:
-    assert assess_health(spec(**more), good(**{metric: value}), {metric: reading()})[0] == score
+    assert assess_health(spec(**more), good(**{metric: value}), {metric: baseline()})[0] == score
 
 
 def test_learned_metric_that_is_missing_lowers_confidence() -> None:
     samples = good(cpuUsage=10) | {"latencyMs": Sample("latencyMs", Quality.MISSING)}
-    assert assess_health(spec(), samples, {"latencyMs": reading()})[1].unknown == ["latencyMs"]
+    assert assess_health(spec(), samples, {"latencyMs": baseline()})[1].unknown == ["latencyMs"]
     assert assess_health(spec(), samples, {})[1].unknown == []

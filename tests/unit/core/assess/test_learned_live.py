@@ -67,9 +67,11 @@ def live(values: Floats, metric: str = "latencyMs", spec: DigitalTwinSpec | None
     for place, value in enumerate(rest.tolist()):
         at = now + STEP * place
         known: Mapping[str, float | None] = {metric: value if np.isfinite(value) else None}
-        readings = baseline.observe(at, known)
+        baselines = baseline.observe(at, known)
         quality = Quality.GOOD if known[metric] is not None else Quality.MISSING
-        drift = assess_drift(spec, {metric: Sample(metric, quality, known[metric], time=at)}, readings, None, drift, at)
+        drift = assess_drift(
+            spec, {metric: Sample(metric, quality, known[metric], time=at)}, baselines, None, drift, at
+        )
         drift = Drift.from_wire(drift.to_wire())
         drifts.append(drift)
     return Life(drifts)

@@ -12,7 +12,7 @@ import pytest
 from twinops.api.base import utc
 from twinops.api.twin.status import Quality, Risk
 from twinops.core.assess.risk import assess_risks, duration, predictions_for_status, probability_beyond
-from twinops.core.forecast.forecaster import TwinMemory
+from twinops.core.forecast.forecaster import Forecaster
 from twinops.core.forecast.horizon import QUANTILES, HorizonForecast
 from twinops.core.observation import Sample
 from twinops.core.series import Floats
@@ -40,13 +40,13 @@ def sample(value: float | None, quality: Quality = Quality.GOOD, metric: str = C
 
 def assess(
     *forecasts: HorizonForecast,
-    chances: tuple[float, ...] = (),
+    exceedance: tuple[float, ...] = (),
     now_at: Sample | None = None,
     previous: tuple[Risk, ...] = (),
     at: float = NOW,
 ) -> Risk | None:
     values = {CPU: now_at or sample(60.0)}
-    found = assess_risks({CPU: 95.0}, {CPU: forecasts}, {CPU: chances}, values, previous, at, interval=60)
+    found = assess_risks({CPU: 95.0}, {CPU: forecasts}, {CPU: exceedance}, values, previous, at, interval=60)
     assert len(found) <= 1
     return found[0] if found else None
 
@@ -84,8 +84,8 @@ def test_probability_of_a_constant(limit: float, above: float, below: float) -> 
 
 
 def test_probability_falls_as_the_limit_rises() -> None:
-    chances = [probability_beyond(forecast(50), limit) for limit in np.linspace(0, 100, 401)]
-    assert all(later <= before for before, later in pairwise(chances))
+    exceedance = [probability_beyond(forecast(50), limit) for limit in np.linspace(0, 100, 401)]
+    assert all(later <= before for before, later in pairwise(exceedance))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_which_horizon_is_named(forecasts: list[HorizonForecast], horizon: int |
 
 
 @pytest.mark.parametrize(
-    ("forecasts", "chances", "named"),
+    ("forecasts", "exceedance", "named"),
     [
         pytest.param([likely(0.1)], (0.6,), (1800, 0.6), id="of any step until then"),
         pytest.param([likely(0.9)], (0.1,), None, id="even where the last step alone seems likelier"),
@@ -122,9 +122,9 @@ def test_which_horizon_is_named(forecasts: list[HorizonForecast], horizon: int |
     ],
 )
 def test_which_probability_counts(
-    forecasts: list[HorizonForecast], chances: tuple[float, ...], named: tuple[int, float] | None
+    forecasts: list[HorizonForecast], exceedance: tuple[float, ...], named: tuple[int, float] | None
 ) -> None:
-    found = assess(*forecasts, chances=chances)
+    found = assess(*forecasts, exceedance=exceedance)
     assert (None if found is None else (found.horizon_seconds, found.probability)) == named
 
 
@@ -193,7 +193,7 @@ def rounds(*syncs: tuple[HorizonForecast, Sample]) -> list[Risk | None]:
 
 
 @pytest.mark.parametrize(
-    ("chances", "lasting"),
+    ("exceedance", "lasting"),
     [
         pytest.param([0.6] * 4, [False, False, True, True], id="third sync"),
         pytest.param([0.6, 0.3, 0.6, 0.3, 0.6], [False] * 4 + [True], id="three of five"),
@@ -204,8 +204,8 @@ def rounds(*syncs: tuple[HorizonForecast, Sample]) -> list[Risk | None]:
         pytest.param([0.6, 0.6, 0.05, 0.6], [False, False, None, False], id="one without any risk does"),
     ],
 )
-def test_persistence(chances: list[float], lasting: list[bool | None]) -> None:
-    seen = rounds(*((likely(chance), sample(60.0)) for chance in chances))
+def test_persistence(exceedance: list[float], lasting: list[bool | None]) -> None:
+    seen = rounds(*((likely(chance), sample(60.0)) for chance in exceedance))
     assert [None if risk is None else risk.persistent for risk in seen] == lasting
 
 
@@ -317,15 +317,21 @@ def test_no_forecast_no_prediction() -> None:
 def play_load(load: Floats, first: int) -> list[Risk | None]:
     """Sync every 5 s over a load from its entry ``first`` on, with horizons of half a minute to two."""
     previous: tuple[Risk, ...] = ()
-    memory, limits = TwinMemory([CPU], 5.0, [30, 60, 120]), {CPU: 95.0}
+    memory, limits = Forecaster([CPU], 5.0, [30, 60, 120]), {CPU: 95.0}
     seen = []
     for step, value in enumerate(load):
         now = NOW + 5.0 * step
-        outlook = memory.observe(now, {CPU: float(value)}, limits=limits)
+        forecast_result = memory.observe(now, {CPU: float(value)}, limits=limits)
         if step < first - 1:
             continue
         previous = assess_risks(
-            limits, outlook.forecasts, outlook.chances, {CPU: sample(float(value))}, previous, now, interval=5
+            limits,
+            forecast_result.forecasts,
+            forecast_result.exceedance,
+            {CPU: sample(float(value))},
+            previous,
+            now,
+            interval=5,
         )
         seen.append(previous[0] if previous else None)
     return seen

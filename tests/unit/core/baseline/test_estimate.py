@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from support.baseline_series import DAY, START, STEP, daily, noise
-from twinops.core.baseline.estimate import Reading, TwinBaseline
+from twinops.core.baseline.estimate import BaselineEstimate, TwinBaseline
 from twinops.core.baseline.settings import SETTINGS
 from twinops.core.baseline.statistics import Kind
 from twinops.core.series import Floats, Series
@@ -31,20 +31,20 @@ def taught(values: Floats) -> tuple[TwinBaseline, float]:
 
 
 def test_nothing_is_expected_before_anything_is_known() -> None:
-    reading = TwinBaseline(["cpuUsage"], MINUTE).observe(BEGIN, {"cpuUsage": 5.0})["cpuUsage"]
-    assert (reading.expected, reading.lower, reading.upper, reading.alarm) == (None, None, None, None)
+    baseline = TwinBaseline(["cpuUsage"], MINUTE).observe(BEGIN, {"cpuUsage": 5.0})["cpuUsage"]
+    assert (baseline.expected, baseline.lower, baseline.upper, baseline.alarm) == (None, None, None, None)
 
 
 def test_first_sync_after_history_knows_what_to_expect() -> None:
-    baseline, now = taught(daily(8.5))
-    readings = baseline.observe(now, {"cpuUsage": 60.0, "latencyMs": None})
-    reading = readings["cpuUsage"]
-    assert reading.expected == pytest.approx(60, abs=2)
-    assert reading.lower is not None
-    assert reading.upper is not None
-    assert reading.lower < 60 < reading.upper
-    assert reading.alarm is None
-    assert readings["latencyMs"].expected is None
+    learned, now = taught(daily(8.5))
+    baselines = learned.observe(now, {"cpuUsage": 60.0, "latencyMs": None})
+    baseline = baselines["cpuUsage"]
+    assert baseline.expected == pytest.approx(60, abs=2)
+    assert baseline.lower is not None
+    assert baseline.upper is not None
+    assert baseline.lower < 60 < baseline.upper
+    assert baseline.alarm is None
+    assert baselines["latencyMs"].expected is None
 
 
 def test_expectation_moves_with_the_hour() -> None:
@@ -57,11 +57,11 @@ def test_expectation_moves_with_the_hour() -> None:
 
 def test_alarm_comes_when_the_slot_is_over_and_says_since_when() -> None:
     baseline, now = taught(noise(5))
-    readings = [baseline.observe(now + MINUTE * sync, {"cpuUsage": 90.0})["cpuUsage"] for sync in range(6)]
-    assert [reading.alarm is None for reading in readings] == [True] * 5 + [False]
-    last = readings[-1]
+    baselines = [baseline.observe(now + MINUTE * sync, {"cpuUsage": 90.0})["cpuUsage"] for sync in range(6)]
+    assert [baseline.alarm is None for baseline in baselines] == [True] * 5 + [False]
+    last = baselines[-1]
     assert last.alarm is not None
-    assert last.alarm.watch.kind is Kind.SPIKE
+    assert last.alarm.detector.kind is Kind.SPIKE
     assert last.since == now
     assert last.alarm.actual == pytest.approx(90)
 
@@ -70,11 +70,11 @@ def test_alarm_ends_when_values_are_back() -> None:
     baseline, now = taught(noise(5))
     back = np.repeat(noise(0.5, seed=7), 5)
     values = [90.0] * 5 + back.tolist()
-    readings = [
+    baselines = [
         baseline.observe(now + MINUTE * sync, {"cpuUsage": value})["cpuUsage"] for sync, value in enumerate(values)
     ]
-    assert readings[5].alarm is not None
-    assert readings[-1].alarm is None
+    assert baselines[5].alarm is not None
+    assert baselines[-1].alarm is None
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf])
@@ -97,12 +97,12 @@ def test_nothing_later_than_asked_for_is_learned() -> None:
     values = noise(4)
     changed = values.copy()
     changed[3 * DAY :] += 100
-    readings = []
+    baselines = []
     for one in (values, changed):
         baseline = TwinBaseline(["cpuUsage"], MINUTE)
         baseline.learn({"cpuUsage": history(one)}, BEGIN + 3 * DAY * STEP)
-        readings.append(baseline.observe(BEGIN + 3 * DAY * STEP, {}))
-    assert readings[0] == readings[1]
+        baselines.append(baseline.observe(BEGIN + 3 * DAY * STEP, {}))
+    assert baselines[0] == baselines[1]
 
 
 def test_half_a_year_of_silence_starts_anew() -> None:
@@ -110,7 +110,7 @@ def test_half_a_year_of_silence_starts_anew() -> None:
     assert baseline.observe(now + 3 * SETTINGS.normal_half_life, {"cpuUsage": 1.0})["cpuUsage"].expected is None
 
 
-def lived(values: Floats, days: int = 5) -> list[Reading]:
+def lived(values: Floats, days: int = 5) -> list[BaselineEstimate]:
     """Return the readings of one sync a slot after some days of noise around 50."""
     baseline, now = taught(noise(days))
     return [
@@ -119,8 +119,8 @@ def lived(values: Floats, days: int = 5) -> list[Reading]:
     ]
 
 
-def standing(readings: list[Reading]) -> list[int]:
-    return [place for place, reading in enumerate(readings) if reading.alarm is not None]
+def standing(baselines: list[BaselineEstimate]) -> list[int]:
+    return [place for place, baseline in enumerate(baselines) if baseline.alarm is not None]
 
 
 def test_nothing_is_told_before_a_day_is_known() -> None:

@@ -69,7 +69,7 @@ def test_anomaly_raises_its_alarm(values: Floats, kinds: set[Kind], within_hours
     raised = alarms(values)
     assert raised
     first = raised[0]
-    assert first.watch.kind in kinds
+    assert first.detector.kind in kinds
     assert START + 8 * DAY <= first.index <= START + AT + within_hours * 12
     assert first.since <= first.index
     assert first.ratio > SETTINGS.least_ratio
@@ -115,7 +115,7 @@ def test_alarm_says_what_was_expected_and_how_far_outside() -> None:
 def test_alarm_of_a_shift_began_with_its_window() -> None:
     values = shifted(bursts(10) + noise(10, 0, 0.1), 1.5)
     first = alarms(values)[0]
-    assert first.since == first.index - first.watch.width + 1
+    assert first.since == first.index - first.detector.width + 1
 
 
 def test_alarm_of_a_rest_began_with_the_rest() -> None:

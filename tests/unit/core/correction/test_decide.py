@@ -35,7 +35,7 @@ from twinops.api.twin.status import (
     Outcome,
     Quality,
 )
-from twinops.core.correction.decide import Outlook, decide, noted
+from twinops.core.correction.decide import DecisionResult, decide, noted
 from twinops.core.correction.need import demand
 from twinops.core.correction.records import CHANGED, INTERRUPTED
 from twinops.core.observation import Observation, Sample
@@ -66,7 +66,7 @@ def decided(
     seen: Observation | None = None,
     previous: DigitalTwinStatus | None = None,
     risks: Any = None,
-) -> Outlook:
+) -> DecisionResult:
     twin, seen = twin or spec(**LIMITS), seen or observation(cpuUsage=70)
     needed = demand(twin, seen, Drift(), [risk()] if risks is None else risks)
     return decide(twin, seen, previous or status(), needed)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from support.correcting import alert, drift, observation, risk, spec, status, workload
 from twinops.api.twin.status import Direction, Drift, Quality
-from twinops.core.baseline.estimate import Reading
+from twinops.core.baseline.estimate import BaselineEstimate
 from twinops.core.correction.decide import decide
 from twinops.core.correction.need import MAX_REPLICAS, ceil, demand
-from twinops.core.forecast.result import Outlook
+from twinops.core.forecast.result import ForecastResult
 from twinops.core.observation import Observation, Sample
 
 LIMITS = {"limits": {"cpuUsage": 95, "latencyMs": 500, "throughputRps": 200}}
@@ -166,8 +166,8 @@ LEARNED = {"expectedState": {"learned": True}}
 
 def normal(seen: Observation, **bands: tuple[float, float, float]) -> Observation:
     """Return the observation with what was learned: expected, lower and upper by metric."""
-    readings = {metric: Reading(*band) for metric, band in bands.items()}
-    return dataclasses.replace(seen, outlook=Outlook(readings=readings))
+    baselines = {metric: BaselineEstimate(*band) for metric, band in bands.items()}
+    return dataclasses.replace(seen, forecast_result=ForecastResult(baselines=baselines))
 
 
 def test_lasting_drift_from_what_was_learned_drives() -> None:

@@ -24,7 +24,7 @@ from support.correcting import (
 from support.virtual_twin import VirtualTwin, World
 from twinops.api.base import utc
 from twinops.api.twin.status import CorrectionAction, DigitalTwinStatus, Drift, StartUp
-from twinops.core.correction.decide import Outlook, decide, noted
+from twinops.core.correction.decide import DecisionResult, decide, noted
 from twinops.core.correction.need import demand
 from twinops.core.correction.start_up import LONGEST_ROLLOUT_SECONDS, LONGEST_SECONDS, STUCK_SECONDS, starting
 from twinops.core.observation import Observation, Pod
@@ -41,7 +41,7 @@ def seen(*pods: Pod, rollout: str = "", known: bool = True, desired: int | None 
     return dataclasses.replace(looked, workload=target)
 
 
-def decided(looked: Observation, previous: DigitalTwinStatus | None = None, **more: Any) -> Outlook:
+def decided(looked: Observation, previous: DigitalTwinStatus | None = None, **more: Any) -> DecisionResult:
     needed = demand(more.get("twin", CPU), looked, drift(alert("cpuUsage"), alert("latencyMs")), more.get("risks", []))
     return decide(more.get("twin", CPU), looked, previous or status(), needed)
 
@@ -171,7 +171,7 @@ def test_load_that_grows_during_a_deploy_is_followed_after_it() -> None:
 def test_a_start_that_nobody_saw_end_does_not_wear_out_the_next_one(away: float, *, holds: bool) -> None:
     """Suspended, or without metrics, a twin looks at no pods; what starts up after that is something else."""
     before = StartUp(since=utc(NOW - 7200), changed=utc(NOW - 7200), last=utc(NOW - away))
-    outlook = decided(seen(OLD, YOUNG), status(start_up=before))
-    assert (outlook.decision.reason == "StartingUp") is holds
-    assert outlook.start_up is not None
-    assert (outlook.start_up.since == utc(NOW)) is holds
+    forecast_result = decided(seen(OLD, YOUNG), status(start_up=before))
+    assert (forecast_result.decision.reason == "StartingUp") is holds
+    assert forecast_result.start_up is not None
+    assert (forecast_result.start_up.since == utc(NOW)) is holds

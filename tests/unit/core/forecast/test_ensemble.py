@@ -115,7 +115,7 @@ def test_a_censored_value_changes_no_calibration() -> None:
     values = series(6)
     censored = np.zeros(values.shape, dtype=bool)
     censored[:, -1] = True
-    with_it = backtest(values, FIRST, 300.0, HORIZONS, CONFIG, unscored=censored).state
+    with_it = backtest(values, FIRST, 300.0, HORIZONS, CONFIG, calibration_excluded=censored).state
     without = backtest(values[:, :-1], FIRST, 300.0, HORIZONS, CONFIG).state
     np.testing.assert_array_equal(with_it.quantiles, without.quantiles)
     np.testing.assert_array_equal(with_it.loss, without.loss)

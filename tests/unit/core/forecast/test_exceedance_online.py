@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from twinops.core.forecast import exceedance_online as crossing_live
 from twinops.core.forecast.config import CONFIG
-from twinops.core.forecast.exceedance_batch import backtest_crossing, decayed_sums
-from twinops.core.forecast.exceedance_online import LiveCrossings
+from twinops.core.forecast.exceedance_batch import backtest_exceedance, decayed_sums
+from twinops.core.forecast.exceedance_online import OnlineExceedance
 
 FIRST = 4_700_000
 COUNT = 900
@@ -34,7 +34,7 @@ def centres(values: np.ndarray, kinds: int) -> np.ndarray:
     return centre
 
 
-def walk(live: LiveCrossings, values: np.ndarray, centre: np.ndarray, limit: np.ndarray, begin: int) -> np.ndarray:
+def walk(live: OnlineExceedance, values: np.ndarray, centre: np.ndarray, limit: np.ndarray, begin: int) -> np.ndarray:
     return np.array(
         [live.observe(FIRST + t, values[:, t], centre[t], limit, UP, NO) for t in range(begin, values.shape[1])]
     )
@@ -60,11 +60,11 @@ def full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_step_by_step_gives_what_the_backtest_gives(step: float, horizons: list[int], holes: float, begin: int) -> None:
     values, kinds = past(holes), np.array(horizons)
     centre, limit = centres(values, len(kinds)), np.array([75.0, 80.0])
-    live = LiveCrossings(2, kinds, step, CONFIG)
+    live = OnlineExceedance(2, kinds, step, CONFIG)
     if begin:
         live.learn(values[:, :begin], centre[:begin], limit, UP, first=FIRST)
     found = walk(live, values, centre, limit, begin)
-    expected = backtest_crossing(values, centre, limit, kinds, step, CONFIG, first=FIRST).chances
+    expected = backtest_exceedance(values, centre, limit, kinds, step, CONFIG, first=FIRST).exceedance
     known = np.isfinite(found)
     assert known[CUT - begin :].all()
     np.testing.assert_allclose(found[known], expected[begin:][known], rtol=1e-9, atol=1e-12)
@@ -75,8 +75,8 @@ def test_step_by_step_gives_what_the_backtest_gives(step: float, horizons: list[
 def test_the_probability_sees_nothing_of_what_comes(seed: int, cut: int, holes: float) -> None:
     values, kinds, limit = past(holes, seed=seed), np.array([3, 6, 12]), np.array([75.0, 200.0])
     centre = centres(values, 3)
-    whole = backtest_crossing(values, centre, limit, kinds, 300.0, CONFIG).chances
-    prefix = backtest_crossing(values[:, :cut], centre[:cut], limit, kinds, 300.0, CONFIG).chances
+    whole = backtest_exceedance(values, centre, limit, kinds, 300.0, CONFIG).exceedance
+    prefix = backtest_exceedance(values[:, :cut], centre[:cut], limit, kinds, 300.0, CONFIG).exceedance
     np.testing.assert_allclose(prefix, whole[:cut], rtol=1e-9, atol=1e-12)
     assert ((whole >= 0) & (whole <= 1)).all()
     assert (np.diff(whole, axis=-1) >= 0).all()
@@ -87,7 +87,7 @@ def test_what_has_never_crossed_may_yet_do_so() -> None:
     level = np.concatenate([np.full(COUNT - 20, 50.0), np.linspace(50, 79, 20)])
     values, kinds, limit = (level + rng.normal(0, 1, COUNT))[None], np.array([3, 6, 12]), np.array([80.0])
     centre = np.repeat(values.T[:, :, None], 3, axis=2)
-    found = backtest_crossing(values, centre, limit, kinds, 300.0, CONFIG).chances[:, 0]
+    found = backtest_exceedance(values, centre, limit, kinds, 300.0, CONFIG).exceedance[:, 0]
     assert found[100 : COUNT - 20].max() < 0.02
     assert (found[-1] > 0.4).all()
 
@@ -108,7 +108,7 @@ def test_steps_that_were_missed_are_unknown() -> None:
     for gap in (1, 5, 40):
         holed = values.copy()
         holed[:, CUT : CUT + gap] = np.nan
-        one, other = (LiveCrossings(2, kinds, 300.0, CONFIG) for _ in range(2))
+        one, other = (OnlineExceedance(2, kinds, 300.0, CONFIG) for _ in range(2))
         for live in (one, other):
             live.learn(values[:, :CUT], centre[:CUT], limit, UP, first=FIRST)
         jumped = walk(one, values, centre, limit, CUT + gap)
@@ -121,7 +121,7 @@ def test_steps_that_were_missed_are_unknown() -> None:
 def test_without_limit_there_is_no_probability_and_no_memory() -> None:
     values, kinds = past(), np.array([3, 6, 12])
     centre = centres(values, 3)
-    live = LiveCrossings(2, kinds, 300.0, CONFIG)
+    live = OnlineExceedance(2, kinds, 300.0, CONFIG)
     empty = live.nbytes
     live.learn(values, centre, np.array([np.nan, np.nan]), UP, first=FIRST)
     assert live.nbytes == empty
@@ -134,7 +134,7 @@ def test_without_limit_there_is_no_probability_and_no_memory() -> None:
 def test_a_limit_that_comes_and_goes_leaves_the_other_metric_alone() -> None:
     values, kinds = past(), np.array([3, 6, 12])
     centre, both = centres(values, 3), np.array([75.0, 80.0])
-    steady, changing = (LiveCrossings(2, kinds, 300.0, CONFIG) for _ in range(2))
+    steady, changing = (OnlineExceedance(2, kinds, 300.0, CONFIG) for _ in range(2))
     for t in range(COUNT):
         at = (FIRST + t, values[:, t], centre[t])
         first = steady.observe(*at, np.array([np.nan, 80.0]), UP, NO)
@@ -146,7 +146,7 @@ def test_a_limit_that_comes_and_goes_leaves_the_other_metric_alone() -> None:
 def test_what_was_learned_outlasts_a_limit_that_is_gone_for_a_while() -> None:
     values, kinds, limit = past(), np.array([3, 6, 12]), np.array([75.0, 80.0])
     centre, none = centres(values, 3), np.array([np.nan, 80.0])
-    live, steady = (LiveCrossings(2, kinds, 300.0, CONFIG) for _ in range(2))
+    live, steady = (OnlineExceedance(2, kinds, 300.0, CONFIG) for _ in range(2))
     for one in (live, steady):
         one.learn(values[:, :CUT], centre[:CUT], limit, UP, first=FIRST)
     for t in range(CUT, CUT + 3):
@@ -162,19 +162,19 @@ def test_steps_without_a_forecast_do_no_harm() -> None:
     values, kinds, limit = past(), np.array([3, 6, 12]), np.array([75.0, 80.0])
     centre = centres(values, 3)
     centre[:50] = centre[CUT : CUT + 5] = np.nan
-    live = LiveCrossings(2, kinds, 300.0, CONFIG)
+    live = OnlineExceedance(2, kinds, 300.0, CONFIG)
     live.learn(values[:, :CUT], centre[:CUT], limit, UP, first=FIRST)
     found = walk(live, values, centre, limit, CUT)
     assert np.isnan(found[:5]).all()
     assert np.isfinite(found[5:]).all()
-    expected = backtest_crossing(values, centre, limit, kinds, 300.0, CONFIG, first=FIRST).chances
+    expected = backtest_exceedance(values, centre, limit, kinds, 300.0, CONFIG, first=FIRST).exceedance
     np.testing.assert_allclose(found, expected[CUT:], rtol=1e-9, atol=1e-12)
 
 
 def test_harmful_below_is_harmful_above_upside_down() -> None:
     values, kinds = past(), np.array([3, 6, 12])
     centre, limit = centres(values, 3), np.array([75.0, 80.0])
-    one, other = (LiveCrossings(2, kinds, 300.0, CONFIG) for _ in range(2))
+    one, other = (OnlineExceedance(2, kinds, 300.0, CONFIG) for _ in range(2))
     one.learn(values[:, :CUT], centre[:CUT], limit, UP, first=FIRST)
     other.learn(-values[:, :CUT], -centre[:CUT], -limit, ~UP, first=FIRST)
     for t in range(CUT, COUNT):
@@ -185,7 +185,7 @@ def test_harmful_below_is_harmful_above_upside_down() -> None:
 def test_windows_touched_by_a_correction_teach_nothing() -> None:
     values, kinds = past(), np.array([3, 6, 12])
     centre, limit = centres(values, 3), np.array([75.0, 80.0])
-    plain, touched = (LiveCrossings(2, kinds, 300.0, CONFIG) for _ in range(2))
+    plain, touched = (OnlineExceedance(2, kinds, 300.0, CONFIG) for _ in range(2))
     for live in (plain, touched):
         live.learn(values[:, :CUT], centre[:CUT], limit, UP, first=FIRST)
     high = np.full(2, 1000.0)
@@ -204,7 +204,7 @@ def test_values_are_judged_by_the_limit_of_their_own_step() -> None:
     scale = np.where(np.arange(COUNT) < COUNT // 2, 1.0, 3.0)
     limit = np.array([75.0, 80.0])
     centre = centres(values, 3)
-    live, scaled = (LiveCrossings(2, kinds, 300.0, CONFIG) for _ in range(2))
+    live, scaled = (OnlineExceedance(2, kinds, 300.0, CONFIG) for _ in range(2))
     for t in range(COUNT // 2 + 12):
         k = scale[t]
         live.observe(FIRST + t, values[:, t], centre[t], limit, UP, NO)
@@ -215,7 +215,7 @@ def test_values_are_judged_by_the_limit_of_their_own_step() -> None:
 def test_an_older_step_is_not_learned_from() -> None:
     values, kinds, limit = past(), np.array([3, 6, 12]), np.array([75.0, 80.0])
     centre = centres(values, 3)
-    live = LiveCrossings(2, kinds, 300.0, CONFIG)
+    live = OnlineExceedance(2, kinds, 300.0, CONFIG)
     live.learn(values, centre, limit, UP, first=FIRST)
     first = live.observe(FIRST + COUNT - 1, values[:, -1], centre[-1], limit, UP, NO)
     np.testing.assert_array_equal(
@@ -225,7 +225,7 @@ def test_an_older_step_is_not_learned_from() -> None:
 
 def test_fewer_than_thirty_checks_give_no_probability() -> None:
     values, kinds, limit = past(), np.array([3, 6, 12]), np.array([75.0, 80.0])
-    found = walk(LiveCrossings(2, kinds, 300.0, CONFIG), values[:, :60], centres(values, 3), limit, 0)
+    found = walk(OnlineExceedance(2, kinds, 300.0, CONFIG), values[:, :60], centres(values, 3), limit, 0)
     assert np.isnan(found[:32]).all()
     known = np.isfinite(found).all(axis=1)
     assert [int(np.argmax(np.isfinite(found[:, 0, h]))) for h in range(3)] == [32, 35, 41]
@@ -235,10 +235,10 @@ def test_fewer_than_thirty_checks_give_no_probability() -> None:
 def test_what_is_kept_in_short_makes_no_difference_that_matters(monkeypatch: pytest.MonkeyPatch) -> None:
     values, kinds, limit = past(), np.array([3, 6, 12]), np.array([75.0, 80.0])
     centre = centres(values, 3)
-    exact = walk(LiveCrossings(2, kinds, 300.0, CONFIG), values, centre, limit, 0)
+    exact = walk(OnlineExceedance(2, kinds, 300.0, CONFIG), values, centre, limit, 0)
     monkeypatch.setattr(crossing_live, "STORED", np.float32)
     monkeypatch.setattr(crossing_live, "STORED_SHORT", np.float16)
-    found = walk(LiveCrossings(2, kinds, 300.0, CONFIG), values, centre, limit, 0)
+    found = walk(OnlineExceedance(2, kinds, 300.0, CONFIG), values, centre, limit, 0)
     np.testing.assert_allclose(found, exact, atol=0.01)
 
 
@@ -246,7 +246,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crossing_live, "STORED", np.float32)
     monkeypatch.setattr(crossing_live, "STORED_SHORT", np.float16)
     values, kinds = past(), np.array([3, 6, 12])
-    live = LiveCrossings(2, kinds, 300.0, CONFIG)
+    live = OnlineExceedance(2, kinds, 300.0, CONFIG)
     live.learn(values, centres(values, 3), np.array([75.0, 80.0]), UP, first=FIRST)
     size = live.nbytes
     walk(live, values, centres(values, 3), np.array([75.0, 80.0]), COUNT - 1)

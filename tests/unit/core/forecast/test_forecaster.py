@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from twinops.core.forecast.config import CONFIG, DAY
-from twinops.core.forecast.forecaster import QUICK_ORIGINS, RECENT_STEPS, Recorded, TwinMemory
-from twinops.core.forecast.result import Outlook
+from twinops.core.forecast.forecaster import QUICK_ORIGINS, RECENT_STEPS, Forecaster, Recorded
+from twinops.core.forecast.result import ForecastResult
 from twinops.core.series import Series
 
 STEP = 60.0
@@ -34,43 +34,43 @@ def recorded(count: int = RECENT_STEPS, *, older_days: int = 0, step: float = ST
     return Recorded(Series(times, factor * wave(times), step), older)
 
 
-def learned(**options: object) -> TwinMemory:
-    memory = TwinMemory(NAMES, STEP, HORIZONS)
+def learned(**options: object) -> Forecaster:
+    memory = Forecaster(NAMES, STEP, HORIZONS)
     memory.learn(dict.fromkeys(NAMES, recorded()), limits={"cpuUsage": 72.0}, **options)  # type: ignore[arg-type]
     return memory
 
 
-def observe(memory: TwinMemory, later: int, value: float | None = 50.0, **options: object) -> Outlook:
+def observe(memory: Forecaster, later: int, value: float | None = 50.0, **options: object) -> ForecastResult:
     values = dict.fromkeys(NAMES, value)
     return memory.observe((LAST + later) * STEP, values, limits={"cpuUsage": 72.0}, **options)  # type: ignore[arg-type]
 
 
-def medians(outlook: Outlook, name: str = "latencyMs") -> list[float]:
-    return [one.median for one in outlook.forecasts[name]]
+def medians(forecast_result: ForecastResult, name: str = "latencyMs") -> list[float]:
+    return [one.median for one in forecast_result.forecasts[name]]
 
 
 def test_what_is_recorded_gives_forecasts_in_the_order_that_was_asked_for() -> None:
-    outlook = learned().outlook()
-    assert [one.horizon_seconds for one in outlook.forecasts["cpuUsage"]] == [900, 300]
-    assert outlook.samples == dict.fromkeys(NAMES, RECENT_STEPS)
-    assert all(skill.error is not None and skill.checks >= 30 for skill in outlook.skills)
+    forecast_result = learned().forecast_result()
+    assert [one.horizon_seconds for one in forecast_result.forecasts["cpuUsage"]] == [900, 300]
+    assert forecast_result.samples == dict.fromkeys(NAMES, RECENT_STEPS)
+    assert all(skill.error is not None and skill.checks >= 30 for skill in forecast_result.skills)
 
 
 def test_only_a_metric_with_a_limit_has_a_chance() -> None:
-    chances = observe(learned(), 1).chances
-    assert set(chances) == {"cpuUsage"}
-    assert all(0 <= chance <= 1 for chance in chances["cpuUsage"])
+    exceedance = observe(learned(), 1).exceedance
+    assert set(exceedance) == {"cpuUsage"}
+    assert all(0 <= chance <= 1 for chance in exceedance["cpuUsage"])
 
 
 def test_a_first_answer_waits_for_the_full_backtest() -> None:
     memory = learned(origins=QUICK_ORIGINS)
     assert memory.cold
-    assert memory.outlook().warming
+    assert memory.forecast_result().warming
     assert not learned().cold
 
 
 def test_an_older_past_counts_as_the_same_past_at_the_twins_step_does() -> None:
-    whole, parts = TwinMemory(NAMES, STEP, HORIZONS), TwinMemory(NAMES, STEP, HORIZONS)
+    whole, parts = Forecaster(NAMES, STEP, HORIZONS), Forecaster(NAMES, STEP, HORIZONS)
     count = 10 * DAY // 60
     times = STEP * np.arange(LAST - count + 1, LAST + 1, dtype=np.float64)
     values = wave(times)
@@ -82,15 +82,17 @@ def test_an_older_past_counts_as_the_same_past_at_the_twins_step_does() -> None:
     recent = Series(times[begin:], values[begin:], STEP)
     parts.learn(dict.fromkeys(NAMES, Recorded(recent, older)), limits={})
     for name in NAMES:
-        np.testing.assert_allclose(medians(parts.outlook(), name), medians(whole.outlook(), name), rtol=1e-3)
+        np.testing.assert_allclose(
+            medians(parts.forecast_result(), name), medians(whole.forecast_result(), name), rtol=1e-3
+        )
 
 
 def test_nothing_recorded_and_ten_values_give_the_width_of_a_random_walk() -> None:
-    memory = TwinMemory(["value"], 300.0, [900])
+    memory = Forecaster(["value"], 300.0, [900])
     for k in range(10):
-        outlook = memory.observe(300.0 * k, {"value": 1.0 + k % 2}, limits={})
-        assert bool(outlook.forecasts) == (k == 9)
-    (one,) = outlook.forecasts["value"]
+        forecast_result = memory.observe(300.0 * k, {"value": 1.0 + k % 2}, limits={})
+        assert bool(forecast_result.forecasts) == (k == 9)
+    (one,) = forecast_result.forecasts["value"]
     assert not one.calibrated
     assert one.confidence is None
     assert one.median == 2.0
@@ -104,9 +106,9 @@ def test_nothing_recorded_and_ten_values_give_the_width_of_a_random_walk() -> No
 def test_a_sync_that_is_not_later_teaches_nothing(later: float) -> None:
     memory = learned()
     observe(memory, 1)
-    before = medians(memory.outlook()), memory.outlook().samples, memory.newest
-    outlook = memory.observe((LAST + 1 + later) * STEP, dict.fromkeys(NAMES, 1e6), limits={})
-    assert (medians(outlook), outlook.samples, memory.newest) == before
+    before = medians(memory.forecast_result()), memory.forecast_result().samples, memory.newest
+    forecast_result = memory.observe((LAST + 1 + later) * STEP, dict.fromkeys(NAMES, 1e6), limits={})
+    assert (medians(forecast_result), forecast_result.samples, memory.newest) == before
 
 
 @pytest.mark.parametrize(
@@ -120,33 +122,33 @@ def test_a_sync_that_is_not_later_teaches_nothing(later: float) -> None:
 )
 def test_what_is_no_measurement_is_unknown(value: float | None) -> None:
     with_it, without = learned(), learned()
-    outlook, other = observe(with_it, 1, value), without.observe((LAST + 1) * STEP, {}, limits={})
-    assert medians(outlook) == medians(other)
-    assert outlook.samples == dict.fromkeys(NAMES, RECENT_STEPS)
+    forecast_result, other = observe(with_it, 1, value), without.observe((LAST + 1) * STEP, {}, limits={})
+    assert medians(forecast_result) == medians(other)
+    assert forecast_result.samples == dict.fromkeys(NAMES, RECENT_STEPS)
 
 
 def test_a_gap_is_passed_over_at_once_and_what_fell_into_it_is_not_checked() -> None:
     memory = learned()
-    before = {skill.metric: skill.checks for skill in memory.outlook().skills}
-    outlook = observe(memory, 500)
-    assert {skill.metric: skill.checks for skill in outlook.skills} == before
-    assert all(np.isfinite(one.quantiles).all() for each in outlook.forecasts.values() for one in each)
+    before = {skill.metric: skill.checks for skill in memory.forecast_result().skills}
+    forecast_result = observe(memory, 500)
+    assert {skill.metric: skill.checks for skill in forecast_result.skills} == before
+    assert all(np.isfinite(one.quantiles).all() for each in forecast_result.forecasts.values() for one in each)
 
 
 def test_a_value_that_is_not_scored_is_known_but_teaches_nothing() -> None:
     memory = learned()
-    before = memory.outlook().skills
-    outlook = observe(memory, 1, 500.0, unscored=NAMES)
-    assert [(one.error, one.checks) for one in outlook.skills] == [(one.error, one.checks) for one in before]
-    assert medians(outlook) != medians(learned().outlook())
+    before = memory.forecast_result().skills
+    forecast_result = observe(memory, 1, 500.0, calibration_excluded=NAMES)
+    assert [(one.error, one.checks) for one in forecast_result.skills] == [(one.error, one.checks) for one in before]
+    assert medians(forecast_result) != medians(learned().forecast_result())
 
 
 @pytest.mark.parametrize(
     ("value", "known"), [pytest.param(1.0, False, id="below the forecast"), pytest.param(500.0, True, id="above it")]
 )
 def test_a_lower_bound_counts_only_where_it_says_something(value: float, *, known: bool) -> None:
-    outlook = observe(learned(), 1, value, at_least=NAMES)
-    assert outlook.samples["latencyMs"] == RECENT_STEPS + known
+    forecast_result = observe(learned(), 1, value, censored=NAMES)
+    assert forecast_result.samples["latencyMs"] == RECENT_STEPS + known
 
 
 def test_more_replicas_lower_a_pods_share_of_the_same_total() -> None:
@@ -166,37 +168,37 @@ def test_replicas_that_are_known_only_now_are_taken_to_have_been_the_same() -> N
 
 
 def test_a_forecast_stays_in_its_metrics_range() -> None:
-    memory = TwinMemory(["errorRate"], STEP, [300])
+    memory = Forecaster(["errorRate"], STEP, [300])
     rng = np.random.default_rng(3)
     for k in range(60):
-        outlook = memory.observe(k * STEP, {"errorRate": float(rng.integers(0, 2))}, limits={})
-    assert all(0 <= value <= 1 for value in outlook.forecasts["errorRate"][0].quantiles)
+        forecast_result = memory.observe(k * STEP, {"errorRate": float(rng.integers(0, 2))}, limits={})
+    assert all(0 <= value <= 1 for value in forecast_result.forecasts["errorRate"][0].quantiles)
 
 
 def test_a_restart_resumes_what_was_learned() -> None:
-    full = learned().outlook()
+    full = learned().forecast_result()
     states = {skill.metric: skill.state for skill in full.skills}
     assert all(len(state) <= 300 for state in states.values())
-    resumed = learned(origins=QUICK_ORIGINS, states=states).outlook()
+    resumed = learned(origins=QUICK_ORIGINS, states=states).forecast_result()
     for before, after in zip(full.skills, resumed.skills, strict=True):
         assert after.error == pytest.approx(before.error, rel=1e-2)
         assert (after.checks, after.trusted) == (before.checks, before.trusted)
 
 
 def of_another_shape() -> str:
-    memory = TwinMemory(NAMES, STEP, (300, 1200))
+    memory = Forecaster(NAMES, STEP, (300, 1200))
     memory.learn(dict.fromkeys(NAMES, recorded()), limits={})
-    return memory.outlook().skills[0].state
+    return memory.forecast_result().skills[0].state
 
 
 def of_another_configuration() -> str:
-    memory = TwinMemory(NAMES, STEP, HORIZONS, config=dataclasses.replace(CONFIG, fast=0.31))
+    memory = Forecaster(NAMES, STEP, HORIZONS, config=dataclasses.replace(CONFIG, fast=0.31))
     memory.learn(dict.fromkeys(NAMES, recorded()), limits={})
-    return memory.outlook().skills[0].state
+    return memory.forecast_result().skills[0].state
 
 
 def with_figures_that_nothing_has() -> str:
-    text = learned().outlook().skills[0].state
+    text = learned().forecast_result().skills[0].state
     return text[:8] + "////" * (len(text) // 4 - 2)
 
 
@@ -215,14 +217,14 @@ def test_a_stored_state_that_does_not_fit_is_ignored(make: object) -> None:
     text = make()  # type: ignore[operator]
     plain = learned(origins=QUICK_ORIGINS)
     resumed = learned(origins=QUICK_ORIGINS, states=dict.fromkeys(NAMES, text))
-    assert resumed.outlook().skills == plain.outlook().skills
+    assert resumed.forecast_result().skills == plain.forecast_result().skills
 
 
 def test_the_learned_baseline_reads_along() -> None:
-    memory = TwinMemory(NAMES, STEP, HORIZONS, learned=True)
+    memory = Forecaster(NAMES, STEP, HORIZONS, learned=True)
     memory.learn(dict.fromkeys(NAMES, recorded(older_days=6)), limits={})
-    reading = observe(memory, 1).readings["latencyMs"]
-    assert reading.expected is not None
+    baseline = observe(memory, 1).baselines["latencyMs"]
+    assert baseline.expected is not None
 
 
 @pytest.mark.parametrize(
@@ -236,13 +238,15 @@ def test_the_learned_baseline_reads_along() -> None:
     ],
 )
 def test_every_step_and_horizon_that_is_allowed_works(step: float, horizons: tuple[int, ...]) -> None:
-    memory = TwinMemory(NAMES, step, horizons)
+    memory = Forecaster(NAMES, step, horizons)
     older = recorded(older_days=3).older if step < 300 else None
     times = step * np.arange(int(LAST * STEP / step) - 499, int(LAST * STEP / step) + 1, dtype=np.float64)
     memory.learn(dict.fromkeys(NAMES, Recorded(Series(times, wave(times), step), older)), limits={"latencyMs": 60.0})
     for k in range(1, 200):
-        outlook = memory.observe(times[-1] + k * step, dict.fromkeys(NAMES, 50.0 + k % 3), limits={"latencyMs": 60.0})
-    found = [one for each in outlook.forecasts.values() for one in each]
+        forecast_result = memory.observe(
+            times[-1] + k * step, dict.fromkeys(NAMES, 50.0 + k % 3), limits={"latencyMs": 60.0}
+        )
+    found = [one for each in forecast_result.forecasts.values() for one in each]
     assert [one.horizon_seconds for one in found] == [*horizons] * 2
     assert all(np.isfinite(one.quantiles).all() for one in found)
 
@@ -252,12 +256,12 @@ def test_a_steady_climb_is_foreseen(climb: int) -> None:
     rng = np.random.default_rng(4)
     times = 5.0 * np.arange((1800 + climb) // 5)
     values = (40 + 160 * np.clip((times - 1800) / climb, 0, 1)) * (1 + rng.normal(0, 0.02, len(times)))
-    memory = TwinMemory(["throughputRps"], 5.0, [60])
+    memory = Forecaster(["throughputRps"], 5.0, [60])
     ours = naive = 0.0
     for k, (time, value) in enumerate(zip(times, values, strict=True)):
-        outlook = memory.observe(time, {"throughputRps": value}, limits={})
+        forecast_result = memory.observe(time, {"throughputRps": value}, limits={})
         if 1845 <= time < 1800 + climb - 60:
-            ours += abs(outlook.forecasts["throughputRps"][0].median - values[k + 12])
+            ours += abs(forecast_result.forecasts["throughputRps"][0].median - values[k + 12])
             naive += abs(value - values[k + 12])
     assert ours < 0.75 * naive
 
@@ -267,7 +271,7 @@ def test_a_steady_climb_is_foreseen(climb: int) -> None:
 )
 def test_six_metrics_take_few_bytes(days: int, most: int) -> None:
     names = [f"metric{k}" for k in range(6)]
-    memory = TwinMemory(names, STEP, (900, 1800, 3600))
+    memory = Forecaster(names, STEP, (900, 1800, 3600))
     limits = {"metric0": 70.0, "metric1": 70.0}
     memory.learn(dict.fromkeys(names, recorded(older_days=days - 1)), limits=limits)
     memory.observe((LAST + 1) * STEP, dict.fromkeys(names, 50.0), limits=limits)
@@ -275,12 +279,12 @@ def test_six_metrics_take_few_bytes(days: int, most: int) -> None:
 
 
 def test_what_is_normal_is_known_at_once_from_the_past() -> None:
-    memory = TwinMemory(NAMES, STEP, HORIZONS, learned=True)
+    memory = Forecaster(NAMES, STEP, HORIZONS, learned=True)
     past = dict.fromkeys(NAMES, recorded(older_days=7))
     memory.learn(past, limits={})
     for name in NAMES:
-        reading = memory.outlook().readings[name]
-        assert reading.expected == pytest.approx(wave(np.array([LAST * STEP]))[0], abs=6)
+        baseline = memory.forecast_result().baselines[name]
+        assert baseline.expected == pytest.approx(wave(np.array([LAST * STEP]))[0], abs=6)
 
 
 _HOSTILE: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
@@ -302,16 +306,16 @@ def test_hostile_values_leave_the_outlook_finite(kind: str, step: float) -> None
     values = _HOSTILE[kind](rng, count + 60)
     values[rng.random(len(values)) < 0.2] = np.nan
     times = step * np.arange(last - count + 1, last + 1, dtype=np.float64)
-    memory = TwinMemory(NAMES, step, [900, 60, 3600], learned=True)
+    memory = Forecaster(NAMES, step, [900, 60, 3600], learned=True)
     past = dict.fromkeys(NAMES, Recorded(Series(times, values[:count], step)))
     limits = {"cpuUsage": 50.0, "latencyMs": float(np.nanmedian(values))}
     memory.learn(past, limits=limits)
     for k, value in enumerate(values[count:].tolist(), start=1):
         known = dict.fromkeys(NAMES, value if math.isfinite(value) else None)
-        outlook = memory.observe((last + k) * step, known, limits=limits, replicas=1 + k % 3)
-        for forecasts in outlook.forecasts.values():
+        forecast_result = memory.observe((last + k) * step, known, limits=limits, replicas=1 + k % 3)
+        for forecasts in forecast_result.forecasts.values():
             for one in forecasts:
                 assert all(map(math.isfinite, one.quantiles))
                 assert list(one.quantiles) == sorted(one.quantiles)
-        for chances in outlook.chances.values():
-            assert all(math.isnan(chance) or 0 <= chance <= 1 for chance in chances)
+        for exceedance in forecast_result.exceedance.values():
+            assert all(math.isnan(chance) or 0 <= chance <= 1 for chance in exceedance)

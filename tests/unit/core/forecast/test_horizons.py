@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from twinops.core.forecast.forecaster import Recorded, TwinMemory
+from twinops.core.forecast.forecaster import Forecaster, Recorded
 from twinops.core.forecast.interpolation import ahead
 from twinops.core.series import Series
 from twinops.replay.scores import targets
@@ -39,8 +39,8 @@ def test_places_among_steps(
     assert found.share == pytest.approx(share)
 
 
-def memory(horizons: list[int], values: np.ndarray, step: float = TEN_MINUTES) -> TwinMemory:
-    found = TwinMemory(["load"], step, horizons)
+def memory(horizons: list[int], values: np.ndarray, step: float = TEN_MINUTES) -> Forecaster:
+    found = Forecaster(["load"], step, horizons)
     times = START // step * step + np.arange(len(values), dtype=np.float64) * step
     found.learn({"load": Recorded(Series(times, values, step))}, limits={"load": float(values.max()) + 20})
     return found
@@ -52,7 +52,7 @@ WAVE = 50 + 30 * np.sin(np.arange(600) / 144 * 2 * math.pi)
 
 @pytest.mark.parametrize("values", [pytest.param(RAMP, id="ramp"), pytest.param(WAVE, id="wave")])
 def test_forecast_between_two_steps_is_the_mean_of_both(values: np.ndarray) -> None:
-    ten, fifteen, twenty, quarter = memory([600, 900, 1200, 1050], values).outlook().forecasts["load"]
+    ten, fifteen, twenty, quarter = memory([600, 900, 1200, 1050], values).forecast_result().forecasts["load"]
 
     means = [(a + b) / 2 for a, b in zip(ten.quantiles, twenty.quantiles, strict=True)]
     assert fifteen.quantiles == pytest.approx(means)
@@ -65,19 +65,19 @@ def test_forecast_between_two_steps_is_the_mean_of_both(values: np.ndarray) -> N
 
 
 def test_ramp_goes_on_by_the_time_that_is_named() -> None:
-    [fifteen] = memory([900], RAMP).outlook().forecasts["load"]
+    [fifteen] = memory([900], RAMP).forecast_result().forecasts["load"]
 
     assert fifteen.median == pytest.approx(RAMP[-1] + 1.5, abs=0.1)
 
 
 def test_within_the_first_step_the_forecast_begins_at_the_last_value() -> None:
-    quarter, first = memory([150, 600], WAVE).outlook().forecasts["load"]
+    quarter, first = memory([150, 600], WAVE).forecast_result().forecasts["load"]
 
     assert quarter.quantiles == pytest.approx([WAVE[-1] + (one - WAVE[-1]) / 4 for one in first.quantiles], rel=1e-5)
 
 
 def test_chance_between_two_steps_lies_between_theirs() -> None:
-    ten, fifteen, twenty, soon = memory([600, 900, 1200, 300], WAVE).outlook().chances["load"]
+    ten, fifteen, twenty, soon = memory([600, 900, 1200, 300], WAVE).forecast_result().exceedance["load"]
 
     assert fifteen == pytest.approx((ten + twenty) / 2)
     # Of a crossing within the first step nothing is known but that it comes until then.
@@ -85,8 +85,8 @@ def test_chance_between_two_steps_lies_between_theirs() -> None:
 
 
 def test_horizons_of_whole_steps_are_as_they_were_without_the_others() -> None:
-    alone = memory([600, 1200], WAVE).outlook().forecasts["load"]
-    beside = memory([600, 900, 1200], WAVE).outlook().forecasts["load"]
+    alone = memory([600, 1200], WAVE).forecast_result().forecasts["load"]
+    beside = memory([600, 900, 1200], WAVE).forecast_result().forecasts["load"]
 
     assert [one.quantiles for one in beside[::2]] == [one.quantiles for one in alone]
 
@@ -94,14 +94,14 @@ def test_horizons_of_whole_steps_are_as_they_were_without_the_others() -> None:
 @pytest.mark.parametrize("step", [420.0, 7000.0])
 def test_a_day_ahead_is_a_day_whatever_the_step(step: float) -> None:
     count = int(4 * DAY / step)
-    [ahead_of_it] = memory([DAY], np.arange(count) * step, step).outlook().forecasts["load"]
+    [ahead_of_it] = memory([DAY], np.arange(count) * step, step).forecast_result().forecasts["load"]
 
     assert all(math.isfinite(value) for value in ahead_of_it.quantiles)
     assert ahead_of_it.lower <= ahead_of_it.median <= ahead_of_it.upper
 
 
 def test_state_of_the_most_odd_horizons_fits_into_status() -> None:
-    found = memory([900, 1500, 2100, 2700, 3300, 3900], WAVE).outlook()
+    found = memory([900, 1500, 2100, 2700, 3300, 3900], WAVE).forecast_result()
 
     [skill] = found.skills
     assert len(skill.state) <= 1536 - 4

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from twinops.core.forecast.backtest import backtest
 from twinops.core.forecast.config import CONFIG
-from twinops.core.forecast.forecaster import Recorded, TwinMemory
-from twinops.core.forecast.result import Outlook
+from twinops.core.forecast.forecaster import Forecaster, Recorded
+from twinops.core.forecast.result import ForecastResult
 from twinops.core.series import Floats, Series
 
 HORIZONS = np.array([3, 6, 12])
@@ -31,23 +31,23 @@ def series(seed: int, count: int, holes: float = 0.0, begin: int = 0) -> Floats:
     return values
 
 
-def remembered(values: Sequence[float] | np.ndarray, step: float = 300.0) -> TwinMemory:
-    memory = TwinMemory(["value"], step, SECONDS)
+def remembered(values: Sequence[float] | np.ndarray, step: float = 300.0) -> Forecaster:
+    memory = Forecaster(["value"], step, SECONDS)
     times = step * (FIRST + np.arange(len(values), dtype=np.float64))
     past = Recorded(Series(times, np.asarray(values, dtype=float), step))
     memory.learn({"value": past}, limits={"value": 130.0})
     return memory
 
 
-def fed(values: Sequence[float] | np.ndarray, step: float = 300.0) -> list[Outlook]:
-    memory = TwinMemory(["value"], step, SECONDS)
+def fed(values: Sequence[float] | np.ndarray, step: float = 300.0) -> list[ForecastResult]:
+    memory = Forecaster(["value"], step, SECONDS)
     return [
         memory.observe((FIRST + k) * step, {"value": value}, limits={"value": 130.0}) for k, value in enumerate(values)
     ]
 
 
-def quantiles(outlook: Outlook) -> Floats:
-    return np.array([one.quantiles for one in outlook.forecasts.get("value", ())])
+def quantiles(forecast_result: ForecastResult) -> Floats:
+    return np.array([one.quantiles for one in forecast_result.forecasts.get("value", ())])
 
 
 @given(seed=st.integers(0, 9999), cut=st.integers(1, 80), begin=st.integers(0, 40), step=st.sampled_from([60.0, 300.0]))
@@ -68,20 +68,22 @@ def test_what_is_learned_from_the_past_is_what_syncs_would_have_taught(seed: int
     values[0] = 100.0
     memory = remembered(values[:cut], step)
     for k in range(cut, 700):
-        outlook = memory.observe((FIRST + k) * step, {"value": values[k]}, limits={"value": 130.0})
-    expected = remembered(values, step).outlook()
+        forecast_result = memory.observe((FIRST + k) * step, {"value": values[k]}, limits={"value": 130.0})
+    expected = remembered(values, step).forecast_result()
     spread = float(np.nanstd(values))
     # What waits between two syncs is kept in half and in single precision.
-    np.testing.assert_allclose(quantiles(outlook), quantiles(expected), atol=0.1 * spread)
-    assert outlook.skills[0].checks == expected.skills[0].checks
+    np.testing.assert_allclose(quantiles(forecast_result), quantiles(expected), atol=0.1 * spread)
+    assert forecast_result.skills[0].checks == expected.skills[0].checks
 
 
 @given(seed=st.integers(0, 9999), scale=st.sampled_from([1e-4, 0.5, 1e6]), move=st.sampled_from([0.0, 300.0, -1000.0]))
 @settings(max_examples=10, deadline=None)
 def test_a_scaled_and_moved_series_is_forecast_scaled_and_moved(seed: int, scale: float, move: float) -> None:
     values = series(seed, 600, 0.05)
-    expected = (quantiles(remembered(values).outlook()) + move) * scale
-    np.testing.assert_allclose(quantiles(remembered((values + move) * scale).outlook()), expected, atol=2.0 * scale)
+    expected = (quantiles(remembered(values).forecast_result()) + move) * scale
+    np.testing.assert_allclose(
+        quantiles(remembered((values + move) * scale).forecast_result()), expected, atol=2.0 * scale
+    )
 
 
 STRANGE = st.one_of(
@@ -96,26 +98,26 @@ STRANGE = st.one_of(
 @settings(max_examples=40, deadline=None)
 @pytest.mark.filterwarnings("error")
 def test_whatever_comes_the_answer_is_finite_and_in_order(values: list[float | None], gaps: list[int]) -> None:
-    memory = TwinMemory(["value", "errorRate"], 60.0, (60, 900))
+    memory = Forecaster(["value", "errorRate"], 60.0, (60, 900))
     slot = FIRST
     for k, value in enumerate(values):
         slot += gaps[k % len(gaps)] if k % 3 == 0 else 1
-        outlook = memory.observe(slot * 60.0, {"value": value, "errorRate": value}, limits={"value": 1.0})
-        for forecasts in outlook.forecasts.values():
+        forecast_result = memory.observe(slot * 60.0, {"value": value, "errorRate": value}, limits={"value": 1.0})
+        for forecasts in forecast_result.forecasts.values():
             found = np.array([one.quantiles for one in forecasts])
             assert np.isfinite(found).all()
             assert (np.diff(found, axis=1) >= 0).all()
-        for chances in outlook.chances.values():
-            assert all(0 <= chance <= 1 for chance in chances if not math.isnan(chance))
+        for exceedance in forecast_result.exceedance.values():
+            assert all(0 <= chance <= 1 for chance in exceedance if not math.isnan(chance))
 
 
 @pytest.mark.parametrize(
     "value", [pytest.param(0.0, id="zeros"), pytest.param(7.5, id="a figure"), pytest.param(-1e9, id="a large one")]
 )
 def test_a_constant_series_stays_where_it_is(value: float) -> None:
-    outlook = fed([value] * 120)[-1]
-    np.testing.assert_allclose(quantiles(outlook), value, rtol=1e-6)
-    assert outlook.skills[0].error == 1.0
+    forecast_result = fed([value] * 120)[-1]
+    np.testing.assert_allclose(quantiles(forecast_result), value, rtol=1e-6)
+    assert forecast_result.skills[0].error == 1.0
 
 
 @given(seed=st.integers(0, 9999), known=st.integers(0, 14))
@@ -129,7 +131,7 @@ def test_there_is_a_forecast_from_the_tenth_known_value_on(seed: int, known: int
 @given(text=st.text(max_size=400))
 @settings(max_examples=30, deadline=None)
 def test_no_text_in_status_can_break_a_restart(text: str) -> None:
-    memory = TwinMemory(["value"], 300.0, SECONDS)
+    memory = Forecaster(["value"], 300.0, SECONDS)
     past = Recorded(Series(300.0 * np.arange(60, dtype=np.float64), series(1, 60), 300.0))
     memory.learn({"value": past}, limits={}, states={"value": text})
-    assert np.isfinite(quantiles(memory.outlook())).all()
+    assert np.isfinite(quantiles(memory.forecast_result())).all()

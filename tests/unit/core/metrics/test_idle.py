@@ -27,7 +27,7 @@ from twinops.core.assess.health import assess_health
 from twinops.core.correction.decide import decide, noted
 from twinops.core.correction.need import demand
 from twinops.core.forecast.horizon import QUANTILES, HorizonForecast
-from twinops.core.forecast.result import Outlook
+from twinops.core.forecast.result import ForecastResult
 from twinops.core.metrics.idle import idle_metrics
 from twinops.core.observation import Observation, Sample
 from twinops.core.status.render import Sync, render_synced
@@ -151,8 +151,8 @@ DAY = {"cpuUsage": 50.0, "latencyMs": 120.0, "errorRate": 0.01, "throughputRps":
 
 def test_nothing_is_at_risk_and_the_others_samples_are_counted() -> None:
     ahead = HorizonForecast(900, tuple(900.0 for _ in QUANTILES), 0.9, 100, calibrated=True)
-    outlook = Outlook(forecasts={"latencyMs": (ahead,)}, samples={"cpuUsage": 400, "latencyMs": 3})
-    at_night = dataclasses.replace(seen(night()), outlook=outlook)
+    forecast_result = ForecastResult(forecasts={"latencyMs": (ahead,)}, samples={"cpuUsage": 400, "latencyMs": 3})
+    at_night = dataclasses.replace(seen(night()), forecast_result=forecast_result)
     by_day = status(
         observed=[ObservedMetric(name="latencyMs", quality=Quality.GOOD, value=400.0)],
         risks=[risk("latencyMs", limit=500, upper=900)],

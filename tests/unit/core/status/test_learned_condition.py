@@ -10,17 +10,17 @@ from twinops.api.conditions import ConditionType, find
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus, Drift, Quality
 from twinops.core.assess.assessment import assess
-from twinops.core.baseline.estimate import Reading
-from twinops.core.forecast.result import Outlook
+from twinops.core.baseline.estimate import BaselineEstimate
+from twinops.core.forecast.result import ForecastResult
 from twinops.core.observation import Observation, Sample
 from twinops.core.status.render import Sync, render_synced
 
-UNKNOWN, KNOWN = Reading(None, None, None), Reading(40.0, 30.0, 50.0)
+UNKNOWN, KNOWN = BaselineEstimate(None, None, None), BaselineEstimate(40.0, 30.0, 50.0)
 WORDS = "still learning what is normal for "
 
 
 @pytest.mark.parametrize(
-    ("expected", "readings", "found", "message"),
+    ("expected", "baselines", "found", "message"),
     [
         pytest.param({}, {}, "Unknown Learning", f"{WORDS}cpuUsage, latencyMs, which takes a day of data", id="all"),
         pytest.param(
@@ -47,13 +47,13 @@ WORDS = "still learning what is normal for "
     ],
 )
 def test_drifted_while_learning(
-    expected: dict[str, Any], readings: dict[str, Reading], found: str, message: str
+    expected: dict[str, Any], baselines: dict[str, BaselineEstimate], found: str, message: str
 ) -> None:
     spec = DigitalTwinSpec.from_wire(
         {"source": {"systemType": "WebService"}, "expectedState": {"learned": True} | expected}
     )
     samples = {name: Sample(name, Quality.GOOD, value) for name, value in (("cpuUsage", 40), ("latencyMs", 100))}
-    observation = Observation(now=1000.0, samples=samples, outlook=Outlook(readings=readings))
+    observation = Observation(now=1000.0, samples=samples, forecast_result=ForecastResult(baselines=baselines))
     before = DigitalTwinStatus()
     assessment = assess(spec, observation, before)
     assert assessment.drift == Drift()

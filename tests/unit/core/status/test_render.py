@@ -23,7 +23,7 @@ from twinops.api.twin.status import (
 )
 from twinops.core.assess.assessment import Assessment
 from twinops.core.forecast.horizon import HorizonForecast
-from twinops.core.forecast.result import Outlook
+from twinops.core.forecast.result import ForecastResult
 from twinops.core.observation import Observation, Sample
 from twinops.core.status.render import (
     Blocked,
@@ -71,8 +71,10 @@ def synced(
     warming: bool = False,
     **known: object,
 ) -> DigitalTwinStatus:
-    outlook = Outlook(warming=warming)
-    observation = Observation(1000.0, {s.metric: s for s in samples}, outlook=outlook, history_complete=complete)
+    forecast_result = ForecastResult(warming=warming)
+    observation = Observation(
+        1000.0, {s.metric: s for s in samples}, forecast_result=forecast_result, history_complete=complete
+    )
     before = previous or DigitalTwinStatus()
     return render_synced(before, SPEC, sync(), observation, assessment(**known), refused or {}, blocked)
 
