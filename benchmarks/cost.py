@@ -14,8 +14,8 @@ import numpy as np
 
 from twinops.core.forecast.config import CONFIG, DAY
 from twinops.core.forecast.forecaster import QUICK_ORIGINS, RECENT_STEPS, Forecaster, Recorded
-from twinops.core.metrics.definitions import STANDARD
 from twinops.core.series import Floats, Series
+from twinops.metric_definitions import STANDARD
 
 METRICS = tuple(STANDARD)
 HORIZONS = (900, 1800, 3600)

@@ -14,13 +14,14 @@ from typing import Any
 import structlog
 
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.core.forecast.forecaster import QUICK_ORIGINS, SCALED, Forecaster, Recorded
+from twinops.core.forecast.forecaster import QUICK_ORIGINS, Forecaster, Recorded
 from twinops.core.forecast.result import ForecastResult
 from twinops.core.metrics.queries import PARTIAL
 from twinops.engine.fair_slots import FairSlots
 from twinops.engine.history import REPLICAS, ForecasterKey, ForecastInput, SlotInput, TwinHistory
 from twinops.engine.history_reader import Past, PastReader
 from twinops.engine.slots import Trouble, spans
+from twinops.metric_definitions import MEAN_PER_POD
 from twinops.ports.metrics import MetricsBackend, SourceAccess
 
 log = structlog.get_logger()
@@ -228,7 +229,8 @@ class ForecasterCache:
             values = {
                 metric: known[entry]
                 for metric, known in series.items()
-                if math.isfinite(known[entry]) and (pods is not None or REPLICAS not in queries or metric not in SCALED)
+                if math.isfinite(known[entry])
+                and (pods is not None or REPLICAS not in queries or metric not in MEAN_PER_POD)
             }
             given = dataclasses.replace(slot_input.given, replicas=pods)
             twin.take_in(SlotInput(slot, gap.slots.time(slot), values, given))
@@ -244,7 +246,7 @@ def _as_counted(past: Past, queries: Mapping[str, str]) -> Past:
     error = past.failed.get(REPLICAS, "")
     if REPLICAS not in queries or (REPLICAS in past.recorded and error != PARTIAL):
         return past
-    totals = past.recorded.keys() & SCALED
+    totals = past.recorded.keys() & MEAN_PER_POD
     recorded = {metric: one for metric, one in past.recorded.items() if metric not in totals}
     # Who was told of a part asks again; a refusal of the number of pods is remembered with that number alone.
     return Past(recorded, {**past.failed, **dict.fromkeys(totals if error == PARTIAL else (), PARTIAL)})

@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.core.forecast.forecaster import RECENT_STEPS, SCALED, Forecaster
-from twinops.core.metrics.definitions import CPU
+from twinops.core.forecast.forecaster import RECENT_STEPS, Forecaster
 from twinops.core.metrics.plan import sync_step
 from twinops.core.metrics.queries import PARTIAL
 from twinops.core.observation import Sample
 from twinops.core.schedule import fraction
 from twinops.engine.slots import Slots, Span, Trouble
+from twinops.metric_definitions import CPU, MEAN_PER_POD
 from twinops.ports.metrics import SourceAccess
 
 MOST_WAITING = 240
@@ -160,7 +160,7 @@ class TwinHistory:
         values = {m: s.value for m, s in given.samples.items() if m in same and s.actionable}
         if given.replicas_query and given.replicas is None:
             # What all pods have together is remembered, and how many there are is not known.
-            values = {metric: value for metric, value in values.items() if metric not in SCALED}
+            values = {metric: value for metric, value in values.items() if metric not in MEAN_PER_POD}
         return SlotInput(slot, self.key.slots.time(slot), values, given)
 
     def must_learn(self, slot_input: SlotInput) -> bool:

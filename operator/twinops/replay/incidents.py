@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from twinops.core.forecast.interpolation import ahead
 from twinops.core.forecast.views import Indices
-from twinops.core.metrics.definitions import facts
 from twinops.core.series import Floats
+from twinops.metric_definitions import definition
 from twinops.replay.rolling import Flags, Replayed
 from twinops.replay.scores import targets
 
@@ -102,7 +102,7 @@ def beyond_limits(replayed: Replayed) -> Flags:
 
 def _beyond(metric: str, values: Floats, limits: Floats) -> Flags:
     # What is not known is not beyond anything.
-    beyond: Flags = values < limits if facts(metric).harmful_above is False else values > limits
+    beyond: Flags = values < limits if definition(metric).harmful_above is False else values > limits
     return beyond
 
 

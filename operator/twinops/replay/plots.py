@@ -14,9 +14,9 @@ from twinops.api.base import utc
 from twinops.core.forecast.config import DAY
 from twinops.core.forecast.horizon import QUANTILES
 from twinops.core.forecast.interpolation import ahead
-from twinops.core.metrics.definitions import facts
 from twinops.core.series import Floats
 from twinops.errors import InputError
+from twinops.metric_definitions import definition
 from twinops.printable import printable
 from twinops.replay.durations import short
 from twinops.replay.incidents import Reliability
@@ -132,7 +132,7 @@ def _panel(axes: Axes, report: Report, k: int, which: int, since: int) -> None:
 
 def _unit(report: Report, name: str) -> str:
     own = (metric.unit for metric in report.replayed.spec.source.metrics if metric.name == name and metric.unit)
-    return next(own, facts(name).unit)
+    return next(own, definition(name).unit)
 
 
 def _scale(axes: Axes, values: Floats, foreseen: Floats, limits: Floats) -> None:

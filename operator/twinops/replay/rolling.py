@@ -16,10 +16,10 @@ from twinops.core.forecast.config import CONFIG, Config
 from twinops.core.forecast.forecaster import Forecaster, Recorded
 from twinops.core.forecast.horizon import QUANTILES
 from twinops.core.forecast.result import ForecastResult
-from twinops.core.metrics.definitions import facts
 from twinops.core.observation import Observation, Sample, Workload
 from twinops.core.series import Floats, Series
 from twinops.core.status.base import observed
+from twinops.metric_definitions import definition
 from twinops.replay.alerts import AlertLog, AlertSpan
 from twinops.replay.recording import Recording
 from twinops.replay.spec import ReplaySpec
@@ -190,7 +190,7 @@ class _Player:
             seen = recording.values[k, :end]
             seen = seen[np.isfinite(seen)]
             if name in self._terms.learn_limits and len(seen):
-                below = facts(name).harmful_above is False
+                below = definition(name).harmful_above is False
                 limits[name] = float(np.percentile(seen, 100 - _LIMIT_PERCENTILE if below else _LIMIT_PERCENTILE))
         self._spec = self._spec.model_copy(update={"limits": limits})
         past = {
@@ -203,7 +203,7 @@ class _Player:
         self._memory.learn(past, limits=limits, replicas=replicas)
 
     def _sample(self, name: str, value: float | None, now: float) -> Sample:
-        unit = self._units.get(name, facts(name).unit)
+        unit = self._units.get(name, definition(name).unit)
         if value is None:
             return Sample(name, Quality.MISSING, unit=unit, reason="NotRecorded")
         return Sample(name, Quality.GOOD, value, unit=unit, time=now)

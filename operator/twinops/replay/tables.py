@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from twinops.api.base import utc
-from twinops.core.metrics.definitions import facts
+from twinops.metric_definitions import definition
 from twinops.printable import printable_lines
 from twinops.replay.durations import short
 from twinops.replay.report import Report
@@ -126,7 +126,7 @@ def _limits(report: Report) -> Text:
         limit = report.limit(k)
         if limit is not None:
             learned = " (95th percentile of the beginning)" if name in report.learned_limits else ""
-            told.append(f"{name} {facts(name).show(limit)}{learned}")
+            told.append(f"{name} {definition(name).show(limit)}{learned}")
     return _text("Limits: " + ", ".join(told))
 
 

@@ -9,8 +9,8 @@ from twinops.adapters.prometheus.candidates import datastores, gateways, http, q
 from twinops.adapters.prometheus.promql import render
 from twinops.adapters.prometheus.selectors import inspect
 from twinops.api.twin.spec import SystemType
-from twinops.core.metrics.definitions import CONNECTIONS, CPU, ERRORS, LATENCY, MEMORY, THROUGHPUT
 from twinops.core.metrics.queries import Inspection, Query, QueryScope
+from twinops.metric_definitions import CONNECTIONS, CPU, ERRORS, LATENCY, MEMORY, THROUGHPUT
 
 Candidates = Mapping[str, tuple[Query, ...]]
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from twinops.api.rules import Rule, literal, ordered
+from twinops.metric_definitions import STANDARD, standard_names
 
-STANDARD_METRICS = ("cpuUsage", "memoryUsage", "latencyMs", "errorRate", "throughputRps", "activeConnections")
-"""Names that have built-in queries; of any other name the twin must bring the query."""
-
-_STANDARD = literal(STANDARD_METRICS)
+_NAMES = ", ".join(STANDARD)
+# Each of these has built-in queries; of any other name the twin must bring the query.
+_STANDARD = literal(STANDARD)
 # Of these, more is worse, so a limit below what is expected could only be a slip.
-_HARMFUL_ABOVE = literal(("cpuUsage", "memoryUsage", "latencyMs", "errorRate", "activeConnections"))
+_HARMFUL_ABOVE = literal(standard_names(lambda row: row.harmful_above))
+_NEVER_NEGATIVE = standard_names(lambda row: row.minimum == 0)
+_SHARES = standard_names(lambda row: row.maximum == 1)
 # Kubernetes kinds that have no /scale, and that people try all the same.
 _NOT_SCALABLE = literal(("CronJob", "DaemonSet", "HorizontalPodAutoscaler", "Job", "Pod", "Service"))
 _PLACEHOLDERS = r"namespace|name|podRegex|window|cpuCores|memoryBytes|label[.][-A-Za-z0-9_./]+"
@@ -60,8 +62,7 @@ SOURCE = (
     ),
     Rule(
         f"!has(self.metrics) || self.metrics.all(m, {_HAS_QUERY})",
-        f"a metric without query must be one with a built-in query ({', '.join(STANDARD_METRICS)}; none of Custom):"
-        " give its query",
+        f"a metric without query must be one with a built-in query ({_NAMES}; none of Custom): give its query",
         field_path=".metrics",
     ),
     Rule(
@@ -101,12 +102,15 @@ TARGET_LABELS = (
 
 METRIC_VALUES = (
     Rule(
-        f"self.all(k, self[k] >= 0.0 || !(k in {_STANDARD}))",
-        f"{', '.join(STANDARD_METRICS)} are never below 0",
+        f"self.all(k, self[k] >= 0.0 || !(k in {literal(_NEVER_NEGATIVE)}))",
+        f"{', '.join(_NEVER_NEGATIVE)} are never below 0",
     ),
-    Rule(
-        "!('errorRate' in self) || self['errorRate'] <= 1.0",
-        "errorRate is a share between 0 and 1; write 0.02 for 2 %",
+    *(
+        Rule(
+            f"!('{name}' in self) || self['{name}'] <= 1.0",
+            f"{name} is a share between 0 and 1; write 0.02 for 2 %",
+        )
+        for name in _SHARES
     ),
 )
 
@@ -122,7 +126,7 @@ def _known(path: str) -> Rule:
     known = f"((k in {_STANDARD} && self.source.systemType != 'Custom') || ({ours}))"
     return Rule(
         f"!({there}) || self.{path}.all(k, {known})",
-        f"this twin has no such metric: every key must be {', '.join(STANDARD_METRICS)} "
+        f"this twin has no such metric: every key must be {_NAMES} "
         "or the name of one in source.metrics (for Custom the latter only)",
         field_path=f".{path}",
     )

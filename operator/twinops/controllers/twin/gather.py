@@ -12,9 +12,7 @@ from dataclasses import dataclass, field
 from twinops.api.twin.spec import DigitalTwinSpec, MetricSpec
 from twinops.api.twin.status import ObservedMetric, Quality
 from twinops.controllers.shared.requester import requester
-from twinops.core.assess.censoring import lower_bounds
-from twinops.core.correction.sizing import BENT
-from twinops.core.metrics.definitions import CPU, facts
+from twinops.core.metrics.censoring import lower_bounds
 from twinops.core.metrics.judgement import (
     Answers,
     at_least,
@@ -32,6 +30,7 @@ from twinops.core.metrics.queries import QueryTexts
 from twinops.core.observation import Sample, Workload
 from twinops.engine.fair_slots import FairSlots
 from twinops.errors import MetricsUnavailable, QueryRefused, SpecError
+from twinops.metric_definitions import CPU, DISTORTED_BY_START_UP, definition
 from twinops.ports.metrics import MetricsBackend, SourceAccess
 
 MOST_PODS = 1_000_000
@@ -138,7 +137,7 @@ class Gatherer:
             sample = Sample(
                 metric,
                 Quality.ERROR,
-                unit=rule.unit or (last.unit if last is not None else "") or facts(metric).unit,
+                unit=rule.unit or (last.unit if last is not None else "") or definition(metric).unit,
                 reason="MetricsUnavailable",
                 message=str(error),
                 query=last.query if last is not None else "",
@@ -228,7 +227,7 @@ def _gathered(
         for name, metric in asked.items()
         if metric.custom and samples[name].reason == QueryRefused.reason
     }
-    windows = {name: longest_range(queries[name]) for name in BENT if name in queries}
+    windows = {name: longest_range(queries[name]) for name in DISTORTED_BY_START_UP if name in queries}
     return Gathered(final, queries, plan.warnings, {**plan.refused, **refused}, windows=windows)
 
 

@@ -8,47 +8,23 @@ from types import MappingProxyType
 from twinops.core.assess.tolerance import Tolerance
 from twinops.core.baseline.estimate import BaselineEstimate
 from twinops.core.baseline.statistics import Kind
-from twinops.core.metrics.definitions import CONNECTIONS, CPU, ERRORS, LATENCY, MEMORY, THROUGHPUT, facts
-
-MENDABLE = frozenset({CPU, THROUGHPUT, LATENCY})
-"""Metrics that another number of replicas can mend."""
+from twinops.metric_definitions import definition
 
 _MAX_SHOWN = 64
 _LARGEST_PERCENT = 9999
 
-_TOO_HIGH: MappingProxyType[str, str] = MappingProxyType(
+_OF_TARGET: MappingProxyType[str, str] = MappingProxyType(
     {
-        CPU: "scale out, or raise the CPU request",
-        MEMORY: "look for a leak; if the use is real, raise the memory request and limit",
-        LATENCY: "scale out; if that does not help, look at the slowest dependency",
-        ERRORS: "look at the logs and at the last rollout, and undo the rollout if they began with it",
-        THROUGHPUT: "scale out; if this is the new normal, raise expectedState.metrics.throughputRps",
-        CONNECTIONS: "look for clients that do not close them; if the load is real, raise the connection limit",
-    }
-)
-_TOO_LOW: MappingProxyType[str, str] = MappingProxyType(
-    {THROUGHPUT: "see whether traffic still reaches the workload: ingress, DNS, errors upstream"}
-)
-_BETTER: MappingProxyType[str, str] = MappingProxyType(
-    {
-        CPU: "nothing to mend; if it lasts, run fewer replicas or lower the CPU request",
-        MEMORY: "nothing to mend; if it lasts, lower the memory request",
-    }
-)
-_NOT_BY_REPLICAS: MappingProxyType[str, str] = MappingProxyType(
-    {
-        MEMORY: "a replica change cannot mend memory use",
-        ERRORS: "a replica change cannot mend errors",
-        CONNECTIONS: "a replica change cannot mend open connections",
         "replicas": "corrections follow load; the number of replicas alone is no reason for one",
         "version": "a replica change cannot mend a version",
     }
 )
+"""Why a replica change does not mend a component of the target."""
 
 
 def shown(metric: str, value: float) -> str:
     """Return the value with its unit, short enough for a status field."""
-    text = facts(metric).show(value)
+    text = definition(metric).show(value)
     return text if len(text) <= _MAX_SHOWN else f"{value:.4g}"
 
 
@@ -58,7 +34,7 @@ def metric_advice(allowed: Tolerance, value: float, *, above: bool) -> str:
     For example ``CPU is 64% above what is expected (82% against 50%): scale out, or raise the CPU request``.
     """
     metric = allowed.metric
-    word = subject(metric)
+    word = definition(metric).subject
     figures = f"({shown(metric, value)} against {shown(metric, allowed.expected)})"
     if allowed.reach(above=above) is not None and not allowed.outside(value, above=above):
         return f"{word} is back inside its threshold {figures}: nothing to do unless it leaves it again"
@@ -67,13 +43,6 @@ def metric_advice(allowed: Tolerance, value: float, *, above: bool) -> str:
     return f"{word} is {size} {side} what is expected {figures}{_limit_passed(allowed, value, above=above)}: " + (
         _what_to_do(allowed, above=above)
     )
-
-
-def subject(metric: str) -> str:
-    """Return what a sentence about the metric begins with."""
-    word = facts(metric).word
-    # A name that a user gave stays as it was given.
-    return word if word == metric else word[:1].upper() + word[1:]
 
 
 def _size(allowed: Tolerance, value: float, *, above: bool) -> str:
@@ -98,23 +67,34 @@ def _what_to_do(allowed: Tolerance, *, above: bool) -> str:
     if allowed.reach(above=above) is None:
         return f"say how much is too much in absoluteThresholds.{metric}; a percentage of 0 has no meaning"
     if not allowed.harmful(above=above):
-        return _BETTER.get(metric, f"nothing to mend; if it lasts, expectedState.metrics.{metric} is out of date")
-    advice = (_TOO_HIGH if above else _TOO_LOW).get(metric)
-    return advice or f"see what has changed; if this is the new normal, update expectedState.metrics.{metric}"
+        return definition(metric).advice.harmless or (
+            f"nothing to mend; if it lasts, expectedState.metrics.{metric} is out of date"
+        )
+    return (
+        _harm(metric, above=above)
+        or f"see what has changed; if this is the new normal, update expectedState.metrics.{metric}"
+    )
 
 
 def _what_to_do_by_learning(metric: str, *, above: bool, harmful: bool) -> str:
     if not harmful:
-        return _BETTER.get(metric, "nothing to mend; see whether load still arrives")
-    advice = (_TOO_HIGH if above else _TOO_LOW).get(metric)
-    if advice is None or (metric == THROUGHPUT and above):
+        return definition(metric).advice.harmless or "nothing to mend; see whether load still arrives"
+    advice = _harm(metric, above=above)
+    # What was learned has no expected value that a person could change.
+    if not advice or f"expectedState.metrics.{metric}" in advice:
         return "see what has changed; what lasts for a day becomes what is normal"
     return advice
 
 
+def _harm(metric: str, *, above: bool) -> str:
+    """Return what to do about a harmful deviation to this side, empty where nothing specific is known."""
+    advice = definition(metric).advice
+    return advice.too_high if above else advice.too_low
+
+
 def normal_range(metric: str, lower: float | None, upper: float | None) -> str:
     """Return a learned band in words, within what values of the metric can be."""
-    known = facts(metric)
+    known = definition(metric)
     if lower is None or upper is None:
         return "not known yet"
     least = lower if known.minimum is None else max(lower, known.minimum)
@@ -158,13 +138,13 @@ def learned_advice(
     """
     metric = allowed.metric
     band = f"what is normal for this hour ({normal_range(metric, baseline.lower, baseline.upper)})"
-    start = f"{subject(metric)} is {shown(metric, value)}"
+    start = f"{definition(metric).subject} is {shown(metric, value)}"
     if not outside:
         return f"{start}, back to {band}: nothing to do unless it leaves it again"
     if drifted is not None:
         side = "above" if above else "below"
         return (
-            f"{subject(metric)} has been {drifted.off} {side} what is normal for the hour, on average over "
+            f"{definition(metric).subject} has been {drifted.off} {side} what is normal for the hour, on average over "
             f"{drifted.over} since about {since} (up to {drifted.usual} is usual; {shown(metric, value)} now): "
             f"{_what_to_do(allowed, above=above)}"
         )
@@ -193,7 +173,7 @@ _SIDELESS: MappingProxyType[Kind, tuple[str, str]] = MappingProxyType(
 def sideless_advice(metric: str, kind: Kind, value: str, expected: str, since: str) -> str:
     """Return one sentence about movement that is not as usual: since when, what was expected, what to do."""
     what, advice = _SIDELESS[kind]
-    return f"{subject(metric)} {what} since {since} ({value} now; normal is: {expected}): {advice}"
+    return f"{definition(metric).subject} {what} since {since} ({value} now; normal is: {expected}): {advice}"
 
 
 def span(seconds: float) -> str:
@@ -237,10 +217,10 @@ def obstacle(component: str, *, above: bool, harmful: bool) -> str:
     """
     if not harmful:
         return "a deviation to the harmless side needs no correction"
-    if component == THROUGHPUT and not above:
-        return "more replicas do not bring traffic back"
-    if component in MENDABLE:
-        return ""
     if component.startswith("labels."):
         return "a replica change cannot mend a label"
-    return _NOT_BY_REPLICAS.get(component, f"it is not known whether a replica change would mend {component}")
+    known = definition(component)
+    if known.drives_corrections and (above or known.harmful_above):
+        return ""
+    unknown = f"it is not known whether a replica change would mend {component}"
+    return _OF_TARGET.get(component) or known.advice.beyond_replicas or unknown

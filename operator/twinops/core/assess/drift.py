@@ -35,9 +35,9 @@ from twinops.core.assess.deviation import REPLICAS, VERSION, Finding, label_comp
 from twinops.core.assess.learned import is_learned, learned_findings
 from twinops.core.assess.tolerance import Tolerance, tolerance
 from twinops.core.baseline.estimate import BaselineEstimate
-from twinops.core.metrics.definitions import THROUGHPUT
 from twinops.core.metrics.idle import idle_metrics
 from twinops.core.observation import Sample, Workload
+from twinops.metric_definitions import THROUGHPUT
 
 MAX_ALERTS = 64
 

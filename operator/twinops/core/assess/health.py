@@ -1,7 +1,7 @@
 """The health score: 100 less what each metric costs.
 
 ``score = 100 · (1 - Σ w·p)``, where ``p`` is a metric's penalty (0 at its expected value, 1 at its limit,
-linear between) and ``w`` its weight (:mod:`twinops.core.metrics.weights`), scaled so that the weights of the
+linear between) and ``w`` its weight (:mod:`twinops.metric_definitions`), scaled so that the weights of the
 metrics that are known add up to 1. What is not known lowers confidence, never the score. Latency and errors without
 any traffic (:mod:`twinops.core.metrics.idle`) are known, and cost nothing.
 
@@ -25,18 +25,9 @@ from twinops.api.twin.spec import MAX_METRICS, DigitalTwinSpec, OnMissing, Syste
 from twinops.api.twin.status import Health, HealthComponent, LastKnown, Quality
 from twinops.core.assess.tolerance import Tolerance, tolerance
 from twinops.core.baseline.estimate import BaselineEstimate
-from twinops.core.metrics.definitions import CPU, ERRORS, MEMORY, facts
 from twinops.core.metrics.idle import idle_metrics
-from twinops.core.metrics.weights import weight
 from twinops.core.observation import Sample
-
-DEFAULT_LIMITS: MappingProxyType[str, float] = MappingProxyType({CPU: 95.0, MEMORY: 95.0, ERRORS: 0.05})
-"""Where a metric without a limit gets its full penalty.
-
-A container near its CPU limit is throttled and one near its memory limit is killed, whatever it serves; a
-service that fails one request in twenty is out of any usual objective. Latency, throughput and connections
-have no such figure that would be right for two systems.
-"""
+from twinops.metric_definitions import definition
 
 FULL_AT_THRESHOLDS = 4.0
 """Without any limit the penalty is full at this many allowed deviations, where drift becomes critical."""
@@ -162,8 +153,8 @@ def _components(kind: SystemType, penalties: Mapping[str, float]) -> list[Health
         HealthComponent(
             metric=metric,
             penalty=round(penalty, 4),
-            weight=round(weight(kind, metric) / known, 4),
-            points=round(_HUNDRED * penalty * weight(kind, metric) / known, 2),
+            weight=round(definition(metric).weight(kind) / known, 4),
+            points=round(_HUNDRED * penalty * definition(metric).weight(kind) / known, 2),
         )
         for metric, penalty in penalties.items()
     ]
@@ -172,7 +163,9 @@ def _components(kind: SystemType, penalties: Mapping[str, float]) -> list[Health
 
 def _score(kind: SystemType, penalties: Mapping[str, float]) -> float:
     # fsum: the same sum in whatever order the metrics come.
-    lost = math.fsum(penalty * weight(kind, metric) for metric, penalty in penalties.items()) / _total(kind, penalties)
+    lost = math.fsum(penalty * definition(metric).weight(kind) for metric, penalty in penalties.items()) / _total(
+        kind, penalties
+    )
     return _HUNDRED * (1 - min(lost, 1.0))
 
 
@@ -238,11 +231,11 @@ def _normal(spec: DigitalTwinSpec, metric: str, baselines: Mapping[str, Baseline
 def _expected_to_be_known(spec: DigitalTwinSpec, metric: str, reason: str) -> bool:
     if metric in spec.expected_state.metrics or metric in spec.limits:
         return True
-    return metric in DEFAULT_LIMITS and reason not in _NOT_TO_BE_HAD
+    return definition(metric).default_limit is not None and reason not in _NOT_TO_BE_HAD
 
 
 def _total(kind: SystemType, metrics: Mapping[str, float] | set[str]) -> float:
-    return math.fsum(weight(kind, metric) for metric in metrics)
+    return math.fsum(definition(metric).weight(kind) for metric in metrics)
 
 
 def penalty_of(spec: DigitalTwinSpec, metric: str, value: float, *, unit: str = "") -> float | None:
@@ -259,7 +252,7 @@ def penalty_of(spec: DigitalTwinSpec, metric: str, value: float, *, unit: str = 
         0..1, or None where nothing says what would be bad: no expected value and no limit, or an expected
         value of 0 without a limit or an absolute threshold.
     """
-    by_default = None if unit.endswith("requests") else DEFAULT_LIMITS.get(metric)
+    by_default = None if unit.endswith("requests") else definition(metric).default_limit
     allowed = tolerance(spec, metric)
     if allowed is not None:
         return _against_expected(allowed, by_default, value)
@@ -268,7 +261,7 @@ def penalty_of(spec: DigitalTwinSpec, metric: str, value: float, *, unit: str = 
 
 
 def _against_limit(metric: str, limit: float, value: float) -> float:
-    start = min(0.0, limit) if metric == ERRORS else limit - (1 - FREE_SHARE) * abs(limit)
+    start = min(0.0, limit) if definition(metric).harmful_from_zero else limit - (1 - FREE_SHARE) * abs(limit)
     return _between(start, limit, value)
 
 
@@ -302,7 +295,7 @@ def _full_at(allowed: Tolerance, by_default: float | None, *, above: bool) -> fl
     scale = allowed.scale(above=above)
     if scale is None:
         return None
-    known, away = facts(allowed.metric), FULL_AT_THRESHOLDS * scale
+    known, away = definition(allowed.metric), FULL_AT_THRESHOLDS * scale
     if above:
         return min(allowed.expected + away, math.inf if known.maximum is None else known.maximum)
     return max(allowed.expected - away, -math.inf if known.minimum is None else known.minimum)

@@ -26,7 +26,6 @@ from twinops.core.assess.advice import (
     shown,
     sideless_advice,
     span,
-    subject,
 )
 from twinops.core.assess.debounce import WELL_BACK
 from twinops.core.assess.deviation import Finding, metric_severity, rounded
@@ -34,8 +33,8 @@ from twinops.core.assess.tolerance import Tolerance
 from twinops.core.baseline.estimate import BaselineEstimate
 from twinops.core.baseline.learner import Alarm
 from twinops.core.baseline.statistics import Kind
-from twinops.core.metrics.definitions import facts
 from twinops.core.observation import Sample
+from twinops.metric_definitions import definition
 
 _DAY = 86_400.0
 
@@ -153,7 +152,7 @@ def _limit_well_back(allowed: Tolerance, value: float, *, above: bool) -> bool:
 
 
 def _obstacle(metric: str, *, above: bool, harmful: bool) -> str:
-    if facts(metric).harmful_above is None:
+    if definition(metric).harmful_above is None:
         return f"{metric} has no side that is known to do harm; on what was learned alone nothing is corrected"
     return obstacle(metric, above=above, harmful=harmful)
 
@@ -175,7 +174,7 @@ def _sideless(allowed: Tolerance, baseline: BaselineEstimate, value: float, now:
         actual=actual,
         outside=stands,
         well_back=not stands,
-        recommendation=advice or f"{subject(metric)} moves as usual again: nothing to do unless it changes",
+        recommendation=advice or f"{definition(metric).subject} moves as usual again: nothing to do unless it changes",
         obstacle=_NO_SIDE,
         since=since if stands else None,
         learned=True,

@@ -14,8 +14,8 @@ from twinops.api.twin.spec import MAX_METRICS
 from twinops.api.twin.status import PredictedMetric, Prediction, Risk
 from twinops.core.assess import debounce
 from twinops.core.forecast.horizon import QUANTILES, HorizonForecast
-from twinops.core.metrics.definitions import STANDARD, facts
 from twinops.core.observation import Sample
+from twinops.metric_definitions import definition
 
 LIST_AT = 0.25
 """A risk is listed from here on: one chance in four is worth a person's look, less is noise in a table."""
@@ -126,7 +126,7 @@ def _assess(
     before: Risk | None,
     now: float,
 ) -> Risk | None:
-    above = facts(metric).harmful_above is not False
+    above = definition(metric).harmful_above is not False
     value = None if sample is None else _value(sample, limit, above=above)
     current = value is not None and (value > limit if above else value < limit)
     chosen = _choose(foreseen, limit, above=above, listed=before is not None)
@@ -237,21 +237,17 @@ def _count(amount: int, word: str) -> str:
     return f"{amount} {word}" if amount == 1 else f"{amount} {word}s"
 
 
-def _name(metric: str) -> str:
-    """Return what a sentence that begins with the metric calls it. Names that users gave stay as they are."""
-    word = facts(metric).word
-    return word[:1].upper() + word[1:] if metric in STANDARD else word
-
-
 def _may_reach(metric: str, limit: float, horizon: int, probability: float, *, above: bool) -> str:
     verb = "reach" if above else "fall to"
     chance = "over 99 %" if probability > _CERTAIN else f"{100 * probability:.0f} %"
-    return f"{_name(metric)} may {verb} {facts(metric).show(limit)} in {duration(horizon)} ({chance})"
+    known = definition(metric)
+    return f"{known.subject} may {verb} {known.show(limit)} in {duration(horizon)} ({chance})"
 
 
 def _now_beyond(metric: str, limit: float, value: float, *, measured: bool) -> str:
-    show = facts(metric).show
-    return f"{_name(metric)} is at {'' if measured else 'least '}{show(value)}, beyond its limit of {show(limit)}"
+    known = definition(metric)
+    least = "" if measured else "least "
+    return f"{known.subject} is at {least}{known.show(value)}, beyond its limit of {known.show(limit)}"
 
 
 def predictions_for_status(

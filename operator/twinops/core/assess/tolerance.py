@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.core.assess.debounce import WELL_BACK
 from twinops.core.baseline.estimate import BaselineEstimate
-from twinops.core.metrics.definitions import facts
+from twinops.metric_definitions import definition
 
 DEFAULT_THRESHOLD_PERCENT = 20.0
 """Allowed deviation in percent of the expected value, unless ``spec.thresholds`` says otherwise."""
@@ -50,7 +50,7 @@ class Tolerance:
 
     def harmful(self, *, above: bool) -> bool:
         """Tell whether a deviation to this side does harm. Where the harmful side is unknown, both do."""
-        side = facts(self.metric).harmful_above
+        side = definition(self.metric).harmful_above
         return side is None or side is above
 
     def limit_on(self, *, above: bool) -> float | None:
@@ -60,7 +60,7 @@ class Tolerance:
         """
         if self.limit is None:
             return None
-        side = facts(self.metric).harmful_above
+        side = definition(self.metric).harmful_above
         bounds_above = self.limit >= self.expected if side is None else side
         return self.limit if bounds_above is above else None
 

@@ -33,8 +33,8 @@ from twinops.core.correction.need import Demand
 from twinops.core.correction.records import held_by
 from twinops.core.correction.restore import NEED_PASSED
 from twinops.core.correction.sizing import Hold, Reckoning, ceil
-from twinops.core.metrics.definitions import CPU, LATENCY, THROUGHPUT, facts
 from twinops.core.observation import Observation
+from twinops.metric_definitions import CPU, LATENCY, THROUGHPUT, definition
 
 SAMPLES = 3
 """Samples that an effect is judged by."""
@@ -276,29 +276,21 @@ class _Now:
         """Return why there is no further step, None where there may be one."""
         if step.grown is None:
             return None
-        word, pods = facts(self.metric).word, f"{step.replicas} to {self.pods} pods"
+        word, pods = definition(self.metric).word, f"{step.replicas} to {self.pods} pods"
         effective = _effective(step, self.time)
         if effective is None:
             seen = f"{len(step.effects)} of {SAMPLES} samples"
             return Hold("Verifying", f"whether going from {pods} has lowered {word} is not known yet: {seen}")
         if effective:
             return None
-        show = facts(self.metric).show
+        show = definition(self.metric).show
         then, now = show(step.value), "unknown now" if self.value is None else f"{show(self.value)} now"
         return Hold(
             "NoEffect",
             f"going from {pods} has not lowered {word} ({then} before, {now}): no further replicas for it. "
-            f"{_ADVICE[self.metric]}",
+            f"{definition(self.metric).advice.no_effect}",
             blocked=True,
         )
-
-
-_ADVICE = {
-    CPU: "See what the pods do whether or not there are requests",
-    LATENCY: "Look at the slowest dependency",
-    THROUGHPUT: "Replicas do not lower the load that is offered; say in limitsPerReplica.throughputRps how much one "
-    "serves, and they can be counted",
-}
 
 
 def _effective(step: ReplicaStep, now: float) -> bool | None:

@@ -26,13 +26,13 @@ from twinops.api.twin.status import Direction, Drift, Quality, Risk
 from twinops.core.assess.risk import duration
 from twinops.core.assess.tolerance import tolerance
 from twinops.core.baseline.estimate import BaselineEstimate
-from twinops.core.correction.sizing import BENT, DRIVING, MAX_REPLICAS, STEP, Hold, Reckoning, ceil
+from twinops.core.correction.sizing import MAX_REPLICAS, STEP, Hold, Reckoning, ceil
 from twinops.core.correction.start_up import starting
-from twinops.core.metrics.definitions import CPU, THROUGHPUT, facts
 from twinops.core.metrics.idle import idle_metrics
 from twinops.core.observation import Observation
+from twinops.metric_definitions import CPU, DISTORTED_BY_START_UP, DRIVING, THROUGHPUT, definition
 
-__all__ = ["BENT", "DRIVING", "MAX_REPLICAS", "STEP", "Demand", "Hold", "Need", "ceil", "demand"]
+__all__ = ["MAX_REPLICAS", "STEP", "Demand", "Hold", "Need", "ceil", "demand"]
 
 _NEVER_THERE = frozenset({"NoRequestsOrLimits", "NoScope", "NoQuery"})
 """Reasons by which a metric is missing for good; series that are not found may have been there."""
@@ -135,12 +135,17 @@ class Demand:
         """Return the same while CPU and latency say nothing, because pods start up."""
         if self.regardless is not None:
             return self
-        bent = bool(self.goals & BENT)
+        bent = bool(self.goals & DISTORTED_BY_START_UP)
         return dataclasses.replace(
             self,
-            needs=tuple(dataclasses.replace(n, hold=n.hold or hold) if n.metric in BENT else n for n in self.needs),
+            needs=tuple(
+                dataclasses.replace(n, hold=n.hold or hold) if n.metric in DISTORTED_BY_START_UP else n
+                for n in self.needs
+            ),
             known=self.known and not bent,
-            standing={metric: replicas for metric, replicas in self.standing.items() if metric not in BENT},
+            standing={
+                metric: replicas for metric, replicas in self.standing.items() if metric not in DISTORTED_BY_START_UP
+            },
             countable=self.countable and not bent,
             regardless=self,
         )
@@ -210,7 +215,7 @@ def _of_risks(reckoning: Reckoning, risks: Sequence[Risk]) -> Iterator[Need]:
             continue
         foreseen = risk.upper if _trusted(risk, reckoning.observation) or observed is None else observed
         value = foreseen if observed is None else max(observed, foreseen)
-        show = facts(risk.metric).show
+        show = definition(risk.metric).show
         seen, when = "is foreseen at", f" in {duration(risk.horizon_seconds)}"
         if observed is not None and value <= observed:
             seen, when = "is at", ""
@@ -231,7 +236,7 @@ def _of_drift(reckoning: Reckoning, drift: Drift) -> Iterator[Need]:
         edge = allowed.edge(above=True) if allowed else None
         if allowed is None or value is None or edge is None or edge <= 0:
             continue
-        show = facts(metric).show
+        show = definition(metric).show
         about = f"is at {show(value)} (expected {show(allowed.expected)}, at most {show(edge)})"
         yield _need(reckoning, f"Drift/{metric}", metric, (value, edge, about))
 
@@ -245,7 +250,7 @@ def _need(reckoning: Reckoning, trigger: str, metric: str, judged: tuple[float, 
         trigger=trigger,
         replicas=replicas,
         fresh=sample is not None and sample.actionable,
-        why=f"{facts(metric).word} {about}: {words}",
+        why=f"{definition(metric).word} {about}: {words}",
         beyond=observed is not None and observed > goal,
         hold=reckoning.hold(metric),
     )

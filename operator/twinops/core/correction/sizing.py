@@ -6,14 +6,8 @@ import math
 from dataclasses import dataclass
 
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.core.metrics.definitions import CPU, LATENCY, THROUGHPUT
 from twinops.core.observation import Observation
-
-DRIVING = (CPU, THROUGHPUT, LATENCY)
-"""Metrics that more replicas help against."""
-
-BENT = frozenset({CPU, LATENCY})
-"""Those that pods which start up bend: they work before, and are slow while, they serve."""
+from twinops.metric_definitions import CPU, LATENCY, THROUGHPUT
 
 STEP = 1.25
 """Growth where no formula tells how many replicas would do."""

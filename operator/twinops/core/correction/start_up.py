@@ -17,9 +17,9 @@ from twinops.api.base import utc
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import StartUp
 from twinops.core.assess.debounce import after_gap
-from twinops.core.correction.sizing import BENT
 from twinops.core.observation import Observation, Pod
 from twinops.core.status.conditions import shorten
+from twinops.metric_definitions import DISTORTED_BY_START_UP
 
 INITIALIZATION_SECONDS = 300.0
 """The HPA's ``--horizontal-pod-autoscaler-cpu-initialization-period``."""
@@ -58,7 +58,7 @@ def starting(observation: Observation) -> str:
 
 
 def _young(observation: Observation, pods: tuple[Pod, ...]) -> Iterator[Pod]:
-    begins = [_begin(observation, metric) for metric in BENT if metric in observation.samples]
+    begins = [_begin(observation, metric) for metric in DISTORTED_BY_START_UP if metric in observation.samples]
     begin = min((time for time in begins if time is not None), default=observation.now)
     for pod in pods:
         # One that waits for a node uses nothing, and one that ends is past its start.

@@ -21,13 +21,11 @@ from twinops.core.forecast.pack import pack, resume
 from twinops.core.forecast.recorded import HUGE, Grid, Recorded, grid_of, measured
 from twinops.core.forecast.result import ForecastResult, Skill
 from twinops.core.forecast.views import Indices
-from twinops.core.metrics.definitions import CPU, facts
 from twinops.core.series import Floats, Series
+from twinops.metric_definitions import MEAN_PER_POD, definition
 
-__all__ = ["QUICK_ORIGINS", "RECENT_STEPS", "SCALED", "Forecaster", "Recorded"]
+__all__ = ["QUICK_ORIGINS", "RECENT_STEPS", "Forecaster", "Recorded"]
 
-SCALED = frozenset({CPU})
-"""Metrics per pod whose total is remembered: a correction changes the share of each pod, not the total."""
 QUICK_ORIGINS = 45
 """Origins of a first answer."""
 _PACK_SECONDS = 900
@@ -67,10 +65,10 @@ class Forecaster:
         self._config = config
         self._ahead = ahead(self.horizons_seconds or (math.ceil(step),), step)
         self._horizons: Indices = self._ahead.steps
-        self._scaled = np.array([name in SCALED for name in self.metrics], dtype=bool)
+        self._scaled = np.array([name in MEAN_PER_POD for name in self.metrics], dtype=bool)
         self._baseline = TwinBaseline(self.metrics, self.step) if learned else None
         self._ranges = np.array([_range(name) for name in self.metrics]).reshape(-1, 2).T
-        self._above = np.array([facts(name).harmful_above is not False for name in self.metrics], dtype=bool)
+        self._above = np.array([definition(name).harmful_above is not False for name in self.metrics], dtype=bool)
         self._risk = self._no_risk()
         self._chances = np.empty((len(self.metrics), 0))
         self._foresight: Ensemble | None = None
@@ -202,7 +200,7 @@ class Forecaster:
 
     def _total(self, name: str, past: Recorded | None, replicas: Recorded | None) -> Recorded | None:
         """Return what is remembered of a metric: what all pods have together, where it is told per pod."""
-        if name not in SCALED or past is None or replicas is None or not replicas.parts:
+        if name not in MEAN_PER_POD or past is None or replicas is None or not replicas.parts:
             return past
         return past.scaled(replicas)
 
@@ -307,7 +305,7 @@ def _finite(value: float | None) -> float:
 
 
 def _range(metric: str) -> tuple[float, float]:
-    about = facts(metric)
+    about = definition(metric)
     return (
         -math.inf if about.minimum is None else about.minimum,
         math.inf if about.maximum is None else about.maximum,

@@ -1,28 +1,27 @@
-"""Metrics that nobody can measure because nobody asks for anything: known to be well, not unknown."""
+"""Metrics that have no value because there is no traffic; without requests there is nothing wrong with them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from twinops.api.twin.status import Quality
-from twinops.core.metrics.definitions import ERRORS, LATENCY, THROUGHPUT
 from twinops.core.observation import Sample
+from twinops.metric_definitions import THROUGHPUT, standard_names
 
-BY_REQUESTS = frozenset({LATENCY, ERRORS})
-"""Metrics of requests: without any of these there is neither a latency nor a share of errors."""
+_MEASURED_ON_REQUESTS = standard_names(lambda row: row.measured_on_requests)
 
-_TELLING = frozenset({Quality.GOOD, Quality.BOUNDED, Quality.ERROR})
-"""Of a value something is known, and a failure is no lack of requests."""
+_NOT_IDLE = frozenset({Quality.GOOD, Quality.BOUNDED, Quality.ERROR})
+"""Qualities that are not explained by a lack of requests: something is known of the value, or the query failed."""
 
 _NO_TRAFFIC = 1e-9
 """Requests per second up to which there are none: a rate of counters that stand still is 0 but for rounding."""
 
 
 def idle_metrics(samples: Mapping[str, Sample]) -> frozenset[str]:
-    """Return the metrics that have no value of their own because throughput is known to be zero.
+    """Return the metrics measured on requests that have no value because throughput is known to be zero.
 
-    Known means a real, fresh value: where the throughput is unknown, too, so is what requests would tell. A query that
-    fails has not shown that there is nothing to measure, and stays a failure.
+    Throughput is known when its value is real and fresh. A metric whose query failed (quality Error) is not among
+    them: the failure has another cause than a lack of requests.
 
     Args:
         samples: the answers of one sync, by metric.
@@ -32,6 +31,6 @@ def idle_metrics(samples: Mapping[str, Sample]) -> frozenset[str]:
         return frozenset()
     return frozenset(
         metric
-        for metric in BY_REQUESTS
-        if (sample := samples.get(metric)) is not None and sample.quality not in _TELLING
+        for metric in _MEASURED_ON_REQUESTS
+        if (sample := samples.get(metric)) is not None and sample.quality not in _NOT_IDLE
     )

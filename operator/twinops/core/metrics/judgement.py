@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from twinops.api.base import utc
 from twinops.api.twin.spec import LARGEST, MetricSpec, OnMissing
 from twinops.api.twin.status import ObservedMetric, Quality
-from twinops.core.metrics.definitions import facts
 from twinops.core.metrics.plan import Asked, MetricPlan
 from twinops.core.metrics.queries import PARTIAL, InstantAnswer
 from twinops.core.observation import PARTIAL_ANSWER, Sample
+from twinops.metric_definitions import definition
 
 Answers = Mapping[str, InstantAnswer]
 """By the text that was sent."""
@@ -77,7 +77,7 @@ def _bounded(base: Sample, answer: InstantAnswer) -> Sample | None:
     if math.isclose(least, most, rel_tol=_SAME_BOUND) and most > 0:
         # The first one that is filled is the open one, too.
         return at_least(base, most)
-    show = facts(base.metric).show
+    show = definition(base.metric).show
     span = f"between {show(least)} and {show(most)}" if least > _SAME_BOUND * most else f"at most {show(most)}"
     why = "nearly all observations are in one bucket of the histogram, the first that holds any"
     advice = "give it finer buckets, in the unit that it measures in"
@@ -88,7 +88,7 @@ def _bounded(base: Sample, answer: InstantAnswer) -> Sample | None:
 
 def at_least(sample: Sample, least: float) -> Sample:
     """Return what is known of a quantile in the last, open bucket of its histogram."""
-    message = f"at least {facts(sample.metric).show(least)}: in the histogram's last, open bucket"
+    message = f"at least {definition(sample.metric).show(least)}: in the histogram's last, open bucket"
     return dataclasses.replace(
         sample, quality=Quality.BOUNDED, value=None, least=least, reason="OpenBucket", message=message
     )

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from twinops.api.source.resource import MetricsSourceSpec
 from twinops.api.twin.spec import DigitalTwinSpec, MetricSpec
 from twinops.api.twin.status import ObservedMetric, Quality
-from twinops.core.metrics.definitions import CPU, MEMORY, facts
 from twinops.core.metrics.queries import Inspection, Query, QueryScope, QueryTexts
 from twinops.core.observation import Sample, Workload
 from twinops.errors import SpecError
+from twinops.metric_definitions import PodResource, definition
 
 _RANGE = re.compile(r"\[\s*((?:\d+(?:ms|[smhdwy]))+)\s*[\]:]")
 _DURATION = re.compile(r"(\d+)(ms|[smhdwy])")
@@ -35,7 +35,10 @@ _NOT_TO_BE_HAD = frozenset({"NoRequestsOrLimits", "NoScope"})
 # After these a metric's candidates are looked for before they are asked.
 _SILENT = frozenset({"NoSuchSeries", "EmptyResult"})
 _UNSURE = frozenset({Quality.BOUNDED, Quality.EMPTY})
-_BASIS = {CPU: ("$(cpuCores)", "$(wholePodCores)"), MEMORY: ("$(memoryBytes)", "$(wholePodBytes)")}
+_AMOUNTS = {
+    PodResource.CPU: ("$(cpuCores)", "$(wholePodCores)"),
+    PodResource.MEMORY: ("$(memoryBytes)", "$(wholePodBytes)"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,15 +335,17 @@ class _Planner:
     def _unit(self, asked: tuple[Asked, ...]) -> str:
         if self.rules.unit is not None:
             return self.rules.unit
-        usual, basis = facts(self.metric).unit, self._basis(asked)
+        usual, basis = definition(self.metric).unit, self._basis(asked)
         return f"{usual} of {basis}" if basis else usual
 
     def _basis(self, asked: tuple[Asked, ...]) -> str:
         """Return what a percentage is of, empty where the query does not ask what a pod may use."""
-        placeholders = _BASIS.get(self.metric, ())
-        if self.workload is None or not asked or not any(each in asked[0].query.template for each in placeholders):
+        resource, workload = definition(self.metric).pod_resource, self.workload
+        if resource is None or workload is None or not asked:
             return ""
-        return self.workload.cpu_basis if self.metric == CPU else self.workload.memory_basis
+        if not any(placeholder in asked[0].query.template for placeholder in _AMOUNTS[resource]):
+            return ""
+        return workload.cpu_basis if resource is PodResource.CPU else workload.memory_basis
 
     def _read_from(self, asked: tuple[Asked, ...]) -> str:
         basis, workload = self._basis(asked), self.workload

@@ -17,9 +17,10 @@ from support.virtual_shop import PER_DAY, STEP, ForecastInput, run
 from twinops.api.base import utc
 from twinops.api.twin.spec import CorrectionMode
 from twinops.api.twin.status import CorrectionAction, CorrectionRecord, DigitalTwinStatus, Outcome, Quality
-from twinops.core.assess.censoring import calibration_excluded, lower_bounds
+from twinops.core.assess.censoring import calibration_excluded
 from twinops.core.forecast.forecaster import Forecaster, Recorded
 from twinops.core.forecast.result import ForecastResult, Skill
+from twinops.core.metrics.censoring import lower_bounds
 from twinops.core.observation import Sample
 from twinops.core.series import Series
 

@@ -14,8 +14,8 @@ from twinops.api.twin.spec import LARGEST, DigitalTwinSpec, TargetRef
 from twinops.api.twin.status import Direction, Drift, DriftAlert, Quality, Severity
 from twinops.core.assess.drift import assess_drift, has_expected_state
 from twinops.core.assess.tolerance import tolerance
-from twinops.core.metrics.definitions import STANDARD
 from twinops.core.observation import Sample, Workload
+from twinops.metric_definitions import STANDARD
 
 NOW = 1_700_000_000.0
 

@@ -15,9 +15,8 @@ from twinops.api.twin.spec import DigitalTwinSpec, SystemType
 from twinops.api.twin.status import Drift, Health, Quality, Severity
 from twinops.core.assess.drift import assess_drift
 from twinops.core.assess.health import assess_health, penalty_of
-from twinops.core.metrics.definitions import STANDARD, facts
-from twinops.core.metrics.weights import CUSTOM_METRIC_WEIGHT, WEIGHTS, weight
 from twinops.core.observation import Sample
+from twinops.metric_definitions import STANDARD, definition
 
 DOCS = Path(__file__).parents[4] / "docs" / "health-and-drift.md"
 
@@ -101,16 +100,6 @@ def test_penalty(
 def test_use_beyond_a_request_has_no_default_limit() -> None:
     assert penalty_of(spec(), "cpuUsage", 150, unit="% of requests") is None
     assert penalty_of(spec(), "cpuUsage", 150, unit="% of limits") == 1.0
-
-
-@pytest.mark.parametrize("system", list(SystemType), ids=lambda system: system.value)
-def test_weights_of_every_type_are_complete(system: SystemType) -> None:
-    if system is SystemType.CUSTOM:
-        assert {weight(system, metric) for metric in STANDARD} == {CUSTOM_METRIC_WEIGHT}
-    else:
-        assert set(WEIGHTS[system]) == set(STANDARD)
-        assert math.fsum(WEIGHTS[system].values()) == pytest.approx(1)
-        assert min(WEIGHTS[system].values()) > 0
 
 
 def test_score_explains_itself() -> None:
@@ -229,7 +218,7 @@ def test_score_does_not_depend_on_the_order_of_metrics(
 
 @given(twin=SPECS, metric=METRICS, values=st.lists(NUMBERS, min_size=2, max_size=8), above=st.booleans())
 def test_more_harm_never_costs_less(twin: DigitalTwinSpec, metric: str, values: list[float], *, above: bool) -> None:
-    side = facts(metric).harmful_above
+    side = definition(metric).harmful_above
     assume(side is None or side is above)
     expected = twin.expected_state.metrics.get(metric)
     assume(expected is not None or above)
@@ -247,7 +236,7 @@ def test_documented_weights_are_those_in_force() -> None:
     text = DOCS.read_text()
     names = {f"`{metric}`": metric for metric in STANDARD} | {"any other": "queueDepth"}
     for label, metric in names.items():
-        figures = " | ".join(f"{weight(system, metric):.2f}" for system in SystemType)
+        figures = " | ".join(f"{definition(metric).weight(system):.2f}" for system in SystemType)
         assert f"| {label} | {figures} |" in text
 
 
@@ -263,7 +252,7 @@ def test_documented_example_comes_out_as_written() -> None:
     severities = {a.component: a.severity for a in assess_drift(twin, samples, {}, None, Drift(), 0).alerts}
     rows = []
     for part in health.components:
-        observed = facts(part.metric).show(samples[part.metric].value or 0)
+        observed = definition(part.metric).show(samples[part.metric].value or 0)
         drift: Severity | str = severities.get(part.metric, "none")
         rows.append(
             f"| `{part.metric}` | {observed} | {part.penalty:.4f} | {part.weight:.4f} | {part.points:.2f} | {drift} |"
