@@ -21,7 +21,8 @@ from twinops.adapters.prometheus.client import PrometheusBackend
 from twinops.api.source.resource import MetricsSourceSpec
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import Quality
-from twinops.controllers.twin.gather import Gathered, Gatherer
+from twinops.controllers.twin.gather import Gatherer
+from twinops.core.metrics.batches import Gathered
 from twinops.core.observation import Sample
 from twinops.engine.forecaster_cache import ForecasterCache
 from twinops.engine.history import ForecastInput

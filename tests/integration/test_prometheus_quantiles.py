@@ -19,7 +19,8 @@ from twinops.adapters.prometheus.client import PrometheusBackend
 from twinops.api.source.resource import MetricsSourceSpec
 from twinops.api.twin.spec import DigitalTwinSpec, TargetRef
 from twinops.api.twin.status import ObservedMetric, Quality
-from twinops.controllers.twin.gather import Gathered, Gatherer
+from twinops.controllers.twin.gather import Gatherer
+from twinops.core.metrics.batches import Gathered
 from twinops.core.observation import Workload
 from twinops.ports.metrics import RangeQuery, SourceAccess
 

@@ -20,8 +20,9 @@ from twinops.adapters.prometheus.client import PrometheusBackend
 from twinops.api import API_VERSION
 from twinops.api.source.resource import MetricsSourceSpec
 from twinops.api.twin.spec import MAX_METRICS, DigitalTwinSpec
-from twinops.controllers.twin.gather import Gathered, Gatherer
-from twinops.core.metrics.plan import sync_step
+from twinops.controllers.twin.gather import Gatherer
+from twinops.core.metrics.batches import Gathered
+from twinops.core.metrics.durations import sync_step
 from twinops.core.metrics.queries import PARTIAL
 from twinops.core.series import Floats
 from twinops.engine.slots import Slots, Span, without_unstored

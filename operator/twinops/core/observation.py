@@ -11,9 +11,6 @@ from twinops.api.twin.spec import TargetRef
 from twinops.api.twin.status import ObjectRef, Quality
 from twinops.core.forecast.result import ForecastResult
 
-PARTIAL_ANSWER = "PartialAnswer"
-"""Reason of a sample whose backend could not answer in full: what it said is too small, by nobody knows how much."""
-
 LEVER_UNAVAILABLE = "LeverUnavailable"
 LEVER_UNREAD = frozenset({"Forbidden", "Unauthorized", "RequestRefused", LEVER_UNAVAILABLE})
 """Reasons by which there may be a lever that could not be read."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.core.forecast.forecaster import RECENT_STEPS, Forecaster
-from twinops.core.metrics.plan import sync_step
+from twinops.core.metrics.durations import sync_step
 from twinops.core.metrics.queries import PARTIAL
 from twinops.core.observation import Sample
 from twinops.core.schedule import fraction

@@ -13,6 +13,7 @@ from twinops.adapters.prometheus.lexing import QUOTED
 from twinops.api.twin.spec import TargetRef
 from twinops.core.metrics.pod_names import pod_regex
 from twinops.core.metrics.queries import Query, QueryScope
+from twinops.core.metrics.reasons import SampleReason
 from twinops.errors import SpecError
 
 PLACEHOLDERS = ("namespace", "name", "podRegex", "window", "cpuCores", "memoryBytes", "label.KEY")
@@ -154,7 +155,9 @@ def _matchers(query: Query, scope: QueryScope, values: Mapping[str, Value]) -> s
         labels = labels if query.takes_labels else {}
     parts += [f"{label_name(key)}={quoted(value)}" for key, value in sorted(labels.items())]
     if not parts or (query.needs_labels and not scope.labels):
-        raise SpecError("nothing says which series belong to this twin: set spec.source.labels", reason="NoScope")
+        raise SpecError(
+            "nothing says which series belong to this twin: set spec.source.labels", reason=SampleReason.NO_SCOPE
+        )
     parts += [f"{name}={quoted(value)}" for name, value in sorted(scope.external_labels.items())]
     return ",".join(parts)
 
@@ -169,7 +172,7 @@ def _amount(what: str, value: float | None, problem: str) -> Value:
             raise SpecError(
                 f"{problem or 'a container of the pod template'} has neither a limit nor a request for {what}: "
                 "set one, or give a query in spec.source.metrics",
-                reason="NoRequestsOrLimits",
+                reason=SampleReason.NO_REQUESTS_OR_LIMITS,
             )
         return f"{value:.12g}"
 
@@ -185,7 +188,7 @@ def _whole(scope: QueryScope, amount: Value) -> Value:
         raise SpecError(
             "the series are of whole pods, and which containers these have is not known: "
             "let the operator read pods, or scrape /metrics/cadvisor",
-            reason="NoRequestsOrLimits",
+            reason=SampleReason.NO_REQUESTS_OR_LIMITS,
         )
 
     return refuse
@@ -196,7 +199,9 @@ def _pods(target: TargetRef, regex: str | None) -> Value:
         return _text("podRegex", regex or pod_regex(target))
 
     def refuse(_quote: str) -> str:
-        raise SpecError("the names of the target's pods follow no rule and are too many to be listed", reason="NoScope")
+        raise SpecError(
+            "the names of the target's pods follow no rule and are too many to be listed", reason=SampleReason.NO_SCOPE
+        )
 
     return refuse
 

@@ -118,7 +118,7 @@ class Observer:
                 replicas=gathered.replicas,
                 calibration_excluded=calibration_excluded(spec, previous, now),
                 risk_excluded=risk_excluded(spec, previous, now),
-                censored=gathered.at_least,
+                censored=gathered.censored,
                 states=states(previous.forecast_skill),
             ),
         )

@@ -26,6 +26,7 @@ from twinops.api.twin.status import Health, HealthComponent, LastKnown, Quality
 from twinops.core.assess.tolerance import Tolerance, tolerance
 from twinops.core.baseline.estimate import BaselineEstimate
 from twinops.core.metrics.idle import idle_metrics
+from twinops.core.metrics.reasons import NOT_APPLICABLE
 from twinops.core.observation import Sample
 from twinops.metric_definitions import definition
 
@@ -37,9 +38,6 @@ FREE_SHARE = 0.8
 
 FLATTERING_POINTS = 2.0
 """By so much a score may rise because a metric is left out that is lost; by more it is not told."""
-
-_NOT_TO_BE_HAD = frozenset({"NoRequestsOrLimits", "NoScope"})
-"""Reasons for which a standard metric has no value by the nature of the system; nobody misses it then."""
 
 _REAL = frozenset({Quality.GOOD, Quality.HELD, Quality.BOUNDED})
 _HUNDRED = 100
@@ -191,7 +189,7 @@ def _judge(
         if value is None or not math.isfinite(value):
             reason = "" if sample is None else sample.reason
             # A learned baseline that is being read again has no normal to tell yet.
-            relearning = spec.expected_state.learned and metric in remembered and reason not in _NOT_TO_BE_HAD
+            relearning = spec.expected_state.learned and metric in remembered and reason not in NOT_APPLICABLE
             missed = _expected_to_be_known(spec, metric, reason) or _normal(spec, metric, baselines) is not None
             if missed or relearning:
                 unknown.add(metric)
@@ -231,7 +229,7 @@ def _normal(spec: DigitalTwinSpec, metric: str, baselines: Mapping[str, Baseline
 def _expected_to_be_known(spec: DigitalTwinSpec, metric: str, reason: str) -> bool:
     if metric in spec.expected_state.metrics or metric in spec.limits:
         return True
-    return definition(metric).default_limit is not None and reason not in _NOT_TO_BE_HAD
+    return definition(metric).default_limit is not None and reason not in NOT_APPLICABLE
 
 
 def _total(kind: SystemType, metrics: Mapping[str, float] | set[str]) -> float:

@@ -29,13 +29,11 @@ from twinops.core.baseline.estimate import BaselineEstimate
 from twinops.core.correction.sizing import MAX_REPLICAS, STEP, Hold, Reckoning, ceil
 from twinops.core.correction.start_up import starting
 from twinops.core.metrics.idle import idle_metrics
+from twinops.core.metrics.reasons import NEVER_MEASURED
 from twinops.core.observation import Observation
 from twinops.metric_definitions import CPU, DISTORTED_BY_START_UP, DRIVING, THROUGHPUT, definition
 
 __all__ = ["MAX_REPLICAS", "STEP", "Demand", "Hold", "Need", "ceil", "demand"]
-
-_NEVER_THERE = frozenset({"NoRequestsOrLimits", "NoScope", "NoQuery"})
-"""Reasons by which a metric is missing for good; series that are not found may have been there."""
 
 _NOTHING: Mapping[str, int] = MappingProxyType({})
 
@@ -304,7 +302,7 @@ class _Standing:
         elif value is None or self._reckoning.hold(metric) is not None:
             reason = _without_data(self._reckoning.observation, metric)
             self._known = self._known and bool(reason) and metric not in self._held_by
-            self._lost = self._lost or (counts and reason not in _NEVER_THERE)
+            self._lost = self._lost or (counts and reason not in NEVER_MEASURED)
         else:
             self._told = True
             self._countable = self._countable or counts

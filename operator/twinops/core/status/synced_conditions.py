@@ -13,7 +13,8 @@ from twinops.core.assess.health import Hindsight, hindsight
 from twinops.core.assess.learned import still_learning
 from twinops.core.forecast.horizon import MIN_SAMPLES
 from twinops.core.metrics.idle import idle_metrics
-from twinops.core.observation import PARTIAL_ANSWER, Observation
+from twinops.core.metrics.reasons import SampleReason
+from twinops.core.observation import Observation
 from twinops.core.status.base import UNKNOWN
 from twinops.core.status.conditions import Conditions
 from twinops.errors import SpecError
@@ -56,8 +57,8 @@ def tell_metrics(conditions: Conditions, observation: Observation) -> None:
         conditions.yes(kind, "AllAnswering", message or fresh)
     elif good:
         conditions.yes(kind, "SomeMissing", message)
-    elif any(sample.reason == PARTIAL_ANSWER for sample in bad):
-        conditions.no(kind, PARTIAL_ANSWER, message)
+    elif any(sample.reason == SampleReason.PARTIAL_ANSWER for sample in bad):
+        conditions.no(kind, SampleReason.PARTIAL_ANSWER, message)
     else:
         conditions.no(kind, "NoneAnswering", message or "no metric is asked for: add queries to spec.source.metrics")
 

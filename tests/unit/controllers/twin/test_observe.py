@@ -12,9 +12,9 @@ from support.correcting import NOW, hpa, spec, workload
 from twinops.api.source.resource import MetricsSourceSpec
 from twinops.api.twin.status import DigitalTwinStatus, Quality
 from twinops.controllers.shared.store import TwinStore
-from twinops.controllers.twin.gather import Gathered
 from twinops.controllers.twin.observe import Observer
 from twinops.core.forecast.result import ForecastResult
+from twinops.core.metrics.batches import Gathered
 from twinops.core.observation import Observation, Sample
 from twinops.errors import ClusterError, NotFound, Refused, SpecError, Unavailable
 from twinops.ports.kubernetes import TwinRef

@@ -22,10 +22,11 @@ from twinops.api.twin.status import DigitalTwinStatus, ObjectRef, Quality
 from twinops.controllers.shared.status_writer import StatusWriter
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.corrections import CorrectionService
-from twinops.controllers.twin.gather import Gathered, Gatherer
+from twinops.controllers.twin.gather import Gatherer
 from twinops.controllers.twin.observe import Observed, Observer, Unmeasured
 from twinops.controllers.twin.publish import Publisher
 from twinops.controllers.twin.sync import SyncService
+from twinops.core.metrics.batches import Gathered
 from twinops.core.observation import Lever, Sample, Workload
 from twinops.engine.forecaster_cache import CachedResult, ForecasterCache
 from twinops.errors import ClusterError, MetricsUnavailable, Refused, Unavailable
