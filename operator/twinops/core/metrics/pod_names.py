@@ -1,8 +1,8 @@
-"""What the pods of a workload are called, said as a regular expression for PromQL.
+"""Regular expressions for PromQL that match the names of a workload's pods.
 
-Which pods belong to a workload is told by the API server. Series know them by name only, and those of the past by
-names that are gone, so the names that exist are read as what Kubernetes makes names of: the owner's, a hash, five
-random characters, an ordinal. What follows no such rule is listed as it is.
+The API server lists the pods that a workload has now. Series carry only names of pods, also of pods that are gone. So
+the names of the present pods are generalised to the patterns by which Kubernetes generates names: the owner's name, a
+hash, five random characters, an ordinal. A name that fits no pattern is listed literally.
 
 Source: Kubernetes ``k8s.io/apiserver/pkg/storage/names`` (generated names: the base is cut to 58
 characters, five random ones follow), ``k8s.io/apimachinery/pkg/util/rand`` (the alphabet without
@@ -21,10 +21,10 @@ from functools import cache
 from twinops.api.twin.spec import TargetRef
 
 MAX_LENGTH = 4096
-"""Characters of an expression, at most: it stands in every query, several times."""
+"""Longest expression, in characters: it stands in every query, several times."""
 
 NO_POD = "-"
-"""Matches nothing: no pod can be called so."""
+"""An expression that matches no pod: this is no valid name of one."""
 
 _RANDOM = "[bcdfghjklmnpqrstvwxz2456789]{5}"
 _HASH_LETTER = "[456789bcdf]"
@@ -42,12 +42,12 @@ _IS_RANDOM = re.compile(_RANDOM)
 _IS_ORDINAL = re.compile(_ORDINAL)
 
 Others = Callable[[str], Iterable[str]]
-"""Gives the names of pods of other workloads that begin so."""
+"""Returns the names of other workloads' pods that begin with a prefix."""
 
 
 @dataclass(frozen=True, slots=True)
 class NamedPod:
-    """A pod of the workload, with what made it.
+    """A pod of the workload, and its controller.
 
     Attributes:
         owner_kind: kind of its controller, empty where it has none.
@@ -101,13 +101,13 @@ class _Pattern:
         return name.startswith(begin) and end.fullmatch(name, len(begin)) is not None
 
     def free(self, others: Others) -> bool:
-        """Tell whether no pod of another workload is called so."""
+        """Tell whether no pod of another workload has a name of this pattern."""
         whole = self.form in {_Form.HASH, _Form.ORDINAL} and len(self.base) < _MAX_BASE
         return not any(self.fits(name) for name in others(f"{self.base}-" if whole else self.base[:_MAX_BASE]))
 
 
 def pod_regex(target: TargetRef) -> str:
-    """Return a regular expression (RE2, to be anchored) for the pods of a target of which none is known.
+    """Return a regular expression (RE2, to be anchored) for the pods of a target, made of its own name alone.
 
     It holds no backslash, so it reads the same in every kind of PromQL string. The pods of a kind that
     is not known may be named in any of the three usual ways: ordinal, random suffix, hash and random
@@ -129,13 +129,12 @@ def pod_regex(target: TargetRef) -> str:
 
 
 def regex_of(target: TargetRef, pods: Sequence[NamedPod], others: Others) -> str | None:
-    """Return a regular expression for exactly these pods, and for those that were or will be called likewise.
+    """Return a regular expression for these pods and for past and future pods whose names have the same patterns.
 
-    A rule that would also fit a pod of another workload gives way to a narrower one, in the end to the names
-    themselves.
+    A pattern that also fits a pod of another workload is replaced by a narrower one, or by the names themselves.
 
     Args:
-        target: what the pods belong to.
+        target: the workload.
         pods: those that exist.
         others: names of pods that belong to other workloads.
 
@@ -157,7 +156,7 @@ def regex_of(target: TargetRef, pods: Sequence[NamedPod], others: Others) -> str
 
 
 def _usual(target: TargetRef) -> _Pattern | None:
-    """Return how a kind that is known always names its pods: those of the past and future, too."""
+    """Return the pattern by which the target's kind always names its pods, None for a kind that is not known."""
     if target.kind in _WITH_HASH:
         return _Pattern(target.name, _Form.HASH)
     if target.kind in _WITHOUT_HASH:
@@ -166,7 +165,7 @@ def _usual(target: TargetRef) -> _Pattern | None:
 
 
 def _rule(usual: _Pattern | None, pod: NamedPod) -> _Pattern:
-    """Return the widest rule by which a pod may have its name."""
+    """Return the widest pattern that fits a pod's name."""
     if usual is not None and usual.fits(pod.name):
         return usual
     by_owner = _by_owner(pod)
@@ -192,7 +191,7 @@ def _by_owner(pod: NamedPod) -> _Pattern | None:
 
 
 def _narrowed(rule: _Pattern, pods: Iterable[NamedPod], others: Others) -> Iterable[_Pattern]:
-    """Yield a rule where it fits nobody else, else narrower ones for its pods."""
+    """Yield the pattern where it fits no pod of another workload, else narrower ones for its pods."""
     if rule.form is _Form.NAME or rule.free(others):
         yield rule
         return
@@ -204,7 +203,7 @@ def _narrowed(rule: _Pattern, pods: Iterable[NamedPod], others: Others) -> Itera
 
 
 def _shortened(found: Iterable[_Pattern], others: Others) -> Iterable[_Pattern]:
-    """Say names that have their beginning in common by that, where it is nobody else's."""
+    """Replace names with a common prefix by the prefix, where no pod of another workload has it."""
     kept = {rule for rule in found if rule.form is not _Form.NAME}
     by_base: dict[str, list[str]] = {}
     for name in sorted(rule.base for rule in found if rule.form is _Form.NAME):
@@ -218,7 +217,7 @@ def _shortened(found: Iterable[_Pattern], others: Others) -> Iterable[_Pattern]:
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Prefix(_Pattern):
-    """Names that begin alike."""
+    """Names with a common prefix."""
 
     @property
     def regex(self) -> str:

@@ -1,4 +1,4 @@
-"""Queries as data: what is asked, what fills its placeholders, what was answered. No I/O."""
+"""Queries as data: templates, the values of their placeholders, what was read from them, and answers. No I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 from twinops.api.twin.spec import SystemType, TargetRef
 
 PARTIAL = "partial"
-"""Error of an answer that does not speak for all that is stored: its values are no measurement, and not passed on."""
+"""Error of an answer that covers only a part of what is stored: its values are too small, and not passed on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class InstantAnswer:
 
     Attributes:
         values: one value per series of the result; NaN and Inf are passed on.
-        error: ``errorType`` when Prometheus refused this query, ``busy`` when its turn to be asked did not come,
+        error: ``errorType`` when Prometheus refused this query, ``busy`` when no time was left to ask it,
             ``PARTIAL`` when it could not answer in full, else empty.
         error_position: where the refusal points to, as far as it is safe to repeat, else empty.
         next_attempt: Unix seconds before which a query that timed out is not asked again, else 0.
@@ -37,15 +37,16 @@ class QueryScope:
     Attributes:
         target: None for a system outside the cluster.
         window_seconds: length of ``$(window)``.
-        labels: ``spec.source.labels``.
-        external_labels: those that every series of this cluster carries at its source.
-        replica_labels: further labels by which servers that scrape the same are told apart there.
-        cpu_cores: of one pod; None when a container has neither limit nor request.
-        memory_bytes: likewise.
+        labels: ``spec.source.labels`` of the twin.
+        external_labels: labels that every series of this cluster carries at the MetricsSource.
+        replica_labels: further labels that distinguish servers which scrape the same targets.
+        cpu_cores: limit or request of one pod; None when a container has neither.
+        memory_bytes: likewise, in bytes.
         cpu_problem: which container has neither, where that is known.
-        pod_regex: for the names of the target's pods; empty where only its own name tells, None where nothing does.
-        containers: of these pods; empty where they are not known.
-        pods_read: whether cores and bytes are those of the pods themselves, all containers included.
+        pod_regex: RE2 for the names of the target's pods; empty where it is made of the target's name alone, None where
+            there is none.
+        containers: names of these pods' containers; empty where they are not known.
+        pods_read: whether cores and bytes were read from the pods themselves, all containers included.
     """
 
     namespace: str
@@ -87,10 +88,10 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What reading a rendered query tells about it.
+    """What was read from a rendered query.
 
     Attributes:
-        warning: why our parser does not take it, else empty. Prometheus may still take it.
+        warning: why our parser refuses it, else empty. Prometheus may still accept it.
         freshness: query for the Unix time of the newest sample behind the value; empty when unknown.
         presence: by selector, a query that yields something when the selector finds any series.
         top: the same query for the largest observation of its histogram; a quantile that equals it lies in the
@@ -111,7 +112,7 @@ class Inspection:
 
 
 class QueryTexts(Protocol):
-    """Knows the built-in queries, fills in placeholders and reads PromQL."""
+    """The built-in queries, and what renders and parses PromQL."""
 
     def metrics(self, system_type: SystemType) -> tuple[str, ...]:
         """Return the names of the metrics that this type of system has built-in queries for."""
@@ -126,7 +127,7 @@ class QueryTexts(Protocol):
 
         Raises:
             SpecError: ``UnknownPlaceholder``, ``PlaceholderUnusable``, ``NoTarget``; or, where the
-                metric is simply not to be had, ``NoRequestsOrLimits`` or ``NoScope``.
+                system cannot have this metric, ``NoRequestsOrLimits`` or ``NoScope``.
         """
         ...
 
