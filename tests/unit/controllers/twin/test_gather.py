@@ -820,20 +820,6 @@ async def test_rules_for_missing_values_hold_for_partial_ones(
     assert (sample.quality, sample.value, sample.reason) == (quality, value, "PartialAnswer")
 
 
-@pytest.mark.parametrize(
-    ("promql", "seconds"),
-    [
-        pytest.param("shop_cpu", 0, id="as of now"),
-        pytest.param("sum(rate(a[5m])) / sum(rate(b[90s]))", 300, id="the longest"),
-        pytest.param("max_over_time(rate(a[1m])[1h30m:1m])", 5400, id="a subquery"),
-        pytest.param("rate(a[500ms])", 0.5, id="milliseconds"),
-        pytest.param('a{pod=~"web-[0-9]{1,3}-[456789bcdf]{5}"}', 0, id="a class of characters is none"),
-    ],
-)
-def test_how_far_a_query_looks_back(promql: str, seconds: float) -> None:
-    assert longest_range(promql) == seconds
-
-
 async def test_windows_of_what_starting_pods_bend_are_told() -> None:
     spec = twin("Worker", [{"name": "cpuUsage", "query": "avg(rate(my_cpu[$(window)]))"}])
 

@@ -1,7 +1,8 @@
 """Built-in queries as data, one file per family of exporters.
 
-To add one: write its texts with ``$(scope)`` inside every selector, put them into the table of
-``twinops.adapters.prometheus.catalogue``, and add a case with the exporter's real output to the tests.
+To add a query: write its text with ``$(scope)`` inside every selector, put it into the table of
+``twinops.adapters.prometheus.catalogue``, and add a case with the exporter's real output to the tests. A new metric
+also needs its row in ``twinops.metric_definitions``.
 
 Rules that all of them keep: one series as result; rates over ``$(window)``, which are right across counter
 resets; throughput and connections as totals over all pods, which is demand whatever the number of pods;
