@@ -63,7 +63,7 @@ class TwinHistory:
 
     A read (``read``) is always in flight in LOADING, of kind LOAD, and never in EMPTY and CLOSED. In QUICK, WARMING
     and READY one of kind RELOAD or FILL may be in flight; it changes the state by ``learned`` only. While one is in
-    flight, inputs of syncs wait, and are taken in in their order when it ends, however it ends.
+    flight, inputs of syncs wait, and are taken in in their order when it ends: by ``learned``, or with its task.
 
     Args:
         uid: the twin's.
@@ -180,7 +180,7 @@ class TwinHistory:
     def learned(
         self, forecaster: Forecaster, learned: Learned, warm_up: Coroutine[Any, Any, None] | None
     ) -> asyncio.Task[None] | None:
-        """Forecast with a new forecaster. LOADING, READY → QUICK with a warm-up, else READY.
+        """Forecast with a new forecaster, and end the read. LOADING, READY → QUICK with a warm-up, else READY.
 
         Args:
             forecaster: replaces the one there is.
@@ -194,11 +194,12 @@ class TwinHistory:
         state = HistoryState.READY if warm_up is None else HistoryState.QUICK
         self._move(state, {HistoryState.LOADING, HistoryState.READY})
         self._forecaster, self.queries.learned = forecaster, learned
-        if warm_up is None:
-            return None
-        task = asyncio.create_task(warm_up)
-        self.warm_up = WarmUp(task)
-        task.add_done_callback(self._warm_up_ended)
+        task = None
+        if warm_up is not None:
+            task = asyncio.create_task(warm_up)
+            task.add_done_callback(self._warm_up_ended)
+            self.warm_up = WarmUp(task)
+        self._end_read()
         return task
 
     def begin_warm_up(self) -> None:
@@ -227,10 +228,8 @@ class TwinHistory:
         self.read = self.warm_up = self._forecaster = None
 
     def _read_ended(self, task: asyncio.Task[None]) -> None:
-        read = self.read
-        if read is None or read.task is not task:
+        if self.read is None or self.read.task is not task:
             return
-        self.read = None
         if not task.cancelled() and (error := task.exception()) is not None:
             # Without a forecaster, the next sync would run into the same defect.
             log.error("history could not be learned from", twin=self.uid, exc_info=error)
@@ -240,7 +239,12 @@ class TwinHistory:
                 self._move(HistoryState.READY, {HistoryState.LOADING})
         elif self._state is HistoryState.LOADING:
             self._move(HistoryState.EMPTY, {HistoryState.LOADING})
-        for slot_input in read.waiting:
+        self._end_read()
+
+    def _end_read(self) -> None:
+        """Take in the inputs that waited."""
+        read, self.read = self.read, None
+        for slot_input in () if read is None else read.waiting:
             self._feed(slot_input)
 
     def _warm_up_ended(self, task: asyncio.Task[None]) -> None:
