@@ -300,8 +300,8 @@ class World(FakeBackend):
     """A cache on a backend that answers late, partly, wrongly or not at all, and computing that takes its time."""
 
     answers: str = "whole"
-    latency: float = 0.0
-    computing: float = 0.0
+    latency: float = 5.0
+    computing: float = 5.0
     defect: bool = False
     number: int = 0
     histories: list[TwinHistory] = field(default_factory=list)
@@ -409,21 +409,20 @@ SYNCS = st.tuples(
     st.sampled_from(["cpu", "cpu", "other", ""]),
     st.sampled_from(["http://prometheus:9090"] * 3 + ["http://thanos:9090"]),
 )
-EVENTS: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
-    SYNCS,
-    st.tuples(st.just("wait"), st.sampled_from([1.0, 60.0, 60.0, 200.0, 400.0])),
-    SYNCS,
-    st.tuples(st.just("answers"), st.sampled_from(["whole", "whole", "down", "bad_data", PARTIAL, "defect"])),
-    st.tuples(st.sampled_from(["latency", "computing"]), st.sampled_from([0.0, 2.0, 150.0])),
+WAITS = st.tuples(st.just("wait"), st.sampled_from([1.0, 4.0, 60.0, 60.0, 400.0]))
+RARE = st.one_of(
+    st.tuples(st.just("answers"), st.sampled_from(["whole", "down", "bad_data", PARTIAL, "defect"])),
+    st.tuples(st.sampled_from(["latency", "computing"]), st.sampled_from([0.0, 5.0, 150.0])),
     st.tuples(st.just("defect"), st.booleans()),
     st.tuples(st.just("drop"), UIDS),
     st.tuples(st.just("cancel"), UIDS),
     st.tuples(st.just("jump"), st.sampled_from([86_400.0 * 30, -86_400.0 * 30])),
 )
+EVENTS: st.SearchStrategy[tuple[Any, ...]] = st.one_of(SYNCS, WAITS, SYNCS, WAITS, RARE)
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(EVENTS, max_size=40))
+@settings(max_examples=80, deadline=None)
+@given(st.lists(EVENTS, min_size=20, max_size=60))
 def test_any_order_of_events_leaves_states_and_fields_in_agreement(events: Sequence[tuple[Any, ...]]) -> None:
     async def scene() -> None:
         world = World()
