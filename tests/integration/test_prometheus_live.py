@@ -24,8 +24,8 @@ from twinops.api.twin.status import Quality
 from twinops.controllers.twin.gather import Gatherer
 from twinops.core.metrics.batches import Gathered
 from twinops.core.observation import Sample
+from twinops.engine.forecast_input import ForecastInput
 from twinops.engine.forecaster_cache import ForecasterCache
-from twinops.engine.history import ForecastInput
 from twinops.errors import MetricsUnavailable
 from twinops.ports.metrics import RangeQuery, SourceAccess
 
@@ -238,19 +238,17 @@ async def test_range_query_reads_the_past(site: Site, backend: PrometheusBackend
 
 
 async def test_new_twin_knows_its_past_at_the_first_sync(site: Site, backend: PrometheusBackend) -> None:
-    keeper = ForecasterCache(backend)
+    cache = ForecasterCache(backend)
     spec = DigitalTwinSpec.from_wire({"source": {"systemType": "Custom"}, "predictions": {"historySeconds": 86_400}})
     good = {"m": Sample("m", Quality.GOOD, 0.0)}
-    moment = ForecastInput(now=time.time(), queries={"m": "past_minutes"}, samples=good)
-    remembered = await keeper.update("uid", site.source, spec, moment)
-    await keeper.aclose()
+    forecast_input = ForecastInput(now=time.time(), queries={"m": "past_minutes"}, samples=good)
+    result = await cache.update("uid", site.source, spec, forecast_input)
+    await cache.aclose()
 
-    assert remembered.complete
-    assert remembered.forecast_result.samples["m"] >= len(PAST_MINUTES)
-    assert remembered.forecast_result.samples["m"] <= len(PAST_MINUTES) + 6, (
-        "a sample stands for five minutes, no longer"
-    )
-    nearest = remembered.forecast_result.forecasts["m"][0]
+    assert result.history_complete
+    assert result.samples["m"] >= len(PAST_MINUTES)
+    assert result.samples["m"] <= len(PAST_MINUTES) + 6, "a sample stands for five minutes, no longer"
+    nearest = result.forecasts["m"][0]
     assert nearest.lower < PAST_MINUTES[-1] < nearest.upper, "a first answer starts from the newest value"
 
 

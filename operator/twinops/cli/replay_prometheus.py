@@ -25,7 +25,7 @@ from twinops.core.metrics.batches import Gathered
 from twinops.core.metrics.durations import sync_step
 from twinops.core.metrics.queries import PARTIAL
 from twinops.core.series import Floats
-from twinops.engine.slots import Slots, Span, without_unstored
+from twinops.engine.time_grid import Span, TimeGrid, without_unstored
 from twinops.errors import ClusterError, InputError, MetricsUnavailable, NotFound
 from twinops.ports.metrics import NO_STORE, RangeAnswer, SourceAccess
 from twinops.printable import printable
@@ -105,9 +105,9 @@ class Access:
         rows = self.seconds // step
         if not 1 <= rows <= MOST_ROWS:
             raise InputError(f"--range and --step make {rows} rows; 2 to {MOST_ROWS} can be replayed")
-        slots = Slots(step, 0)
+        grid = TimeGrid(step, 0)
         last = int(self.until // step)
-        return Span(slots, last - rows, last)
+        return Span(grid, last - rows, last)
 
 
 async def read_queries(access: Access, queries: Sequence[str]) -> Recording:
@@ -183,7 +183,7 @@ async def read_twin(
     backend = PrometheusBackend(connections=_AT_ONCE)
     try:
         gathered = await Gatherer(backend, PrometheusTexts()).gather(
-            spec, source, namespace=place, workload=workload, previous=[], now=span.slots.time(span.last)
+            spec, source, namespace=place, workload=workload, previous=[], now=span.grid.time(span.last)
         )
         _check_wanted(wanted, gathered)
         queries = {metric: query for metric, query in gathered.queries.items() if not wanted or metric in wanted}
@@ -287,11 +287,11 @@ def _recording(
     first, last = int(known[0]), int(known[-1])
     if last == first:
         raise InputError("only one row was recorded in this time, so there is nothing to replay: ask for more")
-    times = span.slots.phase + np.arange(span.first + first, span.first + last + 1, dtype=np.float64) * span.slots.step
+    times = span.grid.phase + np.arange(span.first + first, span.first + last + 1, dtype=np.float64) * span.grid.step
     part = slice(first, last + 1)
     pods = None if replicas is None else replicas[part]
     return Recording(
-        tuple(rows), times, values[:, part], float(span.slots.step), printable(access.url), tuple(notes), pods
+        tuple(rows), times, values[:, part], float(span.grid.step), printable(access.url), tuple(notes), pods
     )
 
 

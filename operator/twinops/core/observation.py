@@ -185,7 +185,6 @@ class Observation:
         now: Unix seconds at which the sync began.
         samples: by metric name.
         forecast_result: what the twin's memory makes of it.
-        history_complete: False while history is still being refilled after a restart.
         workload: None when the twin has no target.
         lever: None when there is nothing a correction may write to; then ``no_lever_reason`` says why.
         rival: name of the older twin that corrects the same target, else empty.
@@ -200,7 +199,6 @@ class Observation:
     now: float
     samples: Mapping[str, Sample]
     forecast_result: ForecastResult = dataclasses.field(default_factory=ForecastResult)
-    history_complete: bool = True
     workload: Workload | None = None
     lever: Lever | None = None
     no_lever_reason: str = ""

@@ -1,4 +1,4 @@
-"""A bounded number of places, shared fairly between those who stand in line for them."""
+"""A bounded number of concurrency slots, shared fairly between the requests that wait for them."""
 
 from __future__ import annotations
 
@@ -6,64 +6,72 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 Key = tuple[str, ...]
-"""Who asks, from the coarse to the fine: for example namespace and twin."""
+"""Who requests a slot, from coarse to fine: for example namespace and twin."""
 
 
-class Place:
-    """One place that is held. ``release`` may be called more than once."""
+class Slot:
+    """One slot that is held. A ``with`` statement releases it at its end."""
 
-    def __init__(self, places: FairSlots, key: Key, *, background: bool) -> None:
-        self._places: FairSlots | None = places
+    def __init__(self, slots: FairSlots, key: Key, *, background: bool) -> None:
+        self._slots: FairSlots | None = slots
         self._key = key
         self._background = background
 
     def release(self) -> None:
-        """Give the place to whoever is next."""
-        places, self._places = self._places, None
-        if places is not None:
-            places.free_one(self._key, background=self._background)
+        """Free the slot for the next request; a second call does nothing."""
+        slots, self._slots = self._slots, None
+        if slots is not None:
+            slots.free_one(self._key, background=self._background)
+
+    def __enter__(self) -> Self:
+        """Do nothing: the slot is held already."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Release the slot."""
+        self.release()
 
 
 @dataclass(slots=True, eq=False)
-class _Line:
-    """Those who wait: a tree of lines by the parts of their keys, and at its leaves a queue of requests."""
+class _Queue:
+    """Requests that wait: a tree by the parts of their keys, with a first-in, first-out queue at each leaf."""
 
-    parts: dict[str, _Line] = field(default_factory=dict)
-    waiting: dict[asyncio.Future[Place], None] = field(default_factory=dict)
+    parts: dict[str, _Queue] = field(default_factory=dict)
+    waiting: dict[asyncio.Future[Slot], None] = field(default_factory=dict)
 
-    def join(self, key: Key, waiter: asyncio.Future[Place]) -> None:
-        line = self
+    def add(self, key: Key, waiter: asyncio.Future[Slot]) -> None:
+        queue = self
         for part in key:
-            line = line.parts.setdefault(part, _Line())
-        line.waiting[waiter] = None
+            queue = queue.parts.setdefault(part, _Queue())
+        queue.waiting[waiter] = None
 
-    def leave(self, key: Key, waiter: asyncio.Future[Place]) -> None:
+    def remove(self, key: Key, waiter: asyncio.Future[Slot]) -> None:
         if not key:
             self.waiting.pop(waiter, None)
             return
-        line = self.parts.get(key[0])
-        if line is not None:
-            line.leave(key[1:], waiter)
-            if not line.parts and not line.waiting:
+        queue = self.parts.get(key[0])
+        if queue is not None:
+            queue.remove(key[1:], waiter)
+            if not queue.parts and not queue.waiting:
                 del self.parts[key[0]]
 
 
 class FairSlots:
-    """Lends places by turns: first between the first parts of keys, then between the second ones, and so on.
+    """Grants slots round robin: first between the first parts of keys, then between the second ones, and so on.
 
-    However many requests one asker has, it gets as many turns as any other. And it cannot take every place:
-    whoever holds one already must leave some free for those who hold none, so that one whose requests take
-    long never keeps the others waiting for as long. Background requests come after all others, and hold at
-    most half of the places.
+    However many requests one key has, it gets as many turns as any other. And it cannot take every slot: a key that
+    holds one already leaves some free for keys that hold none, so that one whose requests take long does not make the
+    others wait for as long. Background requests come after all others, and hold at most half of the slots.
 
     Not thread-safe: everything happens in one event loop.
 
     Args:
-        size: places in all.
-        spare: for each part of a key, places that stay free for those who hold none by that part.
-        most: for each part of a key, places that one may hold; no limit where it is left out.
+        size: slots in all.
+        spare: for each part of a key, slots that stay free for keys that hold none by that part.
+        most: for each part of a key, slots that one may hold; no limit where it is left out.
     """
 
     def __init__(self, size: int, *, spare: Sequence[int] = (), most: Sequence[int] = ()) -> None:
@@ -72,37 +80,37 @@ class FairSlots:
         self._most = tuple(most)
         self._held: Counter[Key] = Counter()
         self._background = 0
-        self._lines = (_Line(), _Line())
+        self._queues = (_Queue(), _Queue())
 
     @property
     def free(self) -> int:
-        """Places that nobody holds."""
+        """Slots that are not held."""
         return self._free
 
-    async def take(self, key: Key, *, background: bool = False) -> Place:
-        """Wait for a place. Whoever takes it must release it.
+    async def take(self, key: Key, *, background: bool = False) -> Slot:
+        """Wait for a slot. The caller must release it.
 
         Args:
-            key: who asks; all keys have the same number of parts.
-            background: let all others go first.
+            key: who requests it; all keys have the same number of parts.
+            background: whether all other requests go first.
         """
-        waiter: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
-        line = self._lines[background]
-        line.join(key, waiter)
+        waiter: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
+        queue = self._queues[background]
+        queue.add(key, waiter)
         self._serve()
         try:
             return await waiter
         except asyncio.CancelledError:
-            line.leave(key, waiter)
+            queue.remove(key, waiter)
             if waiter.done() and not waiter.cancelled():
                 waiter.result().release()
             else:
-                # Who left may have kept a place from nobody but itself.
+                # Slots may have stayed free for this request.
                 self._serve()
             raise
 
     def free_one(self, key: Key, *, background: bool) -> None:
-        """Take back a place; only ``Place.release`` calls this."""
+        """Take back a slot; only ``Slot.release`` calls this."""
         self._free += 1
         self._background -= background
         for length in range(1, len(key) + 1):
@@ -113,10 +121,10 @@ class FairSlots:
 
     def _serve(self) -> None:
         while self._free:
-            found = self._next(self._lines[False], ())
-            background = found is None and self._room_in_background()
+            found = self._next(self._queues[False], ())
+            background = found is None and self._background_allowed()
             if background:
-                found = self._next(self._lines[True], ())
+                found = self._next(self._queues[True], ())
             if found is None:
                 return
             key, waiter = found
@@ -124,27 +132,27 @@ class FairSlots:
             self._background += background
             for length in range(1, len(key) + 1):
                 self._held[key[:length]] += 1
-            waiter.set_result(Place(self, key, background=background))
+            waiter.set_result(Slot(self, key, background=background))
 
-    def _next(self, line: _Line, key: Key) -> tuple[Key, asyncio.Future[Place]] | None:
-        """Take the next request that may have a place out of the line; None when there is none."""
-        while line.waiting:
-            waiter = next(iter(line.waiting))
-            del line.waiting[waiter]
-            # Whoever is being cancelled may not have come to leave the line yet.
+    def _next(self, queue: _Queue, key: Key) -> tuple[Key, asyncio.Future[Slot]] | None:
+        """Take the next request that may have a slot out of the queue; None when there is none."""
+        while queue.waiting:
+            waiter = next(iter(queue.waiting))
+            del queue.waiting[waiter]
+            # A request that is being cancelled may not have been removed yet.
             if not waiter.done():
                 return key, waiter
-        # Only those who hold a place can be passed over, so few are looked at, however many wait.
-        for part, within in line.parts.items():
-            found = self._next(within, (*key, part)) if self._may((*key, part)) else None
+        # Only keys that hold a slot can be passed over, so few are looked at, however many wait.
+        for part, within in queue.parts.items():
+            found = self._next(within, (*key, part)) if self._allowed((*key, part)) else None
             if found is not None:
-                del line.parts[part]
+                del queue.parts[part]
                 if within.parts or within.waiting:
-                    line.parts[part] = within
+                    queue.parts[part] = within
                 return found
         return None
 
-    def _may(self, key: Key) -> bool:
+    def _allowed(self, key: Key) -> bool:
         held, level = self._held[key], len(key) - 1
         if not held:
             return True
@@ -152,5 +160,5 @@ class FairSlots:
         most = self._most[level] if level < len(self._most) else self._size
         return self._free > spare and held < most
 
-    def _room_in_background(self) -> bool:
+    def _background_allowed(self) -> bool:
         return not self._background or (self._background < self._size // 2 and self._free > self._size // 4)

@@ -1,231 +1,277 @@
-"""One twin between its syncs: what its memory rests on, what is missing, and what waits to be taken in."""
+"""What history one twin has: a state machine that owns its forecaster and the tasks that improve it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+import dataclasses
+from collections.abc import Collection, Coroutine, Mapping
+from enum import Enum
+from typing import Any
 
-from twinops.api.twin.spec import DigitalTwinSpec
+import structlog
+
 from twinops.core.forecast.forecaster import RECENT_STEPS, Forecaster
-from twinops.core.metrics.durations import sync_step
-from twinops.core.metrics.queries import PARTIAL
-from twinops.core.observation import Sample
-from twinops.core.schedule import fraction
-from twinops.engine.slots import Slots, Span, Trouble
-from twinops.metric_definitions import CPU, MEAN_PER_POD
-from twinops.ports.metrics import SourceAccess
+from twinops.core.forecast.result import ForecastResult
+from twinops.engine.forecast_input import ForecastInput, SlotInput
+from twinops.engine.forecaster_key import ForecasterKey
+from twinops.engine.history_queries import HistoryQueries, Learned
+from twinops.engine.history_tasks import Read, ReadKind, WarmUp
+from twinops.engine.restart_states import marked
+from twinops.engine.time_grid import Span
 
-MOST_WAITING = 240
-"""Syncs that wait for a past that is being read; of more, the oldest are forgotten."""
-
-REPLICAS = ""
-"""Stands for the number of pods among the metrics that are read; no metric has an empty name."""
-
-RELEARN_PAUSE = 300.0
-"""Seconds between two readings of a past because a query is another one, so that one that flaps costs little."""
+log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ForecastInput:
-    """What one sync hands to the memory.
+class HistoryState(Enum):
+    """What a twin's forecasts rest on; ``TwinHistory`` lists the transitions."""
 
-    Attributes:
-        now: Unix seconds.
-        queries: rendered query by metric; a metric that is left out keeps the past it has.
-        samples: by metric; a metric that is not among them is forgotten. Only good ones count.
-        limits: in force now, by metric.
-        replicas_query: counts the pods behind ``cpuUsage`` over time, empty when it is not known to be a mean over any.
-        replicas: so many there are now, None where they are not known.
-        calibration_excluded: metrics that a correction bends: nothing is learned from them.
-        risk_excluded: metrics whose limit a correction moves: no chance of crossing it is learned.
-        censored: metrics whose value is only a lower bound.
-        states: what a restart resumes from, by metric.
-    """
-
-    now: float
-    queries: Mapping[str, str]
-    samples: Mapping[str, Sample]
-    limits: Mapping[str, float] = field(default_factory=dict)
-    replicas_query: str = ""
-    replicas: int | None = None
-    calibration_excluded: Collection[str] = ()
-    risk_excluded: Collection[str] = ()
-    censored: Collection[str] = ()
-    states: Mapping[str, str] = field(default_factory=dict)
+    EMPTY = "no forecaster, and nothing is being read"
+    LOADING = "no forecaster yet: the whole history is being read and learned from"
+    QUICK = "a forecaster from a short backtest; the whole backtest waits for its turn"
+    WARMING = "a forecaster from a short backtest; the whole backtest is being computed"
+    READY = "a forecaster, and no backtest is to come"
+    CLOSED = "the twin is gone"
 
 
-@dataclass(frozen=True, slots=True)
-class ForecasterKey:
-    """What a whole memory depends on. Credentials do not: tokens change by the hour."""
-
-    source: str
-    url: str
-    headers: tuple[tuple[str, str], ...]
-    slots: Slots
-    horizons: tuple[int, ...]
-    history_seconds: int
-    learned: bool
-
-    @classmethod
-    def of(cls, uid: str, source: SourceAccess, spec: DigitalTwinSpec) -> ForecasterKey:
-        """Return the shape of a twin's memory."""
-        step = sync_step(spec.sync_frequency_seconds)
-        return cls(
-            source=source.name,
-            url=source.spec.url,
-            headers=tuple(sorted(source.spec.headers.items())),
-            # The daemon ticks on this grid, see ``core.schedule``: values then lie in the middle of their slots.
-            slots=Slots(step, int(fraction(uid) * spec.sync_frequency_seconds) % step),
-            horizons=tuple(spec.predictions.horizons_seconds),
-            history_seconds=spec.predictions.history_seconds,
-            learned=spec.expected_state.learned,
-        )
+class InvalidTransition(RuntimeError):
+    """A transition from a state that does not allow it: a defect."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SlotInput:
-    """What is known of one slot.
-
-    Attributes:
-        values: by metric; the memory does without those that it was not made for.
-    """
-
-    slot: int
-    time: float
-    values: Mapping[str, float | None]
-    given: ForecastInput
-
-    def into(self, memory: Forecaster) -> None:
-        """Let a memory take this in, unless it is about what the memory knows already."""
-        given = self.given
-        if memory.newest is None or self.slot >= memory.newest:
-            memory.observe(
-                self.time,
-                self.values,
-                limits=given.limits,
-                replicas=given.replicas,
-                calibration_excluded=given.calibration_excluded,
-                risk_excluded=given.risk_excluded,
-                censored=given.censored,
-            )
+_WARM_UP = frozenset({HistoryState.QUICK, HistoryState.WARMING})
+_FORECASTING = frozenset({*_WARM_UP, HistoryState.READY})
 
 
 class TwinHistory:
-    """One twin's memory, and what is under way to better it.
+    """One twin's forecaster, the reads that fill it and the backtest that improves it.
+
+    Transitions, and the only methods that assign ``state``:
+
+    ==============  ========================  =======  ==============================================================
+    from            method                    to       when
+    ==============  ========================  =======  ==============================================================
+    EMPTY           ``start_read``            LOADING  at the first sync with a query
+    LOADING, READY  ``learned``               QUICK    from the newest origins only; a warm-up task was started
+    LOADING, READY  ``learned``               READY    from all that could be read, which may be nothing
+    LOADING         read ended by a defect    READY    with a forecaster that starts empty
+    LOADING         read was cancelled        EMPTY    so that the next sync starts another
+    QUICK           ``begin_warm_up``         WARMING  the whole backtest has its turn
+    WARMING         ``warmed_up``             READY    its forecaster replaces the quick one
+    QUICK, WARMING  warm-up failed/cancelled  READY    with the quick forecaster
+    QUICK, WARMING  ``discard_warm_up``       READY    a reload brought a history that will replace this one
+    any             ``close``                 CLOSED   tasks are cancelled; nothing leaves this state
+    ==============  ========================  =======  ==============================================================
+
+    A read (``read``) is always in flight in LOADING, of kind LOAD, and never in EMPTY and CLOSED. In QUICK, WARMING
+    and READY one of kind RELOAD or FILL may be in flight; it changes the state by ``learned`` only. While one is in
+    flight, inputs of syncs wait, and are taken in in their order when it ends: by ``learned``, or with its task.
+
+    Args:
+        uid: the twin's.
+        key: what the forecaster depends on; another key needs another history.
 
     Attributes:
-        queries: by metric, the newest that is known.
-        learned_from: those whose past the memory holds.
-        recorded: metrics among them whose past could be read.
-        learned_at: Unix seconds of the last time that its past was read.
-        troubles: of metrics whose past could not be read.
-        waiting: syncs that wait for ``reading`` to end; only the newest until it has its turn.
-        missed: syncs that what comes out of ``warming`` has yet to take in.
-        begun: whether ``reading`` has had its turn.
+        queries: of the twin's metrics, and what is known of each query's history.
+        read: None when none is in flight.
+        warm_up: None but in QUICK and WARMING.
     """
 
-    def __init__(self, key: ForecasterKey) -> None:
+    def __init__(self, uid: str, key: ForecasterKey) -> None:
+        self.uid = uid
         self.key = key
-        self.memory: Forecaster | None = None
-        self.queries: dict[str, str] = {}
-        self.learned_from: dict[str, str] = {}
-        self.recorded: frozenset[str] = frozenset()
-        self.learned_at = 0.0
-        self.troubles: dict[str, Trouble] = {}
-        self.waiting: list[SlotInput] = []
-        self.missed: list[SlotInput] = []
-        self.begun = False
-        self.reading: asyncio.Task[None] | None = None
-        self.warming: asyncio.Task[None] | None = None
+        self.queries = HistoryQueries()
+        self.read: Read | None = None
+        self.warm_up: WarmUp | None = None
+        self._state = HistoryState.EMPTY
+        self._forecaster: Forecaster | None = None
 
     @property
-    def metrics(self) -> tuple[str, ...]:
-        """The metrics that have a query, sorted."""
-        return tuple(sorted(metric for metric in self.queries if metric != REPLICAS))
+    def state(self) -> HistoryState:
+        """What the forecasts rest on."""
+        return self._state
 
-    def follow(self, given: ForecastInput) -> None:
-        """Take over the queries of a sync; a metric that has none this time keeps the one it had."""
-        before = self.queries
-        queries = {metric: given.queries.get(metric) or before.get(metric, "") for metric in given.samples}
-        # A CPU that answers without one is a person's own: the pods of the query before are not those behind it.
-        queries[REPLICAS] = given.replicas_query or ("" if given.queries.get(CPU) else before.get(REPLICAS, ""))
-        self.queries = {metric: promql for metric, promql in queries.items() if promql}
-        self.troubles = {m: t for m, t in self.troubles.items() if self.queries.get(m) == self.learned_from.get(m)}
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """The tasks under way."""
+        return [one.task for one in (self.read, self.warm_up) if one is not None]
 
-    def slot_input(self, given: ForecastInput) -> SlotInput:
-        """Return what a sync knows, on the nearest slot; of a metric that was learned by another query nothing."""
-        slot = self.key.slots.nearest(given.now)
-        same = {m for m in self.metrics if self.learned_from.get(m, self.queries[m]) == self.queries[m]}
-        values = {m: s.value for m, s in given.samples.items() if m in same and s.actionable}
-        if given.replicas_query and given.replicas is None:
-            # What all pods have together is remembered, and how many there are is not known.
-            values = {metric: value for metric, value in values.items() if metric not in MEAN_PER_POD}
-        return SlotInput(slot, self.key.slots.time(slot), values, given)
+    def result(self) -> ForecastResult:
+        """Return the forecasts as of the newest input, their restart states marked with their queries."""
+        found = ForecastResult() if self._forecaster is None else self._forecaster.forecast_result()
+        return dataclasses.replace(
+            found,
+            skills=marked(found.skills, self.queries.learned.queries),
+            warming=self._state in _WARM_UP,
+            history_complete=self._state is not HistoryState.CLOSED and self.read is None and self.queries.complete,
+        )
 
-    def must_learn(self, slot_input: SlotInput) -> bool:
-        """Tell whether the past is to be read, for the first time or again."""
-        memory, now = self.memory, slot_input.given.now
-        if memory is None:
-            return bool(self.queries)
-        if self.queries != self.learned_from:
-            different = {m for m in {*self.queries, *self.learned_from} if self._differs(m)}
-            known = memory.forecast_result().samples
-            soon = any(m not in self.learned_from or m not in self.queries or not known.get(m) for m in different)
-            return soon or not 0 <= now - self.learned_at < RELEARN_PAUSE
-        return self.useless(slot_input) or any(not trouble.rests(now) for trouble in self.troubles.values())
+    def follow(self, given: ForecastInput) -> SlotInput:
+        """Take over the queries of a sync, and return its usable values on the nearest slot."""
+        self.queries.follow(given)
+        grid = self.key.grid
+        slot = grid.nearest(given.now)
+        return SlotInput(slot, grid.time(slot), self.queries.usable(given), given)
 
-    def useless(self, slot_input: SlotInput) -> bool:
-        """Tell whether what is known is of no use: of long ago, or of after now because a clock was ahead."""
-        newest = None if self.memory is None else self.memory.newest
-        return newest is not None and not 0 <= slot_input.slot - newest <= RECENT_STEPS
-
-    def _differs(self, metric: str) -> bool:
-        return self.queries.get(metric) != self.learned_from.get(metric)
+    def read_needed(self, slot_input: SlotInput) -> ReadKind | None:
+        """Return what a sync makes it necessary to read; None as well while a read is in flight."""
+        if self.read is not None:
+            return None
+        if self._forecaster is None:
+            return ReadKind.LOAD if self.queries.current else None
+        samples, now = self._forecaster.forecast_result().samples, slot_input.forecast_input.now
+        if self.queries.must_reload(samples, now, outdated=self._outdated(slot_input)):
+            return ReadKind.RELOAD
+        return ReadKind.FILL if self.gap(slot_input) else None
 
     def gap(self, slot_input: SlotInput) -> Span | None:
-        """Return the slots between the last sync and this one, None when there are none or nobody knows of them."""
-        newest = None if self.memory is None else self.memory.newest
+        """Return the slots between the newest input and this one, None when there are none or this has no value."""
+        newest = None if self._forecaster is None else self._forecaster.newest
         if newest is None or slot_input.slot <= newest + 1 or not slot_input.values:
             return None
-        return Span(self.key.slots, newest + 1, slot_input.slot - 1)
-
-    def doubt(self, metrics: Iterable[str], now: float) -> None:
-        """Note that a gap of these metrics could be read in part only: their whole past is read again, later."""
-        for metric in metrics:
-            self.troubles.setdefault(metric, Trouble()).failed(now, PARTIAL)
-            self.recorded -= {metric}
-
-    def begin(self) -> SlotInput:
-        """Note that reading has its turn, and return the sync as of which to read."""
-        self.begun = True
-        return self.waiting[-1]
-
-    def wait(self, slot_input: SlotInput) -> None:
-        """Keep a tick until what is being read is there; what is read in any case need not be kept."""
-        self.waiting = [*self.waiting, slot_input][-MOST_WAITING:] if self.begun else [slot_input]
-
-    def read(self) -> None:
-        """Note that reading is over, and take in the syncs since."""
-        self.reading, self.begun = None, False
-        waiting, self.waiting = self.waiting, []
-        for slot_input in waiting:
-            self.take_in(slot_input)
-
-    def new_memory(self) -> Forecaster:
-        """Return a memory of these metrics that knows nothing."""
-        key = self.key
-        return Forecaster(self.metrics, key.slots.step, key.horizons, learned=key.learned)
+        return Span(self.key.grid, newest + 1, slot_input.slot - 1)
 
     def take_in(self, slot_input: SlotInput) -> None:
-        """Let the memory, and the one that is being made, know of a tick."""
-        if self.memory is not None:
-            slot_input.into(self.memory)
-        if self.warming is not None:
-            self.missed.append(slot_input)
+        """Take in a sync's values; while a read is in flight, when it has ended."""
+        if self.read is not None:
+            self.read.wait(slot_input)
+        else:
+            self._feed(slot_input)
 
-    def cancel(self) -> None:
-        """End what is under way."""
-        for task in (self.reading, self.warming):
-            if task is not None:
-                task.cancel()
+    def start_read(self, kind: ReadKind, job: Coroutine[Any, Any, None], slot_input: SlotInput) -> asyncio.Task[None]:
+        """Start reading for a sync whose values then wait. EMPTY → LOADING.
+
+        Args:
+            kind: what is read.
+            job: reads; it calls ``begin_read`` first, and then ``learned`` or ``fill``.
+            slot_input: the sync's.
+        """
+        if self.read is not None:
+            raise InvalidTransition(f"history of {self.uid}: two reads")
+        if kind is ReadKind.LOAD:
+            self._move(HistoryState.LOADING, {HistoryState.EMPTY})
+        else:
+            self._move(self._state, _FORECASTING)
+        task = asyncio.create_task(job)
+        self.read = Read(kind, task, [slot_input])
+        # A callback, since a task that is cancelled before it began runs none of its own code.
+        task.add_done_callback(self._read_ended)
+        return task
+
+    def begin_read(self) -> SlotInput:
+        """Note that the read has its turn, and return the input of the sync up to which to read."""
+        read = self._reading(begun=False)
+        read.begun = True
+        return read.waiting[-1]
+
+    def fill(self, slot_input: SlotInput) -> None:
+        """Take in values of a gap, before those of the syncs that wait."""
+        self._reading(begun=True)
+        self._feed(slot_input)
+
+    def adds_nothing(self, slot_input: SlotInput, queries: Mapping[str, str], recorded: Collection[str]) -> bool:
+        """Tell whether the forecaster has learned from the history of all these metrics already."""
+        known = self._forecaster is not None and not self._outdated(slot_input)
+        return known and self.queries.learned_all(queries, recorded)
+
+    def new_forecaster(self) -> Forecaster:
+        """Return a forecaster of the twin's metrics that has learned nothing."""
+        key = self.key
+        return Forecaster(self.queries.metrics, key.grid.step, key.horizons, learned=key.learned)
+
+    def learned(
+        self, forecaster: Forecaster, learned: Learned, warm_up: Coroutine[Any, Any, None] | None
+    ) -> asyncio.Task[None] | None:
+        """Forecast with a new forecaster, and end the read. LOADING, READY → QUICK with a warm-up, else READY.
+
+        Args:
+            forecaster: replaces the one there is.
+            learned: what it was learned from.
+            warm_up: computes the whole backtest; it calls ``begin_warm_up``, and then ``warmed_up``.
+
+        Returns:
+            The warm-up's task.
+        """
+        self._reading(begun=True)
+        state = HistoryState.READY if warm_up is None else HistoryState.QUICK
+        self._move(state, {HistoryState.LOADING, HistoryState.READY})
+        self._forecaster, self.queries.learned = forecaster, learned
+        task = None
+        if warm_up is not None:
+            task = asyncio.create_task(warm_up)
+            task.add_done_callback(self._warm_up_ended)
+            self.warm_up = WarmUp(task)
+        self._end_read()
+        return task
+
+    def begin_warm_up(self) -> None:
+        """Note that the whole backtest has its turn. QUICK → WARMING."""
+        self._move(HistoryState.WARMING, {HistoryState.QUICK})
+
+    def warmed_up(self, forecaster: Forecaster) -> None:
+        """Forecast with the forecaster of the whole backtest, once it has what it missed. WARMING → READY."""
+        for slot_input in () if self.warm_up is None else self.warm_up.missed:
+            slot_input.feed(forecaster)
+        self._move(HistoryState.READY, {HistoryState.WARMING})
+        self._forecaster, self.warm_up = forecaster, None
+
+    def discard_warm_up(self) -> None:
+        """Cancel the warm-up, if there is one: another history will be learned from. QUICK, WARMING → READY."""
+        if self.warm_up is not None:
+            self._move(HistoryState.READY, _WARM_UP)
+            self.warm_up.task.cancel()
+            self.warm_up = None
+
+    def close(self) -> None:
+        """Cancel what is under way, so that its slots become free, and drop the forecaster. Any → CLOSED."""
+        self._state = HistoryState.CLOSED
+        for task in self.tasks:
+            task.cancel()
+        self.read = self.warm_up = self._forecaster = None
+
+    def _read_ended(self, task: asyncio.Task[None]) -> None:
+        if self.read is None or self.read.task is not task:
+            return
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Without a forecaster, the next sync would run into the same defect.
+            log.error("history could not be learned from", twin=self.uid, exc_info=error)
+            self._forecaster = self.new_forecaster()
+            self.queries.learned = dataclasses.replace(self.queries.learned, queries=dict(self.queries.current))
+            if self._state is HistoryState.LOADING:
+                self._move(HistoryState.READY, {HistoryState.LOADING})
+        elif self._state is HistoryState.LOADING:
+            self._move(HistoryState.EMPTY, {HistoryState.LOADING})
+        self._end_read()
+
+    def _end_read(self) -> None:
+        """Take in the inputs that waited."""
+        read, self.read = self.read, None
+        for slot_input in () if read is None else read.waiting:
+            self._feed(slot_input)
+
+    def _warm_up_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("history could not be learned from as a whole", twin=self.uid, exc_info=error)
+        if self.warm_up is not None and self.warm_up.task is task:
+            self.warm_up = None
+            self._move(HistoryState.READY, _WARM_UP)
+
+    def _outdated(self, slot_input: SlotInput) -> bool:
+        """Tell whether the newest input is too old to forecast from, or in the future as the clock was ahead."""
+        newest = None if self._forecaster is None else self._forecaster.newest
+        return newest is not None and not 0 <= slot_input.slot - newest <= RECENT_STEPS
+
+    def _feed(self, slot_input: SlotInput) -> None:
+        if self._forecaster is not None:
+            slot_input.feed(self._forecaster)
+        if self.warm_up is not None:
+            self.warm_up.missed.append(slot_input)
+
+    def _reading(self, *, begun: bool) -> Read:
+        """Return the read in flight, which its own task asks for."""
+        if self.read is None or self.read.begun is not begun:
+            raise InvalidTransition(f"history of twin {self.uid}: no such read in {self._state.name}")
+        return self.read
+
+    def _move(self, to: HistoryState, allowed: Collection[HistoryState]) -> None:
+        if self._state not in allowed:
+            raise InvalidTransition(f"history of twin {self.uid}: {self._state.name} to {to.name}")
+        self._state = to

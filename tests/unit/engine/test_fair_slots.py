@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from fakes.clock import in_fake_time, until
-from twinops.engine.fair_slots import FairSlots, Key, Place
+from twinops.engine.fair_slots import FairSlots, Key, Slot
 
 
 class Crowd:
@@ -16,7 +16,7 @@ class Crowd:
 
     def __init__(self, places: FairSlots) -> None:
         self.places = places
-        self.got: list[tuple[Key, Place]] = []
+        self.got: list[tuple[Key, Slot]] = []
 
     def ask(self, *key: str, times: int = 1, background: bool = False) -> list[asyncio.Task[None]]:
         return [asyncio.create_task(self._ask(key, background=background)) for _ in range(times)]
@@ -149,7 +149,7 @@ async def test_who_gives_up_waiting_leaves_nothing_behind() -> None:
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
-    assert not places._lines[0].parts
+    assert not places._queues[0].parts
     crowd.release()
     assert places.free == 1
     assert not places._held
@@ -181,7 +181,7 @@ async def test_who_is_cancelled_just_before_its_turn_is_passed_over() -> None:
     crowd.release()
     await settle()
     assert crowd.order == ["c"]
-    assert not crowd.places._lines[0].parts
+    assert not crowd.places._queues[0].parts
 
 
 @in_fake_time

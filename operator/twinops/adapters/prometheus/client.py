@@ -23,7 +23,7 @@ from twinops.adapters.prometheus.transport import NoAnswer, QueryFailed, Transpo
 from twinops.api.base import utc
 from twinops.controllers.shared.requester import requester
 from twinops.core.metrics.queries import PARTIAL, InstantAnswer
-from twinops.engine.fair_slots import FairSlots, Key, Place
+from twinops.engine.fair_slots import FairSlots, Key, Slot
 from twinops.errors import MetricsBusy, MetricsUnavailable, SourceInvalid
 from twinops.ports.metrics import NO_STORE, RangeAnswer, RangeQuery, SourceAccess
 
@@ -258,7 +258,7 @@ class _Endpoint:
         return await self._ask(partial(self.instant, promql, at), _instant_error, None)
 
     async def _ask(
-        self, call: Callable[[], _Answer], failed: Callable[[QueryFailed], _Answer], place: Place | None
+        self, call: Callable[[], _Answer], failed: Callable[[QueryFailed], _Answer], place: Slot | None
     ) -> _Answer:
         """Run a blocking call in a thread of this source, bounded in time.
 
@@ -310,7 +310,7 @@ class _Endpoint:
         except _NOT_DECODABLE as error:
             raise QueryFailed("result_type") from error
 
-    async def _place(self, who: Key, patience: float, *, background: bool) -> Place:
+    async def _place(self, who: Key, patience: float, *, background: bool) -> Slot:
         try:
             async with asyncio.timeout(patience):
                 return await self._places.take(who, background=background)
@@ -320,7 +320,7 @@ class _Endpoint:
             ) from error
 
 
-def _give_back(loop: asyncio.AbstractEventLoop, place: Place) -> None:
+def _give_back(loop: asyncio.AbstractEventLoop, place: Slot) -> None:
     """Release a place from the thread that is done with it."""
     if not loop.is_closed():
         loop.call_soon_threadsafe(place.release)

@@ -17,8 +17,8 @@ from twinops.core.forecast.skill import states
 from twinops.core.observation import LEVER_UNAVAILABLE, Lever, Observation, Sample, Workload
 from twinops.core.rights import refusal
 from twinops.core.status.failed import FAILED_SYNCS_BEFORE_UNREADY
+from twinops.engine.forecast_input import ForecastInput
 from twinops.engine.forecaster_cache import ForecasterCache
-from twinops.engine.history import ForecastInput
 from twinops.errors import MetricsUnavailable, NotFound, Refused, SourceInvalid, SpecError, Unavailable
 from twinops.ports.kubernetes import Levers, Sources, TwinRef, Workloads
 from twinops.ports.metrics import SourceAccess
@@ -105,7 +105,7 @@ class Observer:
             )
         except MetricsUnavailable as error:
             raise Unmeasured(str(error), workload) from error
-        remembered = await self._memories.update(
+        forecast_result = await self._memories.update(
             ref.uid,
             source,
             spec,
@@ -126,8 +126,7 @@ class Observer:
             observation=Observation(
                 now=now,
                 samples=gathered.samples,
-                forecast_result=remembered.forecast_result,
-                history_complete=remembered.complete,
+                forecast_result=forecast_result,
                 workload=workload,
                 lever=lever.lever,
                 no_lever_reason=lever.reason,

@@ -203,7 +203,7 @@ def _acts(risk: Risk, observation: Observation) -> bool:
 
 def _trusted(risk: Risk, observation: Observation) -> bool:
     """Tell whether the forecast behind a risk may change anything; what is observed always may."""
-    return risk.calibrated and observation.history_complete
+    return risk.calibrated and observation.forecast_result.history_complete
 
 
 def _of_risks(reckoning: Reckoning, risks: Sequence[Risk]) -> Iterator[Need]:

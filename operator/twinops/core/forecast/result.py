@@ -46,6 +46,7 @@ class ForecastResult:
         skills: of every metric with a forecast.
         samples: known values of every metric.
         warming: whether the full backtest is still to come.
+        history_complete: False while history that can be had is still to be read from the metrics backend.
     """
 
     forecasts: Mapping[str, Sequence[HorizonForecast]] = dataclasses.field(default_factory=dict)
@@ -54,3 +55,4 @@ class ForecastResult:
     skills: Sequence[Skill] = ()
     samples: Mapping[str, int] = dataclasses.field(default_factory=dict)
     warming: bool = False
+    history_complete: bool = True

@@ -79,14 +79,14 @@ def tell_predictions(conditions: Conditions, observation: Observation, assessmen
     if collected is None:
         conditions.no(kind, "NoMetrics", "no metric has a value to learn from")
         return "no metrics"
-    reason = "CollectingSamples" if observation.history_complete else "LoadingHistory"
+    reason = "CollectingSamples" if observation.forecast_result.history_complete else "LoadingHistory"
     conditions.no(kind, reason, f"{collected} of {MIN_SAMPLES} samples")
     return f"collecting {collected}/{MIN_SAMPLES}"
 
 
 def _how_well(observation: Observation, assessment: Assessment) -> tuple[str, str]:
     """Return reason and message of a twin that predicts."""
-    if not observation.history_complete:
+    if not observation.forecast_result.history_complete:
         return "LoadingHistory", "foreseen from what is known so far; the rest of the history is still being read"
     if observation.forecast_result.warming:
         return "Warming", "a first answer from a short look back; the whole history is being learned from"

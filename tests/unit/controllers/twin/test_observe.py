@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -44,7 +43,7 @@ class Partners:
         return Gathered(samples=SEEN)
 
     async def update(self, *_: Any) -> Any:
-        return SimpleNamespace(forecast_result=ForecastResult(), complete=True)
+        return ForecastResult()
 
 
 def observed(error: Exception | None, *, failed_syncs: int = 0) -> Observation:

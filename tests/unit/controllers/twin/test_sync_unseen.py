@@ -26,9 +26,10 @@ from twinops.controllers.twin.gather import Gatherer
 from twinops.controllers.twin.observe import Observed, Observer, Unmeasured
 from twinops.controllers.twin.publish import Publisher
 from twinops.controllers.twin.sync import SyncService
+from twinops.core.forecast.result import ForecastResult
 from twinops.core.metrics.batches import Gathered
 from twinops.core.observation import Lever, Sample, Workload
-from twinops.engine.forecaster_cache import CachedResult, ForecasterCache
+from twinops.engine.forecaster_cache import ForecasterCache
 from twinops.errors import ClusterError, MetricsUnavailable, Refused, Unavailable
 from twinops.ports.metrics import SourceAccess
 
@@ -270,8 +271,8 @@ def real_observer(scene: Scene) -> Observer:
         async def gather(self, *_: object, **__: object) -> Gathered:
             return Gathered({"cpuUsage": Sample("cpuUsage", Quality.GOOD, 53.0)})
 
-        async def update(self, *_: object) -> CachedResult:
-            return CachedResult((await scene.seen.observe()).observation.forecast_result, complete=True)
+        async def update(self, *_: object) -> ForecastResult:
+            return (await scene.seen.observe()).observation.forecast_result
 
         def unavailable(self, spec: DigitalTwinSpec, error: object, previous: object, now: float) -> Gathered:
             del spec, error, previous, now

@@ -108,7 +108,9 @@ def test_a_limit_that_was_crossed_when_it_was_last_seen_is_not_called_foreseen()
         pytest.param(risk(persistent=False), observation(cpuUsage=70), id="not lasting"),
         pytest.param(risk(calibrated=False), observation(cpuUsage=70), id="not calibrated"),
         pytest.param(
-            risk(), dataclasses.replace(observation(cpuUsage=70), history_complete=False), id="history refilling"
+            risk(),
+            dataclasses.replace(observation(cpuUsage=70), forecast_result=ForecastResult(history_complete=False)),
+            id="history refilling",
         ),
         pytest.param(risk("memoryUsage"), observation(memoryUsage=70), id="replicas do not help against it"),
     ],

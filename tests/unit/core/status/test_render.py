@@ -71,10 +71,8 @@ def synced(
     warming: bool = False,
     **known: object,
 ) -> DigitalTwinStatus:
-    forecast_result = ForecastResult(warming=warming)
-    observation = Observation(
-        1000.0, {s.metric: s for s in samples}, forecast_result=forecast_result, history_complete=complete
-    )
+    forecast_result = ForecastResult(warming=warming, history_complete=complete)
+    observation = Observation(1000.0, {s.metric: s for s in samples}, forecast_result=forecast_result)
     before = previous or DigitalTwinStatus()
     return render_synced(before, SPEC, sync(), observation, assessment(**known), refused or {}, blocked)
 
