@@ -35,11 +35,11 @@ from twinops.controllers.twin.corrections import CorrectionService
 from twinops.controllers.twin.departures import Departures
 from twinops.controllers.twin.gather import Gatherer
 from twinops.controllers.twin.observe import Observer
-from twinops.controllers.twin.publish import Publisher, involved
+from twinops.controllers.twin.publish import Publisher, about
 from twinops.controllers.twin.release import Releases
 from twinops.controllers.twin.sync import SyncService
 from twinops.controllers.twin.watch_events import WatchEvents
-from twinops.core.status.events import NORMAL
+from twinops.core.events import NORMAL, Event
 from twinops.engine.forecaster_cache import ForecasterCache
 from twinops.ports.kubernetes import TwinRef
 from twinops.ports.process import Clock, Telemetry
@@ -129,7 +129,6 @@ class Leader:
             failed=self._circuits.probe_failed,
         )
         self._index, self._wakeups = index, wakeups
-        self._telling: set[asyncio.Task[None]] = set()
         writer = StatusWriter(
             twins,
             clock,
@@ -228,7 +227,4 @@ class Leader:
 
     def _tell_busy(self, body: Mapping[str, Any]) -> None:
         message = "sync already in progress; the requested one runs next"
-        post = self._events.post(involved(body), kind=NORMAL, reason="SyncInProgress", message=message)
-        task = asyncio.ensure_future(post)
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+        self._events.post(Event(about(body), NORMAL, "SyncInProgress", message))

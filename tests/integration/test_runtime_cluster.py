@@ -22,6 +22,8 @@ from twinops.api.base import utc
 from twinops.api.conditions import Condition, ConditionStatus
 from twinops.api.source.resource import MetricsSourceStatus
 from twinops.controllers.shared.status_writer import StatusWriter, WriteOutcome
+from twinops.controllers.twin.publish import about
+from twinops.core.events import NORMAL, WARNING, Event, InvolvedObject
 from twinops.errors import Conflict, NotFound, SourceInvalid, SourceNotFound
 from twinops.ports.kubernetes import TwinRef
 
@@ -334,7 +336,7 @@ async def test_an_event_is_posted_about_a_twin(
     cluster: DevCluster, client: KubeClient, events: ClusterEvents, twin: TwinRef
 ) -> None:
     body = await ClusterTwins(client).get(twin)
-    await events.post(body, kind="Warning", reason="Drifted", message="CPU is at 65% against 50%")
+    events.post(Event(about(body), WARNING, "Drifted", "CPU is at 65% against 50%"))
     await events.drain(10)
     (event,) = posted(cluster, twin.namespace, twin.name)
     assert (event["type"], event["reason"], event["message"]) == ("Warning", "Drifted", "CPU is at 65% against 50%")
@@ -350,8 +352,8 @@ async def test_repeats_count_up_and_different_ones_do_not(
 ) -> None:
     body = await ClusterTwins(client).get(twin)
     for _ in range(3):
-        await events.post(body, kind="Normal", reason="Synced", message="again")
-    await events.post(body, kind="Normal", reason="Synced", message="another")
+        events.post(Event(about(body), NORMAL, "Synced", "again"))
+    events.post(Event(about(body), NORMAL, "Synced", "another"))
     await events.drain(10)
     counts = {event["message"]: event["count"] for event in posted(cluster, twin.namespace, twin.name)}
     assert counts == {"again": 3, "another": 1}
@@ -361,11 +363,11 @@ async def test_a_repeat_of_an_event_that_expired_is_posted_anew(
     cluster: DevCluster, client: KubeClient, events: ClusterEvents, twin: TwinRef
 ) -> None:
     body = await ClusterTwins(client).get(twin)
-    await events.post(body, kind="Normal", reason="Synced", message="again")
+    events.post(Event(about(body), NORMAL, "Synced", "again"))
     await events.drain(10)
     (first,) = posted(cluster, twin.namespace, twin.name)
     cluster.api.delete(f"/api/v1/namespaces/{twin.namespace}/events/{first['metadata']['name']}")
-    await events.post(body, kind="Normal", reason="Synced", message="again")
+    events.post(Event(about(body), NORMAL, "Synced", "again"))
     await events.drain(10)
     (second,) = posted(cluster, twin.namespace, twin.name)
     assert second["count"] == 1
@@ -374,15 +376,11 @@ async def test_a_repeat_of_an_event_that_expired_is_posted_anew(
 async def test_long_messages_cluster_scoped_objects_and_references_are_accepted(
     cluster: DevCluster, events: ClusterEvents, namespace: str
 ) -> None:
-    made = source(cluster, namespace)
-    await events.post(
-        made | {"kind": "MetricsSource", "apiVersion": "twinops.dev/v1alpha1"},
-        kind="Warning",
-        reason="Unreachable",
-        message="x" * 5000,
-    )
-    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": namespace, "name": "shop", "uid": "u"}
-    await events.post(reference, kind="Normal", reason="Corrected", message="minReplicas 2 → 3")
+    uid = source(cluster, namespace)["metadata"]["uid"]
+    made = InvolvedObject("twinops.dev/v1alpha1", "MetricsSource", namespace, uid=uid)
+    events.post(Event(made, WARNING, "Unreachable", "x" * 5000))
+    reference = InvolvedObject("apps/v1", "Deployment", "shop", namespace, "u")
+    events.post(Event(reference, NORMAL, "Corrected", "minReplicas 2 → 3"))
     await events.drain(10)
     (about_source,) = posted(cluster, "default", namespace)
     assert len(about_source["message"]) == 1024
@@ -392,10 +390,10 @@ async def test_long_messages_cluster_scoped_objects_and_references_are_accepted(
 async def test_events_about_a_namespace_that_is_gone_are_let_go(
     cluster: DevCluster, events: ClusterEvents, namespace: str
 ) -> None:
-    lost = {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "no-such-namespace", "name": "a", "uid": "u"}
-    kept = {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": namespace, "name": "b", "uid": "v"}
-    await events.post(lost, kind="Normal", reason="Corrected", message="lost")
-    await events.post(kept, kind="Normal", reason="Corrected", message="kept")
+    lost = InvolvedObject("apps/v1", "Deployment", "a", "no-such-namespace", "u")
+    kept = InvolvedObject("apps/v1", "Deployment", "b", namespace, "v")
+    events.post(Event(lost, NORMAL, "Corrected", "lost"))
+    events.post(Event(kept, NORMAL, "Corrected", "kept"))
     await events.drain(10)
     (event,) = posted(cluster, namespace, "b")
     assert datetime.fromisoformat(event["lastTimestamp"]).tzinfo is not None

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from twinops.api.twin.spec import TargetRef
 from twinops.api.twin.status import ObjectRef
+from twinops.core.events import Event
 from twinops.core.observation import Lever, Workload
 from twinops.ports.metrics import SourceAccess
 
@@ -134,28 +135,11 @@ class Levers(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class EventNote:
-    """An Event to post.
-
-    Attributes:
-        involved: reference to the object it is about.
-        kind: ``Normal`` or ``Warning``.
-        reason: CamelCase.
-        message: a sentence.
-    """
-
-    involved: Mapping[str, Any]
-    kind: str
-    reason: str
-    message: str
-
-
 class EventRecorder(Protocol):
     """Posts Kubernetes Events, one per transition."""
 
-    async def post(self, involved: Mapping[str, Any], *, kind: str, reason: str, message: str) -> None:
-        """Post an Event of ``kind`` Normal or Warning about the object. Never raises: events are best effort."""
+    def post(self, event: Event) -> None:
+        """Post an Event whose object has its name and namespace. Returns at once, never raises: best effort."""
         ...
 
 

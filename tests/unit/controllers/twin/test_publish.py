@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
-from typing import Any
 
 import pytest
 
 from fakes.clock import FakeClock, in_fake_time
+from fakes.events import FakeEvents
 from fakes.telemetry import FakeTelemetry
 from fakes.twins import FakeTwins
 from support.correcting import HPA, NOW, SCALE, original, status
@@ -31,12 +30,10 @@ class Scene:
     def __init__(self) -> None:
         self.twins = FakeTwins()
         self.ref = self.twins.add("checkout")
+        self.events = FakeEvents()
         clock, telemetry = FakeClock(NOW), FakeTelemetry()
         writer = StatusWriter(self.twins, clock, telemetry, fence=lambda: None)
-        self.publisher = Publisher(TwinStore(), self.twins, writer, self)
-
-    async def post(self, involved: Mapping[str, Any], *, kind: str, reason: str, message: str) -> None:
-        pass
+        self.publisher = Publisher(TwinStore(), self.twins, writer, self.events)
 
     def twin(self) -> TwinAtSync:
         body = copy.deepcopy(self.twins.bodies[self.ref.uid])

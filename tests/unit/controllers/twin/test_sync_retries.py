@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from fakes.clock import START, FakeClock, in_fake_time
+from fakes.events import FakeEvents
 from fakes.levers import FakeLevers
 from fakes.telemetry import FakeTelemetry
 from fakes.twins import FakeTwins
@@ -35,11 +36,6 @@ def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         return call(*args, **kwargs)
 
     monkeypatch.setattr(asyncio, "to_thread", inline)
-
-
-class Events:
-    async def post(self, involved: Any, *, kind: str, reason: str, message: str) -> None:
-        pass
 
 
 class Observations:
@@ -78,7 +74,7 @@ class Scene:
             index=self.index,
             observer=cast("Observer", self.observer),
             corrections=CorrectionService(levers, self.clock),
-            publisher=Publisher(self.index, self.twins, writer, Events()),
+            publisher=Publisher(self.index, self.twins, writer, FakeEvents()),
             telemetry=self.telemetry,
             clock=self.clock,
         )
