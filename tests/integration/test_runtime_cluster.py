@@ -13,6 +13,7 @@ import pytest
 from devcluster.cluster import DevCluster
 from fakes.telemetry import FakeTelemetry
 from support.chart import ROOT
+from support.writers import source_writer, twin_writer
 from twinops.adapters.clock import SystemClock
 from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.events import ClusterEvents
@@ -21,11 +22,11 @@ from twinops.adapters.kubernetes.twins import ClusterTwins
 from twinops.api.base import utc
 from twinops.api.conditions import Condition, ConditionStatus
 from twinops.api.source.resource import MetricsSourceStatus
-from twinops.controllers.shared.status_writer import StatusWriter, WriteOutcome
+from twinops.controllers.shared.status_writer import WriteOutcome
 from twinops.controllers.twin.publish import about
 from twinops.core.events import NORMAL, WARNING, Event, InvolvedObject
 from twinops.errors import Conflict, NotFound, SourceInvalid, SourceNotFound
-from twinops.ports.kubernetes import TwinRef
+from twinops.ports.kubernetes import SourceRef, TwinRef
 
 GROUP = "/apis/twinops.dev/v1alpha1"
 
@@ -132,7 +133,7 @@ async def test_the_writer_outlasts_a_change_of_labels_but_not_of_the_spec(
     cluster: DevCluster, client: KubeClient, twin: TwinRef
 ) -> None:
     twins = ClusterTwins(client)
-    writer = StatusWriter(twins, SystemClock(), FakeTelemetry(), fence=lambda: None)
+    writer = twin_writer(twins, SystemClock(), FakeTelemetry())
     path = f"{GROUP}/namespaces/{twin.namespace}/digitaltwins/{twin.name}"
     body = await twins.get(twin)
     cluster.api.merge(path, {"metadata": {"labels": {"team": "shop"}}})
@@ -312,10 +313,45 @@ async def test_a_source_says_whether_it_answers(cluster: DevCluster, client: Kub
     )
     status = MetricsSourceStatus(observed_generation=1, conditions=[ready])
     sources = ClusterSources(client, SystemClock(), namespace)
-    await sources.write_status(namespace, status, uid=made["uid"], resource_version=made["resourceVersion"])
-    assert MetricsSourceStatus.from_wire((await sources.get(namespace))["status"]) == status
+    ref = SourceRef("", namespace, made["uid"])
+    await sources.write_status(ref, status.to_wire(), resource_version=made["resourceVersion"])
+    assert MetricsSourceStatus.from_wire((await sources.get(ref))["status"]) == status
     with pytest.raises(Conflict):
-        await sources.write_status(namespace, status, uid=made["uid"], resource_version=made["resourceVersion"])
+        await sources.write_status(ref, status.to_wire(), resource_version=made["resourceVersion"])
+
+
+async def test_a_source_made_anew_is_another_one(cluster: DevCluster, client: KubeClient, namespace: str) -> None:
+    sources = ClusterSources(client, SystemClock(), namespace)
+    old = SourceRef("", namespace, source(cluster, namespace)["metadata"]["uid"])
+    cluster.api.delete(f"{GROUP}/metricssources/{namespace}")
+    with pytest.raises(NotFound):
+        await sources.get(old)
+    made = source(cluster, namespace)
+    with pytest.raises(NotFound, match="made anew"):
+        await sources.get(old)
+    with pytest.raises(Conflict):
+        await sources.write_status(old, {"observedGeneration": 1}, resource_version=version(made))
+
+
+async def test_the_writer_treats_a_source_as_it_treats_a_twin(
+    cluster: DevCluster, client: KubeClient, namespace: str
+) -> None:
+    sources = ClusterSources(client, SystemClock(), namespace)
+    writer = source_writer(sources, SystemClock(), FakeTelemetry())
+    path = f"{GROUP}/metricssources/{namespace}"
+    body = source(cluster, namespace)
+    ref = SourceRef("", namespace, body["metadata"]["uid"])
+    cluster.api.merge(path, {"metadata": {"labels": {"team": "shop"}}})
+    written = await writer.write(ref, body, {"observedGeneration": 1}, material=True, interval=30)
+    assert written.written
+    assert written.body is not None
+    cluster.api.merge(path, {"spec": {"timeoutSeconds": 3}})
+    again = await writer.write(ref, written.body, {"observedGeneration": 2}, material=True, interval=30)
+    assert again.outcome is WriteOutcome.CONFLICT
+    refused = await writer.write(ref, await sources.get(ref), {"observedGeneration": "x"}, material=True, interval=30)
+    assert refused.outcome is WriteOutcome.REFUSED
+    cluster.api.delete(path)
+    assert (await writer.write(ref, body, {}, material=True, interval=30)).outcome is WriteOutcome.GONE
 
 
 @pytest.fixture
@@ -329,7 +365,7 @@ async def events(client: KubeClient) -> AsyncIterator[ClusterEvents]:
 
 def posted(cluster: DevCluster, namespace: str, name: str) -> list[dict[str, Any]]:
     items = cluster.api.get(f"/api/v1/namespaces/{namespace}/events")["items"]
-    return [item for item in items if item["involvedObject"]["name"] == name]
+    return [item for item in items if item["involvedObject"].get("name") == name]
 
 
 async def test_an_event_is_posted_about_a_twin(

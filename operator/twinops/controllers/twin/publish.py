@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from twinops.api import GIVE_BACK_FINALIZER, ORIGINAL_ANNOTATION
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
-from twinops.controllers.shared.status_writer import Purpose, StatusWriter, WriteOutcome, Written
+from twinops.controllers.shared.status_kind import Purpose, StatusKind, unless_changed_or_unguarded
+from twinops.controllers.shared.status_writer import StatusWriter, WriteOutcome, Written
 from twinops.controllers.shared.store import TwinStore
 from twinops.core.correction.original_annotation import on_twin
 from twinops.core.events import WARNING, Event, InvolvedObject, about_twin, of_twin
@@ -26,6 +27,9 @@ log = structlog.get_logger()
 
 MOST_UNTOLD = 20
 """Events of one twin that wait for a status write to succeed."""
+
+TWIN_STATUS = StatusKind("twin", unless_changed_or_unguarded(GIVE_BACK_FINALIZER), "lastSyncTime")
+"""How the status writer treats DigitalTwins."""
 
 UNREADABLE_INTERVAL = 60.0
 """Seconds; the interval of a twin whose spec cannot be read."""
@@ -60,7 +64,7 @@ class Publisher:
         events: posts Events.
     """
 
-    def __init__(self, index: TwinStore, twins: Twins, writer: StatusWriter, events: EventRecorder) -> None:
+    def __init__(self, index: TwinStore, twins: Twins, writer: StatusWriter[TwinRef], events: EventRecorder) -> None:
         self._index = index
         self._twins = twins
         self._writer = writer

@@ -16,7 +16,8 @@ from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus, Outcome, Quality
 from twinops.controllers.shared.backoff import Backoff
 from twinops.controllers.shared.bodies import LONGEST_REQUEST
-from twinops.controllers.shared.status_writer import Purpose, WriteOutcome
+from twinops.controllers.shared.status_kind import Purpose
+from twinops.controllers.shared.status_writer import WriteOutcome
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.corrections import CorrectionService, Plan, Stated, undecided
 from twinops.controllers.twin.observe import Observed, Observer, Unmeasured

@@ -12,11 +12,12 @@ from fakes.events import FakeEvents
 from fakes.telemetry import FakeTelemetry
 from fakes.twins import FakeTwins
 from support.correcting import HPA, NOW, SCALE, original, status
+from support.writers import twin_writer
 from twinops.api import GIVE_BACK_FINALIZER, ORIGINAL_ANNOTATION
 from twinops.api.base import utc
 from twinops.api.twin.spec import CorrectionMode
 from twinops.api.twin.status import CorrectionAction, CorrectionRecord, DigitalTwinStatus, ObjectRef, Outcome
-from twinops.controllers.shared.status_writer import Purpose, StatusWriter
+from twinops.controllers.shared.status_kind import Purpose
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.publish import Publisher, TwinAtSync
 from twinops.core.status.render import Sync
@@ -32,7 +33,7 @@ class Scene:
         self.ref = self.twins.add("checkout")
         self.events = FakeEvents()
         clock, telemetry = FakeClock(NOW), FakeTelemetry()
-        writer = StatusWriter(self.twins, clock, telemetry, fence=lambda: None)
+        writer = twin_writer(self.twins, clock, telemetry)
         self.publisher = Publisher(TwinStore(), self.twins, writer, self.events)
 
     def twin(self) -> TwinAtSync:

@@ -16,7 +16,7 @@ from fakes.levers import FakeLevers
 from fakes.telemetry import FakeTelemetry
 from fakes.twins import FakeTwins
 from support.correcting import HPA, KUBECTL, OURS, hpa, observation, original, status
-from twinops.controllers.shared.status_writer import StatusWriter
+from support.writers import twin_writer
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.shared.sync_loop import SyncLoop
 from twinops.controllers.shared.watchdog import Watchdog
@@ -69,7 +69,7 @@ class Scene:
         self.twins, self.telemetry, self.index = FakeTwins(), FakeTelemetry(), TwinStore()
         levers = levers or FakeLevers(hpa(2, KUBECTL))
         self.observer = Observations(self.clock, levers)
-        writer = StatusWriter(self.twins, self.clock, self.telemetry, fence=lambda: None)
+        writer = twin_writer(self.twins, self.clock, self.telemetry)
         self.syncs = SyncService(
             index=self.index,
             observer=cast("Observer", self.observer),

@@ -17,10 +17,10 @@ from fakes.telemetry import FakeTelemetry
 from fakes.twins import FakeTwins
 from support.correcting import HPA, hpa, observation, original, workload
 from support.operator import condition
+from support.writers import twin_writer
 from twinops.api.source.resource import MetricsSourceSpec
 from twinops.api.twin.spec import DigitalTwinSpec, TargetRef
 from twinops.api.twin.status import DigitalTwinStatus, ObjectRef, Quality
-from twinops.controllers.shared.status_writer import StatusWriter
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.corrections import CorrectionService
 from twinops.controllers.twin.gather import Gatherer
@@ -67,7 +67,7 @@ class Scene:
         self.levers = levers or FakeLevers(hpa(2))
         self.index = TwinStore()
         self.seen = Seen(self.clock)
-        writer = StatusWriter(self.twins, self.clock, self.telemetry, fence=lambda: None)
+        writer = twin_writer(self.twins, self.clock, self.telemetry)
         self.syncs = SyncService(
             index=self.index,
             observer=observer(self) if observer else cast("Observer", self.seen),
