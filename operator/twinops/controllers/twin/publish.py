@@ -149,8 +149,9 @@ class Publisher:
             self._events.post(Event(about(twin.body), WARNING, "StatusRefused", message))
 
     def _post(self, twin: TwinAtSync, status: DigitalTwinStatus, events: Sequence[Event]) -> None:
+        involved = about(twin.body)
         for event in (*transitions(twin.written, status), *events):
-            self._events.post(of_twin(event, about(twin.body)))
+            self._events.post(of_twin(event, involved))
 
     async def _with_finalizer(self, twin: TwinAtSync, original: str) -> Mapping[str, Any]:
         """Set the finalizer, and beside it the original that no other object can hold."""
