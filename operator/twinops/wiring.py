@@ -29,17 +29,18 @@ from twinops.controllers.shared.store import SOURCE_KIND, ObjectKey, TwinStore
 from twinops.controllers.shared.sync_loop import SyncLoop
 from twinops.controllers.shared.watchdog import Watchdog
 from twinops.controllers.shared.work_queue import WorkQueue
-from twinops.controllers.source.checks import SourceChecks
+from twinops.controllers.shared.write_throttle import WriteThrottle
+from twinops.controllers.source.checks import SOURCE_STATUS, SourceChecks
 from twinops.controllers.source.circuit_breaker import CircuitBreakers
 from twinops.controllers.twin.corrections import CorrectionService
 from twinops.controllers.twin.departures import Departures
 from twinops.controllers.twin.gather import Gatherer
 from twinops.controllers.twin.observe import Observer
-from twinops.controllers.twin.publish import Publisher, involved
+from twinops.controllers.twin.publish import TWIN_STATUS, Publisher, about
 from twinops.controllers.twin.release import Releases
 from twinops.controllers.twin.sync import SyncService
 from twinops.controllers.twin.watch_events import WatchEvents
-from twinops.core.status.events import NORMAL
+from twinops.core.events import NORMAL, Event
 from twinops.engine.forecaster_cache import ForecasterCache
 from twinops.ports.kubernetes import TwinRef
 from twinops.ports.process import Clock, Telemetry
@@ -116,12 +117,16 @@ class Leader:
         self._backend = PrometheusBackend(connections=settings.metrics_threads)
         self._events = ClusterEvents(client, clock, instance=settings.identity)
         self._sources = ClusterSources(fenced, clock, namespace=settings.namespace)
-        self._circuits = CircuitBreakers(self._backend, clock, suspect=self._doubt)
+        self._circuits = CircuitBreakers(self._backend, clock, suspect=self._check_soon)
         self._memories = ForecasterCache(self._circuits)
         self._releases = Releases(twins, corrections, self._events, clock, busy=wakeups.is_running)
+        throttle = WriteThrottle(
+            clock, per_second=settings.status_writes_per_second, heartbeat_seconds=settings.heartbeat_seconds
+        )
         self._checks = SourceChecks(
             self._sources,
             self._backend.probes,
+            StatusWriter(SOURCE_STATUS, self._sources, throttle, clock, telemetry, fence=elector.fence),
             telemetry,
             clock,
             recovered=self._source_recovered,
@@ -129,15 +134,7 @@ class Leader:
             failed=self._circuits.probe_failed,
         )
         self._index, self._wakeups = index, wakeups
-        self._telling: set[asyncio.Task[None]] = set()
-        writer = StatusWriter(
-            twins,
-            clock,
-            telemetry,
-            fence=elector.fence,
-            per_second=settings.status_writes_per_second,
-            heartbeat_seconds=settings.heartbeat_seconds,
-        )
+        writer = StatusWriter(TWIN_STATUS, twins, throttle, clock, telemetry, fence=elector.fence)
         observer = Observer(
             sources=self._sources,
             workloads=ClusterWorkloads(fenced, discovery, self._caches.finder(fenced, discovery)),
@@ -202,14 +199,14 @@ class Leader:
     def _hpa_seen(self, body: Mapping[str, Any], listed: bool, deleted: bool) -> None:  # noqa: FBT001 - as the cache calls it
         self.watching.dependency_seen(body, listed=listed, deleted=deleted)
 
-    def _doubt(self, name: str) -> None:
-        # The two know each other, and one of them is made first.
-        self._checks.doubt(name)
+    def _check_soon(self, name: str) -> None:
+        # The circuit breakers call the checks, which are made after them.
+        self._checks.check_soon(name)
 
     def _source_changed(self, name: str) -> None:
         self._sources.forget(name)
         self._circuits.forget(name)
-        self._checks.seen(name)
+        self._checks.check_now(name)
 
     def _source_recovered(self, name: str) -> None:
         dependents = self._index.dependents(ObjectKey(SOURCE_KIND, "", name))
@@ -219,7 +216,7 @@ class Leader:
         self._sources.forget(name)
         self._circuits.forget(name)
         self._backend.forget(name)
-        self._checks.gone(name)
+        self._checks.forget(name)
 
     def _gone(self, ref: TwinRef) -> None:
         self._syncs.forget(ref)
@@ -228,7 +225,4 @@ class Leader:
 
     def _tell_busy(self, body: Mapping[str, Any]) -> None:
         message = "sync already in progress; the requested one runs next"
-        post = self._events.post(involved(body), kind=NORMAL, reason="SyncInProgress", message=message)
-        task = asyncio.ensure_future(post)
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+        self._events.post(Event(about(body), NORMAL, "SyncInProgress", message))

@@ -13,6 +13,7 @@ import pytest
 from devcluster.cluster import DevCluster
 from fakes.telemetry import FakeTelemetry
 from support.chart import ROOT
+from support.writers import source_writer, twin_writer
 from twinops.adapters.clock import SystemClock
 from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.events import ClusterEvents
@@ -21,9 +22,11 @@ from twinops.adapters.kubernetes.twins import ClusterTwins
 from twinops.api.base import utc
 from twinops.api.conditions import Condition, ConditionStatus
 from twinops.api.source.resource import MetricsSourceStatus
-from twinops.controllers.shared.status_writer import StatusWriter, WriteOutcome
+from twinops.controllers.shared.status_writer import WriteOutcome
+from twinops.controllers.twin.publish import about
+from twinops.core.events import NORMAL, WARNING, Event, InvolvedObject
 from twinops.errors import Conflict, NotFound, SourceInvalid, SourceNotFound
-from twinops.ports.kubernetes import TwinRef
+from twinops.ports.kubernetes import SourceRef, TwinRef
 
 GROUP = "/apis/twinops.dev/v1alpha1"
 
@@ -130,7 +133,7 @@ async def test_the_writer_outlasts_a_change_of_labels_but_not_of_the_spec(
     cluster: DevCluster, client: KubeClient, twin: TwinRef
 ) -> None:
     twins = ClusterTwins(client)
-    writer = StatusWriter(twins, SystemClock(), FakeTelemetry(), fence=lambda: None)
+    writer = twin_writer(twins, SystemClock(), FakeTelemetry())
     path = f"{GROUP}/namespaces/{twin.namespace}/digitaltwins/{twin.name}"
     body = await twins.get(twin)
     cluster.api.merge(path, {"metadata": {"labels": {"team": "shop"}}})
@@ -310,10 +313,45 @@ async def test_a_source_says_whether_it_answers(cluster: DevCluster, client: Kub
     )
     status = MetricsSourceStatus(observed_generation=1, conditions=[ready])
     sources = ClusterSources(client, SystemClock(), namespace)
-    await sources.write_status(namespace, status, uid=made["uid"], resource_version=made["resourceVersion"])
-    assert MetricsSourceStatus.from_wire((await sources.get(namespace))["status"]) == status
+    ref = SourceRef("", namespace, made["uid"])
+    await sources.write_status(ref, status.to_wire(), resource_version=made["resourceVersion"])
+    assert MetricsSourceStatus.from_wire((await sources.get(ref))["status"]) == status
     with pytest.raises(Conflict):
-        await sources.write_status(namespace, status, uid=made["uid"], resource_version=made["resourceVersion"])
+        await sources.write_status(ref, status.to_wire(), resource_version=made["resourceVersion"])
+
+
+async def test_a_source_made_anew_is_another_one(cluster: DevCluster, client: KubeClient, namespace: str) -> None:
+    sources = ClusterSources(client, SystemClock(), namespace)
+    old = SourceRef("", namespace, source(cluster, namespace)["metadata"]["uid"])
+    cluster.api.delete(f"{GROUP}/metricssources/{namespace}")
+    with pytest.raises(NotFound):
+        await sources.get(old)
+    made = source(cluster, namespace)
+    with pytest.raises(NotFound, match="made anew"):
+        await sources.get(old)
+    with pytest.raises(Conflict):
+        await sources.write_status(old, {"observedGeneration": 1}, resource_version=version(made))
+
+
+async def test_the_writer_treats_a_source_as_it_treats_a_twin(
+    cluster: DevCluster, client: KubeClient, namespace: str
+) -> None:
+    sources = ClusterSources(client, SystemClock(), namespace)
+    writer = source_writer(sources, SystemClock(), FakeTelemetry())
+    path = f"{GROUP}/metricssources/{namespace}"
+    body = source(cluster, namespace)
+    ref = SourceRef("", namespace, body["metadata"]["uid"])
+    cluster.api.merge(path, {"metadata": {"labels": {"team": "shop"}}})
+    written = await writer.write(ref, body, {"observedGeneration": 1}, material=True, interval=30)
+    assert written.written
+    assert written.body is not None
+    cluster.api.merge(path, {"spec": {"timeoutSeconds": 3}})
+    again = await writer.write(ref, written.body, {"observedGeneration": 2}, material=True, interval=30)
+    assert again.outcome is WriteOutcome.CONFLICT
+    refused = await writer.write(ref, await sources.get(ref), {"observedGeneration": "x"}, material=True, interval=30)
+    assert refused.outcome is WriteOutcome.REFUSED
+    cluster.api.delete(path)
+    assert (await writer.write(ref, body, {}, material=True, interval=30)).outcome is WriteOutcome.GONE
 
 
 @pytest.fixture
@@ -327,14 +365,14 @@ async def events(client: KubeClient) -> AsyncIterator[ClusterEvents]:
 
 def posted(cluster: DevCluster, namespace: str, name: str) -> list[dict[str, Any]]:
     items = cluster.api.get(f"/api/v1/namespaces/{namespace}/events")["items"]
-    return [item for item in items if item["involvedObject"]["name"] == name]
+    return [item for item in items if item["involvedObject"].get("name") == name]
 
 
 async def test_an_event_is_posted_about_a_twin(
     cluster: DevCluster, client: KubeClient, events: ClusterEvents, twin: TwinRef
 ) -> None:
     body = await ClusterTwins(client).get(twin)
-    await events.post(body, kind="Warning", reason="Drifted", message="CPU is at 65% against 50%")
+    events.post(Event(about(body), WARNING, "Drifted", "CPU is at 65% against 50%"))
     await events.drain(10)
     (event,) = posted(cluster, twin.namespace, twin.name)
     assert (event["type"], event["reason"], event["message"]) == ("Warning", "Drifted", "CPU is at 65% against 50%")
@@ -350,8 +388,8 @@ async def test_repeats_count_up_and_different_ones_do_not(
 ) -> None:
     body = await ClusterTwins(client).get(twin)
     for _ in range(3):
-        await events.post(body, kind="Normal", reason="Synced", message="again")
-    await events.post(body, kind="Normal", reason="Synced", message="another")
+        events.post(Event(about(body), NORMAL, "Synced", "again"))
+    events.post(Event(about(body), NORMAL, "Synced", "another"))
     await events.drain(10)
     counts = {event["message"]: event["count"] for event in posted(cluster, twin.namespace, twin.name)}
     assert counts == {"again": 3, "another": 1}
@@ -361,11 +399,11 @@ async def test_a_repeat_of_an_event_that_expired_is_posted_anew(
     cluster: DevCluster, client: KubeClient, events: ClusterEvents, twin: TwinRef
 ) -> None:
     body = await ClusterTwins(client).get(twin)
-    await events.post(body, kind="Normal", reason="Synced", message="again")
+    events.post(Event(about(body), NORMAL, "Synced", "again"))
     await events.drain(10)
     (first,) = posted(cluster, twin.namespace, twin.name)
     cluster.api.delete(f"/api/v1/namespaces/{twin.namespace}/events/{first['metadata']['name']}")
-    await events.post(body, kind="Normal", reason="Synced", message="again")
+    events.post(Event(about(body), NORMAL, "Synced", "again"))
     await events.drain(10)
     (second,) = posted(cluster, twin.namespace, twin.name)
     assert second["count"] == 1
@@ -374,15 +412,11 @@ async def test_a_repeat_of_an_event_that_expired_is_posted_anew(
 async def test_long_messages_cluster_scoped_objects_and_references_are_accepted(
     cluster: DevCluster, events: ClusterEvents, namespace: str
 ) -> None:
-    made = source(cluster, namespace)
-    await events.post(
-        made | {"kind": "MetricsSource", "apiVersion": "twinops.dev/v1alpha1"},
-        kind="Warning",
-        reason="Unreachable",
-        message="x" * 5000,
-    )
-    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": namespace, "name": "shop", "uid": "u"}
-    await events.post(reference, kind="Normal", reason="Corrected", message="minReplicas 2 → 3")
+    uid = source(cluster, namespace)["metadata"]["uid"]
+    made = InvolvedObject("twinops.dev/v1alpha1", "MetricsSource", namespace, uid=uid)
+    events.post(Event(made, WARNING, "Unreachable", "x" * 5000))
+    reference = InvolvedObject("apps/v1", "Deployment", "shop", namespace, "u")
+    events.post(Event(reference, NORMAL, "Corrected", "minReplicas 2 → 3"))
     await events.drain(10)
     (about_source,) = posted(cluster, "default", namespace)
     assert len(about_source["message"]) == 1024
@@ -392,10 +426,10 @@ async def test_long_messages_cluster_scoped_objects_and_references_are_accepted(
 async def test_events_about_a_namespace_that_is_gone_are_let_go(
     cluster: DevCluster, events: ClusterEvents, namespace: str
 ) -> None:
-    lost = {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "no-such-namespace", "name": "a", "uid": "u"}
-    kept = {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": namespace, "name": "b", "uid": "v"}
-    await events.post(lost, kind="Normal", reason="Corrected", message="lost")
-    await events.post(kept, kind="Normal", reason="Corrected", message="kept")
+    lost = InvolvedObject("apps/v1", "Deployment", "a", "no-such-namespace", "u")
+    kept = InvolvedObject("apps/v1", "Deployment", "b", namespace, "v")
+    events.post(Event(lost, NORMAL, "Corrected", "lost"))
+    events.post(Event(kept, NORMAL, "Corrected", "kept"))
     await events.drain(10)
     (event,) = posted(cluster, namespace, "b")
     assert datetime.fromisoformat(event["lastTimestamp"]).tzinfo is not None

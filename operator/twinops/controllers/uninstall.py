@@ -17,10 +17,11 @@ from twinops.api import DAEMON_FINALIZER, GIVE_BACK_FINALIZER, ORIGINAL_ANNOTATI
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import CorrectionAction, DigitalTwinStatus, Original
 from twinops.controllers.twin.corrections import CorrectionService
-from twinops.controllers.twin.publish import read_status
+from twinops.controllers.twin.publish import about, read_status
 from twinops.core.correction.original_annotation import recovered
 from twinops.core.correction.records import pending
 from twinops.core.correction.restore import DEFAULTED
+from twinops.core.events import of_twin
 from twinops.errors import (
     ClusterError,
     Conflict,
@@ -80,7 +81,7 @@ class Uninstall:
         twins: the twins.
         levers: finds what was raised and status knows nothing of.
         corrections: gives back.
-        events: tells people, on the twin and on what was changed.
+        events: posts what was given back, on the twin and on what was changed.
         clock: wall and monotonic time.
         tell: is given one line of text for everything that is done or cannot be.
     """
@@ -233,8 +234,8 @@ class Uninstall:
         done = await self._corrections.release(
             ref, status, why="Uninstalled", now=self._clock.now(), deadline_seconds=RELEASE_SECONDS
         )
-        for note in done.notes:
-            await self._events.post(note.involved, kind=note.kind, reason=note.reason, message=note.message)
+        for event in done.events:
+            self._events.post(of_twin(event, about(body)))
         if done.status != status:
             version = body["metadata"]["resourceVersion"]
             await self._twins.write_status(ref, done.status.to_wire(), resource_version=version)

@@ -4,39 +4,64 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from twinops.api.twin.spec import TargetRef
 from twinops.api.twin.status import ObjectRef
+from twinops.core.events import Event
 from twinops.core.observation import Lever, Workload
 from twinops.ports.metrics import SourceAccess
 
 
 @dataclass(frozen=True, slots=True)
-class TwinRef:
-    """Names one twin. ``uid`` tells a re-created one from its predecessor."""
+class ResourceRef:
+    """Names one custom resource.
+
+    Attributes:
+        namespace: empty for a cluster-scoped one.
+        uid: tells a re-created one from its predecessor.
+    """
 
     namespace: str
     name: str
     uid: str
 
 
-class Twins(Protocol):
-    """Reads and writes DigitalTwins."""
+class TwinRef(ResourceRef):
+    """Names one DigitalTwin."""
 
-    async def get(self, ref: TwinRef) -> Mapping[str, Any]:
-        """Return the twin as it is now. Raises NotFound when it is gone or has another uid."""
+    __slots__ = ()
+
+
+class SourceRef(ResourceRef):
+    """Names one MetricsSource."""
+
+    __slots__ = ()
+
+
+_Ref_contra = TypeVar("_Ref_contra", bound=ResourceRef, contravariant=True)
+
+
+class StatusClient(Protocol[_Ref_contra]):
+    """Reads objects of one kind and writes their statuses."""
+
+    async def get(self, ref: _Ref_contra) -> Mapping[str, Any]:
+        """Return the object as it is now. Raises NotFound when it is gone or has another uid."""
         ...
 
     async def write_status(
-        self, ref: TwinRef, status: Mapping[str, Any], *, resource_version: str
+        self, ref: _Ref_contra, status: Mapping[str, Any], *, resource_version: str
     ) -> Mapping[str, Any]:
         """Replace the status and return the object as written.
 
         Raises:
-            Conflict: the twin changed since ``resource_version`` was read.
+            Conflict: the object changed since ``resource_version`` was read, or was made anew.
         """
         ...
+
+
+class Twins(StatusClient[TwinRef], Protocol):
+    """Reads and writes DigitalTwins."""
 
     async def set_finalizers(
         self,
@@ -134,28 +159,11 @@ class Levers(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class EventNote:
-    """An Event to post.
-
-    Attributes:
-        involved: reference to the object it is about.
-        kind: ``Normal`` or ``Warning``.
-        reason: CamelCase.
-        message: a sentence.
-    """
-
-    involved: Mapping[str, Any]
-    kind: str
-    reason: str
-    message: str
-
-
 class EventRecorder(Protocol):
     """Posts Kubernetes Events, one per transition."""
 
-    async def post(self, involved: Mapping[str, Any], *, kind: str, reason: str, message: str) -> None:
-        """Post an Event of ``kind`` Normal or Warning about the object. Never raises: events are best effort."""
+    def post(self, event: Event) -> None:
+        """Post an Event whose object has its name and namespace. Returns at once, never raises: best effort."""
         ...
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fakes.clock import FakeClock, in_fake_time
+from fakes.events import FakeEvents
 from fakes.levers import FakeLevers
 from fakes.twins import FakeTwins
 from support.correcting import HPA, KUBECTL, NOW, OURS, hpa, original, status
@@ -55,17 +56,14 @@ class Scene:
         self.clock = FakeClock(NOW)
         self.twins = Listed()
         self.levers = FakeLevers(hpa(6, OURS))
-        self.events: list[str] = []
+        self.events = FakeEvents()
         self.lines: list[str] = []
         self.holder = self.twins.add("checkout", status=status(originals=[original(2, ours=6)]).to_wire())
         self.other = self.twins.add("search")
         self.finalizers(self.holder)[:] = [DAEMON_FINALIZER, "somebody/else", GIVE_BACK_FINALIZER]
         self.finalizers(self.other)[:] = [DAEMON_FINALIZER]
         corrections = CorrectionService(self.levers, self.clock)
-        self.work = Uninstall(self.twins, self.levers, corrections, self, self.clock, tell=self.lines.append)
-
-    async def post(self, involved: Mapping[str, str], *, kind: str, reason: str, message: str) -> None:  # noqa: ARG002
-        self.events.append(reason)
+        self.work = Uninstall(self.twins, self.levers, corrections, self.events, self.clock, tell=self.lines.append)
 
     def finalizers(self, ref: TwinRef) -> list[str]:
         found: list[str] = self.twins.bodies[ref.uid]["metadata"].setdefault("finalizers", [])
@@ -85,7 +83,7 @@ async def test_originals_go_back_and_finalizers_come_off() -> None:
     record = scene.twins.bodies[scene.holder.uid]["status"]["corrections"][-1]
     assert (record["action"], record["trigger"], record["outcome"]) == ("GiveBack", "Uninstalled", "Applied")
     assert "originals" not in scene.twins.bodies[scene.holder.uid]["status"]
-    assert "CorrectionGivenBack" in scene.events
+    assert "CorrectionGivenBack" in scene.events.reasons
     assert sorted(scene.lines) == [
         "shop/checkout: gave back HorizontalPodAutoscaler checkout spec.minReplicas=2",
         "shop/checkout: let go",

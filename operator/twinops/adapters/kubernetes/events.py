@@ -9,17 +9,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
 from twinops.adapters.kubernetes.client import KubeClient, resource_path
-from twinops.adapters.kubernetes.event_queue import Allowances, EventQueue, Key, Note
-from twinops.api import API_VERSION as TWINOPS_API
+from twinops.adapters.kubernetes.event_queue import Allowances, EventQueue, Key, QueuedEvent
 from twinops.api import GROUP
+from twinops.core.events import Event, InvolvedObject
 from twinops.errors import ClusterError, LeadershipLost, NotFound, Unavailable
 from twinops.ports.process import Clock
 from twinops.printable import printable
@@ -66,29 +65,22 @@ class ClusterEvents:
         self._allowances = Allowances()
         self._posted: OrderedDict[Key, _Posted] = OrderedDict()
 
-    async def post(self, involved: Mapping[str, Any], *, kind: str, reason: str, message: str) -> None:
-        """Queue an Event about an object; returns at once and never raises.
-
-        Args:
-            involved: the object itself, or an ``ObjectReference`` to it.
-            kind: ``Normal`` or ``Warning``.
-            reason: CamelCase.
-            message: what happened; cut at 1024 characters.
-        """
-        note = Note(reference(involved), kind, reason, shorten(message), self._clock.now())
-        if not self._allowances.spend(note.object, self._clock.monotonic()):
-            log.debug("event held back, its object has too many", namespace=note.namespace, reason=reason)
+    def post(self, event: Event) -> None:
+        """Queue an Event, its message cut at 1024 characters. Returns at once and never raises."""
+        queued = QueuedEvent(replace(event, message=shorten(event.message)), self._clock.now())
+        if not self._allowances.spend(queued.object, self._clock.monotonic()):
+            log.debug("event held back, its object has too many", namespace=queued.namespace, reason=event.reason)
             return
-        dropped = self._queue.put(note)
+        dropped = self._queue.put(queued)
         if dropped is not None:
-            log.warning("event dropped, the queue is full", namespace=dropped.namespace, reason=dropped.reason)
+            log.warning("event dropped, the queue is full", namespace=dropped.namespace, reason=dropped.event.reason)
 
     async def run(self) -> None:
         """Post what is queued, until cancelled."""
         while True:
-            note = await self._queue.get()
+            queued = await self._queue.get()
             try:
-                await self._deliver(note)
+                await self._deliver(queued)
             finally:
                 self._queue.done()
 
@@ -100,63 +92,63 @@ class ClusterEvents:
         except TimeoutError:
             log.warning("events not posted before the end", count=len(self._queue))
 
-    async def _deliver(self, note: Note) -> None:
+    async def _deliver(self, queued: QueuedEvent) -> None:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                await self._send(note)
+                await self._send(queued)
             except Unavailable as error:
                 if attempt == ATTEMPTS:
-                    log.warning("event not posted", reason=note.reason, error=str(error))
+                    log.warning("event not posted", reason=queued.event.reason, error=str(error))
                     return
                 pause = 1.0 if error.retry_after is None else error.retry_after
                 await self._clock.sleep(min(pause, PAUSE_SECONDS))
             except (ClusterError, LeadershipLost) as error:
                 # Refused, above all, when the namespace is going away.
-                log.info("event not posted", reason=note.reason, error=str(error))
+                log.info("event not posted", reason=queued.event.reason, error=str(error))
                 return
             else:
                 return
 
-    async def _send(self, note: Note) -> None:
-        posted = self._posted.get(note.key)
-        if posted is not None and note.time - posted.last <= REPEAT_SECONDS:
+    async def _send(self, queued: QueuedEvent) -> None:
+        posted = self._posted.get(queued.key)
+        if posted is not None and queued.time - posted.last <= REPEAT_SECONDS:
             try:
-                await self._count_up(note, posted)
+                await self._count_up(queued, posted)
             except NotFound:
                 # Events expire (an hour by default).
-                del self._posted[note.key]
+                del self._posted[queued.key]
             else:
                 return
-        await self._create(note)
+        await self._create(queued)
 
-    async def _count_up(self, note: Note, posted: _Posted) -> None:
-        path = resource_path("v1", "events", namespace=note.namespace, name=posted.name)
-        await self._client.patch(path, {"count": posted.count + note.count, "lastTimestamp": _rfc3339(note.time)})
-        posted.count += note.count
-        posted.last = note.time
+    async def _count_up(self, queued: QueuedEvent, posted: _Posted) -> None:
+        path = resource_path("v1", "events", namespace=queued.namespace, name=posted.name)
+        await self._client.patch(path, {"count": posted.count + queued.count, "lastTimestamp": _rfc3339(queued.time)})
+        posted.count += queued.count
+        posted.last = queued.time
 
-    async def _create(self, note: Note) -> None:
-        name = event_name(note.involved, note.key, note.time)
-        body = event(note, name, self._instance)
-        await self._client.create(resource_path("v1", "events", namespace=note.namespace), body)
-        self._posted[note.key] = _Posted(name, note.time, note.time, note.count)
-        self._posted.move_to_end(note.key)
+    async def _create(self, queued: QueuedEvent) -> None:
+        name = event_name(queued.event.about, queued.key, queued.time)
+        body = event_body(queued, name, self._instance)
+        await self._client.create(resource_path("v1", "events", namespace=queued.namespace), body)
+        self._posted[queued.key] = _Posted(name, queued.time, queued.time, queued.count)
+        self._posted.move_to_end(queued.key)
         while len(self._posted) > REMEMBERED:
             self._posted.popitem(last=False)
 
 
-def event(note: Note, name: str, instance: str) -> dict[str, Any]:
+def event_body(queued: QueuedEvent, name: str, instance: str) -> dict[str, Any]:
     """Build the Event."""
-    moment = _rfc3339(note.time)
+    event, moment = queued.event, _rfc3339(queued.time)
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": name, "namespace": note.namespace},
-        "involvedObject": dict(note.involved),
-        "type": note.kind,
-        "reason": note.reason,
-        "message": note.message,
-        "count": note.count,
+        "metadata": {"name": name, "namespace": queued.namespace},
+        "involvedObject": involved_object(event.about),
+        "type": event.type,
+        "reason": event.reason,
+        "message": event.message,
+        "count": queued.count,
         "firstTimestamp": moment,
         "lastTimestamp": moment,
         "source": {"component": CONTROLLER},
@@ -165,23 +157,17 @@ def event(note: Note, name: str, instance: str) -> dict[str, Any]:
     }
 
 
-def reference(involved: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn an object into an ``ObjectReference``; a reference is returned as it is.
-
-    A body without kind (an item of a list) counts as a DigitalTwin.
-    """
-    metadata = involved.get("metadata")
-    if metadata is None:
-        return dict(involved)
-    told = {
-        "apiVersion": involved.get("apiVersion", TWINOPS_API),
-        "kind": involved.get("kind", "DigitalTwin"),
-        "namespace": metadata.get("namespace"),
-        "name": metadata["name"],
-        "uid": metadata.get("uid"),
-        "resourceVersion": metadata.get("resourceVersion"),
+def involved_object(about: InvolvedObject) -> dict[str, str]:
+    """Return the ``ObjectReference`` of an object, without what is not known of it."""
+    reference = {
+        "apiVersion": about.api_version,
+        "kind": about.kind,
+        "namespace": about.namespace,
+        "name": about.name,
+        "uid": about.uid,
+        "resourceVersion": about.resource_version,
     }
-    return {key: value for key, value in told.items() if value}
+    return {key: value for key, value in reference.items() if value}
 
 
 def shorten(message: str) -> str:
@@ -189,10 +175,10 @@ def shorten(message: str) -> str:
     return printable(message, MESSAGE_LENGTH)
 
 
-def event_name(involved: Mapping[str, Any], key: Key, time: float) -> str:
+def event_name(about: InvolvedObject, key: Key, time: float) -> str:
     """Return a name that tells the object, and that no other Event has."""
     digest = hashlib.blake2b("\0".join((*key, repr(time))).encode(), digest_size=8).hexdigest()
-    return f"{str(involved.get('name', 'twinops'))[:200].rstrip('.-')}.{digest}"
+    return f"{about.name[:200].rstrip('.-')}.{digest}"
 
 
 def _rfc3339(unix: float) -> str:

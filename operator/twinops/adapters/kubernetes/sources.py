@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from twinops.adapters.kubernetes.client import KubeClient, resource_path
 from twinops.api import API_VERSION
-from twinops.api.source.resource import MetricsSourceSpec, MetricsSourceStatus, SecretKeyRef, SecretRef
+from twinops.api.source.resource import MetricsSourceSpec, SecretKeyRef, SecretRef
 from twinops.errors import ClusterError, NotFound, Refused, SourceInvalid, SourceNotFound, SpecError
+from twinops.ports.kubernetes import SourceRef
 from twinops.ports.metrics import SourceAccess
 from twinops.ports.process import Clock
 
@@ -82,21 +83,34 @@ class ClusterSources:
         # What is being read may have been read too early to be kept.
         self._reading.pop(name, None)
 
-    async def get(self, name: str) -> Mapping[str, Any]:
-        """Return the source as it is now. Raises NotFound."""
+    async def read(self, name: str) -> Mapping[str, Any]:
+        """Return the source of this name as it is now. Raises NotFound."""
         return await self._client.get(_path(name))
 
+    async def get(self, ref: SourceRef) -> Mapping[str, Any]:
+        """Return the source as it is now.
+
+        Raises:
+            NotFound: it is gone, or another one has taken its name.
+            ClusterError: the API server said no, or nothing.
+        """
+        body = await self.read(ref.name)
+        if body["metadata"]["uid"] != ref.uid:
+            raise NotFound(f"{KIND} {ref.name} was made anew", status=404)
+        return body
+
     async def write_status(
-        self, name: str, status: MetricsSourceStatus, *, uid: str, resource_version: str
+        self, ref: SourceRef, status: Mapping[str, Any], *, resource_version: str
     ) -> Mapping[str, Any]:
         """Replace the status and return the object as written.
 
         Raises:
             Conflict: the source changed since ``resource_version`` was read, or was made anew.
+            ClusterError: the API server said no, or nothing.
         """
-        metadata = {"name": name, "uid": uid, "resourceVersion": resource_version}
-        body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": status.to_wire()}
-        return await self._client.replace(_path(name, "status"), body)
+        metadata = {"name": ref.name, "uid": ref.uid, "resourceVersion": resource_version}
+        body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": dict(status)}
+        return await self._client.replace(_path(ref.name, "status"), body)
 
     async def _read_once(self, name: str) -> _Cached:
         """Read the source, or wait for the one who does: thousands of twins may share it, and its failure, too."""
@@ -126,7 +140,7 @@ class ClusterSources:
 
     async def _resolve(self, name: str) -> SourceAccess:
         try:
-            body = await self.get(name)
+            body = await self.read(name)
         except NotFound as error:
             raise SourceNotFound(
                 f"{KIND} {name} does not exist: create it, or name another one in spec.source.metricsSourceRef"

@@ -1,9 +1,9 @@
-"""Whether each MetricsSource answers, in its own status: what an administrator looks at first."""
+"""Probes every MetricsSource from time to time, and writes into its status whether it answers."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,94 +13,82 @@ from pydantic import ValidationError
 from twinops.api.conditions import ConditionType
 from twinops.api.source.resource import MetricsSourceStatus
 from twinops.controllers.shared.backoff import SPREAD, Backoff
-from twinops.core.metrics.queries import PARTIAL, InstantAnswer
+from twinops.controllers.shared.status_kind import StatusKind, unless_changed
+from twinops.controllers.shared.status_writer import StatusWriter
+from twinops.controllers.source.probe import Prober, Problem, probe
 from twinops.core.schedule import fraction
 from twinops.core.status.conditions import Conditions
 from twinops.engine.fair_slots import FairSlots
-from twinops.errors import ClusterError, MetricsUnavailable, NotFound, SpecError
-from twinops.ports.metrics import SourceAccess
+from twinops.errors import ClusterError, NotFound
+from twinops.ports.kubernetes import SourceRef, Sources
 from twinops.ports.process import Clock, Telemetry
 
 log = structlog.get_logger()
 
 PERIOD_SECONDS = 30.0
 DOWN_PERIOD_SECONDS = 5.0
-"""A source that cannot be used is looked at this often: a mended Secret tells nobody."""
+"""A source that cannot be used is checked this often: no watch reports that a Secret was mended."""
 
 LONGEST_DOWN_SECONDS = 15.0
-"""One that does not answer is looked at less and less often, and this often at least."""
+"""The longest time between two checks of a source that does not answer; the time grows with every failure."""
 
-DOUBT_SECONDS = 5.0
-"""A source of which twins complain is looked at out of turn, this often at most."""
-
-PROBE_SECONDS = 10.0
-"""A source that takes longer for a probe does not answer, however long its queries may take."""
+CHECK_SOON_SECONDS = 5.0
+"""The shortest time between two checks of a source because queries of twins fail."""
 
 CHECKS_AT_ONCE = 16
-"""Sources that are looked at at the same time; those that are known not to answer take half of these at most."""
+"""Sources that are checked at the same time; those that did not answer last time take half of the slots at most."""
 
-PROBE = "vector(1)"
-"""Needs no series at all, so that only the endpoint itself is tested."""
+SOURCE_STATUS = StatusKind("source", unless_changed)
+"""How the status writer treats MetricsSources: their statuses are written only when something is new."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Problem:
-    """Why a source cannot be used.
+class CheckedSources(Sources, Protocol):
+    """Reads MetricsSources."""
+
+    async def read(self, name: str) -> Mapping[str, Any]:
+        """Return the source of this name as it is now. Raises NotFound."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Source:
+    """One source that is checked.
 
     Attributes:
-        silent: it did not answer; else there is something that a person must mend.
+        up: whether it answered last time; None before the first check.
+        due: monotonic seconds of the next check; None while none is planned.
+        checked: monotonic seconds at which the last check ended.
+        task: the check that runs, or waits for its slot.
     """
 
-    reason: str
-    message: str
-    silent: bool
-
-
-class CheckedSources(Protocol):
-    """Reads MetricsSources and writes their status."""
-
-    async def access(self, name: str) -> SourceAccess:
-        """Return the source with its credentials. Raises SpecError when it cannot be used."""
-        ...
-
-    async def get(self, name: str) -> Mapping[str, Any]:
-        """Return the source as it is now. Raises NotFound."""
-        ...
-
-    async def write_status(
-        self, name: str, status: MetricsSourceStatus, *, uid: str, resource_version: str
-    ) -> Mapping[str, Any]:
-        """Replace the status. Raises Conflict when the source changed."""
-        ...
-
-
-class Prober(Protocol):
-    """Asks a source something small, however busy its connections are."""
-
-    async def instant(self, source: SourceAccess, queries: Sequence[str], at: float) -> Sequence[InstantAnswer]:
-        """Answer every query. Raises MetricsUnavailable and SpecError as ``MetricsBackend`` does."""
-        ...
+    name: str
+    up: bool | None = None
+    due: float | None = None
+    checked: float = 0.0
+    task: asyncio.Task[None] | None = None
 
 
 class SourceChecks:
-    """Asks every source something small every half minute, more often while it is down, at once when it changes.
+    """Checks each source every half minute, more often while it is down, and at once when it changes.
 
-    Sources are asked side by side: none waits for another that does not answer.
+    Checks of different sources run side by side: one that does not answer delays no other.
 
     Args:
-        sources: the MetricsSources.
-        prober: asks them.
-        telemetry: learns which answered.
-        clock: wall time for the conditions.
+        sources: reads the MetricsSources.
+        prober: sends the probes.
+        writer: writes their statuses.
+        telemetry: publishes which sources answered.
+        clock: monotonic time of the checks, wall time of the conditions.
         recovered: called with the name of a source that answers again.
         answered: called with the name of a source that answered, be it with a refusal.
-        failed: called with the name of one that did not, and why.
+        failed: called with the name of a source that did not answer, and why.
     """
 
     def __init__(
         self,
         sources: CheckedSources,
         prober: Prober,
+        writer: StatusWriter[SourceRef],
         telemetry: Telemetry,
         clock: Clock,
         *,
@@ -110,123 +98,125 @@ class SourceChecks:
     ) -> None:
         self._sources = sources
         self._prober = prober
+        self._writer = writer
         self._telemetry = telemetry
         self._clock = clock
         self._recovered = recovered
         self._answered = answered
         self._failed = failed
-        self._up: dict[str, bool | None] = {}
-        self._due: dict[str, float] = {}
-        self._checked: dict[str, float] = {}
+        self._checked: dict[str, _Source] = {}
         self._retries = Backoff(DOWN_PERIOD_SECONDS / (1 + SPREAD), LONGEST_DOWN_SECONDS / (1 + SPREAD))
-        self._running: dict[str, asyncio.Task[None]] = {}
-        self._places = FairSlots(CHECKS_AT_ONCE, spare=(CHECKS_AT_ONCE // 2,))
-        self._hurry = asyncio.Event()
+        self._slots = FairSlots(CHECKS_AT_ONCE, spare=(CHECKS_AT_ONCE // 2,))
+        self._replanned = asyncio.Event()
 
-    def seen(self, name: str) -> None:
-        """Check this source from now on, and now."""
-        self._up.setdefault(name, None)
+    def check_now(self, name: str) -> None:
+        """Check this source at once, and regularly from then on."""
+        source = self._checked.setdefault(name, _Source(name))
         self._retries.forget(name)
-        self._look_at(name, self._clock.monotonic())
+        self._plan(source, self._clock.monotonic())
 
-    def doubt(self, name: str) -> None:
-        """Check this source soon: twins complain of it."""
-        if name in self._up and name not in self._running:
-            self._look_at(name, self._checked.get(name, 0.0) + DOUBT_SECONDS)
+    def check_soon(self, name: str) -> None:
+        """Check this source soon, because queries of twins fail; at most every ``CHECK_SOON_SECONDS``."""
+        source = self._checked.get(name)
+        if source is not None and source.task is None:
+            self._plan(source, source.checked + CHECK_SOON_SECONDS)
 
-    def gone(self, name: str) -> None:
+    def forget(self, name: str) -> None:
         """Stop checking this source."""
-        for known in (self._up, self._due, self._checked):
-            known.pop(name, None)
+        source = self._checked.pop(name, None)
         self._retries.forget(name)
-        running = self._running.pop(name, None)
-        if running is not None and running is not asyncio.current_task():
-            running.cancel()
+        task = None if source is None else source.task
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
         self._telemetry.source_gone(name)
 
     async def run(self) -> None:
-        """Check for ever."""
+        """Check sources when they are due, until cancelled."""
         try:
             while True:
-                self._hurry.clear()
+                self._replanned.clear()
                 now = self._clock.monotonic()
-                for name in sorted(name for name, due in self._due.items() if due <= now):
-                    if name not in self._running:
-                        self._start(name)
-                waiting = [due for name, due in self._due.items() if name not in self._running]
+                for source in sorted(self._idle(), key=lambda source: source.name):
+                    if source.due is not None and source.due <= now:
+                        self._start(source)
+                due = [source.due for source in self._idle() if source.due is not None]
                 try:
-                    async with asyncio.timeout(max(0.0, min(waiting) - now) if waiting else None):
-                        await self._hurry.wait()
+                    async with asyncio.timeout(max(0.0, min(due) - now) if due else None):
+                        await self._replanned.wait()
                 except TimeoutError:
                     continue
         finally:
-            running = list(self._running.values())
-            for task in running:
+            tasks = [source.task for source in self._checked.values() if source.task is not None]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _look_at(self, name: str, when: float) -> None:
-        self._due[name] = min(when, self._due.get(name, when))
-        self._hurry.set()
+    def _idle(self) -> list[_Source]:
+        return [source for source in self._checked.values() if source.task is None]
 
-    def _start(self, name: str) -> None:
-        del self._due[name]
-        task = self._running[name] = asyncio.create_task(self._in_its_turn(name), name=f"check {name}")
-        task.add_done_callback(lambda _: self._ended(name, task))
+    def _plan(self, source: _Source, when: float) -> None:
+        source.due = when if source.due is None else min(when, source.due)
+        self._replanned.set()
 
-    def _ended(self, name: str, task: asyncio.Task[None]) -> None:
-        if self._running.get(name) is task:
-            del self._running[name]
-            self._hurry.set()
+    def _start(self, source: _Source) -> None:
+        source.due = None
+        source.task = asyncio.create_task(self._run_check(source), name=f"check {source.name}")
+        source.task.add_done_callback(lambda _: self._ended(source))
 
-    async def _in_its_turn(self, name: str) -> None:
-        place = await self._places.take(("down" if self._up.get(name) is False else f"source {name}",))
+    def _ended(self, source: _Source) -> None:
+        source.task = None
+        self._replanned.set()
+
+    async def _run_check(self, source: _Source) -> None:
+        slot = await self._slots.take(("down" if source.up is False else f"source {source.name}",))
         try:
-            pause = await self._check(name)
+            pause = await self._check(source)
         finally:
-            place.release()
-        if name in self._up:
-            now = self._checked[name] = self._clock.monotonic()
-            # Whoever asked for another look meanwhile has set a time already.
-            self._look_at(name, now + pause)
+            slot.release()
+        if self._is_checked(source):
+            source.checked = self._clock.monotonic()
+            # An earlier time that was planned during the check stands.
+            self._plan(source, source.checked + pause)
 
-    async def _check(self, name: str) -> float:
+    def _is_checked(self, source: _Source) -> bool:
+        """Tell whether the source has not been forgotten meanwhile."""
+        return self._checked.get(source.name) is source
+
+    async def _check(self, source: _Source) -> float:
         """Check once, and return the seconds until the next time."""
-        probed = False
+        name = source.name
         try:
-            body = await self._sources.get(name)
-            problem = await self._probe(name)
-            probed = True
-            before = self._up.get(name, False)
-            if name in self._up:
-                self._up[name] = problem is None
-                self._telemetry.source_answered(name, up=problem is None)
-                self._spread(name, before, problem)
-                await self._tell(name, body, problem)
+            body = await self._sources.read(name)
+            problem = await probe(name, self._sources, self._prober, self._clock.now())
+            if self._is_checked(source):
+                self._publish(source, problem)
+                if not await self._write_status(name, body, problem):
+                    return self._retries.failed(name)
         except NotFound:
-            self.gone(name)
+            self.forget(name)
         except ClusterError as error:
             log.debug("source not checked", source=name, error=str(error))
-            if not probed:
-                # Whether it answers is not known, and what is not known has no series.
-                self._telemetry.source_gone(name)
+            # Whether it answers is not known, and what is not known has no series.
+            self._telemetry.source_gone(name)
             return self._retries.failed(name)
         except Exception:  # One source that answers in an unheard-of way must not end the checks of all others.
             log.exception("source check crashed", source=name)
         else:
-            return self._next(name, problem)
+            return self._pause(name, problem)
         return PERIOD_SECONDS
 
-    def _spread(self, name: str, before: bool | None, problem: _Problem | None) -> None:  # noqa: FBT001 - a state
-        """Tell others what was found."""
+    def _publish(self, source: _Source, problem: Problem | None) -> None:
+        """Pass on what was found: to telemetry, to the circuit breaker, and to twins that wait for the source."""
+        before, source.up = source.up, problem is None
+        self._telemetry.source_answered(source.name, up=source.up)
         if problem is not None and problem.silent:
-            self._failed(name, problem.message)
+            self._failed(source.name, problem.message)
             return
-        self._answered(name)
-        if problem is None and before is False:
-            self._recovered(name)
+        self._answered(source.name)
+        if source.up and before is False:
+            self._recovered(source.name)
 
-    def _next(self, name: str, problem: _Problem | None) -> float:
+    def _pause(self, name: str, problem: Problem | None) -> float:
         """Return the seconds until the next check, spread over all sources."""
         if problem is not None and problem.silent:
             return self._retries.failed(name)
@@ -234,38 +224,37 @@ class SourceChecks:
         period = PERIOD_SECONDS if problem is None else DOWN_PERIOD_SECONDS
         return period * (1 - SPREAD * fraction(name))
 
-    async def _probe(self, name: str) -> _Problem | None:
-        """Return what is wrong with a source, None when it answers."""
-        try:
-            access = await self._sources.access(name)
-            async with asyncio.timeout(PROBE_SECONDS):
-                answer = (await self._prober.instant(access, [PROBE], self._clock.now()))[0]
-        except SpecError as error:
-            return _Problem(error.reason, str(error), silent=False)
-        except MetricsUnavailable as error:
-            return _Problem("MetricsBackendUnavailable", str(error), silent=True)
-        except TimeoutError:
-            why = f"metrics source {name}: no answer to {PROBE} within {PROBE_SECONDS:.0f} s"
-            return _Problem("MetricsBackendUnavailable", why, silent=True)
-        # Whether all stores behind it answer, too, is told by each metric.
-        if answer.error and answer.error != PARTIAL:
-            return _Problem("QueryRefused", f"the endpoint refuses {PROBE}: {answer.error}", silent=False)
-        return None
-
-    async def _tell(self, name: str, body: Mapping[str, Any], problem: _Problem | None) -> None:
-        meta = body["metadata"]
-        before = _status_of(body)
-        conditions = Conditions(before.conditions, now=self._clock.now(), generation=meta.get("generation", 0))
-        if problem is None:
-            conditions.yes(ConditionType.READY, "Answering", "the endpoint answers queries")
-        else:
-            conditions.no(ConditionType.READY, problem.reason, problem.message)
-        status = MetricsSourceStatus(observed_generation=meta.get("generation", 0), conditions=conditions.listed())
-        if status != before:
-            await self._sources.write_status(name, status, uid=meta["uid"], resource_version=meta["resourceVersion"])
+    async def _write_status(self, name: str, body: Mapping[str, Any], problem: Problem | None) -> bool:
+        """Write the status where it says something new; return whether it stands in the cluster."""
+        before = _read_status(body)
+        status = render_source(before, problem, now=self._clock.now(), generation=body["metadata"].get("generation", 0))
+        if status == before:
+            return True
+        ref = SourceRef("", name, body["metadata"]["uid"])
+        done = await self._writer.write(ref, body, status.to_wire(), material=True, interval=PERIOD_SECONDS)
+        return done.written
 
 
-def _status_of(body: Mapping[str, Any]) -> MetricsSourceStatus:
+def render_source(
+    before: MetricsSourceStatus, problem: Problem | None, *, now: float, generation: int
+) -> MetricsSourceStatus:
+    """Return the status of a source that was probed.
+
+    Args:
+        before: its last status.
+        problem: what is wrong with it, None when it answers.
+        now: Unix seconds.
+        generation: of its spec.
+    """
+    conditions = Conditions(before.conditions, now=now, generation=generation)
+    if problem is None:
+        conditions.yes(ConditionType.READY, "Answering", "the endpoint answers queries")
+    else:
+        conditions.no(ConditionType.READY, problem.reason, problem.message)
+    return MetricsSourceStatus(observed_generation=generation, conditions=conditions.listed())
+
+
+def _read_status(body: Mapping[str, Any]) -> MetricsSourceStatus:
     try:
         return MetricsSourceStatus.from_wire(body.get("status") or {})
     except ValidationError:

@@ -1,4 +1,4 @@
-"""A circuit breaker for each MetricsSource: one that does not answer is not waited for by every twin in turn."""
+"""A circuit breaker for each MetricsSource, so that not every twin waits in turn for one that does not answer."""
 
 from __future__ import annotations
 
@@ -18,31 +18,38 @@ from twinops.ports.process import Clock
 log = structlog.get_logger()
 
 SUSPECT_SECONDS = 5.0
-"""A source that leaves instant queries without an answer for so long is looked at."""
+"""A source that leaves an instant query without an answer for so long is probed."""
 
 FAILED_PROBES = 2
-"""Probes in a row that fail before a circuit opens of which no twin has complained."""
+"""Probes in a row that fail before a circuit opens although no query of a twin has failed."""
 
 _Answers = TypeVar("_Answers")
 
 
 @dataclass(frozen=True, slots=True)
 class _Open:
+    """An open circuit.
+
+    Attributes:
+        since: Unix seconds.
+        why: what the source, or the connection to it, said.
+    """
+
     since: float
     why: str
 
 
 class CircuitBreakers:
-    """Asks sources as long as they answer; satisfies ``MetricsBackend``.
+    """Sends queries to sources as long as they answer; satisfies ``MetricsBackend``.
 
     A circuit opens when queries of twins fail, or wait for long, and a probe of the source fails, too: a twin
-    whose own queries are too slow closes a source to nobody. While it is open nothing is asked, and what is under
-    way ends at once. Half open it is only for the probes of ``SourceChecks``; the first that is answered closes it.
+    whose own queries are too slow does not close a source to others. While a circuit is open no query is sent,
+    and those under way end at once. ``SourceChecks`` goes on probing; the first probe that is answered closes it.
 
     Args:
-        backend: asks the sources.
+        backend: sends the queries.
         clock: wall time.
-        suspect: called with the name of a source that had better be probed now.
+        suspect: called with the name of a source that should be probed soon.
     """
 
     def __init__(self, backend: MetricsBackend, clock: Clock, *, suspect: Callable[[str], None]) -> None:
@@ -50,29 +57,29 @@ class CircuitBreakers:
         self._clock = clock
         self._suspect = suspect
         self._open: dict[str, _Open] = {}
-        self._doubted: set[str] = set()
+        self._suspected: set[str] = set()
         self._failed_probes: dict[str, int] = {}
         self._calls: dict[str, set[asyncio.Future[Any]]] = {}
 
     async def instant(self, source: SourceAccess, queries: Sequence[str], at: float) -> Sequence[InstantAnswer]:
-        """Answer as the backend does, at once while the circuit is open.
+        """Answer as the backend does, or raise at once while the circuit is open.
 
         Raises:
             MetricsUnavailable: as the backend does, and while the circuit is open.
         """
-        return await self._guard(
+        return await self._send(
             source.name, lambda: self._backend.instant(source, queries, at), patience=SUSPECT_SECONDS
         )
 
     async def ranges(self, source: SourceAccess, queries: Sequence[RangeQuery]) -> Sequence[RangeAnswer]:
-        """Answer as the backend does, at once while the circuit is open. Raises likewise."""
-        # These may wait for long, for their turn.
-        return await self._guard(source.name, lambda: self._backend.ranges(source, queries), patience=None)
+        """Answer as the backend does, or raise at once while the circuit is open, likewise."""
+        # Range queries may wait for long until the backend has a free slot.
+        return await self._send(source.name, lambda: self._backend.ranges(source, queries), patience=None)
 
     def probe_failed(self, name: str, why: str) -> None:
-        """Take note that a source did not answer a probe."""
+        """Count a probe that was not answered, and open the circuit where that is enough."""
         failed = self._failed_probes[name] = self._failed_probes.get(name, 0) + 1
-        if name in self._open or not (name in self._doubted or failed >= FAILED_PROBES):
+        if name in self._open or not (name in self._suspected or failed >= FAILED_PROBES):
             return
         self._open[name] = _Open(self._clock.now(), why)
         log.warning("metrics source is not asked until it answers a probe", source=name, error=why)
@@ -80,8 +87,8 @@ class CircuitBreakers:
             call.cancel()
 
     def probe_answered(self, name: str) -> None:
-        """Take note that a source answered a probe: it is asked again."""
-        self._doubted.discard(name)
+        """Close the circuit of a source that answered a probe."""
+        self._suspected.discard(name)
         self._failed_probes.pop(name, None)
         if self._open.pop(name, None) is not None:
             log.info("metrics source answers again", source=name)
@@ -89,21 +96,21 @@ class CircuitBreakers:
     forget = probe_answered
     """Drop what is known of a source that changed, or is gone."""
 
-    async def _guard(self, name: str, ask: Callable[[], Awaitable[_Answers]], *, patience: float | None) -> _Answers:
+    async def _send(self, name: str, query: Callable[[], Awaitable[_Answers]], *, patience: float | None) -> _Answers:
         if name in self._open:
             raise self._refusal(name)
-        call = asyncio.ensure_future(ask())
+        call = asyncio.ensure_future(query())
         calls = self._calls.setdefault(name, set())
         calls.add(call)
         try:
             done, _ = await asyncio.wait({call}, timeout=patience)
             if not done:
-                self._doubt(name)
+                self._mark_suspected(name)
             answers = await call
         except MetricsBusy:
             raise
         except MetricsUnavailable:
-            self._doubt(name)
+            self._mark_suspected(name)
             raise
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -116,11 +123,11 @@ class CircuitBreakers:
             calls.discard(call)
             if not calls:
                 self._calls.pop(name, None)
-        self._doubted.discard(name)
+        self._suspected.discard(name)
         return answers
 
-    def _doubt(self, name: str) -> None:
-        self._doubted.add(name)
+    def _mark_suspected(self, name: str) -> None:
+        self._suspected.add(name)
         self._suspect(name)
 
     def _refusal(self, name: str) -> MetricsUnavailable:

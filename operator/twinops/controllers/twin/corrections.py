@@ -11,20 +11,20 @@ import structlog
 
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import CorrectionAction, DigitalTwinStatus, Drift, Original, Outcome, Risk
-from twinops.controllers.twin.correction_events import about, about_objects, about_twin, lever_ref, target_ref
 from twinops.controllers.twin.field_writer import FieldWriter
 from twinops.controllers.twin.held_values import Held, HeldValues, Key
 from twinops.core.correction.decide import Decision, decide, noted
-from twinops.core.correction.events import announced, carried_out, for_owner, reviews
+from twinops.core.correction.events import announced, carried_out, reviews
 from twinops.core.correction.need import demand
 from twinops.core.correction.original_annotation import text
 from twinops.core.correction.outcome import applied, failed, given_back, not_released, released
 from twinops.core.correction.records import FORBIDDEN, INTERRUPTED, Failure, failing, held_by, pending
 from twinops.core.correction.settle import Settled, settle
+from twinops.core.events import TWIN, Event, InvolvedObject, about_workload
 from twinops.core.observation import Lever, Observation
 from twinops.core.rights import missing_right, refusal
 from twinops.errors import ClusterError, Conflict, NotFound, Refused, SpecError, Unavailable
-from twinops.ports.kubernetes import EventNote, Levers, TwinRef
+from twinops.ports.kubernetes import Levers, TwinRef
 from twinops.ports.process import Clock
 
 log = structlog.get_logger()
@@ -52,7 +52,7 @@ class Plan:
 
     Attributes:
         status: the status with it written down; it must be on the API server before ``carry_out``.
-        notes: Events to post once the status is written.
+        events: to post once the status is written.
         lever: what is written to, as judged; None when nothing is written.
         target: the workload, for Events about what was done to it.
         reversions: how many values others have put back since the last sync.
@@ -61,9 +61,9 @@ class Plan:
 
     decision: Decision
     status: DigitalTwinStatus
-    notes: tuple[EventNote, ...] = ()
+    events: tuple[Event, ...] = ()
     lever: Lever | None = None
-    target: Mapping[str, str] | None = None
+    target: InvolvedObject | None = None
     reversions: int = 0
     stale: tuple[Lever, ...] = ()
 
@@ -79,12 +79,12 @@ class Done:
 
     Attributes:
         status: with the outcome.
-        notes: Events to post once the status is written.
+        events: to post once the status is written.
         complete: False when something is still held that should not be; try again later.
     """
 
     status: DigitalTwinStatus
-    notes: tuple[EventNote, ...] = ()
+    events: tuple[Event, ...] = ()
     complete: bool = True
 
 
@@ -149,16 +149,14 @@ class CorrectionService:
         decision = result.decision
         written_to = held.levers.get((decision.object, decision.field)) if decision.writes and decision.object else None
         reviewed = reviews(previous.drift, drift)
-        for note in reviewed:
-            log.info("for a person to review", namespace=ref.namespace, twin=ref.name, message=note.message)
-        news = [*found, *reviewed, *announced(settled.status, status)]
-        notes = [*about_objects(ref, settled, held.levers), *(about_twin(ref, note) for note in news)]
+        for event in reviewed:
+            log.info("for a person to review", namespace=ref.namespace, twin=ref.name, message=event.message)
         return Plan(
             decision,
             status,
-            tuple(notes),
+            (*settled.events, *found, *reviewed, *announced(settled.status, status)),
             written_to,
-            target_ref(ref, spec, observation),
+            about_workload(observation.workload),
             settled.reversions,
             tuple(_stale(previous, status, held.levers)),
         )
@@ -202,7 +200,7 @@ class CorrectionService:
             return Done(status)
         except (ClusterError, SpecError) as error:
             after = failed(status, record, original, _failure(error), now=self._clock.now())
-        return Done(after, tuple(self._tell(ref, after, record.id, lever, plan.target)))
+        return Done(after, _outcome_events(ref, after, record.id, lever, plan.target))
 
     async def release(
         self,
@@ -226,7 +224,7 @@ class CorrectionService:
         """
         if not self.holds(status) and pending(status) is None:
             return Done(status)
-        notes: list[EventNote] = []
+        events: list[Event] = []
         try:
             async with asyncio.timeout(deadline_seconds):
                 held = await self._holdings.read(ref, status.originals, known=None)
@@ -240,11 +238,11 @@ class CorrectionService:
                         continue
                     status = await self._release(ref, status, original, lever, why)
                     if status.corrections[-1].message != INTERRUPTED:
-                        notes += self._tell(ref, status, status.corrections[-1].id, lever, None)
+                        events += _outcome_events(ref, status, status.corrections[-1].id, lever, None)
         except (ClusterError, SpecError, TimeoutError) as error:
             log.warning("give back failed", namespace=ref.namespace, twin=ref.name, error=str(error) or "deadline")
-            return Done(status, tuple(notes), complete=False)
-        return Done(status, tuple(notes), complete=not self.holds(status))
+            return Done(status, tuple(events), complete=False)
+        return Done(status, tuple(events), complete=not self.holds(status))
 
     async def _release(
         self, ref: TwinRef, status: DigitalTwinStatus, original: Original, lever: Lever, why: str
@@ -282,46 +280,18 @@ class CorrectionService:
             unread=held.unread,
             asked=asked,
         )
-        for reference, note in settled.notes:
+        for event in settled.events:
+            if event.about == TWIN:
+                continue
             log.info(
                 "correction settled",
                 namespace=ref.namespace,
                 twin=ref.name,
-                object=f"{reference.kind}/{reference.name}",
-                reason=note.reason,
-                message=note.message,
+                object=f"{event.about.kind}/{event.about.name}",
+                reason=event.reason,
+                message=event.message,
             )
         return settled
-
-    def _tell(
-        self, ref: TwinRef, status: DigitalTwinStatus, record_id: str, lever: Lever, target: Mapping[str, str] | None
-    ) -> Iterable[EventNote]:
-        """Yield the Events of an outcome: on the twin, and of a change on what was changed, too."""
-        record = next(each for each in status.corrections if each.id == record_id)
-        log.info(
-            "correction carried out" if record.outcome is Outcome.APPLIED else "correction failed",
-            namespace=ref.namespace,
-            twin=ref.name,
-            action=record.action.value,
-            object=f"{record.object.kind}/{record.object.name}",
-            field=record.field,
-            value_from=record.from_,
-            value_to=record.to,
-            trigger=record.trigger,
-            why=record.why,
-            limited_by=record.limited_by,
-            outcome=record.outcome.value,
-            message=record.message,
-        )
-        if record.outcome is Outcome.FAILED and (record.attempts or 1) > 1:
-            # The condition goes on saying it.
-            return
-        note = carried_out(record)
-        yield about_twin(ref, note)
-        if record.outcome is Outcome.APPLIED:
-            yield about(lever_ref(ref, lever), for_owner(note, record, ref.name))
-            if target is not None and lever.is_hpa:
-                yield about(target, note)
 
 
 def undecided(
@@ -340,6 +310,29 @@ def undecided(
     # What was not seen does not count towards the time in which nothing was needed.
     kept = {"recommended_replicas": recommended, "need_below_since": None}
     return Plan(decision, previous.model_copy(update=kept))
+
+
+def _outcome_events(
+    ref: TwinRef, status: DigitalTwinStatus, record_id: str, lever: Lever, target: InvolvedObject | None
+) -> tuple[Event, ...]:
+    """Log the outcome of a decision, and return its Events."""
+    record = next(each for each in status.corrections if each.id == record_id)
+    log.info(
+        "correction carried out" if record.outcome is Outcome.APPLIED else "correction failed",
+        namespace=ref.namespace,
+        twin=ref.name,
+        action=record.action.value,
+        object=f"{record.object.kind}/{record.object.name}",
+        field=record.field,
+        value_from=record.from_,
+        value_to=record.to,
+        trigger=record.trigger,
+        why=record.why,
+        limited_by=record.limited_by,
+        outcome=record.outcome.value,
+        message=record.message,
+    )
+    return carried_out(record, lever, target, ref.name)
 
 
 def _failure(error: ClusterError | SpecError) -> Failure:

@@ -12,8 +12,8 @@ from twinops.core.correction.bounds import original_of
 from twinops.core.correction.events import taken_up
 from twinops.core.correction.original_annotation import recovered
 from twinops.core.correction.records import with_original
+from twinops.core.events import Event
 from twinops.core.observation import Lever, Observation
-from twinops.core.status.events import Note
 from twinops.errors import NotFound, Refused, SpecError
 from twinops.ports.kubernetes import Levers, TwinRef
 
@@ -47,7 +47,7 @@ class HeldValues:
 
     async def take_up(
         self, ref: TwinRef, observation: Observation, previous: DigitalTwinStatus, noted_on_twin: str
-    ) -> tuple[Observation, DigitalTwinStatus, tuple[Note, ...]]:
+    ) -> tuple[Observation, DigitalTwinStatus, tuple[Event, ...]]:
         """Take up a value that we raised and of which status knows nothing, for it was lost or the twin made anew."""
         lever = observation.lever
         if lever is None or observation.rival or observation.holder or original_of(previous, lever) is not None:
@@ -59,10 +59,10 @@ class HeldValues:
         original = recovered(lever, noted_on_twin, observation.now)
         if original is None:
             return replace(observation, lever=lever), previous, ()
-        note = taken_up(original)
-        log.info("taken up", namespace=ref.namespace, twin=ref.name, message=note.message)
+        event = taken_up(original)
+        log.info("taken up", namespace=ref.namespace, twin=ref.name, message=event.message)
         status = previous.model_copy(update={"originals": with_original(previous.originals, original)})
-        return replace(observation, lever=lever), status, (note,)
+        return replace(observation, lever=lever), status, (event,)
 
     async def read(self, ref: TwinRef, originals: Iterable[Original], *, known: Lever | None) -> Held:
         """Read everything the twin holds; what is gone is left out.

@@ -9,22 +9,27 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from twinops.api import API_VERSION, GIVE_BACK_FINALIZER, ORIGINAL_ANNOTATION
+from twinops.api import GIVE_BACK_FINALIZER, ORIGINAL_ANNOTATION
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
-from twinops.controllers.shared.status_writer import Purpose, StatusWriter, WriteOutcome, Written
+from twinops.controllers.shared.status_kind import Purpose, StatusKind, unless_changed_or_unguarded
+from twinops.controllers.shared.status_writer import StatusWriter, WriteOutcome, Written
 from twinops.controllers.shared.store import TwinStore
 from twinops.core.correction.original_annotation import on_twin
+from twinops.core.events import WARNING, Event, InvolvedObject, about_twin, of_twin
 from twinops.core.status.diff import is_material
-from twinops.core.status.events import WARNING, transitions
+from twinops.core.status.events import transitions
 from twinops.core.status.render import Sync
 from twinops.errors import ClusterError, Conflict, StatusUnreadable
-from twinops.ports.kubernetes import EventNote, EventRecorder, TwinRef, Twins
+from twinops.ports.kubernetes import EventRecorder, TwinRef, Twins
 
 log = structlog.get_logger()
 
 MOST_UNTOLD = 20
 """Events of one twin that wait for a status write to succeed."""
+
+TWIN_STATUS = StatusKind("twin", unless_changed_or_unguarded(GIVE_BACK_FINALIZER), "lastSyncTime")
+"""How the status writer treats DigitalTwins."""
 
 UNREADABLE_INTERVAL = 60.0
 """Seconds; the interval of a twin whose spec cannot be read."""
@@ -59,12 +64,12 @@ class Publisher:
         events: posts Events.
     """
 
-    def __init__(self, index: TwinStore, twins: Twins, writer: StatusWriter, events: EventRecorder) -> None:
+    def __init__(self, index: TwinStore, twins: Twins, writer: StatusWriter[TwinRef], events: EventRecorder) -> None:
         self._index = index
         self._twins = twins
         self._writer = writer
         self._events = events
-        self._untold: dict[str, list[EventNote]] = {}
+        self._untold: dict[str, list[Event]] = {}
         self._refused: set[str] = set()
 
     def forget(self, ref: TwinRef) -> None:
@@ -94,7 +99,7 @@ class Publisher:
         self,
         twin: TwinAtSync,
         status: DigitalTwinStatus,
-        notes: Sequence[EventNote] = (),
+        events: Sequence[Event] = (),
         *,
         holds: bool,
         purpose: Purpose = Purpose.OBSERVATION,
@@ -104,7 +109,7 @@ class Publisher:
         Args:
             twin: as it was when the sync began.
             status: to write.
-            notes: Events beside those that follow from the change of status.
+            events: beside those that follow from the change of status.
             holds: whether the twin holds something that a deletion must give back; if not, the finalizer goes.
             purpose: ``OUTCOME`` when it records what was changed.
 
@@ -115,20 +120,20 @@ class Publisher:
             twin.ref,
             twin.body,
             status.to_wire(),
-            material=_news(twin, status),
+            material=_is_material(twin, status),
             purpose=purpose,
             interval=_interval(twin),
         )
         body = twin.body if done.body is None else done.body
-        untold = [*self._untold.pop(twin.ref.uid, ()), *notes]
+        untold = [*self._untold.pop(twin.ref.uid, ()), *events]
         if done.body is not None:
             # After a conflict, too: or the next sync would start from what has lost already.
             self._index.put(done.body)
         if done.outcome is WriteOutcome.REFUSED:
-            await self._tell_refused(twin)
+            self._tell_refused(twin)
         if done.written:
             self._refused.discard(twin.ref.uid)
-            await self._post(twin, status, untold)
+            self._post(twin, status, untold)
         elif untold:
             # What was done to others is told even when the write that says so fails now.
             self._untold[twin.ref.uid] = untold[-MOST_UNTOLD:]
@@ -136,18 +141,17 @@ class Publisher:
             await self._without_finalizer(twin.ref, body)
         return done.outcome
 
-    async def _tell_refused(self, twin: TwinAtSync) -> None:
+    def _tell_refused(self, twin: TwinAtSync) -> None:
         """Tell by an Event, once, what cannot stand in a status that is not taken."""
         if twin.ref.uid not in self._refused:
             self._refused.add(twin.ref.uid)
             message = "the API server refuses the twin's status: grant update on digitaltwins/status, or see the log"
-            await self._events.post(involved(twin.body), kind=WARNING, reason="StatusRefused", message=message)
+            self._events.post(Event(about(twin.body), WARNING, "StatusRefused", message))
 
-    async def _post(self, twin: TwinAtSync, status: DigitalTwinStatus, notes: Sequence[EventNote]) -> None:
-        for note in transitions(twin.written, status):
-            await self._events.post(involved(twin.body), kind=note.kind, reason=note.reason, message=note.message)
-        for event in notes:
-            await self._events.post(event.involved, kind=event.kind, reason=event.reason, message=event.message)
+    def _post(self, twin: TwinAtSync, status: DigitalTwinStatus, events: Sequence[Event]) -> None:
+        involved = about(twin.body)
+        for event in (*transitions(twin.written, status), *events):
+            self._events.post(of_twin(event, involved))
 
     async def _with_finalizer(self, twin: TwinAtSync, original: str) -> Mapping[str, Any]:
         """Set the finalizer, and beside it the original that no other object can hold."""
@@ -217,20 +221,13 @@ def read_status(body: Mapping[str, Any]) -> DigitalTwinStatus:
     return DigitalTwinStatus.from_wire(readable)
 
 
-def involved(body: Mapping[str, Any]) -> dict[str, Any]:
+def about(body: Mapping[str, Any]) -> InvolvedObject:
     """Return the reference by which an Event names this twin."""
     meta = body["metadata"]
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "DigitalTwin",
-        "namespace": meta["namespace"],
-        "name": meta["name"],
-        "uid": meta["uid"],
-        "resourceVersion": meta.get("resourceVersion", ""),
-    }
+    return about_twin(meta["namespace"], meta["name"], meta["uid"], meta.get("resourceVersion", ""))
 
 
-def _news(twin: TwinAtSync, status: DigitalTwinStatus) -> bool:
+def _is_material(twin: TwinAtSync, status: DigitalTwinStatus) -> bool:
     known = twin.written if twin.body.get("status") else None
     spec = twin.spec
     limits, expected = ({}, {}) if spec is None else (spec.limits, spec.expected_state.metrics)

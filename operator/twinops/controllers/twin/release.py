@@ -11,8 +11,8 @@ from twinops.api import GIVE_BACK_FINALIZER
 from twinops.controllers.shared.backoff import Backoff
 from twinops.controllers.shared.twin_tasks import TwinTasks
 from twinops.controllers.twin.corrections import CorrectionService
-from twinops.controllers.twin.publish import involved, read_status
-from twinops.core.status.events import WARNING
+from twinops.controllers.twin.publish import about, read_status
+from twinops.core.events import WARNING, Event, of_twin
 from twinops.errors import Conflict, NotFound, StatusUnreadable, TwinOpsError
 from twinops.ports.kubernetes import EventRecorder, TwinRef, Twins
 from twinops.ports.process import Clock
@@ -35,7 +35,7 @@ class Releases:
     Args:
         twins: reads twins and takes finalizers off.
         corrections: gives back.
-        events: tells people.
+        events: posts what was given back, and what could not be.
         clock: for pauses and the deadline.
         busy: tells by UID whether a sync of the twin runs now; what that is about to write must not be missed.
     """
@@ -105,8 +105,8 @@ class Releases:
         done = await self._corrections.release(
             ref, read_status(body), why="Deleted", now=self._clock.now(), deadline_seconds=20
         )
-        for note in done.notes:
-            await self._events.post(note.involved, kind=note.kind, reason=note.reason, message=note.message)
+        for event in done.events:
+            self._events.post(of_twin(event, about(body)))
         return done.complete
 
     async def _let_go(self, ref: TwinRef, body: Mapping[str, Any]) -> None:
@@ -129,4 +129,4 @@ class Releases:
             held = str(error)
         message = f"deleted before these originals could be given back; set them by hand: {held}"
         log.error("given up on giving back", namespace=body["metadata"]["namespace"], held=held)
-        await self._events.post(involved(body), kind=WARNING, reason="GiveBackFailed", message=message)
+        self._events.post(Event(about(body), WARNING, "GiveBackFailed", message))

@@ -16,7 +16,8 @@ from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus, Outcome, Quality
 from twinops.controllers.shared.backoff import Backoff
 from twinops.controllers.shared.bodies import LONGEST_REQUEST
-from twinops.controllers.shared.status_writer import Purpose, WriteOutcome
+from twinops.controllers.shared.status_kind import Purpose
+from twinops.controllers.shared.status_writer import WriteOutcome
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.corrections import CorrectionService, Plan, Stated, undecided
 from twinops.controllers.twin.observe import Observed, Observer, Unmeasured
@@ -26,6 +27,7 @@ from twinops.core.assess.availability import GRACE_SECONDS
 from twinops.core.correction.guards import WAITING
 from twinops.core.correction.records import RETRY_SECONDS, WRITE_FAILED, pending, standing_failure
 from twinops.core.correction.restore import unwanted
+from twinops.core.events import Event
 from twinops.core.observation import LEVER_UNAVAILABLE, Observation
 from twinops.core.rights import refusal
 from twinops.core.status.render import (
@@ -50,7 +52,7 @@ from twinops.errors import (
     TargetNotFound,
     Unavailable,
 )
-from twinops.ports.kubernetes import EventNote, TwinRef
+from twinops.ports.kubernetes import TwinRef
 from twinops.ports.process import Clock, Telemetry
 
 log = structlog.get_logger()
@@ -277,10 +279,10 @@ class SyncService:
             deadline_seconds=RELEASE_SECONDS,
             patient=_patient(twin),
         )
-        if done.status == twin.previous and not done.notes:
+        if done.status == twin.previous and not done.events:
             # It waits until it may be tried again.
             return twin
-        await self._publish(twin, done.status, done.notes, Purpose.OUTCOME)
+        await self._publish(twin, done.status, done.events, Purpose.OUTCOME)
         return replace(twin, body=self._index.body(twin.ref.uid) or twin.body, previous=done.status)
 
     async def _synced(self, twin: TwinAtSync, spec: DigitalTwinSpec) -> float | None:
@@ -298,7 +300,7 @@ class SyncService:
         if plan.writes:
             self._telemetry.assessed(twin.ref, status)
             return await self._correct(findings, status)
-        retry = await self._publish(twin, status, plan.notes)
+        retry = await self._publish(twin, status, plan.events)
         if retry is None and observed.observation.forecast_result.warming:
             return WARM_RETRY
         return SILENT_RETRY if retry is None and findings.silent else retry
@@ -332,8 +334,8 @@ class SyncService:
         outcome = findings.render(done.status)
         if outcome.corrections:
             self._telemetry.corrected(twin.ref, outcome.corrections[-1].outcome)
-        notes = (*plan.notes, *done.notes)
-        retry = await self._publish(replace(twin, body=intent.body), outcome, notes, Purpose.OUTCOME)
+        events = (*plan.events, *done.events)
+        retry = await self._publish(replace(twin, body=intent.body), outcome, events, Purpose.OUTCOME)
         return _until_known(outcome) if retry is None else retry
 
     async def _suspended(self, twin: TwinAtSync) -> float | None:
@@ -346,8 +348,8 @@ class SyncService:
             patient=_patient(twin),
         )
         status = render_suspended(done.status, twin.sync)
-        purpose = Purpose.OUTCOME if done.notes else Purpose.OBSERVATION
-        retry = await self._publish(twin, status, done.notes, purpose)
+        purpose = Purpose.OUTCOME if done.events else Purpose.OBSERVATION
+        retry = await self._publish(twin, status, done.events, purpose)
         if not done.complete:
             return self._held.failed(twin.ref.uid, at_least=_pause(done.status) or 0.0)
         self._held.forget(twin.ref.uid)
@@ -386,12 +388,12 @@ class SyncService:
         self,
         twin: TwinAtSync,
         status: DigitalTwinStatus,
-        notes: tuple[EventNote, ...] = (),
+        events: tuple[Event, ...] = (),
         purpose: Purpose = Purpose.OBSERVATION,
     ) -> float | None:
         self._known(twin, status)
         holds = self._corrections.holds(status)
-        outcome = await self._publisher.publish(twin, status, notes, holds=holds, purpose=purpose)
+        outcome = await self._publisher.publish(twin, status, events, holds=holds, purpose=purpose)
         return self._again(twin.ref, outcome)
 
     def _again(self, ref: TwinRef, outcome: WriteOutcome) -> float | None:

@@ -1,6 +1,8 @@
-"""The Events that corrections are worth."""
+"""The Events about corrections: on the twin, on the object that was changed, and on the workload."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from twinops.api.twin.status import (
     CorrectionAction,
@@ -11,16 +13,17 @@ from twinops.api.twin.status import (
     Outcome,
     Severity,
 )
-from twinops.core.observation import is_hpa
+from twinops.core.events import NORMAL, TWIN, WARNING, Event, InvolvedObject, about_lever
+from twinops.core.observation import Lever, is_hpa
 from twinops.core.status.conditions import MAX_MESSAGE, shorten
-from twinops.core.status.events import NORMAL, WARNING, Note
 
 
-def reviews(previous: Drift, drift: Drift) -> tuple[Note, ...]:
+def reviews(previous: Drift, drift: Drift) -> tuple[Event, ...]:
     """Return what a person should look at: drift that has become lasting and that the twin may not correct."""
     before = {(alert.component, alert.direction) for alert in previous.alerts if alert.persistent}
     return tuple(
-        Note(
+        Event(
+            TWIN,
             NORMAL if alert.severity is Severity.LOW else WARNING,
             "ReviewNeeded",
             shorten(
@@ -33,50 +36,71 @@ def reviews(previous: Drift, drift: Drift) -> tuple[Note, ...]:
     )
 
 
-def announced(before: DigitalTwinStatus, after: DigitalTwinStatus) -> tuple[Note, ...]:
+def announced(before: DigitalTwinStatus, after: DigitalTwinStatus) -> tuple[Event, ...]:
     """Return the Event of a decision that was previewed now. Blocked ones speak through their condition."""
     last = after.corrections[-1] if after.corrections else None
     if last is None or last.outcome is not Outcome.PREVIEWED or last in before.corrections:
         return ()
     return (
-        Note(NORMAL, "CorrectionPreviewed", f"would set {_what(last)} from {_from(last)} to {last.to}: {last.why}"),
+        Event(
+            TWIN, NORMAL, "CorrectionPreviewed", f"would set {_what(last)} from {_from(last)} to {last.to}: {last.why}"
+        ),
     )
 
 
-def carried_out(record: CorrectionRecord) -> Note:
-    """Return the Event of a decision whose outcome is known."""
+def carried_out(record: CorrectionRecord, lever: Lever, target: InvolvedObject | None, twin: str) -> tuple[Event, ...]:
+    """Return the Events of a decision whose outcome is known: on the twin, and of a change on what was changed, too.
+
+    Args:
+        record: the decision.
+        lever: what was written to.
+        target: the workload, which an HPA is not; None where it has no Event of its own.
+        twin: the twin's name, for the owner of what was changed.
+    """
+    if record.outcome is Outcome.FAILED and (record.attempts or 1) > 1:
+        # The condition goes on saying it.
+        return ()
+    event = _outcome(record)
+    if record.outcome is not Outcome.APPLIED:
+        return (event,)
+    events = (event, replace(event, about=about_lever(lever), message=_for_owner(event.message, record, twin)))
+    return (*events, replace(event, about=target)) if target is not None and lever.is_hpa else events
+
+
+def _outcome(record: CorrectionRecord) -> Event:
     if record.outcome is not Outcome.APPLIED:
         verb = "raise" if record.action is CorrectionAction.RAISE else "give back"
-        return Note(WARNING, "CorrectionFailed", shorten(f"could not {verb} {_what(record)}: {record.message}"))
+        message = f"could not {verb} {_what(record)}: {record.message}"
+        return Event(TWIN, WARNING, "CorrectionFailed", shorten(message))
     if record.action is CorrectionAction.RAISE:
         limits = f" (limited by {', '.join(record.limited_by)})" if record.limited_by else ""
-        text = f"raised {_what(record)} from {_from(record)} to {record.to}{limits}: {record.why}"
-        return Note(NORMAL, "CorrectionApplied", shorten(text))
-    text = f"gave back {_what(record)}, {record.from_} to {record.to} ({record.message}): {record.why}"
-    return Note(NORMAL, "CorrectionGivenBack", shorten(text))
+        message = f"raised {_what(record)} from {_from(record)} to {record.to}{limits}: {record.why}"
+        return Event(TWIN, NORMAL, "CorrectionApplied", shorten(message))
+    message = f"gave back {_what(record)}, {record.from_} to {record.to} ({record.message}): {record.why}"
+    return Event(TWIN, NORMAL, "CorrectionGivenBack", shorten(message))
 
 
-def for_owner(note: Note, record: CorrectionRecord, twin: str) -> Note:
-    """Return the Event for the object that was changed: whoever owns an HPA is told how it can be changed now.
+def _for_owner(message: str, record: CorrectionRecord, twin: str) -> str:
+    """Return the message for the object that was changed, with how the owner of an HPA can change it meanwhile.
 
     A raised minReplicas makes the API server refuse every maxReplicas below it, whoever applies it.
     """
     if record.action is not CorrectionAction.RAISE or not is_hpa(record.object):
-        return note
-    told = (
+        return message
+    advice = (
         f". While this is held the API server refuses maxReplicas below {record.to}: apply minReplicas with it, or "
         f"lower spec.autoCorrection.bounds.maxReplicas of DigitalTwin {twin} likewise, or suspend that twin"
     )
-    return Note(note.kind, note.reason, shorten(note.message, MAX_MESSAGE - len(told)) + told)
+    return shorten(message, MAX_MESSAGE - len(advice)) + advice
 
 
-def taken_up(original: Original) -> Note:
+def taken_up(original: Original) -> Event:
     """Return the Event of a raised value that status knew nothing of."""
     value = "unset" if original.value is None else str(original.value)
     what = f"{original.field} of {original.object.kind}/{original.object.name}"
     owner = f" by {original.manager}" if original.manager else ""
     text = f"{what} is {original.ours} by an earlier correction that this status did not know; it was {value}{owner}"
-    return Note(NORMAL, "CorrectionTakenUp", shorten(text))
+    return Event(TWIN, NORMAL, "CorrectionTakenUp", shorten(text))
 
 
 def _what(record: CorrectionRecord) -> str:

@@ -25,11 +25,11 @@ class Round:
     """What one more reversion leads to.
 
     Attributes:
-        news: a sentence when a person should hear of it: the first back-off, and giving up.
+        message: of the Event, a sentence; only the first back-off and giving up have one.
     """
 
     fight: Fight
-    news: str = ""
+    message: str = ""
 
 
 def calm(fight: Fight | None, *, now: float, generation: int) -> Fight | None:

@@ -9,8 +9,8 @@ from twinops.api.twin.status import CorrectionAction, CorrectionRecord, DigitalT
 from twinops.core.correction import fights, records
 from twinops.core.correction.ownership import is_ours, others_of
 from twinops.core.correction.restore import DEFAULTED, half_way
+from twinops.core.events import NORMAL, TWIN, WARNING, Event, about_lever
 from twinops.core.observation import Lever
-from twinops.core.status.events import NORMAL, WARNING, Note
 
 _Key = tuple[ObjectRef, str]
 
@@ -20,12 +20,12 @@ class Settled:
     """Status with every earlier decision settled.
 
     Attributes:
-        notes: what people should hear, each about the object named (and the twin).
+        events: what was found out, each on the twin and on the object whose value it is.
         reversions: how many values were put back by others.
     """
 
     status: DigitalTwinStatus
-    notes: tuple[tuple[ObjectRef, Note], ...] = ()
+    events: tuple[Event, ...] = ()
     reversions: int = 0
 
 
@@ -37,8 +37,11 @@ class _Findings:
     now: float
     generation: int
     cooldown_seconds: float
-    notes: list[tuple[ObjectRef, Note]] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     reversions: int = 0
+
+    def add_events(self, lever: Lever, event_type: str, reason: str, message: str) -> None:
+        self.events += [Event(about, event_type, reason, message) for about in (TWIN, about_lever(lever))]
 
     def change(self, **update: object) -> None:
         self.status = self.status.model_copy(update=update)
@@ -103,7 +106,7 @@ def settle(
     if left is not None and (left.object, left.field) not in unread:
         # Its original was never written down, so nothing was sent.
         found.interrupted(left)
-    return Settled(found.status, tuple(found.notes), found.reversions)
+    return Settled(found.status, tuple(found.events), found.reversions)
 
 
 def _gone(found: _Findings, original: Original, record: CorrectionRecord | None) -> None:
@@ -180,7 +183,7 @@ def _landed(found: _Findings, original: Original, lever: Lever) -> bool:
         found.resolve(known, Outcome.APPLIED, records.LATE)
     found.keep(original, lever.value)
     text = f"{_what(original)} is {lever.value}: a request of this twin was carried out after it had been given up"
-    found.notes.append((original.object, Note(NORMAL, "CorrectionApplied", text)))
+    found.add_events(lever, NORMAL, "CorrectionApplied", text)
     return True
 
 
@@ -190,7 +193,7 @@ def _adopted(found: _Findings, original: Original, lever: Lever, manager: str) -
         text = f"{_what(original)} stays {original.ours}: {manager} has taken it over"
     else:
         text = f"{_what(original)} stays {lever.value}: {manager} has set more than the twin did ({original.ours})"
-    found.notes.append((original.object, Note(NORMAL, "CorrectionAdopted", text)))
+    found.add_events(lever, NORMAL, "CorrectionAdopted", text)
 
 
 def _reverted(found: _Findings, original: Original, lever: Lever, manager: str) -> None:
@@ -199,7 +202,7 @@ def _reverted(found: _Findings, original: Original, lever: Lever, manager: str) 
     if record is not None:
         found.resolve(record, Outcome.REVERTED, text)
     found.reversions += 1
-    found.notes.append((original.object, Note(NORMAL, "CorrectionReverted", text)))
+    found.add_events(lever, NORMAL, "CorrectionReverted", text)
     turn = fights.reverted(
         found.status.fight,
         manager,
@@ -208,8 +211,8 @@ def _reverted(found: _Findings, original: Original, lever: Lever, manager: str) 
         cooldown_seconds=found.cooldown_seconds,
     )
     found.change(fight=turn.fight)
-    if turn.news:
-        found.notes.append((original.object, Note(WARNING, "CorrectionFight", turn.news)))
+    if turn.message:
+        found.add_events(lever, WARNING, "CorrectionFight", turn.message)
 
 
 def _what(original: Original) -> str:

@@ -2,8 +2,8 @@
 
 A token bucket (Turner 1986) holds what may still be written. Material writes take their token
 whether or not one is there, so they are never held back and heartbeats get what they leave. The
-emptier the bucket, the longer ago a twin's last write must be for its heartbeat to pass: the oldest
-go first, without a queue, and the age at which all twins together use just the budget finds itself.
+emptier the bucket, the longer ago an object's last write must be for its heartbeat to pass: the oldest
+go first, without a queue, at the age at which all objects together use just the budget.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ class WriteBudget:
 
     Args:
         per_second: tokens that flow in per second.
-        longest_gap: seconds that two writes of a twin may lie apart (or one interval, if that is more).
+        longest_gap: seconds that two writes of an object may lie apart (or one interval, if that is more).
         now: monotonic seconds; the bucket starts full.
         burst_seconds: size of the bucket, as seconds of ``per_second``.
     """
@@ -37,7 +37,7 @@ class WriteBudget:
 
         Args:
             now: monotonic seconds.
-            age: seconds since the twin's last write.
+            age: seconds since the object's last write.
             interval: seconds until its next sync.
         """
         self._fill(now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -11,9 +12,10 @@ from fakes.clock import FakeClock, in_fake_time
 from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.event_queue import BURST, LENGTH, REFILL_SECONDS, REMEMBERED, Allowances
 from twinops.adapters.kubernetes.events import REPEAT_SECONDS, ClusterEvents, event_name, shorten
+from twinops.core.events import NORMAL, WARNING, Event, InvolvedObject
 from twinops.errors import ClusterError, LeadershipLost, Refused, TwinOpsError, Unavailable
 
-SHOP = {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "shop", "name": "shop", "uid": "u"}
+SHOP = InvolvedObject("apps/v1", "Deployment", "shop", "shop", "u")
 
 
 class Server:
@@ -53,10 +55,11 @@ async def test_a_server_that_hangs_holds_nobody_up_and_the_newest_events_are_kep
     events, _ = server.recorder()
     began = asyncio.get_running_loop().time()
     for number in range(3 * LENGTH):
-        await events.post(SHOP | {"uid": f"u{number}"}, kind="Normal", reason="Synced", message=str(number))
+        events.post(Event(replace(SHOP, uid=f"u{number}"), NORMAL, "Synced", str(number)))
     assert asyncio.get_running_loop().time() == began
     assert len(events._queue) == LENGTH
-    assert max(int(note.message) for line in events._queue._lines.values() for note in line.values()) == 3 * LENGTH - 1
+    queued = [queued.event for line in events._queue._lines.values() for queued in line.values()]
+    assert max(int(event.message) for event in queued) == 3 * LENGTH - 1
     await events.drain(5)
     assert asyncio.get_running_loop().time() == pytest.approx(began + 5)
 
@@ -78,8 +81,8 @@ def test_faults_cost_at_most_the_event_itself(faults: list[TwinOpsError], posted
         server = Server(*faults)
         events, _ = server.recorder()
         began = asyncio.get_running_loop().time()
-        await events.post(SHOP, kind="Normal", reason="Synced", message="first")
-        await events.post(SHOP, kind="Normal", reason="Synced", message="second")
+        events.post(Event(SHOP, NORMAL, "Synced", "first"))
+        events.post(Event(SHOP, NORMAL, "Synced", "second"))
         await events.drain(60)
         assert len(server.created) == posted
         assert server.created[-1]["message"] == "second"
@@ -94,7 +97,7 @@ async def test_a_repeat_counts_up_within_ten_minutes_and_is_a_new_event_after() 
     events, _ = server.recorder()
     for pause in (0, REPEAT_SECONDS - 1, REPEAT_SECONDS + 1):
         await asyncio.sleep(pause)
-        await events.post(SHOP, kind="Normal", reason="Synced", message="again")
+        events.post(Event(SHOP, NORMAL, "Synced", "again"))
         await events.drain(5)
     assert [body["count"] for body in server.patched] == [2]
     assert len(server.created) == 2
@@ -115,13 +118,13 @@ def test_messages_fit(length: int, kept: int) -> None:
 
 
 def test_names_of_long_objects_are_names() -> None:
-    name = event_name({"name": "a" * 199 + "." + "b" * 53}, ("u", "Normal", "Synced", "m"), 1.0)
+    name = event_name(replace(SHOP, name="a" * 199 + "." + "b" * 53), ("u", NORMAL, "Synced", "m"), 1.0)
     assert len(name) <= 253
     assert ".." not in name
 
 
-def about(namespace: str, number: int) -> dict[str, str]:
-    return SHOP | {"namespace": namespace, "uid": f"{namespace}-{number}"}
+def about(namespace: str, number: int) -> InvolvedObject:
+    return replace(SHOP, namespace=namespace, uid=f"{namespace}-{number}")
 
 
 @in_fake_time
@@ -129,9 +132,9 @@ async def test_a_storm_about_one_object_is_held_back_and_others_are_told() -> No
     server = Server()
     events, _ = server.recorder()
     for second in range(600):
-        await events.post(about("hostile", 1), kind="Normal", reason="Storm", message=f"different {second}")
+        events.post(Event(about("hostile", 1), NORMAL, "Storm", f"different {second}"))
         await asyncio.sleep(1)
-    await events.post(about("shop", 1), kind="Warning", reason="CorrectionReverted", message="told")
+    events.post(Event(about("shop", 1), WARNING, "CorrectionReverted", "told"))
     await events.drain(5)
     stormed = [body for body in server.created if body["reason"] == "Storm"]
     assert len(stormed) == BURST + 600 // REFILL_SECONDS - 1
@@ -145,11 +148,11 @@ async def test_one_namespace_cannot_displace_the_events_of_another() -> None:
     events, _ = server.recorder()
     await asyncio.sleep(1)
     for number in range(10):
-        await events.post(about("shop", number), kind="Normal", reason="Mine", message="kept")
+        events.post(Event(about("shop", number), NORMAL, "Mine", "kept"))
     for number in range(5 * LENGTH):
-        await events.post(about("hostile", number), kind="Normal", reason="Storm", message="many")
+        events.post(Event(about("hostile", number), NORMAL, "Storm", "many"))
     assert len(events._queue) == LENGTH
-    queued = [note.reason for line in events._queue._lines.values() for note in line.values()]
+    queued = [queued.event.reason for line in events._queue._lines.values() for queued in line.values()]
     assert queued.count("Mine") >= 9
 
 
@@ -159,8 +162,8 @@ async def test_namespaces_take_turns() -> None:
     events, running = server.recorder()
     running.cancel()
     for number in range(50):
-        await events.post(about("hostile", number), kind="Normal", reason="Storm", message="many")
-    await events.post(about("shop", 1), kind="Normal", reason="Mine", message="soon")
+        events.post(Event(about("hostile", number), NORMAL, "Storm", "many"))
+    events.post(Event(about("shop", 1), NORMAL, "Mine", "soon"))
     posting = asyncio.create_task(events.run())
     await events.drain(5)
     posting.cancel()
@@ -173,9 +176,9 @@ async def test_the_same_event_waits_once_and_is_counted() -> None:
     server = Server()
     events, _ = server.recorder()
     for _ in range(5):
-        await events.post(SHOP, kind="Normal", reason="SyncInProgress", message="same")
+        events.post(Event(SHOP, NORMAL, "SyncInProgress", "same"))
     await events.drain(5)
-    await events.post(SHOP, kind="Normal", reason="SyncInProgress", message="same")
+    events.post(Event(SHOP, NORMAL, "SyncInProgress", "same"))
     await events.drain(5)
     assert [body["count"] for body in server.created] == [5]
     assert [body["count"] for body in server.patched] == [6]

@@ -1,4 +1,4 @@
-"""News is written at once, heartbeats within the budget, and nothing without the lease."""
+"""A material change is written at once, heartbeats within the budget, and nothing without the lease."""
 
 from __future__ import annotations
 
@@ -7,36 +7,46 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from fakes.clock import START, FakeClock, in_fake_time
+from fakes.objects import FakeObjects
+from fakes.sources import FakeSources
 from fakes.telemetry import FakeTelemetry
 from fakes.twins import FakeTwins
 from twinops.api import GIVE_BACK_FINALIZER
 from twinops.api.base import utc
-from twinops.controllers.shared.status_writer import (
-    LONGEST_PAUSE_SECONDS,
-    SPREAD,
-    Purpose,
-    StatusWriter,
-    WriteOutcome,
-    Written,
-)
+from twinops.controllers.shared.status_kind import Purpose, StatusKind
+from twinops.controllers.shared.status_writer import StatusWriter, WriteOutcome, Written
+from twinops.controllers.shared.write_throttle import LONGEST_PAUSE_SECONDS, SPREAD, WriteThrottle
+from twinops.controllers.source.checks import SOURCE_STATUS
+from twinops.controllers.twin.publish import TWIN_STATUS
 from twinops.errors import ClusterError, Conflict, LeadershipLost, Refused, Unavailable
-from twinops.ports.kubernetes import TwinRef
+from twinops.ports.kubernetes import ResourceRef
 
-NEW = {"healthScore": 90}
+OLD, NEW = {"healthScore": 80}, {"healthScore": 90}
 
 
 class Rig:
-    """A writer, its twins, and a lease that can be lost."""
+    """A writer of one kind, its objects, and a lease that can be lost."""
 
-    def __init__(self, *, per_second: float = 50.0) -> None:
+    def __init__(self, kind: StatusKind = TWIN_STATUS, *, per_second: float = 50.0) -> None:
         self.clock = FakeClock()
-        self.twins = FakeTwins()
+        self.twins, self.sources = FakeTwins(), FakeSources()
+        self.objects: FakeObjects[Any] = self.twins if kind is TWIN_STATUS else self.sources
         self.telemetry = FakeTelemetry()
         self.leading = True
-        self.writer = StatusWriter(self.twins, self.clock, self.telemetry, fence=self.fence, per_second=per_second)
-        self.ref = self.twins.add("checkout", status={"healthScore": 80})
+        self.throttle = WriteThrottle(self.clock, per_second=per_second)
+        self.writer = self.writer_of(kind, self.objects)
+        self.ref: Any = self.add("checkout", status=OLD)
+
+    def writer_of(self, kind: StatusKind, objects: FakeObjects[Any]) -> StatusWriter[Any]:
+        return StatusWriter(kind, objects, self.throttle, self.clock, self.telemetry, fence=self.fence)
+
+    def add(self, name: str, status: Mapping[str, Any] | None = None) -> ResourceRef:
+        if self.objects is self.twins:
+            return self.twins.add(name, status=status)
+        return self.sources.add(name, status=status)
 
     def fence(self) -> None:
         if not self.leading:
@@ -49,41 +59,49 @@ class Rig:
         material: bool = True,
         purpose: Purpose = Purpose.OBSERVATION,
         body: Mapping[str, Any] | None = None,
-        ref: TwinRef | None = None,
+        ref: ResourceRef | None = None,
         interval: float = 60,
     ) -> Written:
         ref = ref or self.ref
-        body = body or await self.twins.get(ref)
+        body = body or await self.objects.get(ref)
         return await self.writer.write(ref, body, status, material=material, purpose=purpose, interval=interval)
 
     def drain_budget(self) -> None:
-        """Use up the budget, as a storm of news would."""
+        """Use up the budget, as a storm of changes would."""
         for _ in range(1000):
-            self.writer._budget.spend(self.clock.monotonic())
+            self.throttle.spend()
 
     @property
     def stored(self) -> Mapping[str, Any]:
-        status: Mapping[str, Any] = self.twins.bodies[self.ref.uid]["status"]
+        status: Mapping[str, Any] = self.objects.bodies[self.ref.uid]["status"]
         return status
 
 
+BOTH_KINDS = pytest.mark.parametrize(
+    "kind", [pytest.param(TWIN_STATUS, id="DigitalTwin"), pytest.param(SOURCE_STATUS, id="MetricsSource")]
+)
+
+
+@BOTH_KINDS
 @in_fake_time
-async def test_news_is_written_at_once_and_the_object_comes_back() -> None:
-    rig = Rig()
+async def test_a_material_change_is_written_at_once_and_the_object_comes_back(kind: StatusKind) -> None:
+    rig = Rig(kind)
     rig.drain_budget()
     before = rig.clock.monotonic()
     written = await rig.write()
     assert written.written
     assert written.body is not None
     assert written.body["status"] == NEW
-    assert written.body["metadata"]["resourceVersion"] == rig.twins.bodies[rig.ref.uid]["metadata"]["resourceVersion"]
+    assert written.body["metadata"]["resourceVersion"] == rig.objects.bodies[rig.ref.uid]["metadata"]["resourceVersion"]
     assert rig.clock.monotonic() == before
     assert rig.telemetry.writes == {"material": 1}
+    assert rig.throttle._budget._tokens < 0, "it is counted all the same"
 
 
+@BOTH_KINDS
 @in_fake_time
-async def test_the_written_object_is_good_for_the_next_write() -> None:
-    rig = Rig()
+async def test_the_written_object_is_good_for_the_next_write(kind: StatusKind) -> None:
+    rig = Rig(kind)
     first = await rig.write({"healthScore": 1}, purpose=Purpose.OUTCOME)
     second = await rig.write({"healthScore": 2}, purpose=Purpose.OUTCOME, body=first.body)
     assert second.written
@@ -128,7 +146,7 @@ def test_after_a_restart_the_age_is_read_from_the_status(last_sync_time: str | N
     async def scene() -> None:
         rig = Rig(per_second=1)
         rig.drain_budget()
-        rig.twins.edit(rig.ref, status={"lastSyncTime": last_sync_time} if last_sync_time else {})
+        rig.objects.edit(rig.ref, status={"lastSyncTime": last_sync_time} if last_sync_time else {})
         assert (await rig.write(material=False)).outcome is outcome
 
     scene()
@@ -143,31 +161,33 @@ async def test_a_forgotten_twin_leaves_nothing_behind() -> None:
     assert rig.writer._written_at == {}
 
 
+@BOTH_KINDS
 @in_fake_time
-async def test_a_change_of_labels_meanwhile_does_not_lose_the_write() -> None:
-    rig = Rig()
-    body = await rig.twins.get(rig.ref)
-    rig.twins.edit(rig.ref)
+async def test_a_change_of_labels_meanwhile_does_not_lose_the_write(kind: StatusKind) -> None:
+    rig = Rig(kind)
+    body = await rig.objects.get(rig.ref)
+    rig.objects.edit(rig.ref)
     assert (await rig.write(body=body)).written
     assert rig.stored == NEW
 
 
+@BOTH_KINDS
 @in_fake_time
-async def test_a_changed_spec_means_sync_again() -> None:
-    rig = Rig()
-    body = await rig.twins.get(rig.ref)
-    rig.twins.edit(rig.ref, spec=True)
+async def test_a_changed_spec_means_sync_again(kind: StatusKind) -> None:
+    rig = Rig(kind)
+    body = await rig.objects.get(rig.ref)
+    rig.objects.edit(rig.ref, spec=True)
     conflict = await rig.write(body=body)
     assert conflict.outcome is WriteOutcome.CONFLICT
-    assert conflict.body == rig.twins.bodies[rig.ref.uid], "what the next sync starts from"
+    assert conflict.body == rig.objects.bodies[rig.ref.uid], "what the next sync starts from"
     assert rig.stored == {"healthScore": 80}
 
 
 @in_fake_time
 async def test_what_a_correction_did_is_recorded_even_when_the_spec_changed() -> None:
     rig = Rig()
-    body = await rig.twins.get(rig.ref)
-    rig.twins.edit(rig.ref, spec=True)
+    body = await rig.objects.get(rig.ref)
+    rig.objects.edit(rig.ref, spec=True)
     assert (await rig.write(body=body, purpose=Purpose.OUTCOME)).written
     assert rig.stored == NEW
 
@@ -188,12 +208,12 @@ def test_an_intent_is_never_written_onto_a_twin_that_would_not_give_back(
     @in_fake_time
     async def scene() -> None:
         rig = Rig()
-        body = await rig.twins.get(rig.ref)
-        meta = rig.twins.bodies[rig.ref.uid]["metadata"]
+        body = await rig.objects.get(rig.ref)
+        meta = rig.objects.bodies[rig.ref.uid]["metadata"]
         meta["finalizers"] = finalizers
         if deleting:
             meta["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-        rig.twins.edit(rig.ref)
+        rig.objects.edit(rig.ref)
         assert (await rig.write(body=body, purpose=Purpose.INTENT)).outcome is expected
 
     scene()
@@ -202,30 +222,29 @@ def test_an_intent_is_never_written_onto_a_twin_that_would_not_give_back(
 @in_fake_time
 async def test_an_intent_is_not_written_when_the_spec_changed() -> None:
     rig = Rig()
-    body = await rig.twins.get(rig.ref)
-    rig.twins.bodies[rig.ref.uid]["metadata"]["finalizers"] = [GIVE_BACK_FINALIZER]
-    rig.twins.edit(rig.ref, spec=True)
+    body = await rig.objects.get(rig.ref)
+    rig.objects.bodies[rig.ref.uid]["metadata"]["finalizers"] = [GIVE_BACK_FINALIZER]
+    rig.objects.edit(rig.ref, spec=True)
     assert (await rig.write(body=body, purpose=Purpose.INTENT)).outcome is WriteOutcome.CONFLICT
 
 
+@BOTH_KINDS
 @pytest.mark.parametrize("purpose", Purpose)
-def test_the_status_of_another_writer_is_never_overwritten(purpose: Purpose) -> None:
-    @in_fake_time
-    async def scene() -> None:
-        rig = Rig()
-        body = await rig.twins.get(rig.ref)
-        rig.twins.edit(rig.ref, status={"healthScore": 55})
-        assert (await rig.write(body=body, purpose=purpose)).outcome is WriteOutcome.CONFLICT
-        assert rig.stored == {"healthScore": 55}
-
-    scene()
-
-
 @in_fake_time
-async def test_a_twin_that_is_gone_is_no_error() -> None:
-    rig = Rig()
-    body = await rig.twins.get(rig.ref)
-    rig.twins.remove(rig.ref)
+async def test_the_status_of_another_writer_is_never_overwritten(kind: StatusKind, purpose: Purpose) -> None:
+    rig = Rig(kind)
+    body = await rig.objects.get(rig.ref)
+    rig.objects.edit(rig.ref, status={"healthScore": 55})
+    assert (await rig.write(body=body, purpose=purpose)).outcome is WriteOutcome.CONFLICT
+    assert rig.stored == {"healthScore": 55}
+
+
+@BOTH_KINDS
+@in_fake_time
+async def test_an_object_that_is_gone_is_no_error(kind: StatusKind) -> None:
+    rig = Rig(kind)
+    body = await rig.objects.get(rig.ref)
+    rig.objects.remove(rig.ref)
     assert (await rig.write(body=body)).outcome is WriteOutcome.GONE
 
 
@@ -245,66 +264,70 @@ async def test_a_twin_that_is_gone_is_no_error() -> None:
         pytest.param([Unavailable("500"), Conflict("409")], WriteOutcome.CONFLICT, 1.0, id="an answer that got lost"),
     ],
 )
-def test_faults_of_the_api_server(faults: list[ClusterError], outcome: WriteOutcome, waited: float) -> None:
-    @in_fake_time
-    async def scene() -> None:
-        rig = Rig()
-        rig.twins.faults = list(faults)
-        began = rig.clock.monotonic()
-        assert (await rig.write()).outcome is outcome
-        assert waited <= rig.clock.monotonic() - began <= waited * (1 + SPREAD)
-
-    scene()
-
-
+@BOTH_KINDS
 @in_fake_time
-async def test_a_pause_the_api_server_asked_for_holds_for_all_twins() -> None:
-    rig = Rig()
-    other = rig.twins.add("orders")
-    rig.twins.faults = [Unavailable("429", retry_after=60.0)]
+async def test_faults_of_the_api_server(
+    kind: StatusKind, faults: list[ClusterError], outcome: WriteOutcome, waited: float
+) -> None:
+    rig = Rig(kind)
+    rig.objects.faults = list(faults)
+    began = rig.clock.monotonic()
+    assert (await rig.write()).outcome is outcome
+    assert waited <= rig.clock.monotonic() - began <= waited * (1 + SPREAD)
+
+
+@BOTH_KINDS
+@in_fake_time
+async def test_a_pause_the_api_server_asked_for_holds_for_all_objects(kind: StatusKind) -> None:
+    rig = Rig(kind)
+    other = rig.add("orders")
+    rig.objects.faults = [Unavailable("429", retry_after=60.0)]
     await rig.write()
     assert (await rig.write(material=False, ref=other)).outcome is WriteOutcome.SKIPPED
     assert (await rig.write(ref=other)).outcome is WriteOutcome.UNAVAILABLE
-    assert rig.twins.attempts == 1
+    assert rig.objects.attempts == 1
     await rig.clock.sleep(60)
     assert (await rig.write(ref=other)).written
 
 
+@BOTH_KINDS
 @in_fake_time
-async def test_pauses_grow_while_nothing_can_be_written_and_end_with_a_success() -> None:
-    rig = Rig()
-    rig.twins.faults = [Unavailable("503")] * 100
+async def test_pauses_grow_while_nothing_can_be_written_and_end_with_a_success(kind: StatusKind) -> None:
+    rig = Rig(kind)
+    rig.objects.faults = [Unavailable("503")] * 100
     waits = []
     for _ in range(10):
         await rig.write()
-        waits.append(rig.writer._quiet_until - rig.clock.monotonic())
+        waits.append(rig.throttle._quiet_until - rig.clock.monotonic())
         await rig.clock.sleep(waits[-1])
     assert waits == sorted(waits)
     assert waits[-1] == LONGEST_PAUSE_SECONDS
-    rig.twins.faults = []
+    rig.objects.faults = []
     assert (await rig.write()).written
-    assert rig.writer._pauses == 0
+    assert rig.throttle._pauses == 0
 
 
+@BOTH_KINDS
 @in_fake_time
-async def test_a_twin_that_a_webhook_fails_for_makes_no_other_wait() -> None:
-    rig = Rig()
-    other = rig.twins.add("orders")
-    rig.twins.faults = [Unavailable("failed calling webhook", status=500)] * 2
+async def test_an_object_that_a_webhook_fails_for_makes_no_other_wait(kind: StatusKind) -> None:
+    rig = Rig(kind)
+    other = rig.add("orders")
+    rig.objects.faults = [Unavailable("failed calling webhook", status=500)] * 2
     assert (await rig.write()).outcome is WriteOutcome.UNAVAILABLE
     began = rig.clock.monotonic()
     assert (await rig.write(ref=other)).written
     assert rig.clock.monotonic() == began
 
 
+@BOTH_KINDS
 @in_fake_time
-async def test_twins_whose_writes_waited_together_write_apart() -> None:
-    rig = Rig()
-    refs = [rig.twins.add(f"twin-{number}") for number in range(30)]
-    rig.twins.faults = [Unavailable("429", retry_after=4.0)]
+async def test_objects_whose_writes_waited_together_write_apart(kind: StatusKind) -> None:
+    rig = Rig(kind)
+    refs = [rig.add(f"twin-{number}") for number in range(30)]
+    rig.objects.faults = [Unavailable("429", retry_after=4.0)]
     times = []
 
-    async def write(ref: TwinRef) -> None:
+    async def write(ref: ResourceRef) -> None:
         assert (await rig.write(ref=ref)).written
         times.append(rig.clock.monotonic())
 
@@ -313,18 +336,20 @@ async def test_twins_whose_writes_waited_together_write_apart() -> None:
     assert max(times) - min(times) <= 4.0 * SPREAD + 0.01
 
 
+@BOTH_KINDS
 @in_fake_time
-async def test_without_the_lease_nothing_is_sent() -> None:
-    rig = Rig()
+async def test_without_the_lease_nothing_is_sent(kind: StatusKind) -> None:
+    rig = Rig(kind)
     rig.leading = False
     assert (await rig.write(purpose=Purpose.OUTCOME)).outcome is WriteOutcome.FENCED
-    assert rig.twins.attempts == 0
+    assert rig.objects.attempts == 0
 
 
+@BOTH_KINDS
 @in_fake_time
-async def test_a_lease_lost_during_a_pause_stops_the_second_try() -> None:
-    rig = Rig()
-    rig.twins.faults = [Unavailable("500")]
+async def test_a_lease_lost_during_a_pause_stops_the_second_try(kind: StatusKind) -> None:
+    rig = Rig(kind)
+    rig.objects.faults = [Unavailable("500")]
     original = rig.clock.sleep
 
     async def sleep(seconds: float) -> None:
@@ -333,4 +358,45 @@ async def test_a_lease_lost_during_a_pause_stops_the_second_try() -> None:
 
     rig.clock.sleep = sleep  # type: ignore[method-assign]  # the lease is lost while the writer sleeps
     assert (await rig.write()).outcome is WriteOutcome.FENCED
-    assert rig.twins.attempts == 1
+    assert rig.objects.attempts == 1
+
+
+@in_fake_time
+async def test_all_kinds_share_the_pause_and_the_budget() -> None:
+    rig = Rig(SOURCE_STATUS)
+    twin = rig.twins.add("checkout", status=OLD)
+    twins = rig.writer_of(TWIN_STATUS, rig.twins)
+    rig.sources.faults = [Unavailable("429", retry_after=60.0)]
+    assert (await rig.write()).outcome is WriteOutcome.UNAVAILABLE
+    body = await rig.twins.get(twin)
+    assert (await twins.write(twin, body, NEW, material=True, interval=60)).outcome is WriteOutcome.UNAVAILABLE
+    assert (rig.sources.attempts, rig.twins.attempts) == (1, 0)
+    await rig.clock.sleep(60)
+    rig.twins.edit(twin, status=OLD | {"lastSyncTime": utc(rig.clock.now() - 30).isoformat()})
+    body = await rig.twins.get(twin)
+    rig.drain_budget()
+    assert (await rig.write()).written
+    assert (await twins.write(twin, body, NEW, material=False, interval=60)).outcome is WriteOutcome.SKIPPED
+
+
+@in_fake_time
+async def test_nothing_is_remembered_of_a_kind_without_heartbeats() -> None:
+    rig = Rig(SOURCE_STATUS)
+    assert (await rig.write()).written
+    assert rig.writer._written_at == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        pytest.param(TWIN_STATUS, {"namespace": "shop", "twin": "checkout"}, id="DigitalTwin"),
+        pytest.param(SOURCE_STATUS, {"source": "checkout"}, id="MetricsSource"),
+    ],
+)
+@in_fake_time
+async def test_a_log_line_names_the_object(kind: StatusKind, named: dict[str, str]) -> None:
+    rig = Rig(kind)
+    rig.objects.faults = [Refused("403", status=403)]
+    with capture_logs() as lines:
+        await rig.write()
+    assert lines == [{"event": "status refused", "log_level": "error", "error": "403", **named}]

@@ -31,6 +31,7 @@ from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import CorrectionAction, DigitalTwinStatus, Drift, Outcome
 from twinops.controllers.twin.corrections import CorrectionService, Done, Plan, Stated
 from twinops.core.correction.original_annotation import on_twin
+from twinops.core.events import about_twin, of_twin
 from twinops.core.observation import FieldOwner, Observation
 from twinops.errors import ClusterError, Conflict, Refused, Unavailable
 from twinops.ports.kubernetes import TwinRef
@@ -97,13 +98,15 @@ async def test_a_raise_from_intent_to_outcome() -> None:
     assert twin.live == (4, (OURS,))
     assert twin.outcomes == ["Raise 4 Applied"]
     assert [held.ours for held in twin.status.originals] == [4]
-    told = {(note.involved["kind"], note.involved["uid"], note.reason) for note in done.notes}
-    assert told == {
+    twin_object = about_twin(REF.namespace, REF.name, REF.uid, "7")
+    posted = [of_twin(event, twin_object) for event in done.events]
+    assert {event.about.namespace for event in posted} == {"shop"}
+    assert {(event.about.kind, event.about.uid, event.reason) for event in posted} == {
         ("DigitalTwin", "twin-uid", "CorrectionApplied"),
         ("HorizontalPodAutoscaler", "hpa-uid", "CorrectionApplied"),
         ("Deployment", "deployment-uid", "CorrectionApplied"),
     }
-    assert done.notes[0].message == (
+    assert done.events[0].message == (
         "raised spec.minReplicas of HorizontalPodAutoscaler/checkout from 2 to 4: "
         "CPU is foreseen at 118% in 1 minute (limit 95%): ceil(3 x 118/95) = 4 replicas"
     )
@@ -137,7 +140,7 @@ async def test_an_answer_that_was_lost_is_settled_at_the_next_sync() -> None:
     twin.levers.lost = [DOWN]
     _, done = await twin.sync()
     assert twin.outcomes == ["Raise 4 Pending"]
-    assert done.notes == ()
+    assert done.events == ()
     await asyncio.sleep(60)
     await twin.sync()
     assert twin.outcomes == ["Raise 4 Applied"]
@@ -161,7 +164,7 @@ async def test_a_refused_write_is_told_and_waits() -> None:
     _, done = await twin.sync()
     assert twin.outcomes == ["Raise 4 Failed"]
     assert twin.status.originals == []
-    assert [note.reason for note in done.notes] == ["CorrectionFailed"]
+    assert [event.reason for event in done.events] == ["CorrectionFailed"]
     await asyncio.sleep(5)
     plan, _ = await twin.sync()
     assert (plan.decision.reason, plan.decision.blocked, plan.decision.message) == (
@@ -199,7 +202,7 @@ def test_a_refusal_that_lasts_is_met_less_and_less_often(error: Any, reason: str
         told: list[str] = []
         for _ in range(67):
             plan, done = await twin.sync()
-            told += [note.reason for note in (*plan.notes, *done.notes)]
+            told += [event.reason for event in (*plan.events, *done.events)]
             await asyncio.sleep(60)
         assert tried == tries
         assert told == ["CorrectionFailed"]
@@ -303,7 +306,7 @@ class TestLostStatus:
             plan, _ = await twin.sync()
             (held,) = twin.status.originals
             assert held.model_copy(update={"time": known.time}) == known
-            assert "CorrectionTakenUp" in {note.reason for note in plan.notes}
+            assert "CorrectionTakenUp" in {event.reason for event in plan.events}
             for _ in range(11):
                 await asyncio.sleep(60)
                 await twin.sync()
@@ -419,7 +422,7 @@ def test_what_is_told_of_a_refusal(said: str, told: str) -> None:
 @in_fake_time
 async def test_the_owner_of_an_hpa_is_told_how_to_lower_its_maximum() -> None:
     _, done = await Twin(KUBECTL).sync()
-    (told,) = [note.message for note in done.notes if note.involved["kind"] == "HorizontalPodAutoscaler"]
+    (told,) = [event.message for event in done.events if event.about.kind == "HorizontalPodAutoscaler"]
     for words in ("refuses maxReplicas below 4", "spec.autoCorrection.bounds.maxReplicas of DigitalTwin checkout"):
         assert words in told
     assert len(told) <= 1024
@@ -483,7 +486,7 @@ async def test_ten_minutes_without_need_give_it_back() -> None:
     assert twin.outcomes == ["Raise 4 Applied", "GiveBack 2 Applied"]
     assert not twin.service.holds(twin.status)
     assert twin.status.need_below_since is None
-    assert {note.reason for note in done.notes} == {"CorrectionGivenBack"}
+    assert {event.reason for event in done.events} == {"CorrectionGivenBack"}
 
 
 @in_fake_time
@@ -509,10 +512,10 @@ async def test_a_value_put_back_is_answered_at_the_next_sync_and_a_fight_is_left
         twin.levers.edit(HPA, value=2, owners=(KUBECTL,))
         plan, done = await twin.sync()
         assert plan.reversions == 1
-        reasons = [note.reason for note in plan.notes if note.involved["kind"] == "DigitalTwin"]
+        reasons = [event.reason for event in plan.events if event.about.kind == "DigitalTwin"]
         assert reasons == expected
         assert plan.writes is (len(expected) == 1)
-        assert len(done.notes) in (0, 3)
+        assert len(done.events) in (0, 3)
     assert twin.live == (2, (KUBECTL,))
     await asyncio.sleep(60)
     plan, _ = await twin.sync()
@@ -526,9 +529,9 @@ async def test_a_value_put_back_is_answered_at_the_next_sync_and_a_fight_is_left
 async def test_a_preview_writes_nothing_and_is_told_once() -> None:
     twin = Twin(KUBECTL, spec_=spec({"mode": "Preview"}, **LIMITS))
     plan, _ = await twin.sync()
-    assert [note.reason for note in plan.notes] == ["CorrectionPreviewed"]
+    assert [event.reason for event in plan.events] == ["CorrectionPreviewed"]
     again, _ = await twin.sync()
-    assert again.notes == ()
+    assert again.events == ()
     assert twin.outcomes == ["Raise 4 Previewed"]
     assert twin.levers.written == []
     assert twin.status.recommended_replicas == 4
@@ -540,9 +543,9 @@ async def test_lasting_drift_that_is_not_eligible_asks_for_a_person_once() -> No
     twin.risks = []
     found = drift(alert("memoryUsage", eligible=False, not_eligible_reason="replicas do not help", recommendation="x"))
     plan = await twin.plan(found)
-    assert [note.reason for note in plan.notes] == ["ReviewNeeded"]
+    assert [event.reason for event in plan.events] == ["ReviewNeeded"]
     twin.status = plan.status.model_copy(update={"drift": found})
-    assert (await twin.plan(found)).notes == ()
+    assert (await twin.plan(found)).events == ()
 
 
 class TestRelease:
@@ -568,7 +571,7 @@ class TestRelease:
         assert not twin.service.holds(done.status)
         twin.status = done.status
         again = await self.release(twin)
-        assert (again.status, again.notes, again.complete) == (done.status, (), True)
+        assert (again.status, again.events, again.complete) == (done.status, (), True)
 
     @in_fake_time
     async def test_an_intent_that_was_interrupted_is_settled_first(self) -> None:

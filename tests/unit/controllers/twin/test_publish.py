@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
-from collections.abc import Mapping
-from typing import Any
 
 import pytest
 
 from fakes.clock import FakeClock, in_fake_time
+from fakes.events import FakeEvents
 from fakes.telemetry import FakeTelemetry
 from fakes.twins import FakeTwins
-from support.correcting import HPA, NOW, SCALE, original, status
+from support.correcting import HPA, NOW, SCALE, hpa, original, status
+from support.writers import twin_writer
 from twinops.api import GIVE_BACK_FINALIZER, ORIGINAL_ANNOTATION
 from twinops.api.base import utc
+from twinops.api.conditions import Condition, ConditionStatus, ConditionType
 from twinops.api.twin.spec import CorrectionMode
 from twinops.api.twin.status import CorrectionAction, CorrectionRecord, DigitalTwinStatus, ObjectRef, Outcome
-from twinops.controllers.shared.status_writer import Purpose, StatusWriter
+from twinops.controllers.shared.status_kind import Purpose
+from twinops.controllers.shared.status_writer import WriteOutcome
 from twinops.controllers.shared.store import TwinStore
-from twinops.controllers.twin.publish import Publisher, TwinAtSync
+from twinops.controllers.twin.publish import MOST_UNTOLD, Publisher, TwinAtSync
+from twinops.core.events import NORMAL, TWIN, WARNING, Event, InvolvedObject, about_lever, about_twin
 from twinops.core.status.render import Sync
+from twinops.errors import Refused, Unavailable
 
 FIELDS = {HPA.kind: "spec.minReplicas", SCALE.kind: "spec.replicas"}
+
+
+UNHEALTHY = Condition(
+    type=ConditionType.HEALTHY,
+    status=ConditionStatus.FALSE,
+    reason="LimitCrossed",
+    message="it is not well",
+    last_transition_time=utc(NOW),
+)
 
 
 class Scene:
@@ -31,12 +45,10 @@ class Scene:
     def __init__(self) -> None:
         self.twins = FakeTwins()
         self.ref = self.twins.add("checkout")
+        self.events = FakeEvents()
         clock, telemetry = FakeClock(NOW), FakeTelemetry()
-        writer = StatusWriter(self.twins, clock, telemetry, fence=lambda: None)
-        self.publisher = Publisher(TwinStore(), self.twins, writer, self)
-
-    async def post(self, involved: Mapping[str, Any], *, kind: str, reason: str, message: str) -> None:
-        pass
+        writer = twin_writer(self.twins, clock, telemetry)
+        self.publisher = Publisher(TwinStore(), self.twins, writer, self.events)
 
     def twin(self) -> TwinAtSync:
         body = copy.deepcopy(self.twins.bodies[self.ref.uid])
@@ -86,3 +98,41 @@ def test_what_is_set_before_a_raise_goes_when_nothing_is_held(reference: ObjectR
         assert (scene.guarded, scene.annotation) == (False, None)
 
     check()
+
+
+@in_fake_time
+async def test_events_are_posted_about_the_twin_as_it_was_read_and_about_objects_of_its_namespace() -> None:
+    scene = Scene()
+    twin = scene.twin()
+    new = status(conditions=[UNHEALTHY])
+    event = Event(about_lever(hpa(6)), NORMAL, "CorrectionApplied", "raised")
+    assert await scene.publisher.publish(twin, new, [event], holds=True) is WriteOutcome.WRITTEN
+    version = twin.body["metadata"]["resourceVersion"]
+    assert [(posted.about, posted.type, posted.reason) for posted in scene.events.posted] == [
+        (about_twin("shop", "checkout", "uid-checkout", version), WARNING, "Unhealthy"),
+        (InvolvedObject(HPA.api_version, HPA.kind, HPA.name, "shop", "hpa-uid"), NORMAL, "CorrectionApplied"),
+    ]
+
+
+@in_fake_time
+async def test_what_was_done_is_told_once_the_status_can_be_written() -> None:
+    scene = Scene()
+    event = Event(TWIN, NORMAL, "CorrectionApplied", "raised")
+    scene.twins.faults = [Refused("422", status=422)]
+    assert await scene.publisher.publish(scene.twin(), status(), [event], holds=True) is WriteOutcome.REFUSED
+    assert scene.events.reasons == ["StatusRefused"]
+    assert await scene.publisher.publish(scene.twin(), status(), holds=True) is WriteOutcome.WRITTEN
+    assert scene.events.reasons == ["StatusRefused", "CorrectionApplied"]
+
+
+@in_fake_time
+async def test_of_a_twin_that_cannot_be_written_the_newest_events_are_kept() -> None:
+    scene = Scene()
+    scene.twins.faults = [Unavailable("429", retry_after=60.0)]
+    for number in range(2 * MOST_UNTOLD):
+        event = Event(TWIN, NORMAL, "CorrectionApplied", str(number))
+        await scene.publisher.publish(scene.twin(), status(), [event], holds=True)
+    assert scene.events.posted == []
+    await asyncio.sleep(60)
+    await scene.publisher.publish(scene.twin(), status(), holds=True)
+    assert [event.message for event in scene.events.posted] == [str(n) for n in range(MOST_UNTOLD, 2 * MOST_UNTOLD)]

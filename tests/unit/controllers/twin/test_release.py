@@ -10,6 +10,7 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from fakes.clock import FakeClock, in_fake_time, until
+from fakes.events import FakeEvents
 from fakes.levers import FakeLevers
 from fakes.twins import FakeTwins
 from support.correcting import HPA, KUBECTL, NOW, OURS, hpa, original, status
@@ -29,16 +30,13 @@ class Scene:
         self.clock = FakeClock(NOW)
         self.twins = twins or FakeTwins()
         self.levers = FakeLevers(hpa(6, OURS))
-        self.told: list[str] = []
+        self.events = FakeEvents()
         self.syncing: set[str] = set()
         held = status(originals=[original(2, ours=6)]).to_wire()
         self.ref = self.twins.add("checkout", status=held)
         self.twins.bodies[self.ref.uid]["metadata"]["finalizers"] = [DAEMON, GIVE_BACK_FINALIZER]
         corrections = CorrectionService(self.levers, self.clock)
-        self.releases = Releases(self.twins, corrections, self, self.clock, busy=self.syncing.__contains__)
-
-    async def post(self, involved: Mapping[str, str], *, kind: str, reason: str, message: str) -> None:  # noqa: ARG002
-        self.told.append(reason)
+        self.releases = Releases(self.twins, corrections, self.events, self.clock, busy=self.syncing.__contains__)
 
     @property
     def finalizers(self) -> list[str]:
@@ -65,7 +63,7 @@ async def test_what_is_held_goes_back_and_then_the_finalizer() -> None:
         await until(scene.free)
     assert (scene.levers.levers[HPA].value, scene.levers.levers[HPA].owners) == (2, (KUBECTL,))
     assert scene.finalizers == [DAEMON]
-    assert set(scene.told) == {"CorrectionGivenBack"}
+    assert set(scene.events.reasons) == {"CorrectionGivenBack"}
 
 
 @in_fake_time
@@ -99,7 +97,7 @@ async def test_a_bug_that_stays_lets_the_twin_go_at_the_deadline() -> None:
             await until(scene.free, within=DEADLINE + 60)
     assert {log["event"] for log in logs} == {"give back crashed", "given up on giving back"}
     assert scene.clock.monotonic() - before >= DEADLINE
-    assert scene.told == ["GiveBackFailed"]
+    assert scene.events.reasons == ["GiveBackFailed"]
 
 
 @in_fake_time
@@ -108,7 +106,7 @@ async def test_originals_that_cannot_be_read_do_not_keep_a_twin_for_ever() -> No
     scene.twins.edit(scene.ref, status={"originals": [{"what": "is this"}]})
     async with released(scene):
         await until(scene.free, within=DEADLINE + 60)
-    assert scene.told == ["GiveBackFailed"]
+    assert scene.events.reasons == ["GiveBackFailed"]
     assert scene.levers.written == []
 
 

@@ -11,11 +11,12 @@ from typing import Any, cast
 import pytest
 
 from fakes.clock import START, FakeClock, in_fake_time
+from fakes.events import FakeEvents
 from fakes.levers import FakeLevers
 from fakes.telemetry import FakeTelemetry
 from fakes.twins import FakeTwins
 from support.correcting import HPA, KUBECTL, OURS, hpa, observation, original, status
-from twinops.controllers.shared.status_writer import StatusWriter
+from support.writers import twin_writer
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.shared.sync_loop import SyncLoop
 from twinops.controllers.shared.watchdog import Watchdog
@@ -35,11 +36,6 @@ def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         return call(*args, **kwargs)
 
     monkeypatch.setattr(asyncio, "to_thread", inline)
-
-
-class Events:
-    async def post(self, involved: Any, *, kind: str, reason: str, message: str) -> None:
-        pass
 
 
 class Observations:
@@ -73,12 +69,12 @@ class Scene:
         self.twins, self.telemetry, self.index = FakeTwins(), FakeTelemetry(), TwinStore()
         levers = levers or FakeLevers(hpa(2, KUBECTL))
         self.observer = Observations(self.clock, levers)
-        writer = StatusWriter(self.twins, self.clock, self.telemetry, fence=lambda: None)
+        writer = twin_writer(self.twins, self.clock, self.telemetry)
         self.syncs = SyncService(
             index=self.index,
             observer=cast("Observer", self.observer),
             corrections=CorrectionService(levers, self.clock),
-            publisher=Publisher(self.index, self.twins, writer, Events()),
+            publisher=Publisher(self.index, self.twins, writer, FakeEvents()),
             telemetry=self.telemetry,
             clock=self.clock,
         )

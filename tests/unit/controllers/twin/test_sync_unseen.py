@@ -11,15 +11,16 @@ from typing import Any, cast
 import pytest
 
 from fakes.clock import FakeClock, in_fake_time
+from fakes.events import FakeEvents
 from fakes.levers import FakeLevers
 from fakes.telemetry import FakeTelemetry
 from fakes.twins import FakeTwins
 from support.correcting import HPA, hpa, observation, original, workload
 from support.operator import condition
+from support.writers import twin_writer
 from twinops.api.source.resource import MetricsSourceSpec
 from twinops.api.twin.spec import DigitalTwinSpec, TargetRef
 from twinops.api.twin.status import DigitalTwinStatus, ObjectRef, Quality
-from twinops.controllers.shared.status_writer import StatusWriter
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.corrections import CorrectionService
 from twinops.controllers.twin.gather import Gatherer
@@ -36,17 +37,6 @@ from twinops.ports.metrics import SourceAccess
 FORBIDDEN = Refused("GET /apis/argoproj.io/v1alpha1/namespaces/shop/rollouts/checkout: 403 forbidden", status=403)
 DOWN = Unavailable("GET /apis/apps/v1/namespaces/shop/deployments/checkout: 503", status=503)
 GRACE = 120.0
-
-
-class Events:
-    """Keeps what was posted about the twin."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    async def post(self, involved: Mapping[str, Any], *, kind: str, reason: str, message: str) -> None:
-        del involved, message
-        self.told.append(f"{kind} {reason}")
 
 
 class Seen:
@@ -74,11 +64,11 @@ class Scene:
 
     def __init__(self, levers: FakeLevers | None = None, observer: Callable[[Scene], Observer] | None = None) -> None:
         self.clock = FakeClock()
-        self.twins, self.telemetry, self.events = FakeTwins(), FakeTelemetry(), Events()
+        self.twins, self.telemetry, self.events = FakeTwins(), FakeTelemetry(), FakeEvents()
         self.levers = levers or FakeLevers(hpa(2))
         self.index = TwinStore()
         self.seen = Seen(self.clock)
-        writer = StatusWriter(self.twins, self.clock, self.telemetry, fence=lambda: None)
+        writer = twin_writer(self.twins, self.clock, self.telemetry)
         self.syncs = SyncService(
             index=self.index,
             observer=observer(self) if observer else cast("Observer", self.seen),
@@ -131,11 +121,11 @@ async def test_a_target_that_may_not_be_read_stalls_a_new_twin_at_once() -> None
     assert message.endswith("to rbac.extraObserveRules of the chart")
     assert scene.body["status"]["observedGeneration"] == 1
     await scene.run(3600, fault=FORBIDDEN)
-    assert scene.events.told == ["Warning Forbidden"]
+    assert scene.events.types_and_reasons == ["Warning Forbidden"]
     assert scene.telemetry.writes["material"] <= 3
     await scene.run(1)
     assert (scene.told("Ready"), scene.told("Stalled")) == (("True", "Synced"), ("absent", ""))
-    assert "Normal Recovered" in scene.events.told
+    assert "Normal Recovered" in scene.events.types_and_reasons
 
 
 @in_fake_time
@@ -201,7 +191,7 @@ def test_metrics_say_what_status_says_whatever_went_wrong(fault: Exception, reas
         assert scene.told("Healthy") == ("Unknown", reason)
         assert scene.published().health_score is None
         assert "healthScore" not in scene.body["status"]
-        assert scene.events.told.count("Normal Healthy") == 1
+        assert scene.events.types_and_reasons.count("Normal Healthy") == 1
 
     run()
 
@@ -225,10 +215,10 @@ async def test_a_status_that_is_refused_is_told_by_one_event() -> None:
     scene = Scene()
     scene.twins.faults = [Refused("PUT digitaltwins/checkout/status: 403", status=403) for _ in range(4)]
     await scene.run(30)
-    assert scene.events.told == ["Warning StatusRefused"]
+    assert scene.events.types_and_reasons == ["Warning StatusRefused"]
     await scene.run(120)
     assert scene.told("Ready") == ("True", "Synced")
-    assert scene.events.told.count("Warning StatusRefused") == 1
+    assert scene.events.types_and_reasons.count("Warning StatusRefused") == 1
 
 
 @in_fake_time

@@ -102,7 +102,7 @@ class Life:
     def _then(self, status: DigitalTwinStatus) -> None:
         # As it comes back from the API server, so that nothing lives in memory alone.
         status = DigitalTwinStatus.from_wire(status.to_wire())
-        self.events += [note.reason for note in transitions(self.status, status)]
+        self.events += [event.reason for event in transitions(self.status, status)]
         self.status = status
         self.now += MINUTE
 

@@ -60,7 +60,7 @@ def test_people_hear_of_the_first_back_off_and_of_giving_up() -> None:
         found = fights.calm(found, now=NOW + moment, generation=1)
         turn = fights.reverted(found, "argo", now=NOW + moment, generation=1, cooldown_seconds=300)
         found = turn.fight
-        heard += [turn.news] if turn.news else []
+        heard += [turn.message] if turn.message else []
     assert heard == [
         "the value was put back twice within ten minutes, last by argo: no corrections for 900 s",
         "the value is put back again and again, last by argo: no more corrections until the spec changes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from twinops.api.twin.spec import CorrectionMode
 from twinops.api.twin.status import CorrectionAction, CorrectionRecord, Outcome
 from twinops.core.correction.records import INTERRUPTED, LATE_SECONDS, last_raise
 from twinops.core.correction.settle import Settled, settle
+from twinops.core.events import TWIN, InvolvedObject, about_lever
 from twinops.core.observation import FieldOwner, Lever
 
 
@@ -40,6 +42,15 @@ def settled(lever: Lever | None, corrections: list[CorrectionRecord], originals:
     levers = {} if lever is None else {(lever.object, lever.field): lever}
     given = status(corrections=corrections, originals=originals, need_below_since=utc(NOW - 60))
     return settle(given, levers, now=NOW, generation=1, cooldown_seconds=300)
+
+
+def reasons(found: Settled) -> list[str]:
+    """Return the reasons of the Events, each of which is on the twin and on the object whose value it is."""
+    about_twin = [event for event in found.events if event.about == TWIN]
+    about_object = [event for event in found.events if event.about == about_lever(hpa(2))]
+    assert len(about_twin) + len(about_object) == len(found.events)
+    assert [replace(event, about=TWIN) for event in about_object] == about_twin
+    return [event.reason for event in about_twin]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +101,7 @@ def test_a_value_that_is_still_ours_stays_held() -> None:
     found = settled(hpa(6, OURS), [RAISED], [original(2)])
     assert found.status.originals == [original(2)]
     assert found.status.corrections == [RAISED]
-    assert found.notes == ()
+    assert found.events == ()
 
 
 def test_a_value_that_was_put_back_is_not_held_any_more() -> None:
@@ -102,7 +113,10 @@ def test_a_value_that_was_put_back_is_not_held_any_more() -> None:
     assert found.reversions == 1
     assert found.status.fight is not None
     assert (found.status.fight.manager, found.status.fight.until) == ("kubectl-client-side-apply", None)
-    assert [(reference, note.reason) for reference, note in found.notes] == [(HPA, "CorrectionReverted")]
+    assert [(event.about, event.reason) for event in found.events] == [
+        (TWIN, "CorrectionReverted"),
+        (InvolvedObject(HPA.api_version, HPA.kind, HPA.name, uid="hpa-uid"), "CorrectionReverted"),
+    ]
     assert found.status.need_below_since is None
 
 
@@ -113,7 +127,7 @@ def test_the_second_time_within_ten_minutes_is_a_fight() -> None:
     found = settle(again, {(HPA, lever.field): lever}, now=NOW + 300, generation=1, cooldown_seconds=300)
     assert found.status.fight is not None
     assert found.status.fight.until == utc(NOW + 300 + 900)
-    assert [note.reason for _, note in found.notes] == ["CorrectionReverted", "CorrectionFight"]
+    assert reasons(found) == ["CorrectionReverted", "CorrectionFight"]
 
 
 def test_our_value_in_somebody_elses_hands_is_theirs_now() -> None:
@@ -121,7 +135,7 @@ def test_our_value_in_somebody_elses_hands_is_theirs_now() -> None:
     assert found.status.originals == []
     assert found.status.corrections == [RAISED]
     assert found.status.fight is None
-    assert [note.reason for _, note in found.notes] == ["CorrectionAdopted"]
+    assert reasons(found) == ["CorrectionAdopted"]
 
 
 def test_an_object_that_is_gone_is_not_held_any_more() -> None:
@@ -213,7 +227,7 @@ def test_a_write_that_arrives_after_it_was_given_up(
     found = settled(lever, [entry], [held])
     assert found.status.corrections[0].outcome is outcome
     assert [each.ours for each in found.status.originals] == ours
-    assert [note.reason for _, note in found.notes] == told
+    assert reasons(found) == told
     assert found.reversions == told.count("CorrectionReverted")
 
 
@@ -223,8 +237,8 @@ def test_more_than_the_twin_set_is_adopted(lever: Lever) -> None:
     assert found.status.originals == []
     assert found.status.corrections == [RAISED]
     assert (found.status.fight, found.reversions) == (None, 0)
-    assert [note.reason for _, note in found.notes] == ["CorrectionAdopted"]
-    assert f"stays {lever.value}" in found.notes[0][1].message
+    assert reasons(found) == ["CorrectionAdopted"]
+    assert f"stays {lever.value}" in found.events[0].message
 
 
 def test_what_cannot_be_read_is_left_as_it_is() -> None:

@@ -112,7 +112,7 @@ def risk(metric: str = "cpuUsage", probability: float = 0.7, *, persistent: bool
     ],
 )
 def test_transitions(before: DigitalTwinStatus, after: DigitalTwinStatus, expected: list[str]) -> None:
-    assert [f"{note.kind} {note.reason}" for note in transitions(before, after)] == expected
+    assert [f"{event.type} {event.reason}" for event in transitions(before, after)] == expected
 
 
 RISKY = {"Ready": (T, "Synced"), "MetricsAvailable": (T, "AllAnswering"), "Drifted": (T, "Out")}
@@ -137,8 +137,8 @@ def seen(*risks: Risk, quality: Quality = Quality.GOOD, **conditions: tuple[Cond
     ],
 )
 def test_a_risk_that_nobody_saw_pass_has_not_passed(after: DigitalTwinStatus) -> None:
-    assert "RiskPassed" not in [note.reason for note in transitions(seen(risk()), after)]
-    assert [note.reason for note in transitions(seen(risk()), seen())] == ["RiskPassed"]
+    assert "RiskPassed" not in [event.reason for event in transitions(seen(risk()), after)]
+    assert [event.reason for event in transitions(seen(risk()), seen())] == ["RiskPassed"]
 
 
 @pytest.mark.parametrize(
@@ -151,8 +151,8 @@ def test_a_risk_that_nobody_saw_pass_has_not_passed(after: DigitalTwinStatus) ->
 )
 def test_a_stall_that_nobody_saw_end_is_no_recovery(after: DigitalTwinStatus) -> None:
     before = status(Stalled=(T, "QueryRefused"), Ready=(F, "QueryRefused"))
-    assert "Recovered" not in [note.reason for note in transitions(before, after)]
-    assert [note.reason for note in transitions(before, status(Ready=(T, "Synced")))] == ["Recovered"]
+    assert "Recovered" not in [event.reason for event in transitions(before, after)]
+    assert [event.reason for event in transitions(before, status(Ready=(T, "Synced")))] == ["Recovered"]
 
 
 def lasting(recent: str, *, persistent: bool) -> dict[str, Any]:
@@ -174,28 +174,28 @@ def test_drift_that_begins_anew_after_a_gap_was_not_resolved() -> None:
     anew = status(Drifted=(F, "In")).model_copy(update=lasting("1", persistent=False))
     back = status(Drifted=(F, "In")).model_copy(update=lasting("11000", persistent=False))
     assert transitions(before, anew) == ()
-    assert [note.reason for note in transitions(before, back)] == ["DriftResolved"]
+    assert [event.reason for event in transitions(before, back)] == ["DriftResolved"]
 
 
 def test_drift_that_went_out_of_sight_is_resolved_when_it_is_seen_to_be() -> None:
     lost = status(Drifted=(U, "NoFreshMetrics")).model_copy(update={"drift": Drift(unknown=["cpuUsage"])})
     assert transitions(status(Drifted=(T, "Out")), lost) == ()
-    (note,) = transitions(lost, status(Drifted=(F, "In")))
-    assert (note.reason, note.message) == ("DriftResolved", "as expected again: cpuUsage")
+    (event,) = transitions(lost, status(Drifted=(F, "In")))
+    assert (event.reason, event.message) == ("DriftResolved", "as expected again: cpuUsage")
     outside = status(Drifted=(F, "In")).model_copy(update=lasting("1", persistent=False))
     assert transitions(lost, outside) == ()
 
 
 def test_an_event_says_why() -> None:
-    (note,) = transitions(status(), status(CorrectionBlocked=(T, "NoBounds")))
-    assert note.message == "NoBounds: why"
+    (event,) = transitions(status(), status(CorrectionBlocked=(T, "NoBounds")))
+    assert event.message == "NoBounds: why"
 
 
 def test_an_incident_names_all_its_metrics_worst_first() -> None:
-    (note,) = transitions(status(), status(risk("cpuUsage", 0.6), risk("latencyMs", 0.9), risk(persistent=False)))
-    assert note.message == "latencyMs may reach 95 in 60 seconds; cpuUsage may reach 95 in 60 seconds"
+    (event,) = transitions(status(), status(risk("cpuUsage", 0.6), risk("latencyMs", 0.9), risk(persistent=False)))
+    assert event.message == "latencyMs may reach 95 in 60 seconds; cpuUsage may reach 95 in 60 seconds"
 
 
 def test_the_end_of_an_incident_names_what_was_left_of_it() -> None:
-    (note,) = transitions(status(risk("latencyMs"), risk("cpuUsage")), status())
-    assert note.message == "the predicted risk has passed (cpuUsage, latencyMs)"
+    (event,) = transitions(status(risk("latencyMs"), risk("cpuUsage")), status())
+    assert event.message == "the predicted risk has passed (cpuUsage, latencyMs)"

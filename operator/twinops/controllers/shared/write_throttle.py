@@ -1,0 +1,79 @@
+"""What all status writes of a process share, of whatever kind: the budget, and the pauses of the API server."""
+
+from __future__ import annotations
+
+from twinops.core.schedule import fraction
+from twinops.core.status.write_budget import WriteBudget
+from twinops.errors import Unavailable
+from twinops.ports.process import Clock
+
+PATIENCE_SECONDS = 5.0
+"""The longest a write waits because the API server asked for a pause."""
+
+PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
+"""The pause after a failure for which the API server named none: the first one, and in the end."""
+
+INTERNAL_ERROR = 500
+"""Says that this one object could not be written, because of a webhook for example: others need not pause."""
+
+SPREAD = 0.25
+"""Writes that waited for the same pause go on apart by up to this share of it."""
+
+
+class WriteThrottle:
+    """Says when a status may be written.
+
+    Args:
+        clock: monotonic time.
+        per_second: status writes for the whole operator.
+        heartbeat_seconds: longest time between two writes of one object.
+    """
+
+    def __init__(self, clock: Clock, *, per_second: float = 50.0, heartbeat_seconds: float = 300.0) -> None:
+        self._clock = clock
+        self._budget = WriteBudget(per_second, heartbeat_seconds, clock.monotonic())
+        self._quiet_until = clock.monotonic()
+        self._pauses = 0
+
+    def spend(self) -> None:
+        """Count a write that cannot wait for the budget."""
+        self._budget.spend(self._clock.monotonic())
+
+    def allows_heartbeat(self, *, age: float, interval: float) -> bool:
+        """Tell whether a heartbeat may be written now; if so, it is counted.
+
+        Args:
+            age: seconds since the object's last write.
+            interval: seconds until its next sync.
+        """
+        now = self._clock.monotonic()
+        return now >= self._quiet_until and self._budget.allows(now, age=age, interval=interval)
+
+    async def wait(self, uid: str) -> None:
+        """Wait until the pause that the API server asked for is over, and a little longer, spread by uid.
+
+        Raises:
+            Unavailable: the pause is longer than a write waits.
+        """
+        pause = self._quiet_until - self._clock.monotonic()
+        if pause > PATIENCE_SECONDS:
+            raise Unavailable("the API server asked for a pause", retry_after=pause)
+        if pause > 0:
+            await self._clock.sleep(pause * (1 + SPREAD * fraction(uid)))
+
+    def succeeded(self) -> None:
+        """Begin with the shortest pause again after the next failure."""
+        self._pauses = 0
+
+    def failed(self, error: Unavailable) -> None:
+        """Begin a pause for all writes, as long as the API server asked for, else longer after each failure."""
+        if error.status == INTERNAL_ERROR:
+            return
+        now = self._clock.monotonic()
+        # Writes that were under way together fail together: that is one failure.
+        if now >= self._quiet_until:
+            self._pauses += 1
+        own = min(PAUSE_SECONDS * 2.0 ** min(self._pauses - 1, 10), LONGEST_PAUSE_SECONDS)
+        pause = own if error.retry_after is None else error.retry_after
+        self._quiet_until = max(self._quiet_until, now + pause)

@@ -1,0 +1,79 @@
+"""Kubernetes Events as data, and which object each of them is about.
+
+The core has neither the name nor the namespace of the twin it judges: its events are about ``TWIN``, or about
+an object in the twin's own namespace. ``of_twin`` puts both in before an event is posted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from twinops.api import API_VERSION
+from twinops.core.observation import Lever, Workload
+
+NORMAL = "Normal"
+WARNING = "Warning"
+
+_TWIN_KIND = "DigitalTwin"
+
+
+@dataclass(frozen=True, slots=True)
+class InvolvedObject:
+    """The object that an Event is about, ``involvedObject`` of the API.
+
+    Attributes:
+        namespace: empty for a cluster-scoped object, and in events of the core for the twin's own namespace.
+        uid: empty where it is not known.
+        resource_version: of the object as it was read, empty where it is not known.
+    """
+
+    api_version: str
+    kind: str
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+
+
+TWIN = InvolvedObject(API_VERSION, _TWIN_KIND, "")
+"""The twin that is being judged, whatever its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One Event to post.
+
+    Attributes:
+        about: the object that it is about.
+        type: ``NORMAL`` or ``WARNING``.
+        reason: CamelCase.
+        message: a sentence.
+    """
+
+    about: InvolvedObject
+    type: str
+    reason: str
+    message: str
+
+
+def about_twin(namespace: str, name: str, uid: str, resource_version: str) -> InvolvedObject:
+    """Return the reference to this twin."""
+    return InvolvedObject(API_VERSION, _TWIN_KIND, name, namespace, uid, resource_version)
+
+
+def about_lever(lever: Lever) -> InvolvedObject:
+    """Return the reference to the object that a correction changes, in the twin's namespace."""
+    return InvolvedObject(lever.object.api_version, lever.object.kind, lever.object.name, uid=lever.uid)
+
+
+def about_workload(workload: Workload | None) -> InvolvedObject | None:
+    """Return the reference to the twin's target, in the twin's namespace; None where there is none."""
+    if workload is None:
+        return None
+    return InvolvedObject(workload.ref.api_version, workload.ref.kind, workload.ref.name, uid=workload.uid)
+
+
+def of_twin(event: Event, twin: InvolvedObject) -> Event:
+    """Return an event of the core with what the core does not have: the twin itself, or its namespace."""
+    about = twin if event.about == TWIN else replace(event.about, namespace=twin.namespace)
+    return replace(event, about=about)

@@ -1,0 +1,66 @@
+"""Objects of one kind in memory, with the API server's optimistic concurrency and its faults on demand."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+
+from twinops.errors import ClusterError, Conflict, NotFound
+from twinops.ports.kubernetes import ResourceRef
+
+Ref = TypeVar("Ref", bound=ResourceRef)
+
+
+class FakeObjects(Generic[Ref]):
+    """Holds objects by uid. ``faults`` are raised by the next writes, one each."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, dict[str, Any]] = {}
+        self.faults: list[ClusterError] = []
+        self.attempts = 0
+        self._version = 0
+
+    def keep(self, ref: Ref, spec: Mapping[str, Any], status: Mapping[str, Any] | None) -> Ref:
+        metadata = {"name": ref.name, "uid": ref.uid, "generation": 1}
+        if ref.namespace:
+            metadata["namespace"] = ref.namespace
+        self.bodies[ref.uid] = {"metadata": metadata, "spec": dict(spec), "status": dict(status or {})}
+        self._touch(ref)
+        return ref
+
+    def edit(self, ref: Ref, *, spec: bool = False, status: Mapping[str, Any] | None = None) -> None:
+        """Change an object behind the operator's back: its labels, its spec or its status."""
+        body = self.bodies[ref.uid]
+        if spec:
+            body["metadata"]["generation"] += 1
+        if status is not None:
+            body["status"] = dict(status)
+        self._touch(ref)
+
+    def remove(self, ref: Ref) -> None:
+        del self.bodies[ref.uid]
+
+    async def get(self, ref: Ref) -> Mapping[str, Any]:
+        if ref.uid not in self.bodies:
+            raise NotFound("gone", status=404)
+        return copy.deepcopy(self.bodies[ref.uid])
+
+    async def write_status(self, ref: Ref, status: Mapping[str, Any], *, resource_version: str) -> Mapping[str, Any]:
+        self.attempts += 1
+        if self.faults:
+            raise self.faults.pop(0)
+        body = await self._at(ref, resource_version)
+        body["status"] = dict(status)
+        self._touch(ref)
+        return await self.get(ref)
+
+    async def _at(self, ref: Ref, resource_version: str) -> dict[str, Any]:
+        now = await self.get(ref)
+        if now["metadata"]["resourceVersion"] != resource_version:
+            raise Conflict("the object has been modified", status=409)
+        return self.bodies[ref.uid]
+
+    def _touch(self, ref: Ref) -> None:
+        self._version += 1
+        self.bodies[ref.uid]["metadata"]["resourceVersion"] = str(self._version)
