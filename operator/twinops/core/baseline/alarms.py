@@ -19,14 +19,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from twinops.core.baseline.settings import BaselineSettings
 from twinops.core.baseline.statistics import Detector, Kind
-from twinops.core.series import Floats
-
-Bools = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.intp]
+from twinops.core.series import Flags, Floats, Indices
 
 NONE = -1
 """No statistic."""
@@ -45,10 +41,10 @@ class Course:
         thresholds: threshold that the entry met.
     """
 
-    begun: Bools
-    raised: Ints
-    other: Bools
-    standing: Bools
+    begun: Flags
+    raised: Indices
+    other: Flags
+    standing: Flags
     thresholds: Floats
 
 
@@ -81,7 +77,7 @@ class Raiser:
         self._fall = self._raise * step / settings.budget
         self._hold_off = math.ceil(settings.hold_off / step)
 
-    def advance(self, index: int, excess: Floats, sizes: Floats, records: Floats, known: Bools) -> Course:
+    def advance(self, index: int, excess: Floats, sizes: Floats, records: Floats, known: Flags) -> Course:
         """Take n entries.
 
         Args:
@@ -96,7 +92,7 @@ class Raiser:
         begun, other, standing = (np.zeros(shape, bool) for _ in range(3))
         raised, thresholds = np.full(shape, NONE, np.intp), np.empty(shape)
         # Where nothing stands, nothing happens between notable entries but the threshold's fall.
-        notable: Bools = np.any(excess > self._least, axis=2)
+        notable: Flags = np.any(excess > self._least, axis=2)
         for series in range(excess.shape[1]):
             start = 0
             for entry in (*self._visits(series, notable[:, series]), len(excess) - 1):
@@ -122,7 +118,7 @@ class Raiser:
         self._before = excess[-1].astype(np.float32)
         return Course(begun, raised, other, standing, thresholds)
 
-    def _visits(self, series: int, notable: Bools) -> Iterator[int]:
+    def _visits(self, series: int, notable: Flags) -> Iterator[int]:
         """Yield the entries at which something may happen, each one after the one before has been met."""
         events, entry = np.flatnonzero(notable), 0
         while entry < len(notable):
@@ -179,11 +175,11 @@ class _Rules:
         share: logarithm of the share of the record at which it does, shape (m,).
     """
 
-    widths: Ints
-    alike: Bools
-    again: Bools
-    turns: Bools
-    keeper: Ints
+    widths: Indices
+    alike: Flags
+    again: Flags
+    turns: Flags
+    keeper: Indices
     share: Floats
 
 
@@ -215,7 +211,7 @@ def _turns(one: Detector, other: Detector) -> bool:
     return one.kind is Kind.SPIKE and other.kind in {Kind.FLAT, Kind.SILENCE}
 
 
-def keepers(detectors: Sequence[Detector], brief: int) -> tuple[Ints, Floats]:
+def keepers(detectors: Sequence[Detector], brief: int) -> tuple[Indices, Floats]:
     """Return which statistic tells that what each one raised is over, and at which share of the record.
 
     A spike is over when the mean over its length is back under the record. What a mean over hours has raised is

@@ -10,11 +10,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from twinops.core.baseline.alarms import Bools, Ints
 from twinops.core.baseline.records import FadingMean, Record
 from twinops.core.baseline.settings import BaselineSettings
 from twinops.core.baseline.statistics import Detector, Kind, detectors, logarithm, window_means
-from twinops.core.series import Floats
+from twinops.core.series import Flags, Floats, Indices
 
 _TINY = 1e-300
 _HALF = 65504.0
@@ -75,11 +74,11 @@ class _Constants:
         places: which of them are taken of a source.
     """
 
-    widths: Ints
-    signs: Ints
-    calm: Bools
+    widths: Indices
+    signs: Indices
+    calm: Flags
     least: Floats
-    places: Mapping[Source, Ints]
+    places: Mapping[Source, Indices]
 
 
 @lru_cache(maxsize=64)
@@ -174,7 +173,7 @@ class DetectorBank:
                 target[0, :, places] = self._logarithms(source, places, number, total, usual)
         return sizes, before
 
-    def _logarithms(self, source: Source, places: Ints, number: Floats, total: Floats, usual: Floats) -> Floats:
+    def _logarithms(self, source: Source, places: Indices, number: Floats, total: Floats, usual: Floats) -> Floats:
         """Return the logarithms of sizes from the number of known entries and their sum, shape (watches, k)."""
         widths = self._constant.widths[places][:, None]
         calm = self._constant.calm[places][:, None]

@@ -11,12 +11,9 @@ does not become what is expected of the next.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from twinops.core.baseline.settings import DAY, HOUR, BaselineSettings
-from twinops.core.series import Floats
-
-Ints = npt.NDArray[np.intp]
+from twinops.core.series import Floats, Indices
 
 CANDIDATES = 3
 LEVEL, DAILY, WEEKLY = range(CANDIDATES)
@@ -49,7 +46,7 @@ class Expectation:
         self._chosen = np.zeros(series, np.intp)
         self._first = np.full(series, np.nan)
 
-    def advance(self, index: int, values: Floats) -> tuple[Floats, Ints]:
+    def advance(self, index: int, values: Floats) -> tuple[Floats, Indices]:
         """Return what was expected of each value before it was seen, and learn from the values.
 
         Args:
@@ -73,7 +70,7 @@ class Expectation:
             start = stop
         return expected, chosen
 
-    def peek(self, index: int) -> tuple[Floats, Ints]:
+    def peek(self, index: int) -> tuple[Floats, Indices]:
         """Return what is expected at one entry of the grid, and which candidate says so; nothing is learned.
 
         Shape (k,) each.
@@ -163,7 +160,7 @@ class Expectation:
         self._chosen = np.where(weekly, WEEKLY, np.where(daily, DAILY, LEVEL))
 
 
-def believed(each: Floats, chosen: Ints) -> Floats:
+def believed(each: Floats, chosen: Indices) -> Floats:
     """Return the chosen candidate's entries, shape (n, k, …), out of each candidate's, shape (n, 3, k, …)."""
     taken: Floats = np.take_along_axis(each, chosen[:, None], axis=1)[:, 0]
     return taken

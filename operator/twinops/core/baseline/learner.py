@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from twinops.core.baseline.alarms import NONE, Bools, Ints, Raiser
+from twinops.core.baseline.alarms import NONE, Raiser
 from twinops.core.baseline.band import Side
 from twinops.core.baseline.detectors import DetectorBank, Tail
 from twinops.core.baseline.expectation import DAILY, LEVEL, WEEKLY, Expectation, believed
 from twinops.core.baseline.records import FadingMean, QuietSpells, Record
 from twinops.core.baseline.settings import SETTINGS, BaselineSettings
 from twinops.core.baseline.statistics import Detector, Kind
-from twinops.core.series import Floats
+from twinops.core.series import Flags, Floats, Indices
 
 _JUDGED = (LEVEL, DAILY)
 _LARGEST = 1e30
@@ -81,8 +81,8 @@ class Judgement:
     excess: Floats
     sizes: Floats
     records: Floats
-    begun: Bools
-    standing: Bools
+    begun: Flags
+    standing: Flags
     alarms: tuple[Alarm, ...]
     others: tuple[Alarm, ...]
 
@@ -132,9 +132,9 @@ class LearnedBaseline:
         return sum(value.nbytes for value in _arrays(vars(self)))
 
     @property
-    def judging(self) -> Bools:
+    def judging(self) -> Flags:
         """Which series were seen for long enough that anything is judged, shape (k,)."""
-        judging: Bools = self._known >= self._enough
+        judging: Flags = self._known >= self._enough
         return judging
 
     def advance(self, index: int, values: Floats) -> Judgement:
@@ -204,7 +204,7 @@ class LearnedBaseline:
         judged = np.where((known >= self._enough)[..., None], np.stack(excess, axis=2), -np.inf)
         return judged, np.stack(records, axis=2), np.stack(lengths, axis=2)
 
-    def _alarms(self, index: int, raised: Ints, sizes: Floats, records: Floats, expected: Floats) -> Iterator[Alarm]:
+    def _alarms(self, index: int, raised: Indices, sizes: Floats, records: Floats, expected: Floats) -> Iterator[Alarm]:
         """Describe what was raised."""
         for entry, series in np.argwhere(raised != NONE).tolist():
             place = int(raised[entry, series])

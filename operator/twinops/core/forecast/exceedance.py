@@ -24,8 +24,7 @@ from statistics import NormalDist
 import numpy as np
 
 from twinops.core.forecast.config import HOUR, Config
-from twinops.core.forecast.views import Indices
-from twinops.core.series import Floats
+from twinops.core.series import Floats, Indices
 
 EXPERTS = 3
 _MEAN_OF_NORMAL = 0.797884560802865

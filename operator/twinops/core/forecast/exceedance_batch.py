@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from twinops.core.forecast.backtest import stride
-from twinops.core.forecast.calibration import Flags
 from twinops.core.forecast.config import Config
 from twinops.core.forecast.exceedance import (
     ExceedanceState,
@@ -23,8 +22,7 @@ from twinops.core.forecast.exceedance import (
     slot_of,
     state_of,
 )
-from twinops.core.forecast.views import Indices
-from twinops.core.series import Floats
+from twinops.core.series import Flags, Floats, Indices
 
 _LARGEST_EXPONENT = 500.0
 

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from twinops.core.forecast.backtest import stride
-from twinops.core.forecast.calibration import Flags
 from twinops.core.forecast.config import Config
 from twinops.core.forecast.exceedance import (
     EXPERTS,
@@ -30,8 +29,7 @@ from twinops.core.forecast.exceedance import (
 )
 from twinops.core.forecast.exceedance_batch import ExceedanceRun, backtest_exceedance
 from twinops.core.forecast.horizon import MIN_CHECKS
-from twinops.core.forecast.views import Indices
-from twinops.core.series import Floats
+from twinops.core.series import Flags, Floats, Indices
 
 STORED: type[np.floating] = np.float32
 """Precision of what is kept between two steps."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from twinops.core.baseline.estimate import BaselineEstimate, TwinBaseline
 from twinops.core.forecast.backtest import Run
-from twinops.core.forecast.calibration import State, relative_error
+from twinops.core.forecast.calibration import CalibrationState, relative_error
 from twinops.core.forecast.config import CONFIG, Config
 from twinops.core.forecast.ensemble import Ensemble, advance, start
 from twinops.core.forecast.exceedance_online import OnlineExceedance
@@ -20,9 +20,8 @@ from twinops.core.forecast.members import WINDOW
 from twinops.core.forecast.pack import pack, resume
 from twinops.core.forecast.recorded import HUGE, Grid, Recorded, grid_of, measured
 from twinops.core.forecast.result import ForecastResult, Skill
-from twinops.core.forecast.views import Indices
 from twinops.core.metrics.definitions import CPU, facts
-from twinops.core.series import Floats, Series
+from twinops.core.series import Floats, Indices, Series
 
 __all__ = ["QUICK_ORIGINS", "RECENT_STEPS", "SCALED", "Forecaster", "Recorded"]
 
@@ -278,13 +277,13 @@ class Forecaster:
             warming=self._warming,
         )
 
-    def _skills(self, state: State, errors: Floats) -> list[Skill]:
+    def _skills(self, state: CalibrationState, errors: Floats) -> list[Skill]:
         error = errors.mean(axis=1).tolist()
         covered = state.covered.mean(axis=1).tolist()
         with np.errstate(over="ignore"):  # Naive may never have been wrong; status tells a finite figure.
             width = (state.width[..., 0] / np.maximum(state.width[..., 1], _TINY)).mean(axis=1).tolist()
         checks = state.checks.min(axis=1).astype(int).tolist()
-        trusted = np.all(state.open, axis=1).tolist()
+        trusted = np.all(state.trusted, axis=1).tolist()
         rows = zip(self.metrics, error, covered, width, checks, trusted, self._packed(state), strict=True)
         return [
             Skill(name, mean, share, wide, count, gate, text)
@@ -293,7 +292,7 @@ class Forecaster:
             for name, mean, share, wide, count, gate, text in rows
         ]
 
-    def _packed(self, state: State) -> list[str]:
+    def _packed(self, state: CalibrationState) -> list[str]:
         """Return what a restart resumes from, at most a quarter of an hour old: it changes little, and costs."""
         when, packed = self._states
         if self.newest is None or when is None or (self.newest - when) * self.step >= _PACK_SECONDS:

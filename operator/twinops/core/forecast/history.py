@@ -12,7 +12,6 @@ from twinops.core.forecast.config import DAY, LAYOUT
 from twinops.core.forecast.members import WINDOW
 from twinops.core.forecast.views import (
     Cells,
-    Indices,
     Seasons,
     View,
     begun,
@@ -23,7 +22,7 @@ from twinops.core.forecast.views import (
     first_cell,
     seasons_of,
 )
-from twinops.core.series import Floats
+from twinops.core.series import Floats, Indices
 
 Singles = npt.NDArray[np.floating]
 Halves = npt.NDArray[np.floating]

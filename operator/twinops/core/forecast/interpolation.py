@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from twinops.core.forecast.config import DAY
 from twinops.core.forecast.horizon import MIN_CHECKS, HorizonForecast
-from twinops.core.forecast.views import Indices
-from twinops.core.series import Floats
+from twinops.core.series import Floats, Indices
 
 _ROUNDING = 1e-9
 _Number = TypeVar("_Number", bound=np.generic)

@@ -12,13 +12,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
 from twinops.core.forecast.config import DAY, LAYOUT, Config
-from twinops.core.forecast.views import NOT_OVER, Indices, View, median, read_profile
-from twinops.core.series import Floats
-
-Flags = npt.NDArray[np.bool_]
+from twinops.core.forecast.views import NOT_OVER, View, median, read_profile
+from twinops.core.series import Flags, Floats, Indices
 
 NAMES = (
     "naive",

@@ -6,12 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from twinops.core.forecast.config import DAY, HOUR, LAYOUT
-from twinops.core.series import Floats
-
-Indices = npt.NDArray[np.intp]
+from twinops.core.series import Floats, Indices
 
 NOT_OVER = 23 * 3600
 """Horizons longer than this can't read yesterday's profile cells: some of them are not over yet."""
