@@ -10,7 +10,14 @@ import numpy as np
 from twinops.core.forecast.calibration import CalibrationState, Issued, mixed, new_state, published, scale_of
 from twinops.core.forecast.config import DAY, LAYOUT, Config
 from twinops.core.forecast.members import WINDOW, climbs, member_forecasts
-from twinops.core.forecast.updates import hold_left, learn_changes, learn_losses, learn_quantiles, learn_sizes
+from twinops.core.forecast.updates import (
+    hold_left,
+    learn_changes,
+    learn_losses,
+    learn_quantiles,
+    learn_sizes,
+    learning_rates,
+)
 from twinops.core.forecast.views import Cells, View, carried, view
 from twinops.core.series import Flags, Floats, Indices
 
@@ -72,8 +79,12 @@ def shifts(past: View, origins: Indices, config: Config) -> Flags:
     low, high, known = _range_at(cells, np.maximum(newest - SHIFT_STEPS, 0), length)
     margin = config.shift_margin * np.maximum(high - low, 0.0)
     filled = carried(cells)
-    latest = np.stack([filled[:, np.maximum(newest - k, 0)] for k in range(SHIFT_STEPS)])
-    outside: Flags = (latest.min(axis=0) > high + margin) | (latest.max(axis=0) < low - margin)
+    latest = [filled[:, np.maximum(newest - k, 0)] for k in range(SHIFT_STEPS)]
+    low, high = low - margin, high + margin
+    above, below = latest[0] > high, latest[0] < low
+    for cell in latest[1:]:
+        above, below = above & (cell > high), below & (cell < low)
+    outside: Flags = above | below
     # A few cells do not show the usual range: a climb leaves that of its own first minutes.
     return outside & (newest >= SHIFT_STEPS) & (known >= config.shift_known)
 
@@ -83,12 +94,12 @@ def _range_at(values: Floats, ends: Indices, length: int) -> tuple[Floats, Float
 
     All of shape (series, o).
     """
-    known = np.isfinite(values)
     if len(ends) == 1:
-        part = slice(max(0, int(ends[0]) - length + 1), int(ends[0]) + 1)
-        values, known = values[:, part], known[:, part]
+        values = values[:, max(0, int(ends[0]) - length + 1) : int(ends[0]) + 1]
+        known = np.isfinite(values)
         low, high = np.where(known, values, np.inf), np.where(known, values, -np.inf)
         return low.min(axis=1)[:, None], high.max(axis=1)[:, None], known.sum(axis=1)[:, None]
+    known = np.isfinite(values)
     low, high = _range(values, length)
     total = np.cumsum(known, axis=1)
     before = np.where(ends >= length, total[:, np.maximum(ends - length, 0)], 0)
@@ -187,6 +198,7 @@ def run(  # noqa: PLR0913 - everything the loop reads
     changes = np.full((count, series), np.nan)
     changes[1:] = outcomes.T[1:] - members[:-1, :, 0, 0]
     strides = np.array([stride(int(h), config) for h in horizons])
+    rates = learning_rates(strides.astype(np.float64) * step, config)
     hold = float(np.ceil(config.hold_seconds / step))
     near, soon = horizons <= hold, horizons * step <= config.climb_seconds
     due = (np.arange(count)[:, None] >= horizons) & ((first + places[:, None] - horizons) % strides == 0)
@@ -198,15 +210,15 @@ def run(  # noqa: PLR0913 - everything the loop reads
         known = np.isfinite(value) & np.isfinite(then[..., 0])
         value = np.where(known, value, 0.0)
         after = learn_changes(state, changes[part], config)
-        learn_losses(state, after, value, then, known, config)
+        factors = learn_losses(state, after, value, then, known, rates)
         after.hold = hold_left(state.hold, shifted.T[part], hold)
         steady = None if climbing is None else climbing.T[part][..., None] & soon
         centre[part] = mixed(after, members[part], near, config, steady)
         residual = np.where(known[..., None], value[..., None] - _at_origins(centre, rows), 0.0)
-        learn_sizes(state, after, residual, known, config)
+        learn_sizes(state, after, residual, factors)
         scale[part] = scale_of(after, config)
-        issued_scale, seconds = _at_origins(scale, rows), strides.astype(np.float64) * step
-        before, last = learn_quantiles(state, after, residual, issued_scale, known, seconds, config)
+        issued_scale = _at_origins(scale, rows)
+        before, last = learn_quantiles(state, after, residual, issued_scale, known, factors, config)
         if quantiles is not None and naive is not None:
             now = Issued(centre[part], scale[part])
             after.quantiles = np.concatenate([before[1:], last[None]])

@@ -41,12 +41,10 @@ class CalibrationState:
         checks: forecasts whose outcome came, shape (s, h).
         steps: one-step changes seen, shape (s,).
         change: mean square of one-step changes, shape (s,).
-        size: mean absolute residual over recent checks, shape (s, h, 2).
-        long: the same over many checks.
+        sizes: mean absolute residual over recent checks (``size``) and over many (``long``), shape (s, h, 4).
         quantiles: of scaled residuals, shape (s, h, 2, levels).
-        score: mean weighted interval score, shape (s, h, 2).
-        width: mean width of the 90 % interval, shape (s, h, 2).
-        covered: mean share of values inside the ensemble's 90 % interval, shape (s, h).
+        figures: mean weighted interval score (``score``), mean width of the 90 % interval (``width``), and mean share
+            of values inside the ensemble's (``covered``), shape (s, h, 5).
         trusted: whether the ensemble is published, else naive, shape (s, h).
         hold: steps for which naive is still published after a level shift, shape (s,).
     """
@@ -55,14 +53,36 @@ class CalibrationState:
     checks: Floats
     steps: Floats
     change: Floats
-    size: Floats
-    long: Floats
+    sizes: Floats
     quantiles: Floats
-    score: Floats
-    width: Floats
-    covered: Floats
+    figures: Floats
     trusted: Flags
     hold: Floats
+
+    @property
+    def size(self) -> Floats:
+        """Mean absolute residual over recent checks, shape (s, h, 2)."""
+        return self.sizes[..., :2]
+
+    @property
+    def long(self) -> Floats:
+        """Mean absolute residual over many checks, shape (s, h, 2)."""
+        return self.sizes[..., 2:]
+
+    @property
+    def score(self) -> Floats:
+        """Mean weighted interval score, shape (s, h, 2)."""
+        return self.figures[..., :2]
+
+    @property
+    def width(self) -> Floats:
+        """Mean width of the 90 % interval, shape (s, h, 2)."""
+        return self.figures[..., 2:4]
+
+    @property
+    def covered(self) -> Floats:
+        """Mean share of values inside the ensemble's 90 % interval, shape (s, h)."""
+        return self.figures[..., 4]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,12 +102,9 @@ def new_state(series: int, horizons: int, members: int = COUNT) -> CalibrationSt
         checks=np.zeros(shape),
         steps=np.zeros(series),
         change=np.zeros(series),
-        size=np.zeros((*shape, 2)),
-        long=np.zeros((*shape, 2)),
+        sizes=np.zeros((*shape, 4)),
         quantiles=start,
-        score=np.zeros((*shape, 2)),
-        width=np.zeros((*shape, 2)),
-        covered=np.zeros(shape),
+        figures=np.zeros((*shape, 5)),
         trusted=np.ones(shape, dtype=bool),
         hold=np.zeros(series),
     )

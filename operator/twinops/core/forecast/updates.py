@@ -94,10 +94,19 @@ def hold_left(start: Floats, shifted: Flags, hold: float) -> Floats:
         shifted: whether a level shift is seen at the step, shape (t, series).
         hold: steps that follow on a level shift.
     """
+    if len(shifted) == 1:
+        return np.where(shifted, hold, np.maximum(start - 1, 0.0))
     number = np.arange(len(shifted))[:, None]
     last = np.maximum.accumulate(np.where(shifted, number, -np.inf), axis=0)
     found: Floats = np.maximum(np.maximum(hold - (number - last), start - number - 1), 0.0)
     return found
+
+
+def _counted(start: Floats, known: Flags) -> Floats:
+    """Return a count after each step, shape (t, ...), in the precision of ``start``."""
+    if len(known) == 1:
+        return np.asarray(start + known)
+    return (start + np.cumsum(known, axis=0)).astype(start.dtype, copy=False)
 
 
 def learn_changes(state: CalibrationState, changes: Floats, config: Config) -> CalibrationState:
@@ -109,15 +118,32 @@ def learn_changes(state: CalibrationState, changes: Floats, config: Config) -> C
         config: the frozen one.
     """
     known = np.isfinite(changes)
-    steps = (state.steps + np.cumsum(known, axis=0)).astype(state.steps.dtype, copy=False)
+    steps = _counted(state.steps, known)
     factors = np.where(known, np.maximum(smoothing_factor(config.loss_half_life), 1 / np.maximum(steps, 1)), 0.0)
     squares = weighted_means(state.change, np.where(known, changes, 0.0) ** 2, factors)
     return dataclasses.replace(state, steps=steps, change=squares)
 
 
+def learning_rates(seconds: Floats, config: Config) -> Floats:
+    """Return the least weight of a check in each mean, shape (horizons, 6): losses, sizes, long-run sizes, skill.
+
+    Those of the sizes are there twice: for ensemble and naive.
+
+    Args:
+        seconds: between two checks, shape (horizons,).
+        config: the frozen one.
+    """
+    rates = np.empty((len(seconds), 6))
+    rates[:, 0] = smoothing_factor(config.loss_half_life)
+    rates[:, 1:3] = smoothing_factor(config.scale_half_life)
+    rates[:, 3:5] = smoothing_factor(config.long_half_life)
+    rates[:, 5] = seconds / config.skill_seconds
+    return rates
+
+
 def learn_losses(
-    state: CalibrationState, after: CalibrationState, outcomes: Floats, members: Floats, known: Flags, config: Config
-) -> None:
+    state: CalibrationState, after: CalibrationState, outcomes: Floats, members: Floats, known: Flags, rates: Floats
+) -> Floats:
     """Fill in the number of checks and every member's mean absolute error after each step.
 
     Args:
@@ -126,34 +152,35 @@ def learn_losses(
         outcomes: what came, shape (t, series, horizons), finite.
         members: what the members had forecast of it, shape (t, series, horizons, members); overwritten.
         known: which outcomes count, shape (t, series, horizons).
-        config: the frozen one.
+        rates: of ``learning_rates``.
+
+    Returns:
+        The weight of each check in these means, shape (t, series, horizons, 6): 0 where it does not count, that of
+        a plain mean while there are few checks, else its rate.
     """
-    after.checks = (state.checks + np.cumsum(known, axis=0)).astype(state.checks.dtype, copy=False)
+    after.checks = _counted(state.checks, known)
+    factors = np.maximum(rates, (1 / np.maximum(after.checks, 1))[..., None])
     errors = np.subtract(outcomes[..., None], members, out=members)
     np.abs(errors, out=errors)
     if not known.all():
+        factors = np.where(known[..., None], factors, 0.0)
         errors = np.where(known[..., None], errors, 0.0)
-    after.loss = weighted_means(state.loss, errors, _factors(after, known, smoothing_factor(config.loss_half_life)))
+    after.loss = weighted_means(state.loss, errors, factors[..., :1])
+    return factors
 
 
-def learn_sizes(
-    state: CalibrationState, after: CalibrationState, residual: Floats, known: Flags, config: Config
-) -> None:
-    """Fill in the short and the long exponentially weighted mean of absolute residuals after each step.
+def learn_sizes(state: CalibrationState, after: CalibrationState, residual: Floats, factors: Floats) -> None:
+    """Fill in the mean absolute residuals, over recent checks and over many, after each step.
 
     Args:
         state: before the first step.
-        after: after each step; ``checks`` are filled in already.
+        after: after each step.
         residual: outcome less centre of ensemble and naive, shape (t, series, horizons, 2), 0 where unknown.
-        known: which outcomes count, shape (t, series, horizons).
-        config: the frozen one.
+        factors: as ``learn_losses`` returns them.
     """
-    short = _factors(after, known, smoothing_factor(config.scale_half_life))
-    long = _factors(after, known, smoothing_factor(config.long_half_life))
-    factors = np.concatenate([short, short, long, long], axis=-1)
-    start = np.concatenate([state.size, state.long], axis=-1)
-    sizes = weighted_means(start, np.concatenate([np.abs(residual)] * 2, axis=-1), factors)
-    after.size, after.long = sizes[..., :2], sizes[..., 2:]
+    missed = np.abs(residual)
+    both = np.concatenate([missed, missed], axis=-1)
+    after.sizes = weighted_means(state.sizes, both, factors[..., 1:5])
 
 
 def learn_quantiles(
@@ -162,7 +189,7 @@ def learn_quantiles(
     residual: Floats,
     scale: Floats,
     known: Flags,
-    seconds: Floats,
+    factors: Floats,
     config: Config,
 ) -> tuple[Floats, Floats]:
     """Fill in score, width, coverage and trust after each step, and track the quantiles of scaled residuals.
@@ -173,32 +200,21 @@ def learn_quantiles(
         residual: outcome less centre of ensemble and naive, shape (t, series, horizons, 2), 0 where unknown.
         scale: error scale as issued with the forecast, of the same shape.
         known: which outcomes count, shape (t, series, horizons).
-        seconds: between two checks, shape (horizons,).
+        factors: as ``learn_losses`` returns them.
         config: the frozen one.
 
     Returns:
         The quantiles before each step, shape (t, series, horizons, 2, levels), and after the last.
     """
     usable = known[..., None] & (scale > 0)
-    scaled = residual / np.where(usable, scale, 1.0)
+    scaled = residual / (scale if usable.all() else np.where(usable, scale, 1.0))
     before, last = tracked_quantiles(state.quantiles, scaled, np.where(usable, config.quantile_step, 0.0))
     score, width, covered = scores(before, residual, scale)
     figures = np.concatenate([score, width, covered[..., None]], axis=-1)
-    start = np.concatenate([state.score, state.width, state.covered[..., None]], axis=-1)
-    figures = weighted_means(start, figures, _factors(after, known, seconds / config.skill_seconds))
-    figures = figures.astype(state.score.dtype, copy=False)
-    after.score, after.width, after.covered = figures[..., :2], figures[..., 2:4], figures[..., 4]
+    figures = weighted_means(state.figures, figures, factors[..., 5:])
+    after.figures = figures.astype(state.figures.dtype, copy=False)
     after.trusted = hysteresis(state.trusted, *trust_change(after))
     return before, last
-
-
-def _factors(after: CalibrationState, known: Flags, factor: float | Floats) -> Floats:
-    """Return the weight of each check in an exponentially weighted mean, shape (t, series, horizons, 1).
-
-    While there are few checks it is that of a plain mean. The state's precision must not round the factor.
-    """
-    young = 1 / np.maximum(after.checks, 1)
-    return np.where(known, np.maximum(np.asarray(factor, dtype=np.float64), young), 0.0)[..., None]
 
 
 def learn_sync(
@@ -217,15 +233,15 @@ def learn_sync(
     known = (np.isfinite(outcomes) & np.isfinite(issued.centre[..., 1]))[None]
     if not known.any():
         return
-    outcomes = np.where(known, outcomes, 0.0)
-    residual = np.where(known[..., None], outcomes[..., None] - issued.centre, 0.0)
+    value = np.where(known, outcomes, 0.0)
+    residual = np.where(known[..., None], value[..., None] - issued.centre, 0.0)
     after = dataclasses.replace(state)
-    learn_losses(state, after, outcomes, members[None], known, config)
-    learn_sizes(state, after, residual, known, config)
-    _, last = learn_quantiles(state, after, residual, issued.scale[None], known, seconds, config)
+    factors = learn_losses(state, after, value, members[None], known, learning_rates(seconds, config))
+    learn_sizes(state, after, residual, factors)
+    _, last = learn_quantiles(state, after, residual, issued.scale[None], known, factors, config)
     state.quantiles[...] = last
-    for name in ("checks", "loss", "size", "long", "score", "width", "covered", "trusted"):
-        getattr(state, name)[...] = getattr(after, name)[-1]
+    state.checks[...], state.loss[...], state.sizes[...] = after.checks[-1], after.loss[-1], after.sizes[-1]
+    state.figures[...], state.trusted[...] = after.figures[-1], after.trusted[-1]
 
 
 def learn_change(state: CalibrationState, change: Floats, config: Config) -> None:

@@ -108,6 +108,9 @@ class View:
 
     def fine_at(self, steps: Indices) -> Indices:
         """Return the index in ``fine`` of the newest cell that is complete at the end of these steps, -1 for none."""
+        if len(steps) == 1:  # A sync asks for one step, several times.
+            cell = math.floor((self.first + int(steps[0]) + 1) * self.step / self.fine.seconds + 1e-9) - 1
+            return np.array([min(max(cell - self.fine.first, -1), self.fine.values.shape[1] - 1)])
         numbers = self.first + steps + 1
         cells = np.floor(numbers * self.step / self.fine.seconds + 1e-9).astype(np.intp) - 1
         within: Indices = np.minimum(np.maximum(cells - self.fine.first, -1), self.fine.values.shape[1] - 1)
