@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from twinops.core.forecast.calibration import CalibrationState, Issued, mixed, new_state, published, scale_of
+from twinops.core.forecast.cells import Cells, carried
 from twinops.core.forecast.config import DAY, LAYOUT, Config
 from twinops.core.forecast.members import WINDOW, climbs, member_forecasts
 from twinops.core.forecast.updates import (
@@ -18,7 +19,7 @@ from twinops.core.forecast.updates import (
     learn_sizes,
     learning_rates,
 )
-from twinops.core.forecast.views import Cells, View, carried, view
+from twinops.core.forecast.views import View, view
 from twinops.core.series import Flags, Floats, Indices
 
 SHIFT_STEPS = LAYOUT.shift_steps

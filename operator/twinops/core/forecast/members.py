@@ -14,7 +14,8 @@ from functools import lru_cache
 import numpy as np
 
 from twinops.core.forecast.config import DAY, LAYOUT, Config
-from twinops.core.forecast.views import NOT_OVER, View, median, read_profile
+from twinops.core.forecast.profiles import NOT_OVER, median, read_profile
+from twinops.core.forecast.views import View
 from twinops.core.series import Flags, Floats, Indices
 
 NAMES = (

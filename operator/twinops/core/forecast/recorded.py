@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from twinops.core.forecast.views import Cells, fine_seconds, into_cells
+from twinops.core.forecast.cells import Cells, fine_seconds, into_cells
 from twinops.core.series import Floats, Indices, Series
 
 HUGE = 1e18

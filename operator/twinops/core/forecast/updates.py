@@ -90,7 +90,7 @@ def hold_left(start: Floats, shifted: Flags, hold: float) -> Floats:
     """Return, at each step, the steps for which naive is still published after a level shift, shape (t, series).
 
     Args:
-        start: before the first step, shape (series,).
+        start: before the first step, at most ``hold``, shape (series,).
         shifted: whether a level shift is seen at the step, shape (t, series).
         hold: steps that follow on a level shift.
     """
