@@ -189,7 +189,7 @@ class LearnedBaseline:
         return expected, expected - below, expected + above
 
     def _quiet_spell_sizes(self, values: Floats, least: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return excess, record and length of the quiet spells without bursts and without any movement, shape (n, k, 2) each."""
+        """Return excess, record and length of the spells without bursts and without movement, shape (n, k, 2) each."""
         known = self._known + np.cumsum(np.isfinite(values), axis=0)
         moves = np.abs(np.diff(np.concatenate([self._latest[None], values]), axis=0))
         self._known, self._latest = known[-1], values[-1]

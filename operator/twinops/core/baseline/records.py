@@ -93,8 +93,8 @@ class QuietSpells:
     """Quiet spells of k series: entries since the last stir (burst or movement), against the longest spell before.
 
     A spell is judged once enough spells were seen, or once so many stirs came without any spell that the first one is
-    unusual. Only known entries count. Where stirs come by chance, with a mean distance m, any of n spells is longer than
-    m·ln(n / p) with probability p (exponential waiting times, Bonferroni), so no shorter spell is unusual.
+    unusual. Only known entries count. Where stirs come by chance, with a mean distance m, any of n spells is longer
+    than m·ln(n / p) with probability p (exponential waiting times, Bonferroni), so no shorter spell is unusual.
 
     Args:
         record: of the spells' lengths.
