@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.drift.series import Labelled
-from twinops.core.baseline.alarms import Raiser
+from twinops.core.baseline.alarms import AlarmController
 from twinops.core.baseline.learner import LearnedBaseline
 from twinops.core.baseline.settings import SETTINGS
 from twinops.core.series import Floats
@@ -75,9 +75,9 @@ def _learned(series: Labelled) -> Judge:
             ratio=threshold,
             least_ratio=1 + (SETTINGS.least_ratio - 1) * (threshold - 1) / (SETTINGS.ratio - 1),
         )
-        raiser = Raiser(1, baseline.detectors, step, settings)
+        controller = AlarmController(1, baseline.detectors, step, settings)
         known = np.isfinite(values)[:, None]
-        course = raiser.advance(first, judged.excess, judged.sizes, judged.records, known)
+        course = controller.advance(first, judged.excess, judged.sizes, judged.records, known)
         begun, standing = course.begun[:, 0], course.standing[:, 0]
         seconds = np.zeros(len(places))
         held = np.flatnonzero(standing & (rows >= 0))

@@ -9,8 +9,8 @@ import numpy as np
 from benchmarks.forecast.runs import ours
 from benchmarks.forecast.scoring import HORIZONS, inside, losses, ratio, targets
 from benchmarks.series import DAY, BenchSeries, Floats
+from twinops.core.forecast.cells import filled
 from twinops.core.forecast.config import Config
-from twinops.core.forecast.views import filled
 
 _WINDOW_SECONDS = 7200
 _COVERAGE = 0.85

@@ -16,9 +16,9 @@ from benchmarks.forecast.scoring import HORIZONS
 from benchmarks.forecast.warnings import warnings
 from benchmarks.series import DAY, BenchSeries, Floats
 from twinops.core.forecast.backtest import backtest
+from twinops.core.forecast.cells import filled
 from twinops.core.forecast.config import Config
 from twinops.core.forecast.exceedance_batch import backtest_exceedance, outcomes
-from twinops.core.forecast.views import filled
 
 FEWEST_ONSETS = 20
 PERCENTILES = {"p95": 95, "p99": 99}

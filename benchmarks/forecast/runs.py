@@ -10,8 +10,8 @@ import numpy as np
 from benchmarks.forecast.scoring import STEPS
 from benchmarks.series import BenchSeries, Floats
 from twinops.core.forecast.backtest import backtest
+from twinops.core.forecast.cells import filled
 from twinops.core.forecast.config import Config
-from twinops.core.forecast.views import filled
 from twinops.replay import peers as replay
 
 ALL_STEPS = np.arange(1, STEPS + 1)

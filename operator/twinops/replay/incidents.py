@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twinops.core.forecast.interpolation import ahead
-from twinops.core.forecast.views import Indices
-from twinops.core.series import Floats
+from twinops.core.series import Floats, Indices
 from twinops.metric_definitions import definition
 from twinops.replay.rolling import Flags, Replayed
 from twinops.replay.scores import targets

@@ -12,8 +12,7 @@ import numpy as np
 
 from twinops.core.forecast.backtest import run
 from twinops.core.forecast.config import Config
-from twinops.core.forecast.views import Indices
-from twinops.core.series import Floats
+from twinops.core.series import Floats, Indices
 
 LEVELS = (0.01, 0.03, 0.07, 0.15, 0.3, 0.5, 0.7, 0.9, 0.999)
 """Gains that smoothing chooses from."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from twinops.core.forecast.cells import filled
 from twinops.core.forecast.config import CONFIG, DAY, Config
 from twinops.core.forecast.horizon import QUANTILES
 from twinops.core.forecast.interpolation import Ahead, ahead
-from twinops.core.forecast.views import filled
 from twinops.core.series import Floats
 from twinops.replay import peers
 from twinops.replay.rolling import Progress, Replayed

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from twinops.core.assess.tolerance import Tolerance
 from twinops.core.baseline.estimate import BaselineEstimate
-from twinops.core.baseline.statistics import Kind
+from twinops.core.baseline.statistics import AnomalyKind
 from twinops.metric_definitions import definition
 
 _MAX_SHOWN = 64
@@ -157,20 +157,26 @@ def learned_advice(
     return f"{start}, {place}{when}{limit}: {_what_to_do(allowed, above=above)}"
 
 
-_SIDELESS: MappingProxyType[Kind, tuple[str, str]] = MappingProxyType(
+_SIDELESS: MappingProxyType[AnomalyKind, tuple[str, str]] = MappingProxyType(
     {
-        Kind.VARIANCE: (
+        AnomalyKind.VARIANCE: (
             "moves more than it did before",
             "look for restarts, uneven load balancing or a dependency that comes and goes",
         ),
-        Kind.CALM: ("moves less than it did before", "see whether load still arrives and what measures it still works"),
-        Kind.FLAT: ("has stood still", "see whether load still arrives and what measures it still works"),
-        Kind.SILENCE: ("has had none of its usual bursts", "see whether the jobs or requests behind them still run"),
+        AnomalyKind.CALM: (
+            "moves less than it did before",
+            "see whether load still arrives and what measures it still works",
+        ),
+        AnomalyKind.FLAT: ("has stood still", "see whether load still arrives and what measures it still works"),
+        AnomalyKind.SILENCE: (
+            "has had none of its usual bursts",
+            "see whether the jobs or requests behind them still run",
+        ),
     }
 )
 
 
-def sideless_advice(metric: str, kind: Kind, value: str, expected: str, since: str) -> str:
+def sideless_advice(metric: str, kind: AnomalyKind, value: str, expected: str, since: str) -> str:
     """Return one sentence about movement that is not as usual: since when, what was expected, what to do."""
     what, advice = _SIDELESS[kind]
     return f"{definition(metric).subject} {what} since {since} ({value} now; normal is: {expected}): {advice}"

@@ -32,7 +32,7 @@ from twinops.core.assess.deviation import Finding, metric_severity, rounded
 from twinops.core.assess.tolerance import Tolerance
 from twinops.core.baseline.estimate import BaselineEstimate
 from twinops.core.baseline.learner import Alarm
-from twinops.core.baseline.statistics import Kind
+from twinops.core.baseline.statistics import AnomalyKind
 from twinops.core.observation import Sample
 from twinops.metric_definitions import definition
 
@@ -182,10 +182,12 @@ def _sideless(allowed: Tolerance, baseline: BaselineEstimate, value: float, now:
 
 
 def _silent(alarm: Alarm | None) -> bool:
-    return alarm is not None and alarm.detector.kind is Kind.SILENCE
+    return alarm is not None and alarm.detector.kind is AnomalyKind.SILENCE
 
 
-_MOVEMENT: MappingProxyType[Kind, str] = MappingProxyType({Kind.VARIANCE: "at most", Kind.CALM: "at least"})
+_MOVEMENT: MappingProxyType[AnomalyKind, str] = MappingProxyType(
+    {AnomalyKind.VARIANCE: "at most", AnomalyKind.CALM: "at least"}
+)
 
 
 def _movement(metric: str, alarm: Alarm, step: float, lasting: float) -> tuple[str, str]:
@@ -193,7 +195,7 @@ def _movement(metric: str, alarm: Alarm, step: float, lasting: float) -> tuple[s
     if bound := _MOVEMENT.get(alarm.detector.kind):
         every = f"in {span(step)}"
         return f"moves {bound} {shown(metric, alarm.record)} {every}", f"moves {shown(metric, alarm.size)} {every}"
-    what = "change" if alarm.detector.kind is Kind.FLAT else "burst"
+    what = "change" if alarm.detector.kind is AnomalyKind.FLAT else "burst"
     return f"a {what} at least every {span(alarm.record * step)}", f"no {what} for {span(lasting)}"
 
 

@@ -1,4 +1,4 @@
-"""The learned baseline: what is normal for a metric at this hour, and when it is not normal any more.
+"""The learned baseline: what is normal for a metric at this hour, and when it is no longer normal.
 
 One series goes through four stages, each a module of its own:
 
@@ -7,6 +7,7 @@ One series goes through four stages, each a module of its own:
 3. ``records``: each of them against the largest that this series has shown before;
 4. ``alarms``: one threshold on that ratio, tracked to a budget of false alarms, and a hold-off.
 
-``band`` keeps how far values have strayed while none stood. ``learner`` joins them, and ``live`` feeds them by syncs.
-Everything is causal, works on many series at once and keeps a fixed amount of memory. Pure like the rest of the core.
+``detectors`` computes all statistics and their records together. ``band`` keeps how large deviations were while no
+alarm was active. ``learner`` joins the stages; ``estimate`` feeds them with the syncs of a twin. Everything is causal,
+works on many series at once and keeps a fixed amount of memory. Pure like the rest of the core.
 """

@@ -3,12 +3,12 @@
 The threshold of each series is tracked as adaptive conformal inference tracks its level (Gibbs and Candès
 2021): every alarm raises it by one step, and time lowers it again at the rate of the budget, so that in the
 long run no series raises more alarms than budgeted however its values behave. It never falls below the
-least ratio: a series that keeps quiet is not made to raise alarms.
+least ratio, so that a quiet series does not come to raise alarms.
 
-An alarm is an event; what stands after it says that the anomaly lasts. It ends when what raised it is no larger any
-more than what the series had shown before the alarm (``keepers``): soon after a spike, and as long as a level shift
-is one. What comes back to the same side within the hold-off begins no further alarm, but stands again, and then
-until the hold-off is over, so that it does not come and go. What began as a spike may turn out to be stillness.
+An alarm begins at one entry and stands while the anomaly lasts. It ends when a statistic is back at what the series had
+shown before the alarm (``keepers`` says which statistic): soon after a spike, and at the end of a level shift. An
+anomaly that returns to the same side within the hold-off begins no further alarm: the earlier one stands again, until
+the hold-off is over, so that alarms do not flap. A spike may turn into a flat line or into missing activity.
 """
 
 from __future__ import annotations
@@ -19,14 +19,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from twinops.core.baseline.settings import BaselineSettings
-from twinops.core.baseline.statistics import Detector, Kind
-from twinops.core.series import Floats
-
-Bools = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.intp]
+from twinops.core.baseline.statistics import AnomalyKind, Detector
+from twinops.core.series import Flags, Floats, Indices
 
 NONE = -1
 """No statistic."""
@@ -34,8 +30,8 @@ _NEVER = -(2**62)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Course:
-    """What becomes of the alarms of k series over n entries; shape (n, k) each.
+class AlarmCourse:
+    """The alarms of k series over n entries; shape (n, k) each.
 
     Attributes:
         begun: where an alarm begins.
@@ -45,15 +41,15 @@ class Course:
         thresholds: threshold that the entry met.
     """
 
-    begun: Bools
-    raised: Ints
-    other: Bools
-    standing: Bools
+    begun: Flags
+    raised: Indices
+    other: Flags
+    standing: Flags
     thresholds: Floats
 
 
-class Raiser:
-    """Raises and ends the alarms of k series.
+class AlarmController:
+    """Raises and ends the alarms of k series, and controls the threshold of each.
 
     Args:
         series: k.
@@ -81,7 +77,7 @@ class Raiser:
         self._fall = self._raise * step / settings.budget
         self._hold_off = math.ceil(settings.hold_off / step)
 
-    def advance(self, index: int, excess: Floats, sizes: Floats, records: Floats, known: Bools) -> Course:
+    def advance(self, index: int, excess: Floats, sizes: Floats, records: Floats, known: Flags) -> AlarmCourse:
         """Take n entries.
 
         Args:
@@ -95,8 +91,8 @@ class Raiser:
         shape = excess.shape[:2]
         begun, other, standing = (np.zeros(shape, bool) for _ in range(3))
         raised, thresholds = np.full(shape, NONE, np.intp), np.empty(shape)
-        # Where nothing stands, nothing happens between notable entries but the threshold's fall.
-        notable: Bools = np.any(excess > self._least, axis=2)
+        # While no alarm stands, the threshold only falls between notable entries.
+        notable: Flags = np.any(excess > self._least, axis=2)
         for series in range(excess.shape[1]):
             start = 0
             for entry in (*self._visits(series, notable[:, series]), len(excess) - 1):
@@ -120,9 +116,9 @@ class Raiser:
                     standing[entry, series] = self.standing[series] != NONE
                 start = stop
         self._before = excess[-1].astype(np.float32)
-        return Course(begun, raised, other, standing, thresholds)
+        return AlarmCourse(begun, raised, other, standing, thresholds)
 
-    def _visits(self, series: int, notable: Bools) -> Iterator[int]:
+    def _visits(self, series: int, notable: Flags) -> Iterator[int]:
         """Yield the entries at which something may happen, each one after the one before has been met."""
         events, entry = np.flatnonzero(notable), 0
         while entry < len(notable):
@@ -179,11 +175,11 @@ class _Rules:
         share: logarithm of the share of the record at which it does, shape (m,).
     """
 
-    widths: Ints
-    alike: Bools
-    again: Bools
-    turns: Bools
-    keeper: Ints
+    widths: Indices
+    alike: Flags
+    again: Flags
+    turns: Flags
+    keeper: Indices
     share: Floats
 
 
@@ -204,7 +200,7 @@ def _alike(one: Detector, other: Detector) -> bool:
 
 
 def _prompt(detector: Detector, brief: int, detectors: Sequence[Detector]) -> bool:
-    """Tell whether a statistic speaks of what is now, and is no echo of a spike that its window still holds."""
+    """Tell whether a statistic shows the present, rather than a spike that its window still holds."""
     if detector.sign:
         return detector.clipped or detector.width <= brief
     return detector.width == min(one.width for one in detectors if one.kind is detector.kind)
@@ -212,10 +208,10 @@ def _prompt(detector: Detector, brief: int, detectors: Sequence[Detector]) -> bo
 
 def _turns(one: Detector, other: Detector) -> bool:
     """Tell whether what began as the one may turn out to be the other."""
-    return one.kind is Kind.SPIKE and other.kind in {Kind.FLAT, Kind.SILENCE}
+    return one.kind is AnomalyKind.SPIKE and other.kind in {AnomalyKind.FLAT, AnomalyKind.SILENCE}
 
 
-def keepers(detectors: Sequence[Detector], brief: int) -> tuple[Ints, Floats]:
+def keepers(detectors: Sequence[Detector], brief: int) -> tuple[Indices, Floats]:
     """Return which statistic tells that what each one raised is over, and at which share of the record.
 
     A spike is over when the mean over its length is back under the record. What a mean over hours has raised is

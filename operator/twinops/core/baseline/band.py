@@ -1,7 +1,7 @@
-"""How far values have strayed to one side while nothing was unusual: the band around what is expected.
+"""The band around the expected value: the largest deviation to either side while no alarm stood.
 
-Records (``records``) know an anomaly as soon as its window is over, since what comes back is no news. A band that
-did so would call an anomaly normal while it lasts. So values that an alarm stands over are no part of it.
+Records (``records``) include an anomaly as soon as its window is over. A band that did so would call an anomaly normal
+while it lasts, so values under a standing alarm are left out of it.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import math
 
 import numpy as np
 
-from twinops.core.baseline.records import FadingMean
+from twinops.core.baseline.records import ExponentialMean
 from twinops.core.baseline.settings import BaselineSettings
 from twinops.core.baseline.statistics import logarithm
 from twinops.core.series import Floats
 
 
-class Side:
+class BandEdge:
     """One edge of the band of k series, for each candidate judged of their expectation.
 
     Args:
@@ -31,7 +31,7 @@ class Side:
     def __init__(self, shape: tuple[int, int], half_life: float, settings: BaselineSettings) -> None:
         self._rate = math.log(2) / half_life
         self._floor = math.log(settings.floor)
-        self._usual = FadingMean(math.prod(shape), half_life)
+        self._usual = ExponentialMean(math.prod(shape), half_life)
         self._seen = np.full(shape, -np.inf)
         self.largest = np.full(shape, -np.inf)
 

@@ -10,11 +10,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from twinops.core.baseline.alarms import Bools, Ints
-from twinops.core.baseline.records import FadingMean, Record
+from twinops.core.baseline.records import ExponentialMean, FadingRecord
 from twinops.core.baseline.settings import BaselineSettings
-from twinops.core.baseline.statistics import Detector, Kind, detectors, logarithm, window_means
-from twinops.core.series import Floats
+from twinops.core.baseline.statistics import AnomalyKind, Detector, detectors, logarithm, window_means
+from twinops.core.series import Flags, Floats, Indices
 
 _TINY = 1e-300
 _HALF = 65504.0
@@ -44,7 +43,7 @@ def _widest(every: Sequence[Detector]) -> dict[Source, int]:
     return widest
 
 
-class Tail:
+class RecentEntries:
     """The latest entries of k columns, in half precision: in units of about their usual size.
 
     The units are powers of two, so that keeping what was kept before loses nothing.
@@ -68,18 +67,18 @@ class Tail:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Constants:
-    """What never changes of m watches, in their order; every array has the shape (m,).
+    """Constants of m detectors, in their order; every array has the shape (m,).
 
     Attributes:
         least: logarithm of what chance alone would do, or nearly, over the usual size.
         places: which of them are taken of a source.
     """
 
-    widths: Ints
-    signs: Ints
-    calm: Bools
+    widths: Indices
+    signs: Indices
+    calm: Flags
     least: Floats
-    places: Mapping[Source, Ints]
+    places: Mapping[Source, Indices]
 
 
 @lru_cache(maxsize=64)
@@ -88,7 +87,7 @@ def _constants(every: tuple[Detector, ...], settings: BaselineSettings) -> _Cons
     return _Constants(
         widths=np.array([detector.width for detector in every]),
         signs=np.array([detector.sign for detector in every]),
-        calm=np.array([detector.kind is Kind.CALM for detector in every]),
+        calm=np.array([detector.kind is AnomalyKind.CALM for detector in every]),
         least=np.array([_least(detector, settings) for detector in every]),
         places={source: np.flatnonzero([one is source for one in sources]) for source in _widest(every)},
     )
@@ -110,11 +109,11 @@ class DetectorBank:
         self._settings = settings
         self.detectors = detectors(step, settings)
         normal, all_ = settings.normal_half_life / step, settings.record_half_life / step
-        self._record = Record(columns * len(self.detectors), all_, normal, settings.least_ratio)
-        self._deviation, self._movement = FadingMean(columns, normal), FadingMean(columns, normal)
+        self._record = FadingRecord(columns * len(self.detectors), all_, normal, settings.least_ratio)
+        self._deviation, self._movement = ExponentialMean(columns, normal), ExponentialMean(columns, normal)
         self._enough = settings.learning / step
         self._known = np.zeros(columns)
-        self._tails = {source: Tail(2 * width, columns) for source, width in _widest(self.detectors).items()}
+        self._recent = {source: RecentEntries(2 * width, columns) for source, width in _widest(self.detectors).items()}
         self._latest = np.full(columns, np.nan)
         self._constant = _constants(self.detectors, settings)
 
@@ -123,7 +122,7 @@ class DetectorBank:
 
         Args:
             left: shape (n, k), values less what was expected; NaN where unknown.
-            least: shape (n, k), size that is nothing.
+            least: shape (n, k), size up to which a deviation counts as none.
 
         Returns:
             The logarithm of each of m statistics over its record, of the record, both -inf where there is none, and of
@@ -138,9 +137,9 @@ class DetectorBank:
         movement = np.fmax(self._movement.advance(moves), least)
         reach = self._settings.huber * deviation
         fresh = {Source.LEFT: left, Source.CLIPPED: np.clip(left, -reach, reach), Source.MOVES: moves}
-        parts = {source: tail.advance(fresh[source], deviation[-1]) for source, tail in self._tails.items()}
+        parts = {source: recent.advance(fresh[source], deviation[-1]) for source, recent in self._recent.items()}
         sizes, before = self._latest_sizes(parts, movement) if count == 1 else self._all_sizes(parts, movement)
-        # One record for all of them at once: many small calls cost more than what they reckon.
+        # One record for all detectors together: many small calls would cost more than their arithmetic.
         shown = self._record.advance(before.reshape(count, -1)).reshape(before.shape)
         records = np.fmax(shown, self._floors(deviation, movement))
         ready = (known[:, :, None] >= self._enough + 2 * self._constant.widths) & np.isfinite(records)
@@ -174,8 +173,8 @@ class DetectorBank:
                 target[0, :, places] = self._logarithms(source, places, number, total, usual)
         return sizes, before
 
-    def _logarithms(self, source: Source, places: Ints, number: Floats, total: Floats, usual: Floats) -> Floats:
-        """Return the logarithms of sizes from the number of known entries and their sum, shape (watches, k)."""
+    def _logarithms(self, source: Source, places: Indices, number: Floats, total: Floats, usual: Floats) -> Floats:
+        """Return the logarithms of sizes from the number of known entries and their sum, shape (detectors, k)."""
         widths = self._constant.widths[places][:, None]
         calm = self._constant.calm[places][:, None]
         total = total + np.where(calm, (widths - number) * usual, 0.0)
@@ -197,7 +196,7 @@ class DetectorBank:
         """Return the logarithms of one statistic's sizes, from ``width`` entries before the first new one on."""
         if detector.sign:
             return logarithm(detector.sign * window_means(part, detector.width, 0.0)[detector.width - 1 :])
-        if detector.kind is Kind.CALM:
+        if detector.kind is AnomalyKind.CALM:
             older = np.broadcast_to(movement[0], (len(part) - len(movement), part.shape[1]))
             usual = np.nan_to_num(np.concatenate([older, movement]))
             calm = window_means(part, detector.width, usual) + self._settings.least_calm * usual
@@ -210,4 +209,4 @@ def _least(detector: Detector, settings: BaselineSettings) -> float:
     errors = settings.standard_errors / math.sqrt(detector.width)
     if detector.sign:
         return math.log(max(1.0 if detector.clipped else settings.floor, errors * _DEVIATION))
-    return math.log(settings.floor) if detector.kind is Kind.CALM else math.log1p(errors)
+    return math.log(settings.floor) if detector.kind is AnomalyKind.CALM else math.log1p(errors)

@@ -18,7 +18,7 @@ _LONGEST_GAP = 2
 
 @dataclass(frozen=True, slots=True)
 class BaselineEstimate:
-    """What the baseline says of one metric at one moment.
+    """What is normal for one metric at one moment.
 
     Attributes:
         expected: value expected now, None as long as too little was seen to judge anything.
@@ -70,7 +70,7 @@ class TwinBaseline:
         return self._baseline.nbytes + self._sums.nbytes + self._least.nbytes
 
     def learn(self, history: Mapping[str, Series], until: float) -> dict[str, BaselineEstimate]:
-        """Learn from recorded history, all metrics at once, and say what is known then.
+        """Learn from recorded history, all metrics at once, and return the estimates at the end of it.
 
         Args:
             history: by metric; a metric without history is unknown all the time.
@@ -89,10 +89,10 @@ class TwinBaseline:
                 values[:, column] = _onto_grid(history[name], first, last, self.step)
         self._restart(last)
         self._take(first, values)
-        return self._readings(last)
+        return self._estimates(last)
 
     def observe(self, now: float, values: Mapping[str, float | None]) -> dict[str, BaselineEstimate]:
-        """Take the fresh values of one sync and say what the baseline knows.
+        """Take the fresh values of one sync and return the estimates.
 
         Args:
             now: Unix seconds.
@@ -103,7 +103,7 @@ class TwinBaseline:
             self._close(slot)
         fresh = np.array([_finite(values.get(name)) for name in self.metrics])
         self._sums += [np.nan_to_num(fresh), np.isfinite(fresh)]
-        return self._readings(slot)
+        return self._estimates(slot)
 
     def _close(self, slot: int) -> None:
         """Judge the slots that are over."""
@@ -128,7 +128,7 @@ class TwinBaseline:
             standing = bool(judgement.standing[-1, column])
             self._standing[column] = latest.get(column, self._standing[column]) if standing else None
 
-    def _readings(self, slot: int) -> dict[str, BaselineEstimate]:
+    def _estimates(self, slot: int) -> dict[str, BaselineEstimate]:
         bands = np.where(self._baseline.judging, self._baseline.peek(slot), np.nan)
         bands[1] = np.where(self._least >= 0, np.maximum(bands[1], 0.0), bands[1])
         baselines = {}

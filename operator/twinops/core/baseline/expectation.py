@@ -11,12 +11,9 @@ does not become what is expected of the next.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from twinops.core.baseline.settings import DAY, HOUR, BaselineSettings
-from twinops.core.series import Floats
-
-Ints = npt.NDArray[np.intp]
+from twinops.core.series import Floats, Indices
 
 CANDIDATES = 3
 LEVEL, DAILY, WEEKLY = range(CANDIDATES)
@@ -49,7 +46,7 @@ class Expectation:
         self._chosen = np.zeros(series, np.intp)
         self._first = np.full(series, np.nan)
 
-    def advance(self, index: int, values: Floats) -> tuple[Floats, Ints]:
+    def advance(self, index: int, values: Floats) -> tuple[Floats, Indices]:
         """Return what was expected of each value before it was seen, and learn from the values.
 
         Args:
@@ -57,8 +54,8 @@ class Expectation:
             values: shape (n, k), NaN where unknown.
 
         Returns:
-            What each candidate expected, shape (n, 3, k), NaN as long as it knows nothing; and which of
-            them was believed, shape (n, k).
+            What each candidate expected, shape (n, 3, k), NaN before its first value; and which of
+            them was selected, shape (n, k).
         """
         expected = np.empty((len(values), CANDIDATES, values.shape[1]))
         chosen = np.empty(values.shape, np.intp)
@@ -73,12 +70,12 @@ class Expectation:
             start = stop
         return expected, chosen
 
-    def peek(self, index: int) -> tuple[Floats, Ints]:
+    def peek(self, index: int) -> tuple[Floats, Indices]:
         """Return what is expected at one entry of the grid, and which candidate says so; nothing is learned.
 
         Shape (k,) each.
         """
-        return believed(self._shaped(index, 1).swapaxes(0, 1), self._chosen[None])[0], self._chosen
+        return selected(self._shaped(index, 1).swapaxes(0, 1), self._chosen[None])[0], self._chosen
 
     def _shaped(self, index: int, count: int) -> Floats:
         """Return level plus shape of each candidate, shape (3, count, k)."""
@@ -153,7 +150,7 @@ class Expectation:
         self._weekly[hour] = np.where(np.isfinite(error), learned, before)
 
     def _choose(self, index: int) -> None:
-        """Choose the candidate to believe, by age and by error."""
+        """Select a candidate for each series, by age and by error."""
         settings, error = self._settings, self._usual
         age = (index - self._first) * self._step
         seasonal = settings.daily_gain * error[LEVEL]
@@ -163,7 +160,7 @@ class Expectation:
         self._chosen = np.where(weekly, WEEKLY, np.where(daily, DAILY, LEVEL))
 
 
-def believed(each: Floats, chosen: Ints) -> Floats:
+def selected(each: Floats, chosen: Indices) -> Floats:
     """Return the chosen candidate's entries, shape (n, k, …), out of each candidate's, shape (n, 3, k, …)."""
     taken: Floats = np.take_along_axis(each, chosen[:, None], axis=1)[:, 0]
     return taken

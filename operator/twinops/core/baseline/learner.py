@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from twinops.core.baseline.alarms import NONE, Bools, Ints, Raiser
-from twinops.core.baseline.band import Side
-from twinops.core.baseline.detectors import DetectorBank, Tail
-from twinops.core.baseline.expectation import DAILY, LEVEL, WEEKLY, Expectation, believed
-from twinops.core.baseline.records import FadingMean, QuietSpells, Record
+from twinops.core.baseline.alarms import NONE, AlarmController
+from twinops.core.baseline.band import BandEdge
+from twinops.core.baseline.detectors import DetectorBank, RecentEntries
+from twinops.core.baseline.expectation import DAILY, LEVEL, WEEKLY, Expectation, selected
+from twinops.core.baseline.records import ExponentialMean, FadingRecord, QuietSpells
 from twinops.core.baseline.settings import SETTINGS, BaselineSettings
-from twinops.core.baseline.statistics import Detector, Kind
-from twinops.core.series import Floats
+from twinops.core.baseline.statistics import AnomalyKind, Detector
+from twinops.core.series import Flags, Floats, Indices
 
 _JUDGED = (LEVEL, DAILY)
 _LARGEST = 1e30
@@ -32,9 +32,9 @@ class Alarm:
         series: which of the k series.
         detector: what raised it.
         index: number on the grid of the entry that raised it.
-        since: number on the grid of the first entry of the window, or of the rest, that raised it.
+        since: number on the grid of the first entry of the window, or of the quiet spell, that raised it.
         expected: what was expected at ``index``.
-        size: of what raised it: a mean deviation or movement in the metric's unit, or a rest in entries.
+        size: of what raised it: a mean deviation or movement in the metric's unit, or a quiet spell in entries.
         record: the largest such size before (the least, of a calm).
     """
 
@@ -81,8 +81,8 @@ class Judgement:
     excess: Floats
     sizes: Floats
     records: Floats
-    begun: Bools
-    standing: Bools
+    begun: Flags
+    standing: Flags
     alarms: tuple[Alarm, ...]
     others: tuple[Alarm, ...]
 
@@ -104,14 +104,14 @@ class LearnedBaseline:
     def __init__(self, series: int, step: float, settings: BaselineSettings = SETTINGS) -> None:
         self._settings = settings
         self._expectation = Expectation(series, step, settings)
-        self._panel = DetectorBank(series * len(_JUDGED), step, settings)
+        self._bank = DetectorBank(series * len(_JUDGED), step, settings)
         normal = settings.normal_half_life / step
-        self._size, self._movement = FadingMean(series, normal), FadingMean(series, normal)
+        self._size, self._movement = ExponentialMean(series, normal), ExponentialMean(series, normal)
         shortest, needed = max(1, round(settings.shortest_rest / step)), settings.rests_needed
         self._enough = settings.learning / step
-        self._rests = tuple(
+        self._quiet_spells = tuple(
             QuietSpells(
-                Record(series, normal, normal, settings.least_ratio),
+                FadingRecord(series, normal, normal, settings.least_ratio),
                 series,
                 shortest,
                 needed,
@@ -122,9 +122,9 @@ class LearnedBaseline:
         )
         self._known = np.zeros(series)
         self._latest = np.full(series, np.nan)
-        self.detectors = (*self._panel.detectors, Detector(Kind.SILENCE, 0, 1), Detector(Kind.FLAT, 0, 1))
-        self._raiser = Raiser(series, self.detectors, step, settings)
-        self._sides = tuple(Side((len(_JUDGED), series), normal, settings) for _ in range(2))
+        self.detectors = (*self._bank.detectors, Detector(AnomalyKind.SILENCE, 0, 1), Detector(AnomalyKind.FLAT, 0, 1))
+        self._controller = AlarmController(series, self.detectors, step, settings)
+        self._edges = tuple(BandEdge((len(_JUDGED), series), normal, settings) for _ in range(2))
 
     @property
     def nbytes(self) -> int:
@@ -132,9 +132,9 @@ class LearnedBaseline:
         return sum(value.nbytes for value in _arrays(vars(self)))
 
     @property
-    def judging(self) -> Bools:
+    def judging(self) -> Flags:
         """Which series were seen for long enough that anything is judged, shape (k,)."""
-        judging: Bools = self._known >= self._enough
+        judging: Flags = self._known >= self._enough
         return judging
 
     def advance(self, index: int, values: Floats) -> Judgement:
@@ -146,7 +146,7 @@ class LearnedBaseline:
         """
         values = np.where(np.abs(values) < _LARGEST, values, np.nan)
         each, chosen = self._expectation.advance(index, values)
-        expected = believed(each, chosen)
+        expected = selected(each, chosen)
         # The weekly shape only mends the daily one: both are judged by one and the same past.
         season = np.where(chosen == WEEKLY, each[:, WEEKLY], each[:, DAILY])
         each, chosen = np.stack([each[:, LEVEL], season], axis=1), np.minimum(chosen, DAILY)
@@ -154,17 +154,17 @@ class LearnedBaseline:
         least = self._settings.least * self._size.advance(np.abs(values))
         left = (values[:, None] - each).reshape(len(values), -1)
         windowed = [
-            believed(one.reshape(shape), chosen[..., None])
-            for one in self._panel.advance(left, np.tile(least, len(_JUDGED)))
+            selected(one.reshape(shape), chosen[..., None])
+            for one in self._bank.advance(left, np.tile(least, len(_JUDGED)))
         ]
-        resting = self._resting(values, least)
-        excess, records, sizes = (np.concatenate(pair, axis=2) for pair in zip(windowed, resting, strict=True))
-        course = self._raiser.advance(index, excess, sizes, records, np.isfinite(values))
+        quiet = self._quiet_spell_sizes(values, least)
+        excess, records, sizes = (np.concatenate(pair, axis=2) for pair in zip(windowed, quiet, strict=True))
+        course = self._controller.advance(index, excess, sizes, records, np.isfinite(values))
         raised = tuple(self._alarms(index, course.raised, sizes, records, expected))
         left = np.where(course.standing[:, None], np.nan, values[:, None] - each)
         below, above = (
-            np.exp(believed(side.advance(sign * left), chosen) + course.thresholds)
-            for sign, side in zip((-1, 1), self._sides, strict=True)
+            np.exp(selected(side.advance(sign * left), chosen) + course.thresholds)
+            for sign, side in zip((-1, 1), self._edges, strict=True)
         )
         return Judgement(
             expected,
@@ -183,13 +183,13 @@ class LearnedBaseline:
         """Return what is expected at one entry to come, and the band around it; shape (k,) each."""
         expected, chosen = self._expectation.peek(index)
         below, above = (
-            np.exp(believed(side.largest[None], np.minimum(chosen, DAILY)[None])[0] + self._raiser.threshold)
-            for side in self._sides
+            np.exp(selected(side.largest[None], np.minimum(chosen, DAILY)[None])[0] + self._controller.threshold)
+            for side in self._edges
         )
         return expected, expected - below, expected + above
 
-    def _resting(self, values: Floats, least: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return excess, record and length of the rests from bursts and from any movement, shape (n, k, 2) each."""
+    def _quiet_spell_sizes(self, values: Floats, least: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return excess, record and length of the spells without bursts and without movement, shape (n, k, 2) each."""
         known = self._known + np.cumsum(np.isfinite(values), axis=0)
         moves = np.abs(np.diff(np.concatenate([self._latest[None], values]), axis=0))
         self._known, self._latest = known[-1], values[-1]
@@ -197,21 +197,23 @@ class LearnedBaseline:
         excess, records, lengths = zip(
             *(
                 quiet_spells.advance(np.where(np.isnan(moves), np.nan, moves > share * usual))
-                for quiet_spells, share in zip(self._rests, (self._settings.burst, self._settings.stir), strict=True)
+                for quiet_spells, share in zip(
+                    self._quiet_spells, (self._settings.burst, self._settings.stir), strict=True
+                )
             ),
             strict=True,
         )
         judged = np.where((known >= self._enough)[..., None], np.stack(excess, axis=2), -np.inf)
         return judged, np.stack(records, axis=2), np.stack(lengths, axis=2)
 
-    def _alarms(self, index: int, raised: Ints, sizes: Floats, records: Floats, expected: Floats) -> Iterator[Alarm]:
+    def _alarms(self, index: int, raised: Indices, sizes: Floats, records: Floats, expected: Floats) -> Iterator[Alarm]:
         """Describe what was raised."""
         for entry, series in np.argwhere(raised != NONE).tolist():
             place = int(raised[entry, series])
             detector, record = self.detectors[place], math.exp(records[entry, series, place])
             size = math.exp(sizes[entry, series, place])
-            lasting = round(size) if detector.kind in {Kind.SILENCE, Kind.FLAT} else detector.width
-            if detector.kind is Kind.CALM:
+            lasting = round(size) if detector.kind in {AnomalyKind.SILENCE, AnomalyKind.FLAT} else detector.width
+            if detector.kind is AnomalyKind.CALM:
                 size, record = 1 / size, 1 / record
             yield Alarm(
                 series,
@@ -232,6 +234,14 @@ def _arrays(parts: Mapping[str, object]) -> Iterator[npt.NDArray[Any]]:
             if isinstance(member, np.ndarray):
                 yield member
             elif isinstance(
-                member, Expectation | DetectorBank | FadingMean | Record | QuietSpells | Raiser | Side | Tail
+                member,
+                Expectation
+                | DetectorBank
+                | ExponentialMean
+                | FadingRecord
+                | QuietSpells
+                | AlarmController
+                | BandEdge
+                | RecentEntries,
             ):
                 yield from _arrays(vars(member))

@@ -20,8 +20,8 @@ from twinops.core.baseline.statistics import logarithm
 from twinops.core.series import Floats
 
 
-class FadingMean:
-    """Mean of k series in which the past fades exponentially.
+class ExponentialMean:
+    """Exponentially weighted mean of k series.
 
     Args:
         series: k.
@@ -49,12 +49,12 @@ class FadingMean:
         return means
 
 
-class Record:
-    """Largest size, in logarithms, that k series have shown before; fading at two speeds.
+class FadingRecord:
+    """Largest size, in logarithms, that k series have shown before; it fades exponentially, at two speeds.
 
-    What exceeds all that was shown before by a given ratio is exceptional and fades soon, so that one great
-    incident does not hide the smaller ones of months to come. What does not is normal, and remembered for
-    longer. What comes back while it is still remembered becomes normal.
+    A size that exceeds its record by a given ratio is exceptional and fades soon, so that one great incident does not
+    hide smaller ones for months. Any other size is normal and fades slowly. An exceptional size that comes back while
+    its record has not faded yet becomes normal.
 
     Args:
         series: k.
@@ -90,35 +90,36 @@ class Record:
 
 
 class QuietSpells:
-    """Rests of k series: how long nothing has stirred, against the longest rest before.
+    """Quiet spells of k series: entries since the last stir (burst or movement), against the longest spell before.
 
-    A rest is judged once enough rests were seen, or once the series has stirred so often without any that the
-    first one tells. Only known entries count into it. Where stirs come by chance, with a mean distance m, any of
-    n rests is longer than m·ln(n / p) with probability p (exponential waiting times, Bonferroni), so no rest
-    below that is unusual, however short the rests seen so far.
+    A spell is judged once enough spells were seen, or once so many stirs came without any spell that the first one is
+    unusual. Only known entries count. Where stirs come by chance, with a mean distance m, any of n spells is longer
+    than m·ln(n / p) with probability p (exponential waiting times, Bonferroni), so no shorter spell is unusual.
 
     Args:
-        record: of the rests' lengths.
+        record: of the spells' lengths.
         series: k.
-        shortest: steps that a rest is at least taken to be long; what is shorter is no rest.
-        needed: rests that must have been seen.
+        shortest: steps; what is shorter is no quiet spell, and no record is below it.
+        needed: quiet spells that must have been seen.
         chance: p.
-        dense: stirs after which the first rest is judged.
+        dense: stirs after which the first quiet spell is judged.
     """
 
-    def __init__(self, record: Record, series: int, shortest: int, needed: int, chance: float, dense: float) -> None:
+    def __init__(
+        self, record: FadingRecord, series: int, shortest: int, needed: int, chance: float, dense: float
+    ) -> None:
         self._record = record
         self._shortest, self._needed, self._chance, self._dense = shortest, needed, chance, dense
-        self._known, self._last, self._seen, self._rests = np.zeros((4, series))
+        self._known, self._last, self._seen, self._quiet_spells = np.zeros((4, series))
 
     def advance(self, stirs: Floats) -> tuple[Floats, Floats, Floats]:
-        """Take n entries; return the logarithm of the running rest over its record, of the record, and of the rest.
+        """Take n entries; return the logarithm of the running spell over its record, of the record, and of the spell.
 
         Args:
             stirs: shape (n, k): 1 where something stirs, 0 where not, NaN where that is unknown.
 
         Returns:
-            Shape (n, k) each; -inf where a rest cannot be judged.
+            Shape (n, k) each; -inf where a spell cannot be judged.
         """
         stirring = stirs == 1
         known = self._known + np.cumsum(np.isfinite(stirs), axis=0)
@@ -126,8 +127,8 @@ class QuietSpells:
         before = np.concatenate([self._last[None], last[:-1]])
         seen = self._seen + np.cumsum(stirring, axis=0)
         done = np.where(stirring & (seen > 1), known - before, np.nan)
-        quiet_spells = self._rests + np.cumsum(done > self._shortest, axis=0)
-        self._known, self._last, self._seen, self._rests = known[-1], last[-1], seen[-1], quiet_spells[-1]
+        quiet_spells = self._quiet_spells + np.cumsum(done > self._shortest, axis=0)
+        self._known, self._last, self._seen, self._quiet_spells = known[-1], last[-1], seen[-1], quiet_spells[-1]
         longest = np.fmax(self._record.advance(logarithm(done)), math.log(self._shortest))
         often = np.maximum(seen, 1)
         longest = np.fmax(longest, logarithm(known / often * (np.log(often) - math.log(self._chance))))

@@ -17,7 +17,7 @@ from twinops.core.baseline.settings import BaselineSettings
 from twinops.core.series import Floats
 
 
-class Kind(StrEnum):
+class AnomalyKind(StrEnum):
     """What an anomaly is, in a word."""
 
     SPIKE = "spike"
@@ -39,7 +39,7 @@ class Detector:
         clipped: whether deviations are clipped before they are averaged.
     """
 
-    kind: Kind
+    kind: AnomalyKind
     sign: int
     width: int
     clipped: bool = False
@@ -54,15 +54,17 @@ def detectors(step: float, settings: BaselineSettings) -> tuple[Detector, ...]:
     sides = (1, -1)
     brief = round(settings.spike / step)
     deviations = [
-        Detector(Kind.SPIKE if width <= max(brief, 1) else Kind.SHIFT, sign, width)
+        Detector(AnomalyKind.SPIKE if width <= max(brief, 1) else AnomalyKind.SHIFT, sign, width)
         for width in widths(step, *settings.deviation_windows)
         for sign in sides
     ]
     shifts = [
-        Detector(Kind.SHIFT, sign, width, clipped=True) for width in widths(*settings.shift_windows) for sign in sides
+        Detector(AnomalyKind.SHIFT, sign, width, clipped=True)
+        for width in widths(*settings.shift_windows)
+        for sign in sides
     ]
-    movements = [Detector(Kind.VARIANCE, 0, width) for width in widths(*settings.movement_windows) if width > 1]
-    calms = [Detector(Kind.CALM, 0, width) for width in widths(settings.calm_window) if width > 1]
+    movements = [Detector(AnomalyKind.VARIANCE, 0, width) for width in widths(*settings.movement_windows) if width > 1]
+    calms = [Detector(AnomalyKind.CALM, 0, width) for width in widths(settings.calm_window) if width > 1]
     return (*deviations, *shifts, *movements, *calms)
 
 

@@ -1,4 +1,7 @@
-"""One sync at a time: what a twin's forecasts rest on, bounded, and what it makes of the newest values."""
+"""The ensemble, one sync at a time, in bounded memory: history, calibration, and forecasts that wait for their outcome.
+
+It gives what ``backtest`` gives over the same past, up to the precision in which it stores.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,19 @@ import numpy.typing as npt
 
 from twinops.core.forecast import history as past_of
 from twinops.core.forecast.backtest import Run, backtest, shifts, stride
-from twinops.core.forecast.calibration import Flags, Issued, State, issue, learn, learn_step, published, scale_of
+from twinops.core.forecast.calibration import CalibrationState, Issued, published, scale_of
+from twinops.core.forecast.cells import Cells
 from twinops.core.forecast.config import Config
 from twinops.core.forecast.history import Halves, History, Singles, coarse_now, history_of, push, view_of
 from twinops.core.forecast.horizon import QUANTILES
 from twinops.core.forecast.members import COUNT, climbs, day_median, hour_of, member_forecasts
-from twinops.core.forecast.views import Cells, Indices, Seasons, View
-from twinops.core.series import Floats
+from twinops.core.forecast.profiles import Seasons
+from twinops.core.forecast.updates import issue, learn_change, learn_sync
+from twinops.core.forecast.views import View
+from twinops.core.series import Flags, Floats, Indices
 
 _NONE = np.iinfo(np.int32).min
-_SQUARES = 127
+_ROOT_SCALE = 127
 STORED_ROOTS: type[np.generic] = np.int8
 """Precision of what members had forecast."""
 _MIDDLE = QUANTILES.index(0.5)
@@ -26,14 +32,14 @@ _MIDDLE = QUANTILES.index(0.5)
 
 @dataclass(slots=True, eq=False)
 class Pending:
-    """Forecasts that wait for their outcome. A horizon's rows lie side by side, by the number of their check.
+    """Forecasts that wait for their outcome. The rows of a horizon form a ring by the number of the check.
 
     Attributes:
         made: number of the step that each row was made at, shape (rows,).
         naive: shape (rows, series).
         centre: the ensemble's difference to naive, in units of ``unit``, shape (rows, series).
         others: the other members' differences to the ensemble, in units of ``unit``, shape (rows, series, members - 1):
-            ``_SQUARES`` times the root, with the sign, so that small differences are as exact as large ones.
+            ``_ROOT_SCALE`` times the signed square root, so that small differences are as exact as large ones.
         scale: in units of ``unit``, shape (rows, series, 2).
         unit: shape (rows, series).
     """
@@ -53,53 +59,56 @@ class Pending:
 
 @dataclass(slots=True, eq=False)
 class Ensemble:
-    """All that a twin's forecasts rest on: history, weights and calibration, pending forecasts.
+    """The state of a twin's ensemble: history, weights and calibration, pending forecasts.
 
     Attributes:
+        history: the past, compressed.
         horizons: shape (h,), steps ahead, increasing.
         strides: shape (h,), steps between two checks.
-        begins: shape (h,), where each horizon's rows begin in ``pending``, and at the end where the last one's end.
-        last: last known values, shape (series,); NaN of a series of which nothing was ever known.
+        state: weights and calibration.
+        begins: shape (h + 1,), where each horizon's rows begin in ``pending``, and where the last one's end.
+        pending: forecasts that wait for their outcome.
+        last: last known values, shape (series,); NaN for a series without any known value.
         centre: the ensemble's forecasts from the newest step, shape (series, h); NaN likewise.
         seasons: profiles around the newest step, None where they are to be computed.
-        middle: number of an hour, and the day's median that stands in it.
+        day_median: number of an hour, and the median of the day before it, shape (series,).
     """
 
     history: History
     horizons: Indices
     strides: Indices
-    state: State
+    state: CalibrationState
     begins: Indices
     pending: Pending
     last: Singles
     centre: Singles
     seasons: Seasons | None = None
-    middle: tuple[int, Singles] | None = None
+    day_median: tuple[int, Singles] | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays."""
-        kept = [getattr(self.state, name) for name in State.__slots__]
+        kept = [getattr(self.state, name) for name in CalibrationState.__slots__]
         own = (self.last, self.centre, self.horizons, self.strides, self.begins, *kept)
-        own += (self.middle[1],) if self.middle else ()
+        own += (self.day_median[1],) if self.day_median else ()
         own_bytes = sum(int(part.nbytes) for part in own) + (self.seasons.nbytes if self.seasons else 0)
         return self.history.nbytes + self.pending.nbytes + own_bytes
 
     def rows(self, made: Indices) -> Indices:
-        """Return where the forecasts that were made at these steps wait, one of each horizon, shape (h,)."""
+        """Return the rows of ``pending`` for forecasts issued at these steps, one of each horizon, shape (h,)."""
         begins = self.begins
         places: Indices = begins[:-1] + made // self.strides % (begins[1:] - begins[:-1])
         return places
 
     def quantiles(self, config: Config) -> Floats:
-        """Return what is published now, shape (series, horizons, levels); NaN of what nothing is known of."""
+        """Return the published quantiles, shape (series, h, levels); NaN for a series without any known value."""
         centre = np.empty((*self.centre.shape, 2))
         centre[..., 0], centre[..., 1] = self.centre, self.last[:, None]
         near = self.horizons <= self.hold(config)
         return published(self.state, Issued(centre, scale_of(self.state, config)), self.horizons, near)
 
     def hold(self, config: Config) -> float:
-        """Return the steps for which naive stands after a level shift."""
+        """Return the steps for which naive is published after a level shift."""
         return float(np.ceil(config.hold_seconds / self.history.step))
 
 
@@ -107,7 +116,7 @@ def start(
     values: Floats, first: int, step: float, horizons: Indices, config: Config, *, origins: int | None = None,
     older: Cells | None = None,
 ) -> tuple[Ensemble, Run]:  # fmt: skip
-    """Learn from a past by a backtest, and be ready for the next step.
+    """Learn from a past by a backtest, and return the state for the next step.
 
     Args:
         values: shape (series, n), n ≥ 1, NaN where nothing is known.
@@ -119,7 +128,7 @@ def start(
         older: fine cells of the time before.
 
     Returns:
-        What is to be kept, and the backtest.
+        The ensemble, and the backtest that it comes from.
     """
     done = backtest(values, first, step, horizons, config, origins=origins, older=older)
     strides = np.array([stride(int(horizon), config) for horizon in horizons], dtype=np.intp)
@@ -134,7 +143,7 @@ def start(
         done.last.centre[..., 0].astype(stored),
     )  # fmt: skip
     for t in range(max(0, len(done.origins) - int(horizons[-1])), len(done.origins)):
-        _keep(found, first + int(done.origins[t]), done.members[t], Issued(done.centre[t], done.scale[t]))
+        _store(found, first + int(done.origins[t]), done.members[t], Issued(done.centre[t], done.scale[t]))
     return found, done
 
 
@@ -147,29 +156,29 @@ def _no_pending(rows: int, series: int) -> Pending:
     )  # fmt: skip
 
 
-def _single(state: State) -> State:
+def _single(state: CalibrationState) -> CalibrationState:
     """Return the state in single precision."""
-    arrays = {name: getattr(state, name) for name in State.__slots__}
-    return State(
-        **{name: one.astype(past_of.STORED) if one.dtype == np.float64 else one for name, one in arrays.items()}
+    arrays = {name: getattr(state, name) for name in CalibrationState.__slots__}
+    return CalibrationState(
+        **{name: one.astype(past_of.STORED if one.dtype == np.float64 else one.dtype) for name, one in arrays.items()}
     )
 
 
-def _keep(foresight: Ensemble, number: int, members: Floats, issued: Issued) -> None:
-    """Keep the forecasts of those horizons that are to be checked; shapes (series, h, members), (series, h, 2)."""
-    which = np.flatnonzero(number % foresight.strides == 0)
+def _store(ensemble: Ensemble, number: int, members: Floats, issued: Issued) -> None:
+    """Store the forecasts that are to be checked; shapes (series, h, members) and (series, h, 2)."""
+    which = np.flatnonzero(number % ensemble.strides == 0)
     if not len(which):
         return
-    pending, rows = foresight.pending, foresight.rows(np.array(number))[which]
+    pending, rows = ensemble.pending, ensemble.rows(np.array(number))[which]
     members, centre, scale = (part[:, which].swapaxes(0, 1) for part in (members, issued.centre, issued.scale))
     lead = centre[..., 0] - centre[..., 1]
     others = members[..., 1:] - centre[..., :1]
     sizes = np.abs(others)
     unit = np.maximum(np.maximum(sizes.max(axis=-1), np.abs(lead)), scale.max(axis=-1))
     safe = np.where(unit > 0, unit, 1.0)
-    roots = np.copysign(np.sqrt(sizes / safe[..., None]), others) * _SQUARES
+    roots = np.copysign(np.sqrt(sizes / safe[..., None]), others) * _ROOT_SCALE
     if STORED_ROOTS is np.int8:
-        # What nothing is known of is told by naive, which is NaN then.
+        # An integer holds no NaN; where there is no forecast, naive is NaN and tells so.
         roots = np.where(np.isfinite(roots), np.rint(roots), 0.0)
     pending.made[rows] = number
     pending.naive[rows] = centre[..., 1]
@@ -180,7 +189,7 @@ def _keep(foresight: Ensemble, number: int, members: Floats, issued: Issued) -> 
 
 
 def advance(
-    foresight: Ensemble,
+    ensemble: Ensemble,
     number: int,
     values: Floats,
     config: Config,
@@ -188,76 +197,76 @@ def advance(
     calibration_excluded: Flags | None = None,
     censored: Flags | None = None,
 ) -> Floats:
-    """Take in the values of a step; of steps between the last one and this one nothing is known.
+    """Take in the values of a step, learn, and issue the forecast; steps since the last one are unknown.
 
     Args:
-        foresight: changed in place.
+        ensemble: changed in place.
         number: of the step: Unix seconds over the step, rounded down; larger than the last one.
         values: shape (series,), NaN where unknown.
         config: the frozen one.
         calibration_excluded: shape (series,), values that are known, but that nothing is learned from.
-        censored: shape (series,), values that are lower bounds only. Below the forecast of the nearest horizon such a
-            value says nothing and is unknown; above it, it is the best that is known.
+        censored: shape (series,), values that are lower bounds only. Such a value is taken as it is where it lies above
+            the forecast of the nearest horizon, and as unknown below it.
 
     Returns:
-        The values as they were taken, shape (series,).
+        The values as they were taken, shape (series,), NaN where unknown.
     """
-    history, state, horizons = foresight.history, foresight.state, foresight.horizons
+    history, state, horizons = ensemble.history, ensemble.state, ensemble.horizons
     if censored is not None and censored.any():
-        values = np.where(censored & (values < foresight.quantiles(config)[:, 0, _MIDDLE]), np.nan, values)
-    came = values if calibration_excluded is None else np.where(calibration_excluded, np.nan, values)
+        values = np.where(censored & (values < ensemble.quantiles(config)[:, 0, _MIDDLE]), np.nan, values)
+    outcomes = values if calibration_excluded is None else np.where(calibration_excluded, np.nan, values)
     missed = number - history.now - 1
     if missed:
-        state.held = np.maximum(state.held - missed, 0)
+        state.hold[...] = np.maximum(state.hold - missed, 0)
     else:
-        learn_step(state, came - foresight.last, config)
-    _learn_due(foresight, number, came, config)
+        learn_change(state, outcomes - ensemble.last, config)
+    _learn_due(ensemble, number, outcomes, config)
     coarse = coarse_now(history)
     push(history, number, values)
-    foresight.last = np.where(np.isfinite(values), values, foresight.last).astype(past_of.STORED)
-    if foresight.seasons is not None and coarse_now(history) != coarse:
-        foresight.seasons = None
-    past = view_of(history, foresight.seasons, int(horizons[-1]))
-    foresight.seasons = past.seasons
+    ensemble.last = np.where(np.isfinite(values), values, ensemble.last).astype(past_of.STORED)
+    if ensemble.seasons is not None and coarse_now(history) != coarse:
+        ensemble.seasons = None
+    past = view_of(history, ensemble.seasons, int(horizons[-1]))
+    ensemble.seasons = past.seasons
     origin = np.array([past.steps.shape[1] - 1])
-    found = member_forecasts(past, origin, horizons, config, _middle_of(foresight, past, origin))[:, :, 0]
-    found[~np.isfinite(foresight.last)] = np.nan
+    members = member_forecasts(past, origin, horizons, config, _day_median(ensemble, past, origin))[:, :, 0]
+    members[~np.isfinite(ensemble.last)] = np.nan
     shifted = shifts(past, origin, config)[:, 0]
-    hold = foresight.hold(config)
+    hold = ensemble.hold(config)
     soon = horizons * history.step <= config.climb_seconds
     climbing = climbs(past, origin, config) & soon if soon.any() else None
-    now = issue(state, found, shifted, hold, horizons <= hold, config, climbing)
-    foresight.centre = now.centre[..., 0].astype(past_of.STORED)
-    _keep(foresight, number, found, now)
+    now = issue(state, members, shifted, hold, horizons <= hold, config, climbing)
+    ensemble.centre = now.centre[..., 0].astype(past_of.STORED)
+    _store(ensemble, number, members, now)
     return values
 
 
-def _middle_of(foresight: Ensemble, past: View, origin: Indices) -> Floats | None:
-    """Return the day's median, which is computed once an hour; None as long as no cell is complete."""
+def _day_median(ensemble: Ensemble, past: View, origin: Indices) -> Floats | None:
+    """Return the median of the last day, which is computed once an hour; None as long as no cell is complete."""
     cell = past.fine_at(origin)
     hour = int(hour_of(past, cell)[0])
     if cell[0] < 0:
         return None
-    if foresight.middle is None or foresight.middle[0] != hour:
-        foresight.middle = hour, day_median(past, hour).astype(past_of.STORED)
-    return foresight.middle[1].astype(np.float64)
+    if ensemble.day_median is None or ensemble.day_median[0] != hour:
+        ensemble.day_median = hour, day_median(past, hour).astype(past_of.STORED)
+    return ensemble.day_median[1].astype(np.float64)
 
 
-def _learn_due(foresight: Ensemble, number: int, came: Floats, config: Config) -> None:
-    """Learn from the forecasts of this step, those that were made."""
-    pending, made = foresight.pending, number - foresight.horizons
-    rows = foresight.rows(made)
-    due = (pending.made[rows] == made) & (made % foresight.strides == 0)
-    if not due.any() or not np.isfinite(came).any():
+def _learn_due(ensemble: Ensemble, number: int, outcomes: Floats, config: Config) -> None:
+    """Learn from the pending forecasts of this step; ``outcomes`` has shape (series,)."""
+    pending, made = ensemble.pending, number - ensemble.horizons
+    rows = ensemble.rows(made)
+    due = (pending.made[rows] == made) & (made % ensemble.strides == 0)
+    if not due.any() or not np.isfinite(outcomes).any():
         return
     unit, naive = pending.unit[rows].astype(float), pending.naive[rows].astype(float)
     centre = np.empty((*naive.shape, 2))
     centre[..., 0], centre[..., 1] = naive + pending.centre[rows] * unit, naive
-    roots = pending.others[rows].astype(float) / _SQUARES
+    roots = pending.others[rows].astype(float) / _ROOT_SCALE
     members = np.empty((*naive.shape, COUNT))
     members[..., 0] = naive
     members[..., 1:] = centre[..., :1] + roots * np.abs(roots) * unit[..., None]
     issued = Issued(centre.swapaxes(0, 1), (pending.scale[rows] * unit[..., None]).swapaxes(0, 1))
-    value = np.where(due, came[:, None], np.nan)
-    seconds = foresight.strides.astype(np.float64) * foresight.history.step
-    learn(foresight.state, value, members.swapaxes(0, 1), issued, seconds, config)
+    value = np.where(due, outcomes[:, None], np.nan)
+    seconds = ensemble.strides.astype(np.float64) * ensemble.history.step
+    learn_sync(ensemble.state, value, members.swapaxes(0, 1), issued, seconds, config)

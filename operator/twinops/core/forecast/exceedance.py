@@ -1,18 +1,18 @@
-"""The probability that any of the next h steps crosses a limit, learned from what has crossed it so far.
+"""The exceedance probability: that any of the next h steps crosses a limit, learned from past crossings.
 
 Marginal quantiles do not give it: the maximum of a path lies higher than each of its steps. Three experts do:
 
-* the distribution of the path maximum itself: its residuals from the highest forecast on the way, calibrated as
-  ``track`` calibrates single steps;
-* the causal rate of crossings in the current state: how long ago the last value beyond the limit was;
-* the rate in the same five minutes of the hours before, for what runs by the clock.
+* the distribution of the path maximum: its residuals from the highest forecast on the way, calibrated as
+  ``calibration`` calibrates single steps;
+* the rate of crossings in the current state, which is how long ago the last value beyond the limit was;
+* the rate in the same five minutes of earlier hours, for what runs by the clock.
 
-Their probabilities are averaged with weights that fall with a power of each one's recent Brier score (Brier 1950),
-apart for origins beyond the limit and not: a residual distribution that is far off is shrunk to the rates, and only
-then.
+Their probabilities are averaged with weights that fall with a power of each expert's recent Brier score (Brier 1950),
+kept apart for origins beyond the limit and not. So a residual distribution that is far off counts for less than the
+rates, and only then.
 
-A *row* is one series at one horizon; rows of a series lie side by side, in the order of the horizons. Everything is
-laid out so that beyond means above: what is harmful below is handed in negated.
+A *row* is one series at one horizon; the rows of a series are adjacent, in the order of the horizons. Beyond a limit
+means above it: where lower values are harmful, values and limit are handed in negated.
 """
 
 from __future__ import annotations
@@ -23,13 +23,11 @@ from statistics import NormalDist
 
 import numpy as np
 
+from twinops.core.forecast.calibration import MEAN_OF_NORMAL
 from twinops.core.forecast.config import HOUR, Config
-from twinops.core.forecast.views import Indices
-from twinops.core.series import Floats
+from twinops.core.series import Floats, Indices
 
 EXPERTS = 3
-_MEAN_OF_NORMAL = 0.797884560802865
-"""Mean absolute value of a standard normal variable, sqrt(2 / pi)."""
 _LEAST_BRIER = 1e-4
 _BASE_PRIOR = (0.5, 10.0)
 """Crossings and checks that the rate in any state begins with."""
@@ -40,13 +38,13 @@ class ExceedanceState:
     """What is learned of k rows.
 
     Attributes:
-        size: mean absolute residual of the path maximum, running and long-run, shape (k, 2).
+        size: mean absolute residual of the path maximum, over recent checks and over many, shape (k, 2).
         quantiles: of scaled residuals, shape (k, levels).
         checks: path maxima seen, shape (k,).
         states: decayed number of crossings and of checks per state, shape (k, states, 2).
         slots: the same per five minutes of the hour, shape (k, slots, 2).
         brier: mean squared error of every expert, shape (k, 2, experts); the axis of two: not beyond, beyond.
-        judged: checks per side, shape (k, 2).
+        judged: checks per side of the limit, shape (k, 2).
     """
 
     size: Floats
@@ -59,19 +57,14 @@ class ExceedanceState:
 
 
 @cache
-def _array(figures: tuple[float, ...]) -> Floats:
+def constant(figures: tuple[float, ...]) -> Floats:
+    """Return figures of the configuration as an array, which is not to be changed."""
     return np.array(figures)
 
 
-@cache
-def _paces(*half_lives: float) -> Floats:
-    """Return the least weight of what is new in a running mean, for each half-life."""
-    return 1 - 0.5 ** (1 / np.array(half_lives))
-
-
 def new_exceedance_state(rows: int, config: Config) -> ExceedanceState:
-    """Return a state that knows nothing: residuals of a normal distribution."""
-    start = np.array([NormalDist().inv_cdf(level) for level in config.risk_levels]) / _MEAN_OF_NORMAL
+    """Return the state before anything was learned: scaled residuals are those of a normal distribution."""
+    start = np.array([NormalDist().inv_cdf(level) for level in config.risk_levels]) / MEAN_OF_NORMAL
     return ExceedanceState(
         np.zeros((rows, 2)), np.tile(start, (rows, 1)), np.zeros(rows),
         np.zeros((rows, len(config.risk_states) + 1, 2)), np.zeros((rows, HOUR // config.risk_slot_seconds, 2)),
@@ -81,7 +74,7 @@ def new_exceedance_state(rows: int, config: Config) -> ExceedanceState:
 
 def state_of(since_seconds: Floats, config: Config) -> Indices:
     """Return the state for the seconds since the last value beyond the limit: 0 for beyond now."""
-    states: Indices = np.searchsorted(_array(config.risk_states), since_seconds, side="right")
+    states: Indices = np.searchsorted(constant(config.risk_states), since_seconds, side="right")
     return states
 
 
@@ -107,7 +100,7 @@ def path_probability(quantiles: Floats, scale: Floats, room: Floats, config: Con
         room: shape (...).
         config: the frozen one.
     """
-    levels = _array(config.risk_levels)
+    levels = constant(config.risk_levels)
     count, shape = len(levels), room.shape
     room = room.ravel()
     values = scale.reshape(-1, 1) * np.sort(quantiles.reshape(-1, count), axis=-1)
@@ -129,7 +122,7 @@ def path_probability(quantiles: Floats, scale: Floats, room: Floats, config: Con
 
 
 def _tail(distance: Floats, spread: Floats, outer: float) -> Floats:
-    """Return what lies further out than ``distance`` of the ``outer`` share, none where there is no spread."""
+    """Return the probability beyond ``distance`` in an exponential tail that holds ``outer``; 0 without spread."""
     ratio = np.minimum(distance, 100.0 * spread) / np.where(spread > 0, spread, 1.0)
     share: Floats = np.where(spread > 0, outer * np.exp(ratio * np.log(outer / 0.5)), 0.0)
     return share
@@ -154,7 +147,7 @@ def rates(states: Floats, slots: Floats, total: Floats, config: Config) -> Float
 def combine(brier: Floats, exceedance: Floats, total: Floats, config: Config) -> Floats:
     """Return the weighted probability, which does not fall with the horizon.
 
-    Rates count for as much as has been seen: what never crossed may yet do so, and only the path can tell.
+    The weight of the rates grows with the number of crossings seen: without any, a rate is zero and says nothing.
 
     Args:
         brier: of the experts on the side of the limit that the origin is on, shape (..., series,
@@ -170,71 +163,3 @@ def combine(brier: Floats, exceedance: Floats, total: Floats, config: Config) ->
     # Rounding alone could make it more than certain.
     within: Floats = np.minimum(np.maximum.accumulate(mixed, axis=-1), 1.0)
     return within
-
-
-def learn_event(
-    state: ExceedanceState, rows: Indices, states: Indices, slots: Indices, event: Floats, config: Config
-) -> None:
-    """Count what came of forecasts, by the state and the slot that they were made in.
-
-    Args:
-        state: changed in place.
-        rows: whose outcome is known, shape (m,).
-        states: of the origins, shape (m,).
-        slots: likewise.
-        event: whether any step crossed, 1 or 0, shape (m,).
-        config: the frozen one.
-    """
-    for tally, cells, decay in (
-        (state.states, states, 0.5 ** (1 / config.state_half_life)),
-        (state.slots, slots, config.slot_decay),
-    ):
-        counted = tally[rows, cells] * decay
-        counted[:, 0] += event
-        counted[:, 1] += 1
-        tally[rows, cells] = counted
-
-
-def learn_score(state: ExceedanceState, rows: Indices, side: Indices, squared: Floats, config: Config) -> None:
-    """Score the experts.
-
-    Args:
-        state: changed in place.
-        rows: shape (m,).
-        side: 1 for origins beyond the limit, else 0, shape (m,).
-        squared: squared error of every expert, shape (m, experts).
-        config: the frozen one.
-    """
-    judged = state.judged[rows, side] + 1
-    state.judged[rows, side] = judged
-    pace = np.maximum(_paces(config.brier_half_life), 1 / judged)
-    brier = state.brier[rows, side]
-    state.brier[rows, side] = brier + pace[:, None] * (squared - brier)
-
-
-def learn_path(state: ExceedanceState, rows: Indices, residual: Floats, scale: Floats, config: Config) -> None:
-    """Take in residuals of path maxima.
-
-    Args:
-        state: changed in place.
-        rows: shape (m,).
-        residual: path maximum less the highest forecast on the way, finite, shape (m,).
-        scale: as it was when the forecast was made, shape (m,).
-        config: the frozen one.
-    """
-    usable = scale > 0
-    scaled = residual / np.where(usable, scale, 1.0)
-    state.quantiles[rows] = moved(state.quantiles[rows], scaled, np.where(usable, config.quantile_step, 0.0), config)
-    checks = state.checks[rows] + 1
-    state.checks[rows] = checks
-    size = state.size[rows]
-    weight = np.maximum(_paces(config.scale_half_life, config.long_half_life), (1 / checks)[:, None])
-    state.size[rows] = size + weight * (np.abs(residual)[:, None] - size)
-
-
-def moved(quantiles: Floats, scaled: Floats, pace: Floats, config: Config) -> Floats:
-    """Return the quantiles, shape (m, levels), after one more scaled residual each, shape (m,)."""
-    levels, scaled = _array(config.risk_levels), scaled[:, None]
-    below = np.where(scaled == quantiles, levels, scaled < quantiles)
-    after: Floats = quantiles + pace[:, None] * np.maximum(1.0, np.abs(quantiles)) * (levels - below)
-    return after

@@ -1,7 +1,6 @@
-"""The probability of crossing a limit from every step of a past, each learned from what was known by then.
+"""The exceedance probability from every step of a past, each learned only from what was known by then.
 
-All recursions but one are linear, so they run over all steps at once; only the quantiles move step by step. What
-results is what ``crossing`` gives one step at a time.
+It gives what ``exceedance_online`` gives one sync at a time; a property test holds them together.
 """
 
 from __future__ import annotations
@@ -11,22 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from twinops.core.forecast.backtest import stride
-from twinops.core.forecast.calibration import Flags
 from twinops.core.forecast.config import Config
 from twinops.core.forecast.exceedance import (
     ExceedanceState,
     combine,
-    moved,
     new_exceedance_state,
-    path_probability,
     rates,
     slot_of,
     state_of,
 )
-from twinops.core.forecast.views import Indices
-from twinops.core.series import Floats
-
-_LARGEST_EXPONENT = 500.0
+from twinops.core.forecast.exceedance_updates import Matured, means_of, path_probabilities, tallies
+from twinops.core.series import Flags, Floats, Indices
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,25 +46,6 @@ class ExceedanceRun:
     state: ExceedanceState
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Matured:
-    """What matures at every step, shapes (n, k): of the forecast that was made a horizon earlier.
-
-    Attributes:
-        at: step at which it was made.
-        event: whether any step crossed.
-        residual: path maximum less the highest forecast.
-        checked: whether the event is known and checked.
-        whole: whether the residual is, too.
-    """
-
-    at: Indices
-    event: Floats
-    residual: Floats
-    checked: Flags
-    whole: Flags
-
-
 def backtest_exceedance(
     values: Floats,
     centre: Floats,
@@ -82,7 +57,7 @@ def backtest_exceedance(
     first: int = 0,
     calibration_excluded: Flags | None = None,
 ) -> ExceedanceRun:
-    """Give the probability from every step of a past, learning each outcome when it is known and not before.
+    """Return the probability from every step of a past; each outcome is learned when it is known, not before.
 
     Args:
         values: shape (s, n), NaN where unknown.
@@ -106,16 +81,13 @@ def backtest_exceedance(
     rows = np.arange(highest.shape[1])
 
     sizes = np.stack(
-        [
-            running_means(np.abs(came.residual), came.whole, life)
-            for life in (config.scale_half_life, config.long_half_life)
-        ],
+        [means_of(np.abs(came.residual), came.whole, life) for life in (config.scale_half_life, config.long_half_life)],
         axis=-1,
     )
     scale = np.maximum(sizes[..., 0], config.scale_floor * sizes[..., 1])
-    path = _path_chances(state, came, scale, np.repeat(bounds.T, kinds, axis=1) - highest, config)
-    events = _tallies(came, by_row[came.at, rows], by_row, 0.5 ** (1 / config.state_half_life), state.states)
-    in_slot = _tallies(
+    path = path_probabilities(state, came, scale, np.repeat(bounds.T, kinds, axis=1) - highest, config)
+    events = tallies(came, by_row[came.at, rows], by_row, 0.5 ** (1 / config.state_half_life), state.states)
+    in_slot = tallies(
         came, slots[came.at], np.broadcast_to(slots[:, None], by_row.shape), config.slot_decay, state.slots
     )[0]
     experts = np.concatenate([path[..., None], rates(events[0], in_slot, events[1], config)], axis=-1)
@@ -124,7 +96,7 @@ def backtest_exceedance(
     squared = (experts[came.at, rows] - came.event[..., None]) ** 2
     for side in (0, 1):
         mine = came.checked & (sides[came.at, rows] == side)
-        means = running_means(np.where(mine[..., None], squared, 0.0), mine[..., None], config.brier_half_life)
+        means = means_of(np.where(mine[..., None], squared, 0.0), mine[..., None], config.brier_half_life)
         brier = np.where((sides == side)[..., None], means, brier)
         state.brier[:, side], state.judged[:, side] = means[-1], mine.sum(axis=0)
     state.size[:], state.checks[:] = sizes[-1], came.whole.sum(axis=0)
@@ -140,7 +112,7 @@ def _since(beyond: Flags, step: float) -> Floats:
     return np.where(newest >= 0, (places - newest) * step, np.inf)
 
 
-def _matured(event: Floats, most: Floats, highest: Floats, horizons: Indices, first: int, config: Config) -> _Matured:
+def _matured(event: Floats, most: Floats, highest: Floats, horizons: Indices, first: int, config: Config) -> Matured:
     """Lay out, by the step at which they are known, the outcomes of shapes (s, h, n)."""
     count, rows = highest.shape
     lag = np.tile(horizons, rows // len(horizons))
@@ -151,85 +123,7 @@ def _matured(event: Floats, most: Floats, highest: Floats, horizons: Indices, fi
     residual = (most.reshape(rows, count).T - highest)[at, columns]
     checked = (made >= 0) & ((first + made) % every == 0) & np.isfinite(came) & np.isfinite(highest[at, columns])
     whole = checked & np.isfinite(residual)
-    return _Matured(at, np.where(checked, came, 0.0), np.where(whole, residual, 0.0), checked, whole)
-
-
-def _path_chances(state: ExceedanceState, came: _Matured, scale: Floats, room: Floats, config: Config) -> Floats:
-    """Return the first expert's probability, shape (n, k), and leave the quantiles in the state."""
-    made_with = np.take_along_axis(scale, came.at, axis=0)
-    usable: Flags = came.whole & (made_with > 0)
-    scaled = came.residual / np.where(usable, made_with, 1.0)
-    pace = np.where(usable, config.quantile_step, 0.0)
-    any_usable: Flags = np.asarray(usable.any(axis=1))
-    history = np.zeros((len(scale), *state.quantiles.shape))
-    quantiles = state.quantiles
-    for t in range(len(scale)):
-        if any_usable[t]:
-            quantiles = moved(quantiles, scaled[t], pace[t], config)
-        history[t] = quantiles
-    state.quantiles = quantiles
-    return path_probability(history, scale, room, config)
-
-
-def _tallies(
-    came: _Matured, learned_in: Indices, read_in: Indices, decay: float, last: Floats
-) -> tuple[Floats, Floats]:
-    """Return decayed crossings and checks in the cell that is read at every step, and in any, shapes (n, k, 2).
-
-    Args:
-        came: the outcomes.
-        learned_in: cell that each outcome belongs to, shape (n, k).
-        read_in: cell that is asked for at each step, shape (n, k).
-        decay: per check in the same cell.
-        last: shape (k, cells, 2); what is left after the last step is written here.
-    """
-    read, total = np.zeros((*read_in.shape, 2)), np.zeros((*read_in.shape, 2))
-    for cell in range(last.shape[1]):
-        mine = came.checked & (learned_in == cell)
-        sums = np.stack([decayed_sums(one, mine, decay) for one in (came.event, np.ones_like(came.event))], axis=-1)
-        read = np.where((read_in == cell)[..., None], sums, read)
-        total += sums
-        last[:, cell] = sums[-1]
-    return read, total
-
-
-def decayed_sums(values: Floats, counted: Flags, decay: float) -> Floats:
-    """Return, at every step, the sum of the values counted so far; each of them makes those before it decay.
-
-    Args:
-        values: shape (n, ...), finite.
-        counted: which values count, likewise or broadcast.
-        decay: factor per value that counts, below 1.
-    """
-    block = max(1, int(_LARGEST_EXPONENT / -np.log(decay)))
-    found, carried = np.zeros_like(values), np.zeros_like(values[:1])
-    for begin in range(0, len(values), block):
-        part = slice(begin, begin + block)
-        grown = decay ** -np.cumsum(counted[part], axis=0, dtype=float)
-        found[part] = (carried + np.cumsum(values[part] * counted[part] * grown, axis=0)) / grown
-        carried = found[part][-1:]
-    return found
-
-
-def running_means(values: Floats, counted: Flags, half_life: float) -> Floats:
-    """Return, at every step, the plain mean of the first values, and a decaying one from 1 / (its weight) on.
-
-    Args:
-        values: shape (n, ...), finite, 0 where they don't count.
-        counted: which values count, likewise or broadcast.
-        half_life: values.
-    """
-    weight = 1 - 0.5 ** (1 / half_life)
-    enough = int(1 / weight)
-    number = np.cumsum(counted, axis=0)
-    young = counted & (number <= enough)
-    begun = np.cumsum(values * young, axis=0) / np.clip(number, 1, enough)
-    later = counted & ~young
-    if not later.any():
-        return begun
-    kept = (1 - weight) ** np.maximum(number - enough, 0)
-    means: Floats = begun * kept + weight * decayed_sums(values, later, 1 - weight)
-    return means
+    return Matured(at, np.where(checked, came, 0.0), np.where(whole, residual, 0.0), checked, whole)
 
 
 def outcomes(

@@ -1,6 +1,6 @@
-"""The probability of crossing a limit, one sync at a time, in bounded memory.
+"""The exceedance probability, one sync at a time, in bounded memory.
 
-A forecast that waits for its outcome holds the path's maximum so far, so that no window of values need be kept.
+A forecast that waits for its outcome holds the maximum of its path so far, so that no window of values is kept.
 """
 
 from __future__ import annotations
@@ -12,15 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from twinops.core.forecast.backtest import stride
-from twinops.core.forecast.calibration import Flags
 from twinops.core.forecast.config import Config
 from twinops.core.forecast.exceedance import (
     EXPERTS,
     ExceedanceState,
     combine,
-    learn_event,
-    learn_path,
-    learn_score,
     new_exceedance_state,
     path_probability,
     rates,
@@ -29,9 +25,9 @@ from twinops.core.forecast.exceedance import (
     state_of,
 )
 from twinops.core.forecast.exceedance_batch import ExceedanceRun, backtest_exceedance
+from twinops.core.forecast.exceedance_updates import learn_event, learn_path, learn_score
 from twinops.core.forecast.horizon import MIN_CHECKS
-from twinops.core.forecast.views import Indices
-from twinops.core.series import Floats
+from twinops.core.series import Flags, Floats, Indices
 
 STORED: type[np.floating] = np.float32
 """Precision of what is kept between two steps."""
@@ -41,7 +37,7 @@ STORED_SHORT: type[np.floating] = np.float16
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    """Forecasts that wait for their outcome: p places, m series. A horizon's places lie side by side.
+    """Forecasts that wait for their outcome: p places, m series. The places of a horizon form a ring.
 
     Attributes:
         highest: of the path so far, shape (p, m).
@@ -72,14 +68,14 @@ def _nothing_waits(places: int, series: int) -> _Waiting:
 
 
 class OnlineExceedance:
-    """Risk of the series of one twin; only those with a limit take memory.
+    """Exceedance probabilities of the series of one twin; only series with a limit take memory.
 
-    Limits may change from sync to sync (a limit per replica does, with their number): each value is judged by the
-    limit of its own step. While a series has none, nothing is learned of it, and what was learned before stays.
+    Limits may change from sync to sync, as a limit per replica does: each value is compared with the limit of its own
+    step. While a series has no limit, nothing is learned of it, and what was learned before is kept.
     """
 
     def __init__(self, series: int, horizons: Indices, step: float, config: Config) -> None:
-        """Know nothing.
+        """Start without anything learned.
 
         Args:
             series: their number.
@@ -92,9 +88,9 @@ class OnlineExceedance:
         self._places = -(-horizons // self._every)
         self._begin = np.concatenate([[0], np.cumsum(self._places)[:-1]])
         self._number: int | None = None
-        self._forget()
+        self._reset()
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._which: Indices = np.zeros(0, dtype=np.intp)
         self._since = np.zeros(0)
         self._learned = new_exceedance_state(0, self._config)
@@ -110,7 +106,7 @@ class OnlineExceedance:
         self, values: Floats, centre: Floats, limits: Floats, above: Flags, *, first: int = 0,
         calibration_excluded: Flags | None = None,
     ) -> None:  # fmt: skip
-        """Learn from a past anew; it ends at the newest step, number ``first + n - 1``.
+        """Learn from a past that ends at the newest step, ``first + n - 1``; what was learned before is dropped.
 
         Args:
             values: shape (s, n), NaN where unknown.
@@ -120,7 +116,7 @@ class OnlineExceedance:
             first: number of the first step: Unix seconds over ``step``, rounded down.
             calibration_excluded: shape (s, n), values that must not be learned from.
         """
-        self._forget()
+        self._reset()
         self._number = first + values.shape[1] - 1
         bounds = limits[:, None] if limits.ndim == 1 else limits
         which = np.flatnonzero(np.isfinite(bounds).any(axis=1))
@@ -130,18 +126,18 @@ class OnlineExceedance:
         values, bounds = values[which] * sign[:, None], np.broadcast_to(bounds[which], (len(which), values.shape[1]))
         # A step without limit has nothing beyond it.
         bounds = np.where(np.isfinite(bounds), bounds * sign[:, None], np.inf)
-        touched = None if calibration_excluded is None else calibration_excluded[which]
+        excluded = None if calibration_excluded is None else calibration_excluded[which]
         run = backtest_exceedance(
             values, centre[:, which] * sign[:, None], bounds, self._horizons, self._step, self._config,
-            first=first, calibration_excluded=touched,
+            first=first, calibration_excluded=excluded,
         )  # fmt: skip
         self._which, self._since = which, run.since
         self._learned = _stored(run.state)
         self._waiting = _nothing_waits(int(self._places.sum()), len(which))
-        self._refill(run, values, bounds, first, touched)
+        self._refill(run, values, bounds, first, excluded)
 
-    def _refill(self, run: ExceedanceRun, values: Floats, bounds: Floats, first: int, touched: Flags | None) -> None:
-        """Let the forecasts wait whose outcome lies beyond the end of the past."""
+    def _refill(self, run: ExceedanceRun, values: Floats, bounds: Floats, first: int, excluded: Flags | None) -> None:
+        """Store the forecasts whose outcome lies beyond the end of the past."""
         count, kinds = values.shape[1], len(self._horizons)
         beyond, known = values > bounds, np.isfinite(values)
         for h, horizon in enumerate(self._horizons):
@@ -149,25 +145,23 @@ class OnlineExceedance:
                 if (first + t) % self._every[h]:
                     continue
                 place = self._place(first + t)[h]
-                self._keep(place, run.highest[t, h::kinds], run.scale[t, h::kinds],
-                           run.experts[t, h::kinds], run.states[t])  # fmt: skip
+                row = np.s_[t, h::kinds]
+                self._store(place, run.highest[row], run.scale[row], run.experts[row], run.states[t])
                 after = slice(t + 1, count)
                 waiting = self._waiting
                 if t + 1 < count:
                     waiting.highest[place] = np.where(known, values, -np.inf)[:, after].max(axis=1)
-                    waiting.crossed[place], waiting.whole[place] = (
-                        beyond[:, after].any(axis=1),
-                        known[:, after].all(axis=1),
-                    )
-                    if touched is not None:
-                        waiting.state[place, touched[:, after].any(axis=1)] = -1
+                    waiting.crossed[place] = beyond[:, after].any(axis=1)
+                    waiting.whole[place] = known[:, after].all(axis=1)
+                    if excluded is not None:
+                        waiting.state[place, excluded[:, after].any(axis=1)] = -1
 
     def _place(self, origin: int) -> Indices:
-        """Return where the forecasts of this step wait, for every horizon."""
+        """Return the places of the forecasts of this step, shape (h,)."""
         places: Indices = self._begin + origin // self._every % self._places
         return places
 
-    def _keep(
+    def _store(
         self, place: int | Indices, centre: Floats, scale: Floats, exceedance: Floats, state: npt.NDArray[np.integer]
     ) -> None:
         waiting = self._waiting
@@ -226,16 +220,16 @@ class OnlineExceedance:
         self._which, self._since = which, since
 
     def _skip_to(self, number: int) -> None:
-        """Pass over the steps of which nothing is known."""
+        """Take in the steps since the last one as unknown."""
         if self._number is None:
             return
         missing = number - self._number - 1
         longest = int(self._horizons[-1])
         nothing = np.full(len(self._which), np.nan)
-        touched = np.zeros(len(nothing), dtype=bool)
+        excluded = np.zeros(len(nothing), dtype=bool)
         self._since += max(0, missing - longest) * self._step
         for skipped in range(number - min(missing, longest), number):
-            self._take_in(skipped, nothing, nothing, touched)
+            self._take_in(skipped, nothing, nothing, excluded)
         if missing > longest:
             self._waiting.state[:] = -1
 
@@ -277,7 +271,7 @@ class OnlineExceedance:
             learn_path(self._learned, rows, residual, waiting.scale[places, series], config)
 
     def _issue(self, number: int, centre: Floats, bounds: Floats) -> Floats:
-        """Return the probabilities from here, shape (m, h), and let the forecasts wait that are to be checked."""
+        """Return the probabilities from here, shape (m, h), and store the forecasts that are to be checked."""
         learned, config = self._learned, self._config
         shape = centre.shape
         states, slot = state_of(self._since, config), slot_of(number, self._step, config)
@@ -296,7 +290,7 @@ class OnlineExceedance:
         checked = np.flatnonzero(number % self._every == 0)
         if len(checked) and number == self._number:
             places = self._place(number)[checked]
-            self._keep(
+            self._store(
                 places, highest[:, checked].T, scale.reshape(shape)[:, checked].T,
                 experts.reshape(*shape, EXPERTS)[:, checked].swapaxes(0, 1),
                 np.where(np.isnan(bounds - highest[:, -1]), -1, states),

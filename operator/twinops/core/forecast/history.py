@@ -8,22 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from twinops.core.forecast.backtest import SHIFT_STEPS
+from twinops.core.forecast.cells import Cells, begun, coarser, filled, fine_cells, fine_seconds, first_cell
 from twinops.core.forecast.config import DAY, LAYOUT
 from twinops.core.forecast.members import WINDOW
-from twinops.core.forecast.views import (
-    Cells,
-    Indices,
-    Seasons,
-    View,
-    begun,
-    coarser,
-    filled,
-    fine_cells,
-    fine_seconds,
-    first_cell,
-    seasons_of,
-)
-from twinops.core.series import Floats
+from twinops.core.forecast.profiles import Seasons, seasons_of
+from twinops.core.forecast.views import View
+from twinops.core.series import Floats, Indices
 
 Singles = npt.NDArray[np.floating]
 Halves = npt.NDArray[np.floating]

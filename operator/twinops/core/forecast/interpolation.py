@@ -1,4 +1,4 @@
-"""From what was learned to what the rest of the core reads."""
+"""Horizons in seconds among whole steps: what belongs to a horizon between two steps is interpolated linearly."""
 
 from __future__ import annotations
 
@@ -10,15 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from twinops.core.forecast.config import DAY
-from twinops.core.forecast.horizon import MIN_CHECKS, HorizonForecast
-from twinops.core.forecast.views import Indices
-from twinops.core.series import Floats
+from twinops.core.series import Floats, Indices
 
 _ROUNDING = 1e-9
 _Number = TypeVar("_Number", bound=np.generic)
-
-ORIGINS = 1200
-"""Newest steps that a full backtest forecasts from: three days of skill, a day before for the weights to settle."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,26 +80,3 @@ def ahead(horizons_seconds: Sequence[int], step: float) -> Ahead:
     after = np.maximum(after, 1).astype(np.intp)
     before = np.where(share > 0, before, after).astype(np.intp)
     return Ahead(np.unique(np.concatenate([before[before > 0], after])), before, after, share)
-
-
-def horizon_forecasts(
-    quantiles: Floats, error: Floats, checks: Indices, horizons_seconds: Sequence[int], ranges: Floats
-) -> list[tuple[HorizonForecast, ...]]:
-    """Return every series' forecasts, within the metrics' ranges.
-
-    Args:
-        quantiles: shape (series, h, levels).
-        error: relative to naive's, shape (series, h).
-        checks: shape (series, h).
-        horizons_seconds: h of them.
-        ranges: least and largest possible value, shape (2, series), infinite where there is none.
-    """
-    within = np.minimum(np.maximum(quantiles, ranges[0][:, None, None]), ranges[1][:, None, None]).tolist()
-    confidence = np.minimum(np.maximum(1 - error, 0.0), 1.0).tolist()
-    return [
-        tuple(
-            HorizonForecast(horizon, tuple(levels), share if count >= MIN_CHECKS else None, count, count >= MIN_CHECKS)
-            for horizon, levels, share, count in zip(horizons_seconds, *row, strict=True)
-        )
-        for row in zip(within, confidence, checks.tolist(), strict=True)
-    ]

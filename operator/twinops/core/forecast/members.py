@@ -12,13 +12,11 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
 from twinops.core.forecast.config import DAY, LAYOUT, Config
-from twinops.core.forecast.views import NOT_OVER, Indices, View, median, read_profile
-from twinops.core.series import Floats
-
-Flags = npt.NDArray[np.bool_]
+from twinops.core.forecast.profiles import NOT_OVER, median, read_profile
+from twinops.core.forecast.views import View
+from twinops.core.series import Flags, Floats, Indices
 
 NAMES = (
     "naive",
@@ -102,7 +100,7 @@ def member_forecasts(
     found[..., 15] = averages[..., 5][:, None] + _reach(config.climb[2], horizons) * slope[:, None]
     _with_yesterday(past, found, origins, horizons, fine_now)
     _with_profiles(past, found, origins, horizons, span, config)
-    _with_hour(past, found, origins, horizons, span, kernels)
+    _with_hour(past, found, origins, horizons, span, fine_now, kernels)
     unknown = ~np.isfinite(found)
     if unknown.any():
         found = np.where(unknown, last[:, None, :, None], found)
@@ -130,7 +128,7 @@ def _gated(slopes: Floats, row: Floats, kernel: Floats, gate: float) -> Floats:
     Independent noise of standard deviation s changes by 2 s / sqrt(pi) from step to step on average, and gives the
     slope a standard deviation of s times the norm of its weights.
     """
-    moves = _windows(np.abs(np.diff(row, axis=1)), WINDOW - 1)
+    moves = _windows(np.abs(row[:, 1:] - row[:, :-1]), WINDOW - 1)
     change = _averages(moves, np.full((WINDOW - 1, 1), 1 / (WINDOW - 1)))[..., 0]
     noise = change * (np.sqrt(np.pi) / 2 * np.linalg.norm(kernel))
     return np.where(np.abs(slopes) > gate * noise, slopes, 0.0)
@@ -256,10 +254,12 @@ def _around(profile: Floats, span: Floats, ahead: Floats) -> tuple[Floats, Float
     return read[:, : len(span)], read[:, len(span) :].reshape(-1, *ahead.shape)
 
 
-def _with_hour(past: View, found: Floats, origins: Indices, horizons: Indices, span: Indices, kernels: Floats) -> None:
+def _with_hour(
+    past: View, found: Floats, origins: Indices, horizons: Indices, span: Indices, fine_now: Indices, kernels: Floats
+) -> None:
     per_hour, fine = past.per_hour, past.fine
     ahead = past.place(origins + horizons[:, None], fine.first, fine.seconds)
-    beyond = np.ceil(np.maximum(ahead - past.fine_at(origins) - per_hour, 0.0) / per_hour - 1e-9)
+    beyond = np.ceil(np.maximum(ahead - fine_now - per_hour, 0.0) / per_hour - 1e-9)
     profile, begin = past.hour()
     places = past.place(span, fine.first, fine.seconds) - begin
     hour, then = _around(profile, places, ahead - beyond * per_hour - begin)

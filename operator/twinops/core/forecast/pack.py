@@ -13,11 +13,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from twinops.core.forecast.calibration import State, relative_error
+from twinops.core.forecast.calibration import CalibrationState, relative_error
 from twinops.core.forecast.config import Config
 from twinops.core.forecast.horizon import QUANTILES
 from twinops.core.forecast.members import COUNT
-from twinops.core.forecast.views import Indices
+from twinops.core.series import Indices
 
 _PER_OCTAVE = 8
 _MIDDLE_BYTE = 128
@@ -48,7 +48,7 @@ def _name(horizons: tuple[int, ...], step: float, config: Config) -> bytes:
     return hashlib.sha256(text.encode()).digest()[:_NAME_BYTES]
 
 
-def pack(state: State, horizons: Indices, step: float, config: Config) -> list[str]:
+def pack(state: CalibrationState, horizons: Indices, step: float, config: Config) -> list[str]:
     """Return weights, quantiles and skill of every series as text; at most 300 bytes each for three horizons.
 
     Args:
@@ -64,8 +64,8 @@ def pack(state: State, horizons: Indices, step: float, config: Config) -> list[s
     rows["quantiles"] = np.minimum(np.maximum(state.quantiles, -_LARGEST_HALF), _LARGEST_HALF)
     rows["size"] = np.minimum(state.size, _LARGEST)
     rows["naive_score"] = np.minimum(state.score[..., 1], _LARGEST)
-    # Its sign is the gate's.
-    rows["ratio"] = np.minimum(relative_error(state), _LARGEST_HALF) * np.where(state.open, 1, -1)
+    # Its sign tells whether the ensemble is trusted.
+    rows["ratio"] = np.minimum(relative_error(state), _LARGEST_HALF) * np.where(state.trusted, 1, -1)
     rows["width"] = np.minimum(state.width[..., 0] / np.maximum(state.width[..., 1], _TINY), _LARGEST_HALF)
     rows["covered"] = np.rint(state.covered * _FULL_SHARE)
     rows["checks"] = np.minimum(state.checks, np.iinfo(np.uint16).max)
@@ -77,7 +77,7 @@ def pack(state: State, horizons: Indices, step: float, config: Config) -> list[s
     ]
 
 
-def resume(state: State, which: int, text: str, horizons: Indices, step: float, config: Config) -> bool:
+def resume(state: CalibrationState, which: int, text: str, horizons: Indices, step: float, config: Config) -> bool:
     """Put what was packed in place of what is known of one series.
 
     Returns:
@@ -97,7 +97,7 @@ def resume(state: State, which: int, text: str, horizons: Indices, step: float, 
     state.width[which, :, 1] = 1.0
     state.width[which, :, 0] = rows["width"]
     state.covered[which] = rows["covered"] / _FULL_SHARE
-    state.open[which] = ~np.signbit(rows["ratio"])
+    state.trusted[which] = ~np.signbit(rows["ratio"])
     return True
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from twinops.core.forecast.views import Cells, Indices, fine_seconds, into_cells
-from twinops.core.series import Floats, Series
+from twinops.core.forecast.cells import Cells, fine_seconds, into_cells
+from twinops.core.series import Floats, Indices, Series
 
 HUGE = 1e18
 """From here on a figure is no measurement; its square would leave single precision."""

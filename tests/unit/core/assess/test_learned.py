@@ -14,7 +14,7 @@ from twinops.core.assess.learned import still_learning
 from twinops.core.assess.tolerance import tolerance
 from twinops.core.baseline.estimate import BaselineEstimate
 from twinops.core.baseline.learner import Alarm
-from twinops.core.baseline.statistics import Detector, Kind
+from twinops.core.baseline.statistics import AnomalyKind, Detector
 from twinops.core.observation import Sample
 
 NOW = 1_700_000_000.0
@@ -36,7 +36,9 @@ def good(**values: float) -> dict[str, Sample]:
     return {metric: Sample(metric, Quality.GOOD, value) for metric, value in values.items()}
 
 
-def alarm(sign: int = 1, kind: Kind = Kind.SPIKE, size: float = 45.0, record: float = 15.0, width: int = 12) -> Alarm:
+def alarm(
+    sign: int = 1, kind: AnomalyKind = AnomalyKind.SPIKE, size: float = 45.0, record: float = 15.0, width: int = 12
+) -> Alarm:
     return Alarm(0, Detector(kind, sign, width), index=0, since=0, expected=195.0, size=size, record=record)
 
 
@@ -113,12 +115,17 @@ def lived(
         pytest.param("throughputRps", 50, baseline(stands=alarm(-1)), {}, "high Below", id="throughput falls"),
         pytest.param("queueDepth", 400, baseline(stands=alarm()), {}, "critical Above", id="own metric"),
         pytest.param(
-            "latencyMs", 195, baseline(stands=alarm(0, Kind.FLAT)), {}, "medium Different", id="flat line has no side"
+            "latencyMs",
+            195,
+            baseline(stands=alarm(0, AnomalyKind.FLAT)),
+            {},
+            "medium Different",
+            id="flat line has no side",
         ),
         pytest.param(
             "latencyMs",
             195,
-            baseline(stands=alarm(0, Kind.FLAT)),
+            baseline(stands=alarm(0, AnomalyKind.FLAT)),
             {"thresholds": {"latencyMs": 500}},
             "medium Different",
             id="thresholds say nothing about movement",
@@ -145,8 +152,8 @@ def test_what_is_told(
         pytest.param("throughputRps", 900, alarm(), "no side that is known", id="throughput may be good news"),
         pytest.param("queueDepth", 900, alarm(), "no side that is known", id="own metric"),
         pytest.param("memoryUsage", 300, alarm(), "cannot mend memory", id="replicas do not mend it"),
-        pytest.param("latencyMs", 300, alarm(0, Kind.VARIANCE), "no side", id="unrest"),
-        pytest.param("latencyMs", 300, alarm(0, Kind.FLAT), "no side", id="flat line"),
+        pytest.param("latencyMs", 300, alarm(0, AnomalyKind.VARIANCE), "no side", id="unrest"),
+        pytest.param("latencyMs", 300, alarm(0, AnomalyKind.FLAT), "no side", id="flat line"),
     ],
 )
 def test_eligible_for_correction(metric: str, value: float, stands: Alarm, reason: str) -> None:
@@ -211,23 +218,27 @@ def test_words_of_a_value_outside() -> None:
 @pytest.mark.parametrize(
     ("kind", "size", "record", "expected", "actual"),
     [
-        pytest.param(Kind.FLAT, 14, 12, "a change at least every 60 min", "no change for 30 min", id="flat line"),
-        pytest.param(Kind.SILENCE, 14, 36, "a burst at least every 3 h", "no burst for 30 min", id="bursts cease"),
-        pytest.param(Kind.VARIANCE, 9, 3, "moves at most 3 ms in 5 min", "moves 9 ms in 5 min", id="unrest"),
-        pytest.param(Kind.CALM, 1, 3, "moves at least 3 ms in 5 min", "moves 1 ms in 5 min", id="calm"),
+        pytest.param(
+            AnomalyKind.FLAT, 14, 12, "a change at least every 60 min", "no change for 30 min", id="flat line"
+        ),
+        pytest.param(
+            AnomalyKind.SILENCE, 14, 36, "a burst at least every 3 h", "no burst for 30 min", id="bursts cease"
+        ),
+        pytest.param(AnomalyKind.VARIANCE, 9, 3, "moves at most 3 ms in 5 min", "moves 9 ms in 5 min", id="unrest"),
+        pytest.param(AnomalyKind.CALM, 1, 3, "moves at least 3 ms in 5 min", "moves 1 ms in 5 min", id="calm"),
     ],
 )
-def test_words_of_what_has_no_side(kind: Kind, size: float, record: float, expected: str, actual: str) -> None:
+def test_words_of_what_has_no_side(kind: AnomalyKind, size: float, record: float, expected: str, actual: str) -> None:
     known = {"latencyMs": baseline(stands=alarm(0, kind, size, record))}
     (alert,) = lived(spec(), good(latencyMs=195), known)
     assert (alert.direction, alert.expected, alert.actual) == (Direction.DIFFERENT, expected, actual)
-    assert alert.severity is (Severity.LOW if kind is Kind.SILENCE else Severity.MEDIUM)
+    assert alert.severity is (Severity.LOW if kind is AnomalyKind.SILENCE else Severity.MEDIUM)
     assert "since 21:43 UTC (195 ms now" in alert.recommendation
     assert alert.recommendation.split(": ")[-1]
 
 
 def test_words_of_what_is_off_on_average_only() -> None:
-    known = {"latencyMs": baseline(stands=alarm(kind=Kind.SHIFT, size=12, record=4, width=36))}
+    known = {"latencyMs": baseline(stands=alarm(kind=AnomalyKind.SHIFT, size=12, record=4, width=36))}
     (alert,) = lived(spec(), good(latencyMs=205), known)
     assert alert.expected == "at most 4 ms above normal on average over 3 h"
     assert alert.actual == "205 ms; 12 ms above normal on average over 3 h"

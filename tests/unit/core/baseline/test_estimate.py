@@ -10,7 +10,7 @@ import pytest
 from support.baseline_series import DAY, START, STEP, daily, noise
 from twinops.core.baseline.estimate import BaselineEstimate, TwinBaseline
 from twinops.core.baseline.settings import SETTINGS
-from twinops.core.baseline.statistics import Kind
+from twinops.core.baseline.statistics import AnomalyKind
 from twinops.core.series import Floats, Series
 
 BEGIN = START * STEP
@@ -61,7 +61,7 @@ def test_alarm_comes_when_the_slot_is_over_and_says_since_when() -> None:
     assert [baseline.alarm is None for baseline in baselines] == [True] * 5 + [False]
     last = baselines[-1]
     assert last.alarm is not None
-    assert last.alarm.detector.kind is Kind.SPIKE
+    assert last.alarm.detector.kind is AnomalyKind.SPIKE
     assert last.since == now
     assert last.alarm.actual == pytest.approx(90)
 

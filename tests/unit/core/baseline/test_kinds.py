@@ -8,7 +8,7 @@ import pytest
 from support.baseline_series import DAY, START, STEP, Floats, bursts, daily, noise
 from twinops.core.baseline.learner import Alarm, LearnedBaseline
 from twinops.core.baseline.settings import SETTINGS
-from twinops.core.baseline.statistics import Kind
+from twinops.core.baseline.statistics import AnomalyKind
 
 AT = 8 * DAY + 100
 HOURS = 12
@@ -51,21 +51,29 @@ def silent(values: Floats) -> Floats:
 @pytest.mark.parametrize(
     ("values", "kinds", "within_hours"),
     [
-        pytest.param(spiked(noise(10), 30), {Kind.SPIKE}, 0, id="spike up"),
-        pytest.param(spiked(noise(10), -30), {Kind.SPIKE}, 0, id="spike down"),
-        pytest.param(spiked(daily(10), 25), {Kind.SPIKE}, 0, id="spike by night that would be low by day"),
-        pytest.param(shifted(noise(10), 5), {Kind.SPIKE, Kind.SHIFT}, 3, id="level shift up"),
-        pytest.param(shifted(noise(10), -5), {Kind.SPIKE, Kind.SHIFT}, 3, id="level shift down"),
+        pytest.param(spiked(noise(10), 30), {AnomalyKind.SPIKE}, 0, id="spike up"),
+        pytest.param(spiked(noise(10), -30), {AnomalyKind.SPIKE}, 0, id="spike down"),
+        pytest.param(spiked(daily(10), 25), {AnomalyKind.SPIKE}, 0, id="spike by night that would be low by day"),
+        pytest.param(shifted(noise(10), 5), {AnomalyKind.SPIKE, AnomalyKind.SHIFT}, 3, id="level shift up"),
+        pytest.param(shifted(noise(10), -5), {AnomalyKind.SPIKE, AnomalyKind.SHIFT}, 3, id="level shift down"),
         pytest.param(
-            shifted(bursts(10) + noise(10, 0, 0.1), 1.5), {Kind.SHIFT}, 6, id="level shift smaller than daily bursts"
+            shifted(bursts(10) + noise(10, 0, 0.1), 1.5),
+            {AnomalyKind.SHIFT},
+            6,
+            id="level shift smaller than daily bursts",
         ),
-        pytest.param(restless(noise(10), 4), {Kind.SPIKE, Kind.VARIANCE}, 2, id="increased variance"),
-        pytest.param(still(noise(10)), {Kind.FLAT}, 2, id="flat line"),
-        pytest.param(silent(bursts(12)), {Kind.SILENCE, Kind.FLAT}, 24, id="bursts cease"),
-        pytest.param(without_a_day(daily(10)), {Kind.SPIKE, Kind.SHIFT}, 12, id="changed shape: a workday is missing"),
+        pytest.param(restless(noise(10), 4), {AnomalyKind.SPIKE, AnomalyKind.VARIANCE}, 2, id="increased variance"),
+        pytest.param(still(noise(10)), {AnomalyKind.FLAT}, 2, id="flat line"),
+        pytest.param(silent(bursts(12)), {AnomalyKind.SILENCE, AnomalyKind.FLAT}, 24, id="bursts cease"),
+        pytest.param(
+            without_a_day(daily(10)),
+            {AnomalyKind.SPIKE, AnomalyKind.SHIFT},
+            12,
+            id="changed shape: a workday is missing",
+        ),
     ],
 )
-def test_anomaly_raises_its_alarm(values: Floats, kinds: set[Kind], within_hours: float) -> None:
+def test_anomaly_raises_its_alarm(values: Floats, kinds: set[AnomalyKind], within_hours: float) -> None:
     raised = alarms(values)
     assert raised
     first = raised[0]

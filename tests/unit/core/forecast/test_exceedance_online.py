@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twinops.core.forecast import exceedance_online as crossing_live
+from twinops.core.forecast import exceedance_online as online_module
 from twinops.core.forecast.config import CONFIG
-from twinops.core.forecast.exceedance_batch import backtest_exceedance, decayed_sums
+from twinops.core.forecast.exceedance_batch import backtest_exceedance
 from twinops.core.forecast.exceedance_online import OnlineExceedance
+from twinops.core.forecast.exceedance_updates import decayed_sums
 
 FIRST = 4_700_000
 COUNT = 900
@@ -34,17 +35,17 @@ def centres(values: np.ndarray, kinds: int) -> np.ndarray:
     return centre
 
 
-def walk(live: OnlineExceedance, values: np.ndarray, centre: np.ndarray, limit: np.ndarray, begin: int) -> np.ndarray:
+def walk(online: OnlineExceedance, values: np.ndarray, centre: np.ndarray, limit: np.ndarray, begin: int) -> np.ndarray:
     return np.array(
-        [live.observe(FIRST + t, values[:, t], centre[t], limit, UP, NO) for t in range(begin, values.shape[1])]
+        [online.observe(FIRST + t, values[:, t], centre[t], limit, UP, NO) for t in range(begin, values.shape[1])]
     )
 
 
 @pytest.fixture(autouse=True)
 def full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that nothing but rounding can tell live from backtest in use."""
-    monkeypatch.setattr(crossing_live, "STORED", np.float64)
-    monkeypatch.setattr(crossing_live, "STORED_SHORT", np.float64)
+    """So that nothing but rounding can tell online from backtest in use."""
+    monkeypatch.setattr(online_module, "STORED", np.float64)
+    monkeypatch.setattr(online_module, "STORED_SHORT", np.float64)
 
 
 @pytest.mark.parametrize(
@@ -60,10 +61,10 @@ def full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_step_by_step_gives_what_the_backtest_gives(step: float, horizons: list[int], holes: float, begin: int) -> None:
     values, kinds = past(holes), np.array(horizons)
     centre, limit = centres(values, len(kinds)), np.array([75.0, 80.0])
-    live = OnlineExceedance(2, kinds, step, CONFIG)
+    online = OnlineExceedance(2, kinds, step, CONFIG)
     if begin:
-        live.learn(values[:, :begin], centre[:begin], limit, UP, first=FIRST)
-    found = walk(live, values, centre, limit, begin)
+        online.learn(values[:, :begin], centre[:begin], limit, UP, first=FIRST)
+    found = walk(online, values, centre, limit, begin)
     expected = backtest_exceedance(values, centre, limit, kinds, step, CONFIG, first=FIRST).exceedance
     known = np.isfinite(found)
     assert known[CUT - begin :].all()
@@ -109,8 +110,8 @@ def test_steps_that_were_missed_are_unknown() -> None:
         holed = values.copy()
         holed[:, CUT : CUT + gap] = np.nan
         one, other = (OnlineExceedance(2, kinds, 300.0, CONFIG) for _ in range(2))
-        for live in (one, other):
-            live.learn(values[:, :CUT], centre[:CUT], limit, UP, first=FIRST)
+        for online in (one, other):
+            online.learn(values[:, :CUT], centre[:CUT], limit, UP, first=FIRST)
         jumped = walk(one, values, centre, limit, CUT + gap)
         # Walked over the gap, forecasts are made in it too: compare what follows once those are done.
         stepped = walk(other, holed, centre, limit, CUT)[gap:]
@@ -121,12 +122,12 @@ def test_steps_that_were_missed_are_unknown() -> None:
 def test_without_limit_there_is_no_probability_and_no_memory() -> None:
     values, kinds = past(), np.array([3, 6, 12])
     centre = centres(values, 3)
-    live = OnlineExceedance(2, kinds, 300.0, CONFIG)
-    empty = live.nbytes
-    live.learn(values, centre, np.array([np.nan, np.nan]), UP, first=FIRST)
-    assert live.nbytes == empty
-    live.learn(values, centre, np.array([75.0, np.nan]), UP, first=FIRST)
-    found = live.observe(FIRST + COUNT, values[:, -1], centre[-1], np.array([75.0, np.nan]), UP, NO)
+    online = OnlineExceedance(2, kinds, 300.0, CONFIG)
+    empty = online.nbytes
+    online.learn(values, centre, np.array([np.nan, np.nan]), UP, first=FIRST)
+    assert online.nbytes == empty
+    online.learn(values, centre, np.array([75.0, np.nan]), UP, first=FIRST)
+    found = online.observe(FIRST + COUNT, values[:, -1], centre[-1], np.array([75.0, np.nan]), UP, NO)
     assert np.isfinite(found[0]).all()
     assert np.isnan(found[1]).all()
 
@@ -146,25 +147,25 @@ def test_a_limit_that_comes_and_goes_leaves_the_other_metric_alone() -> None:
 def test_what_was_learned_outlasts_a_limit_that_is_gone_for_a_while() -> None:
     values, kinds, limit = past(), np.array([3, 6, 12]), np.array([75.0, 80.0])
     centre, none = centres(values, 3), np.array([np.nan, 80.0])
-    live, steady = (OnlineExceedance(2, kinds, 300.0, CONFIG) for _ in range(2))
-    for one in (live, steady):
+    online, steady = (OnlineExceedance(2, kinds, 300.0, CONFIG) for _ in range(2))
+    for one in (online, steady):
         one.learn(values[:, :CUT], centre[:CUT], limit, UP, first=FIRST)
     for t in range(CUT, CUT + 3):
-        found = live.observe(FIRST + t, values[:, t], centre[t], none, UP, NO)
+        found = online.observe(FIRST + t, values[:, t], centre[t], none, UP, NO)
         expected = steady.observe(FIRST + t, values[:, t], centre[t], limit, UP, NO)
         assert np.isnan(found[0]).all()
         np.testing.assert_array_equal(found[1], expected[1])
     at = (FIRST + CUT + 3, values[:, CUT + 3], centre[CUT + 3], limit, UP, NO)
-    np.testing.assert_allclose(live.observe(*at)[0], steady.observe(*at)[0], atol=0.1)
+    np.testing.assert_allclose(online.observe(*at)[0], steady.observe(*at)[0], atol=0.1)
 
 
 def test_steps_without_a_forecast_do_no_harm() -> None:
     values, kinds, limit = past(), np.array([3, 6, 12]), np.array([75.0, 80.0])
     centre = centres(values, 3)
     centre[:50] = centre[CUT : CUT + 5] = np.nan
-    live = OnlineExceedance(2, kinds, 300.0, CONFIG)
-    live.learn(values[:, :CUT], centre[:CUT], limit, UP, first=FIRST)
-    found = walk(live, values, centre, limit, CUT)
+    online = OnlineExceedance(2, kinds, 300.0, CONFIG)
+    online.learn(values[:, :CUT], centre[:CUT], limit, UP, first=FIRST)
+    found = walk(online, values, centre, limit, CUT)
     assert np.isnan(found[:5]).all()
     assert np.isfinite(found[5:]).all()
     expected = backtest_exceedance(values, centre, limit, kinds, 300.0, CONFIG, first=FIRST).exceedance
@@ -186,8 +187,8 @@ def test_windows_touched_by_a_correction_teach_nothing() -> None:
     values, kinds = past(), np.array([3, 6, 12])
     centre, limit = centres(values, 3), np.array([75.0, 80.0])
     plain, touched = (OnlineExceedance(2, kinds, 300.0, CONFIG) for _ in range(2))
-    for live in (plain, touched):
-        live.learn(values[:, :CUT], centre[:CUT], limit, UP, first=FIRST)
+    for online in (plain, touched):
+        online.learn(values[:, :CUT], centre[:CUT], limit, UP, first=FIRST)
     high = np.full(2, 1000.0)
     before = plain.observe(FIRST + CUT, values[:, CUT], centre[CUT], limit, UP, NO)
     touched.observe(FIRST + CUT, values[:, CUT], centre[CUT], limit, UP, NO)
@@ -204,22 +205,22 @@ def test_values_are_judged_by_the_limit_of_their_own_step() -> None:
     scale = np.where(np.arange(COUNT) < COUNT // 2, 1.0, 3.0)
     limit = np.array([75.0, 80.0])
     centre = centres(values, 3)
-    live, scaled = (OnlineExceedance(2, kinds, 300.0, CONFIG) for _ in range(2))
+    online, scaled = (OnlineExceedance(2, kinds, 300.0, CONFIG) for _ in range(2))
     for t in range(COUNT // 2 + 12):
         k = scale[t]
-        live.observe(FIRST + t, values[:, t], centre[t], limit, UP, NO)
+        online.observe(FIRST + t, values[:, t], centre[t], limit, UP, NO)
         scaled.observe(FIRST + t, values[:, t] * k, centre[t] * k, limit * k, UP, NO)
-    np.testing.assert_allclose(live._learned.states, scaled._learned.states)
+    np.testing.assert_allclose(online._learned.states, scaled._learned.states)
 
 
 def test_an_older_step_is_not_learned_from() -> None:
     values, kinds, limit = past(), np.array([3, 6, 12]), np.array([75.0, 80.0])
     centre = centres(values, 3)
-    live = OnlineExceedance(2, kinds, 300.0, CONFIG)
-    live.learn(values, centre, limit, UP, first=FIRST)
-    first = live.observe(FIRST + COUNT - 1, values[:, -1], centre[-1], limit, UP, NO)
+    online = OnlineExceedance(2, kinds, 300.0, CONFIG)
+    online.learn(values, centre, limit, UP, first=FIRST)
+    first = online.observe(FIRST + COUNT - 1, values[:, -1], centre[-1], limit, UP, NO)
     np.testing.assert_array_equal(
-        live.observe(FIRST + COUNT - 1, values[:, -1] + 100, centre[-1], limit, UP, NO), first
+        online.observe(FIRST + COUNT - 1, values[:, -1] + 100, centre[-1], limit, UP, NO), first
     )
 
 
@@ -236,18 +237,18 @@ def test_what_is_kept_in_short_makes_no_difference_that_matters(monkeypatch: pyt
     values, kinds, limit = past(), np.array([3, 6, 12]), np.array([75.0, 80.0])
     centre = centres(values, 3)
     exact = walk(OnlineExceedance(2, kinds, 300.0, CONFIG), values, centre, limit, 0)
-    monkeypatch.setattr(crossing_live, "STORED", np.float32)
-    monkeypatch.setattr(crossing_live, "STORED_SHORT", np.float16)
+    monkeypatch.setattr(online_module, "STORED", np.float32)
+    monkeypatch.setattr(online_module, "STORED_SHORT", np.float16)
     found = walk(OnlineExceedance(2, kinds, 300.0, CONFIG), values, centre, limit, 0)
     np.testing.assert_allclose(found, exact, atol=0.01)
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crossing_live, "STORED", np.float32)
-    monkeypatch.setattr(crossing_live, "STORED_SHORT", np.float16)
+    monkeypatch.setattr(online_module, "STORED", np.float32)
+    monkeypatch.setattr(online_module, "STORED_SHORT", np.float16)
     values, kinds = past(), np.array([3, 6, 12])
-    live = OnlineExceedance(2, kinds, 300.0, CONFIG)
-    live.learn(values, centres(values, 3), np.array([75.0, 80.0]), UP, first=FIRST)
-    size = live.nbytes
-    walk(live, values, centres(values, 3), np.array([75.0, 80.0]), COUNT - 1)
-    assert live.nbytes == size <= 2200
+    online = OnlineExceedance(2, kinds, 300.0, CONFIG)
+    online.learn(values, centres(values, 3), np.array([75.0, 80.0]), UP, first=FIRST)
+    size = online.nbytes
+    walk(online, values, centres(values, 3), np.array([75.0, 80.0]), COUNT - 1)
+    assert online.nbytes == size <= 2200
