@@ -12,8 +12,10 @@ import numpy as np
 from kubernetes.aio import config as kube_config
 from pydantic import ValidationError
 
-from twinops.adapters.kubernetes.client import UNREADABLE, KubeClient, resource_path
+from twinops.adapters.kubernetes.client import KubeClient
+from twinops.adapters.kubernetes.connection import UNREADABLE
 from twinops.adapters.kubernetes.discovery import Discovery
+from twinops.adapters.kubernetes.paths import resource_path
 from twinops.adapters.kubernetes.workloads import ClusterWorkloads
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from twinops.adapters.kubernetes.client import KubeClient, resource_path
+from twinops.adapters.kubernetes.client import KubeClient
+from twinops.adapters.kubernetes.paths import resource_path
 from twinops.errors import NotFound
 
 API_VERSION = "apps/v1"

@@ -16,8 +16,9 @@ from typing import Any
 
 import structlog
 
-from twinops.adapters.kubernetes.client import KubeClient, resource_path
+from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.event_queue import Allowances, EventQueue, Key, Note
+from twinops.adapters.kubernetes.paths import resource_path
 from twinops.api import API_VERSION as TWINOPS_API
 from twinops.api import GROUP
 from twinops.errors import ClusterError, LeadershipLost, NotFound, Unavailable

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from twinops.adapters.kubernetes import hpas
-from twinops.adapters.kubernetes.client import Json, KubeClient
+from twinops.adapters.kubernetes.answers import Json
+from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.reflector import Reflector, version_of
 from twinops.adapters.kubernetes.watched import Watched
 from twinops.api.twin.spec import TargetRef

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from twinops.adapters.kubernetes import managed_fields
-from twinops.adapters.kubernetes.client import resource_path
+from twinops.adapters.kubernetes.paths import resource_path
 from twinops.api.twin.spec import TargetRef
 from twinops.api.twin.status import ObjectRef
 from twinops.core.observation import Lever

@@ -8,8 +8,9 @@ from typing import Any
 
 import structlog
 
-from twinops.adapters.kubernetes.client import KubeClient, resource_path
+from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.discovery import Discovery
+from twinops.adapters.kubernetes.paths import resource_path
 from twinops.adapters.kubernetes.pod_cache import API_VERSION, PLURAL, KeptPod, Owner, PodIndex, controller, kept_pod
 from twinops.adapters.kubernetes.reflector import is_forbidden
 from twinops.adapters.kubernetes.selectors import Selector

@@ -13,7 +13,8 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-from twinops.adapters.kubernetes.client import PAGE, Json, KubeClient
+from twinops.adapters.kubernetes.answers import Json
+from twinops.adapters.kubernetes.client import PAGE, KubeClient
 from twinops.errors import ClusterError, NotFound, Refused, Unavailable
 from twinops.ports.process import Clock
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from twinops.adapters.kubernetes import managed_fields
-from twinops.adapters.kubernetes.client import KubeClient, resource_path
+from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.discovery import Discovery
 from twinops.adapters.kubernetes.hpa_cache import KEDA, SCALED_OBJECTS, ScaledObjectCache, scaled_object_target
 from twinops.adapters.kubernetes.hpas import controller_of, targets
+from twinops.adapters.kubernetes.paths import resource_path
 from twinops.api.twin.spec import TargetRef
 from twinops.api.twin.status import ObjectRef
 from twinops.core.observation import Lever

@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from twinops.adapters.kubernetes.client import KubeClient, resource_path
+from twinops.adapters.kubernetes.client import KubeClient
+from twinops.adapters.kubernetes.paths import resource_path
 from twinops.api import API_VERSION
 from twinops.api.source.resource import MetricsSourceSpec, MetricsSourceStatus, SecretKeyRef, SecretRef
 from twinops.errors import ClusterError, NotFound, Refused, SourceInvalid, SourceNotFound, SpecError

@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic
 
-from twinops.adapters.kubernetes.client import Json, KubeClient, resource_path
+from twinops.adapters.kubernetes.answers import Json
+from twinops.adapters.kubernetes.client import KubeClient
+from twinops.adapters.kubernetes.paths import resource_path
 from twinops.adapters.kubernetes.reflector import R, Reflector
 from twinops.errors import Refused
 from twinops.ports.process import Clock

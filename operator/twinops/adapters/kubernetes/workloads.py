@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from twinops.adapters.kubernetes import selectors
-from twinops.adapters.kubernetes.client import KubeClient, resource_path
+from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.discovery import ApiResource, Discovery
+from twinops.adapters.kubernetes.paths import resource_path
 from twinops.adapters.kubernetes.pod_cache import PodIndex
 from twinops.adapters.kubernetes.pods import FoundPods, PodFinder
 from twinops.adapters.kubernetes.quantities import Capacity, PodResources, capacity, pod_resources
