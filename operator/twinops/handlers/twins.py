@@ -1,4 +1,4 @@
-"""DigitalTwins: one daemon each, and the watch events that wake it."""
+"""DigitalTwins: watch events, and one daemon per twin that runs its syncs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from twinops.ports.kubernetes import TwinRef
 
 PLURAL = "digitaltwins"
 FORCED_SECONDS = 3.0
-"""A daemon ends by itself soon after it is told to; one that does not is cancelled, and given up after so long."""
+"""Seconds after which a daemon that has not ended by itself is cancelled, and again after which it is abandoned."""
 
 
-def register(registry: kopf.OperatorRegistry, *, ticker: SyncLoop, watching: WatchEvents) -> None:
+def register(registry: kopf.OperatorRegistry, *, sync_loop: SyncLoop, watching: WatchEvents) -> None:
     """Register the handlers of DigitalTwins."""
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, id="twin-seen")
     async def seen(type: str | None, event: Any, **_: Any) -> None:  # noqa: A002 - kopf's own name for it
-        # kopf keeps this very body for as long as the twin lives.
+        # Trimmed in place: kopf keeps this same dict in memory while the twin exists.
         watching.twin_seen(trim(event["object"]), deleted=type == "DELETED")
 
     @kopf.daemon(
@@ -40,6 +40,6 @@ def register(registry: kopf.OperatorRegistry, *, ticker: SyncLoop, watching: Wat
         watching.twin_seen(dict(body), deleted=False)
         stop = asyncio.ensure_future(stopped.wait())
         try:
-            await ticker.run(TwinRef(namespace or "", name, uid), stop)
+            await sync_loop.run(TwinRef(namespace or "", name, uid), stop)
         finally:
             stop.cancel()
