@@ -13,7 +13,7 @@ from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.discovery import Discovery
 from twinops.adapters.kubernetes.paths import resource_path
 from twinops.adapters.kubernetes.workloads import ClusterWorkloads
-from twinops.api.twin.spec import TargetRef
+from twinops.api.references import TargetRef
 from twinops.core.observation import FieldOwner, Workload
 from twinops.errors import Conflict, NotFound, Refused, SpecError, TargetNotFound, Unavailable
 

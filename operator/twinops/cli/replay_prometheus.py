@@ -20,7 +20,9 @@ from twinops.adapters.kubernetes.workloads import ClusterWorkloads
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
 from twinops.api import API_VERSION
-from twinops.api.source.resource import MetricsSourceSpec
+from twinops.api.source.kind import METRICS_SOURCE
+from twinops.api.source.spec import MetricsSourceSpec
+from twinops.api.twin.kind import DIGITAL_TWIN
 from twinops.api.twin.spec import MAX_METRICS, DigitalTwinSpec
 from twinops.controllers.twin.gather import Gatherer
 from twinops.core.metrics.batches import Gathered
@@ -217,7 +219,7 @@ def _check_wanted(wanted: Sequence[str], gathered: Gathered) -> None:
 
 async def _twin(client: KubeClient, namespace: str, name: str) -> DigitalTwinSpec:
     try:
-        body = await client.get(resource_path(API_VERSION, "digitaltwins", namespace=namespace, name=name))
+        body = await client.get(resource_path(API_VERSION, DIGITAL_TWIN.plural, namespace=namespace, name=name))
     except NotFound as error:
         raise InputError(f"there is no DigitalTwin {name} in namespace {namespace}; -n names another one") from error
     return read_spec(body, f"DigitalTwin {namespace}/{name}")
@@ -226,7 +228,7 @@ async def _twin(client: KubeClient, namespace: str, name: str) -> DigitalTwinSpe
 async def _source_of(client: KubeClient, source: str) -> tuple[MetricsSourceSpec | None, tuple[str, ...]]:
     """Return the spec of the twin's MetricsSource, None when it cannot be read, and remarks."""
     try:
-        body = await client.get(resource_path(API_VERSION, "metricssources", name=source))
+        body = await client.get(resource_path(API_VERSION, METRICS_SOURCE.plural, name=source))
         return MetricsSourceSpec.from_wire(body.get("spec") or {}), ()
     except (ClusterError, ValidationError):
         note = (

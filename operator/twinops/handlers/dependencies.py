@@ -10,10 +10,11 @@ from typing import Any
 import kopf
 
 from twinops.api import GROUP, VERSION
+from twinops.api.source.kind import METRICS_SOURCE
 from twinops.controllers.twin.watch_events import WatchEvents
 
 WATCHED = (
-    (GROUP, VERSION, "metricssources"),
+    (GROUP, VERSION, METRICS_SOURCE.plural),
     ("apps", "v1", "deployments"),
     ("apps", "v1", "statefulsets"),
 )

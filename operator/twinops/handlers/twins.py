@@ -8,12 +8,12 @@ from typing import Any
 import kopf
 
 from twinops.api import GROUP, VERSION
+from twinops.api.twin.kind import DIGITAL_TWIN
 from twinops.controllers.shared.bodies import trim
 from twinops.controllers.shared.sync_loop import SyncLoop
 from twinops.controllers.twin.watch_events import WatchEvents
 from twinops.ports.kubernetes import TwinRef
 
-PLURAL = "digitaltwins"
 FORCED_SECONDS = 3.0
 """Seconds after which a daemon that has not ended by itself is cancelled, and again after which it is abandoned."""
 
@@ -21,7 +21,7 @@ FORCED_SECONDS = 3.0
 def register(registry: kopf.OperatorRegistry, *, sync_loop: SyncLoop, watching: WatchEvents) -> None:
     """Register the handlers of DigitalTwins."""
 
-    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, id="twin-seen")
+    @kopf.on.event(GROUP, VERSION, DIGITAL_TWIN.plural, registry=registry, id="twin-seen")
     async def seen(type: str | None, event: Any, **_: Any) -> None:  # noqa: A002 - kopf's own name for it
         # Trimmed in place: kopf keeps this same dict in memory while the twin exists.
         watching.twin_seen(trim(event["object"]), deleted=type == "DELETED")
@@ -29,7 +29,7 @@ def register(registry: kopf.OperatorRegistry, *, sync_loop: SyncLoop, watching: 
     @kopf.daemon(
         GROUP,
         VERSION,
-        PLURAL,
+        DIGITAL_TWIN.plural,
         registry=registry,
         id="sync",
         cancellation_timeout=FORCED_SECONDS,

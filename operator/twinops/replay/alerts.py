@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from twinops.api.twin.status import DriftAlert, Severity
+from twinops.api.twin.drift import DriftAlert, Severity
 
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}
 

@@ -13,7 +13,7 @@ from twinops.adapters.kubernetes.answers import Json
 from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.reflector import Reflector, version_of
 from twinops.adapters.kubernetes.watched import Watched
-from twinops.api.twin.spec import TargetRef
+from twinops.api.references import TargetRef
 from twinops.core.observation import Lever
 from twinops.errors import NotFound
 from twinops.ports.process import Clock

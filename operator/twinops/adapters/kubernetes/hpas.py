@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from twinops.adapters.kubernetes import managed_fields
 from twinops.adapters.kubernetes.paths import resource_path
-from twinops.api.twin.spec import TargetRef
-from twinops.api.twin.status import ObjectRef
+from twinops.api.references import ObjectRef, TargetRef
 from twinops.core.observation import Lever
 
 API_VERSION: Final = "autoscaling/v2"

@@ -22,8 +22,7 @@ from twinops.adapters.kubernetes.discovery import Discovery
 from twinops.adapters.kubernetes.hpa_cache import HpaCache, ScaledObjectCache
 from twinops.adapters.kubernetes.hpa_finder import find_hpa
 from twinops.api import ORIGINAL_ANNOTATION
-from twinops.api.twin.spec import TargetRef
-from twinops.api.twin.status import ObjectRef
+from twinops.api.references import ObjectRef, TargetRef
 from twinops.core.observation import Lever
 from twinops.errors import Conflict
 

@@ -15,7 +15,7 @@ from twinops.adapters.kubernetes.pod_cache import API_VERSION, PLURAL, KeptPod, 
 from twinops.adapters.kubernetes.reflector import is_forbidden
 from twinops.adapters.kubernetes.selectors import Selector
 from twinops.adapters.kubernetes.watched import Watched
-from twinops.api.twin.spec import TargetRef
+from twinops.api.references import TargetRef
 from twinops.core.rights import refusal
 from twinops.errors import NotFound, Refused
 

@@ -11,8 +11,7 @@ from twinops.adapters.kubernetes.discovery import Discovery
 from twinops.adapters.kubernetes.hpa_cache import KEDA, SCALED_OBJECTS, ScaledObjectCache, scaled_object_target
 from twinops.adapters.kubernetes.hpas import controller_of, targets
 from twinops.adapters.kubernetes.paths import resource_path
-from twinops.api.twin.spec import TargetRef
-from twinops.api.twin.status import ObjectRef
+from twinops.api.references import ObjectRef, TargetRef
 from twinops.core.observation import Lever
 from twinops.errors import NotFound, SpecError, TargetNotFound
 

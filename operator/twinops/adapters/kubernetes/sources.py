@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.paths import resource_path
 from twinops.api import API_VERSION
-from twinops.api.source.resource import MetricsSourceSpec, MetricsSourceStatus, SecretKeyRef, SecretRef
+from twinops.api.source.spec import MetricsSourceSpec, SecretKeyRef, SecretRef
+from twinops.api.source.status import MetricsSourceStatus
 from twinops.errors import ClusterError, NotFound, Refused, SourceInvalid, SourceNotFound, SpecError
 from twinops.ports.metrics import SourceAccess
 from twinops.ports.process import Clock

@@ -15,7 +15,7 @@ from twinops.adapters.kubernetes.pods import FoundPods, PodFinder
 from twinops.adapters.kubernetes.quantities import Capacity, PodResources, capacity, pod_resources
 from twinops.adapters.kubernetes.rollouts import rollout
 from twinops.adapters.kubernetes.selectors import Selector
-from twinops.api.twin.spec import TargetRef
+from twinops.api.references import TargetRef
 from twinops.core.metrics.pod_names import NamedPod, regex_of
 from twinops.core.observation import Workload
 from twinops.errors import NotFound, Refused, SpecError, TargetNotFound

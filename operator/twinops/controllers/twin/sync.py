@@ -12,8 +12,10 @@ from pydantic import ValidationError
 
 from twinops.api import ORIGINAL_ANNOTATION, SYNC_REQUESTED_ANNOTATION
 from twinops.api.conditions import ConditionType, is_true
+from twinops.api.twin.corrections import Outcome
+from twinops.api.twin.observed import Quality
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import DigitalTwinStatus, Outcome, Quality
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.shared.backoff import Backoff
 from twinops.controllers.shared.bodies import LONGEST_REQUEST
 from twinops.controllers.shared.status_writer import Purpose, WriteOutcome

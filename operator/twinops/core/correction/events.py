@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from twinops.api.twin.status import (
-    CorrectionAction,
-    CorrectionRecord,
-    DigitalTwinStatus,
-    Drift,
-    Original,
-    Outcome,
-    Severity,
-)
+from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Original, Outcome
+from twinops.api.twin.drift import Drift, Severity
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.observation import is_hpa
 from twinops.core.status.conditions import MAX_MESSAGE, shorten
 from twinops.core.status.events import NORMAL, WARNING, Note

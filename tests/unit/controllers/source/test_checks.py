@@ -9,7 +9,8 @@ from typing import Any
 
 from fakes.clock import FakeClock, in_fake_time
 from fakes.telemetry import FakeTelemetry
-from twinops.api.source.resource import MetricsSourceSpec, MetricsSourceStatus
+from twinops.api.source.spec import MetricsSourceSpec
+from twinops.api.source.status import MetricsSourceStatus
 from twinops.controllers.source.checks import (
     CHECKS_AT_ONCE,
     DOWN_PERIOD_SECONDS,

@@ -15,8 +15,10 @@ from fakes.twins import FakeTwins
 from support.correcting import HPA, NOW, SCALE, original, status
 from twinops.api import GIVE_BACK_FINALIZER, ORIGINAL_ANNOTATION
 from twinops.api.base import utc
+from twinops.api.references import ObjectRef
+from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Outcome
 from twinops.api.twin.spec import CorrectionMode
-from twinops.api.twin.status import CorrectionAction, CorrectionRecord, DigitalTwinStatus, ObjectRef, Outcome
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.shared.status_writer import Purpose, StatusWriter
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.publish import Publisher, TwinAtSync

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twinops.api.conditions import ConditionType, find
+from twinops.api.twin.observed import Health, ObservedMetric, Quality
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import DigitalTwinStatus, Health, ObservedMetric, Quality
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.assessment import assess
 from twinops.core.assess.availability import sight
 from twinops.core.assess.health import assess_health, hindsight

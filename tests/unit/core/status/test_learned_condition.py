@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from twinops.api.conditions import ConditionType, find
+from twinops.api.twin.drift import Drift
+from twinops.api.twin.observed import Quality
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import DigitalTwinStatus, Drift, Quality
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.assessment import assess
 from twinops.core.baseline.estimate import BaselineEstimate
 from twinops.core.forecast.result import ForecastResult
