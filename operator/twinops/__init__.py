@@ -10,7 +10,7 @@ Packages, from the outermost to the innermost; each imports only from those belo
 - ``ports``: Protocols that controllers and engine need and adapters satisfy;
 - ``core``: pure logic on numpy;
 - ``api``: models of the resources, from which the CRDs are generated;
-- ``settings``, ``logs``, and below them ``errors`` and ``printable``.
+- ``settings``, ``logs``, and below them ``errors``, ``metric_definitions`` (the standard metrics) and ``printable``.
 """
 
 __version__ = "0.1.0"
