@@ -13,7 +13,8 @@ from statistics import median
 import numpy as np
 
 from twinops.core.forecast.config import CONFIG, DAY
-from twinops.core.forecast.forecaster import QUICK_ORIGINS, RECENT_STEPS, Forecaster, Recorded
+from twinops.core.forecast.forecaster import QUICK_ORIGINS, RECENT_STEPS, Forecaster
+from twinops.core.forecast.recorded import Recorded
 from twinops.core.series import Floats, Series
 from twinops.metric_definitions import STANDARD
 

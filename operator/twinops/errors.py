@@ -11,17 +11,20 @@
     │   ├── SourceInvalid
     │   └── QueryRefused
     ├── MetricsUnavailable           the metrics backend did not answer; try again
-    │   └── MetricsBusy              it may be well: the query was too slow, or its turn did not come
-    ├── StatusUnreadable             a twin's own originals cannot be read: leave it alone
-    ├── LeadershipLost               this process must not write any more
-    └── ClusterError                 the Kubernetes API said no
+    │   ├── MetricsBusy              no answer, but the backend may be well: a slow query or a full queue
+    │   └── NoAnswer                 no answer within the time-out (``adapters.prometheus.transport``)
+    ├── QueryFailed                  one query failed (``adapters.prometheus.transport``); becomes a value, never raised
+    │                                beyond the adapter
+    ├── StatusUnreadable             the originals in a twin's status cannot be read: its status must not be written
+    ├── LeadershipLost               this process does not hold the lease: it must not write
+    └── ClusterError                 the Kubernetes API answered with an error, or not at all
         ├── NotFound                 404
-        ├── Conflict                 409, the object changed or another manager owns the field
-        ├── Refused                  400, 403, 422: the same request will be refused again
-        └── Unavailable              429, 5xx, time-outs and broken connections; try again
+        ├── Conflict                 409: the object changed, exists already, or another manager owns the field
+        ├── Refused                  any other 4xx, such as 400, 403 and 422: the same request will be refused again
+        └── Unavailable              401, 408, 410, 429, 5xx, time-outs and broken connections; try again
 
-Adapters translate a client's error once and keep it as ``__cause__``. Only handlers choose between
-kopf's temporary and permanent errors.
+Adapters translate a client's error once and keep it as ``__cause__``. Controllers catch these errors and turn them
+into conditions, Events and delays; no handler raises kopf's own errors.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ class SettingsError(TwinOpsError):
 
 
 class InputError(TwinOpsError):
-    """What a person gave a command, its arguments or a file, cannot be used. Says where, and how to mend it."""
+    """An argument or a file of a command cannot be used. The message says which, and how to correct it."""
 
 
 class SpecError(TwinOpsError):
@@ -44,13 +47,13 @@ class SpecError(TwinOpsError):
 
     Args:
         reason: CamelCase reason of the ``Stalled`` condition.
-        message: what is wrong, where, and how to mend it.
+        message: what is wrong, where, and how to correct it.
     """
 
     reason = "InvalidSpec"
 
     def __init__(self, message: str, *, reason: str | None = None) -> None:
-        """Keep the message and, where given, a more exact reason."""
+        """Set the message and, if given, a reason other than that of the class."""
         super().__init__(message)
         if reason is not None:
             self.reason = reason
@@ -85,7 +88,7 @@ class MetricsUnavailable(TwinOpsError):
 
 
 class MetricsBusy(MetricsUnavailable):
-    """There is no answer, which says nothing of the source: a query was too slow, or its turn did not come."""
+    """No query was answered, but the source may be well: queries were too slow, or waited too long for a connection."""
 
 
 class StatusUnreadable(TwinOpsError):
@@ -93,20 +96,20 @@ class StatusUnreadable(TwinOpsError):
 
 
 class LeadershipLost(TwinOpsError):
-    """This process does not hold the lease (any more), or cannot be sure that it does: it must not write."""
+    """This process does not hold the lease, or cannot be sure that it does: it must not write."""
 
 
 class ClusterError(TwinOpsError):
-    """The Kubernetes API answered with an error.
+    """The Kubernetes API answered with an error, or not at all.
 
     Args:
-        message: what was asked and what the API server said.
+        message: the request and the message of the answer.
         status: HTTP status, 0 when there was no answer.
-        retry_after: seconds the server asked to wait, where it did.
+        retry_after: seconds of the answer's ``Retry-After``, None without one.
     """
 
     def __init__(self, message: str, *, status: int = 0, retry_after: float | None = None) -> None:
-        """Keep status and wait beside the message."""
+        """Set message, status and delay."""
         super().__init__(message)
         self.status = status
         self.retry_after = retry_after
@@ -117,12 +120,12 @@ class NotFound(ClusterError):
 
 
 class Conflict(ClusterError):
-    """The object changed since it was read, or another manager owns the field (409)."""
+    """The object changed since it was read, exists already, or another manager owns the field (409)."""
 
 
 class Refused(ClusterError):
-    """The request is invalid or forbidden and will be refused again (400, 403, 422)."""
+    """The request is invalid or forbidden and will be refused again (4xx without a subclass of its own)."""
 
 
 class Unavailable(ClusterError):
-    """The API server is overloaded or out of reach (429, 5xx, time-out). Try again."""
+    """The API server is overloaded or out of reach (401, 408, 410, 429, 5xx, broken connection). Try again."""

@@ -1,4 +1,4 @@
-"""Structured logs: ours and everybody else's in one form, on standard error, without secrets."""
+"""Structured logs on standard error: records of this program and of libraries in one format, without secrets."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ import structlog
 from twinops.printable import printable, printable_lines
 
 QUIET = ("kopf", "kopf.objects", "kubernetes", "aiohttp", "asyncio", "urllib3")
-"""They speak at INFO of every tick and at DEBUG of request headers; from them only warnings pass."""
+"""Loggers of which only warnings are logged: at INFO they log every tick, at DEBUG request headers."""
 
 SECRET_WORDS = ("token", "password", "passwd", "secret_value", "authorization", "cookie", "api_key", "private_key")
-"""A key that contains one of these never has its value logged."""
+"""Values of keys that contain one of these are replaced by ``HIDDEN``."""
 
 HIDDEN = "(hidden)"
 
 LONGEST_VALUE = 2000
-"""Characters of one value of a line, its message among them."""
+"""Bound of a value or message, in characters."""
 
 LONGEST_ITEM = 200
 MOST_ITEMS = 20
-"""The same of a list, and how much of it."""
+"""Bounds of a list: characters per item, and items."""
 
 LONGEST_TRACEBACK = 8000
-"""Characters of a traceback; where it is longer its middle is left out."""
+"""Bound of a traceback, in characters; the middle of a longer one is left out."""
 
 _LINES = frozenset({"exception", "stack"})
 _PLAIN = (int, float, bool, type(None))
 
 LONGEST_PRINTED = 10_000
-"""Characters of a printed line that is told before its end has come."""
+"""Characters after which an unfinished printed line is logged."""
 
 _log_name = "twinops.logs"
 _log = structlog.get_logger(_log_name)
@@ -81,7 +81,7 @@ def configure(level: str, form: str, *, stream: TextIO | None = None) -> None:
 
 
 def set_level(level: str) -> None:
-    """Let pass what is at least this important: debug, info, warning or error."""
+    """Set the least level that is logged: debug, info, warning or error."""
     root = logging.getLogger()
     root.setLevel(level.upper())
     for name in QUIET:
@@ -89,9 +89,9 @@ def set_level(level: str) -> None:
 
 
 def catch_everything() -> None:
-    """Let whatever is said past the log, by Python or by any library, go through it.
+    """Send to the log what would bypass it.
 
-    That is: exceptions that nobody catches, in threads and in finalizers too; warnings; and what is printed.
+    These are uncaught exceptions, also in threads and finalizers, warnings, and text printed to standard streams.
     """
     sys.excepthook = lambda kind, error, trace: _log.critical("crashed", exc_info=(kind, error, trace))
     threading.excepthook = lambda args: _log.error(
@@ -103,7 +103,7 @@ def catch_everything() -> None:
 
 
 class _Printed(io.TextIOBase):
-    """Stands in for a standard stream: whole lines become log lines."""
+    """Replaces a standard stream: each line becomes a log record."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -131,15 +131,15 @@ class _Printed(io.TextIOBase):
 
 
 def _info(args: Any) -> tuple[Any, Any, Any]:
-    # The value is missing where there was no memory left to make one.
+    # The exception is None when there was no memory to create it.
     return args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback
 
 
 class _Handler(logging.StreamHandler[Any]):
-    """Writes lines, and says in the same form when one could not be made."""
+    """Writes records, and logs an error in the same format when one could not be formatted."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
-        """Say so, and drop the line; where nothing can be written there is nobody left to tell."""
+        """Log that the record was dropped; do nothing when the stream itself fails."""
         error = sys.exc_info()[1]
         if isinstance(error, OSError) or record.name == _log_name:
             return
@@ -149,7 +149,7 @@ class _Handler(logging.StreamHandler[Any]):
 
 
 def hide_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Replace the values of keys that sound like secrets. A structlog processor."""
+    """Replace the values of keys that contain a secret word. A structlog processor."""
     for key in event:
         if any(word in key.lower() for word in SECRET_WORDS):
             event[key] = HIDDEN
@@ -157,7 +157,7 @@ def hide_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMap
 
 
 def make_printable(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Bound everything that is shown, and take out what would steer a terminal. A structlog processor."""
+    """Bound the length of all values and replace control characters. A structlog processor."""
     for key, value in event.items():
         if key in _LINES:
             event[key] = printable_lines(_text(value), LONGEST_TRACEBACK)
@@ -171,7 +171,7 @@ def make_printable(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableM
 def _text(value: Any) -> str:
     try:
         return value if isinstance(value, str) else str(value)
-    except Exception as error:  # noqa: BLE001 - what cannot be shown (too deep, say) must not lose the line
+    except Exception as error:  # noqa: BLE001 - a value whose str() fails must not lose the record
         return f"({type(value).__name__} that cannot be shown: {type(error).__name__})"
 
 

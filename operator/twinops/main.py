@@ -1,4 +1,4 @@
-"""The composition root: joins adapters and controllers, waits for the lease, and runs kopf."""
+"""Runs the operator: waits for the lease, composes the leader (``wiring``) and runs kopf in one event loop."""
 
 from __future__ import annotations
 
@@ -36,26 +36,26 @@ CRASHED = 1
 MISCONFIGURED = 2
 
 STOP_SECONDS = 15.0
-"""How long running syncs, and kopf itself, may take to end after a signal."""
+"""Seconds that running syncs, and kopf itself, may take to end after a signal."""
 
 FORCED_SECONDS = 2.0
-"""How long kopf may take to end after it has been cancelled."""
+"""Seconds that kopf may take to end after it has been cancelled."""
 
 END_SECONDS = 25.0
-"""How long the whole process may take; less than the thirty seconds after which a kubelet kills it."""
+"""Seconds that the process may take to end; less than the 30 s after which a kubelet kills it."""
 
 
 def run(environ: Mapping[str, str], *, kubeconfig: str | None = None) -> int:
     """Run the operator, and end the process: 0 after a signal, 1 when the lease is lost, 2 for a bad setting.
 
-    Once a signal has asked for the end the status is 0, whatever hangs or fails on the way there. Everything
-    that is said goes through the log. Signals must be held by then (``process.hold_signals``).
+    After a signal the status is 0, whatever hangs or fails during the shutdown. Signals must be blocked before
+    (``process.hold_signals``).
 
     Args:
         environ: the environment; settings are read from it.
         kubeconfig: path; None for the pod's service account, else the default kubeconfig.
     """
-    # In the form that was asked for, as far as that is known, also when a setting cannot be used.
+    # Before the settings are read, so that an invalid setting is logged in the chosen format, too.
     console = environ.get("TWINOPS_LOG_FORMAT", "").strip().lower() == "console"
     logs.configure("info", "console" if console else "json")
     logs.catch_everything()
@@ -65,7 +65,7 @@ def run(environ: Mapping[str, str], *, kubeconfig: str | None = None) -> int:
         return _failed(error, stopping=False)
     logs.set_level(settings.log_level)
     if kubeconfig is not None:
-        # kopf has no other way to be told.
+        # kopf reads the kubeconfig's path from the environment only.
         os.environ["KUBECONFIG"] = kubeconfig
     return asyncio.run(_run(Operator(settings, kubeconfig)))
 
@@ -77,7 +77,7 @@ async def _run(operator: Operator) -> NoReturn:
         status = await operator.run(stop)
     except Exception as error:  # noqa: BLE001 - however it ends, it says so, and in the form of the log
         status = _failed(error, stopping=stop.is_set())
-    # Threads that still wait for an answer must not keep this process.
+    # Without waiting for threads that still wait for an answer.
     process.end(status)
 
 
@@ -96,16 +96,16 @@ class Operator:
     """One process of the operator, from its start to its end."""
 
     def __init__(self, settings: Settings, kubeconfig: str | None = None) -> None:
-        """Keep what it is started with; nothing is opened yet."""
+        """Store the arguments; connections are opened in ``run``."""
         self._settings = settings
         self._kubeconfig = kubeconfig
         self._clock = SystemClock()
         self._telemetry = PrometheusTelemetry(self._clock)
         self._watchdog = Watchdog(self._clock)
-        self._around = ProcessContext(settings, self._clock, self._telemetry, self._watchdog)
+        self._context = ProcessContext(settings, self._clock, self._telemetry, self._watchdog)
 
     async def run(self, stop: asyncio.Event) -> int:
-        """Stand by, lead, and end once ``stop`` is set. Returns the exit status."""
+        """Stand by, lead, and end when ``stop`` is set or the lease is lost. Returns the exit status."""
         settings = self._settings
         log.info("starting", version=__version__, identity=settings.identity)
         connecting = KubeClient.connect(self._kubeconfig, timeout_seconds=settings.request_timeout_seconds)
@@ -129,7 +129,7 @@ class Operator:
         finally:
             lost = elector.lost.is_set()
             if not stop.is_set():
-                # Nobody has asked for the end, so nobody would kill what hangs on the way there.
+                # No signal, so no kubelet would kill a process that hangs here.
                 process.end_within(END_SECONDS, LEASE_LOST)
             electing.cancel()
             crashed = await asyncio.gather(electing, return_exceptions=True)
@@ -146,7 +146,7 @@ class Operator:
 
     def _elector(self, client: KubeClient) -> Elector:
         settings = self._settings
-        # Over its own connection: a renewal never stands in line behind anything else.
+        # With a connection pool of its own: a renewal must never wait for other requests.
         leases = ClusterLeases(
             client.apart(),
             settings.namespace,
@@ -163,15 +163,15 @@ class Operator:
 
     async def _lead(self, client: KubeClient, elector: Elector, stop: asyncio.Event) -> None:
         """Run kopf until the stop signal or the loss of the lease."""
-        leader = Leader(self._around, client, elector)
+        leader = Leader(self._context, client, elector)
         tasks = [asyncio.create_task(job, name=name) for name, job in leader.jobs().items()]
         try:
             await _first(leader.first(), stop.wait(), elector.lost.wait())
             if stop.is_set() or elector.lost.is_set():
                 return
-            # What lives now lives long: the collector need not look at it again.
+            # The objects of the start are long-lived: exclude them from garbage collection.
             gc.freeze()
-            registry = kopf_registry(ticker=leader.ticker, watching=leader.watching, kubeconfig=self._kubeconfig)
+            registry = kopf_registry(sync_loop=leader.sync_loop, watching=leader.watching, kubeconfig=self._kubeconfig)
             await self._run_kopf(registry, elector, stop, tasks)
         finally:
             await leader.aclose()
@@ -186,10 +186,10 @@ class Operator:
         stop: asyncio.Event,
         jobs: Sequence[asyncio.Task[None]],
     ) -> None:
-        """Run kopf until the process is to end, or until anything that should run for ever does not."""
+        """Run kopf until the process is to end, or until a job that should run for ever ends."""
         namespaces = self._settings.watch_namespaces
         stopping = asyncio.Event()
-        # Made before kopf starts: at its end kopf waits for every task that was made after it.
+        # Created before kopf starts: at its end kopf waits for every task that was created after its start.
         ends = [asyncio.create_task(event.wait()) for event in (elector.lost, stop)]
         running = asyncio.create_task(
             kopf.operator(
@@ -205,7 +205,7 @@ class Operator:
         await asyncio.wait({running, *ends, *jobs}, return_when=asyncio.FIRST_COMPLETED)
         asked = stop.is_set() or elector.lost.is_set()
         stopping.set()
-        # A leader that lost its lease has nothing to finish: every write of its would be refused anyway.
+        # A leader that lost its lease has nothing to finish: the fence refuses every write.
         await asyncio.wait({running}, timeout=0.1 if elector.lost.is_set() else STOP_SECONDS)
         for task in (running, *ends):
             task.cancel()
@@ -214,14 +214,14 @@ class Operator:
             if not task.done() or task.cancelled() or (error := task.exception()) is None:
                 continue
             if not asked:
-                # Only a defect ends these: a restart is better than half an operator.
+                # Only a defect ends these: restart the process.
                 raise error
-            # kopf raises what any task raised that was still running, a query without an answer among them.
+            # kopf raises errors of tasks that were still running, for example of an unanswered request.
             log.info("ended on the way out", task=task.get_name(), error=str(error) or type(error).__name__)
 
 
 async def _unless(stop: asyncio.Event, wait: Awaitable[T]) -> T | None:
-    """Return what is waited for, or None when the process is to end before it comes."""
+    """Return the result, or None when ``stop`` is set before there is one."""
     waiting, stopped = asyncio.ensure_future(wait), asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait({waiting, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -232,7 +232,7 @@ async def _unless(stop: asyncio.Event, wait: Awaitable[T]) -> T | None:
 
 
 async def _first(*waits: Any) -> None:
-    """Return when the first of these ends, and raise what it raised."""
+    """Wait until the first of these ends, and raise its error."""
     tasks = [asyncio.ensure_future(wait) for wait in waits]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -1,7 +1,7 @@
-"""Text that somebody else wrote, fit to be shown: in a status, an Event, a log line, a table, at a terminal.
+"""Makes text of foreign origin safe to show: in a status, an Event, a log record, a table or at a terminal.
 
-Queries, names of files, columns and versions may hold what steers a terminal (escape sequences), turns the order of
-letters around, or breaks a line in two. All that leaves this program goes through here once.
+Queries, file names, column names and versions may contain terminal escape sequences, bidirectional controls or line
+breaks. All output of this program passes through here once.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
 
 
 def printable(text: str, most: int | None = None) -> str:
-    """Return the text in one line, without anything that is not seen where it stands.
+    """Return the text as one line of printable characters.
 
-    Controls, marks of direction, letters of no width and halves of pairs become U+FFFD; line breaks, tabs and other
-    blanks become spaces.
+    Control characters, bidirectional marks, zero-width characters and lone surrogates become U+FFFD; line breaks, tabs
+    and other white space become spaces.
 
     Args:
         text: any.
-        most: characters of the result; a longer one ends with an ellipsis.
+        most: bound of the length in characters; a longer text is cut and ends with an ellipsis.
     """
     if most is not None and len(text) > most:
         text = text[: most - 1] + "…"
@@ -25,7 +25,7 @@ def printable(text: str, most: int | None = None) -> str:
 
 
 def printable_lines(text: str, most: int | None = None) -> str:
-    """Return the text like ``printable``, its line breaks kept; of a longer one the middle is left out."""
+    """Like ``printable`` but with line breaks kept; the middle of a text longer than ``most`` is left out."""
     if most is not None and len(text) > most:
         text = f"{text[: most // 2]}\n… {len(text) - most} characters left out …\n{text[-(most // 2) :]}"
     return "\n".join(map(printable, text.split("\n")))

@@ -1,6 +1,6 @@
-"""What an administrator sets for the whole operator: environment variables, overridden by flags.
+"""Settings of the operator: environment variables ``TWINOPS_…``, overridden by flags.
 
-Read once, in ``main``, and handed down; nothing else looks at the environment.
+Read once, by ``main`` and by ``twinops uninstall``, and passed on; no other code reads these variables.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PREFIX = "TWINOPS_"
 
 def _split(value: Any) -> Any:
     if isinstance(value, str):
-        # Only a value that is not there at all means all: "," is a mistake, and must not open every namespace.
+        # Only a missing value means all namespaces; "," becomes an invalid name, so that a typo does not select all.
         return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip())) or ("",)
     return value
 
@@ -118,7 +118,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _lease_times_fit(self) -> Self:
-        # As client-go demands; and a write that began under the lease must be over before it can change hands.
+        # As client-go requires; and a write that began under the lease must end before another process can acquire it.
         if self.renew_deadline_seconds + self.lease_request_timeout_seconds > self.lease_duration_seconds:
             raise ValueError(
                 f"{PREFIX}RENEW_DEADLINE_SECONDS={self.renew_deadline_seconds:g} plus "

@@ -1,9 +1,9 @@
-"""What a leader is made of: adapters and controllers, joined. Together with ``main`` the composition root."""
+"""Composes adapters and controllers into a leader. Together with ``main`` the composition root."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,17 +42,17 @@ from twinops.controllers.twin.sync import SyncService
 from twinops.controllers.twin.watch_events import WatchEvents
 from twinops.core.events import NORMAL, Event
 from twinops.engine.forecaster_cache import ForecasterCache
-from twinops.ports.kubernetes import TwinRef
+from twinops.ports.kubernetes import SourceRef, TwinRef
 from twinops.ports.process import Clock, Telemetry
 from twinops.settings import Settings
 
 DRAIN_SECONDS = 2.0
-"""How long Events that are still queued may take to be posted at the end."""
+"""Seconds that queued Events may take to be posted at the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessContext:
-    """What every process has, leading or not."""
+    """What a process has, whether it leads or not."""
 
     settings: Settings
     clock: Clock
@@ -61,27 +61,27 @@ class ProcessContext:
 
 
 class _Caches:
-    """What syncs read from a watch: pods, HPAs and ScaledObjects.
+    """Watched copies that syncs read: pods, HPAs and ScaledObjects.
 
     Args:
-        client: with connections of its own.
-        around: what the process has anyway.
-        hpa_seen: told of HPAs that changed.
+        client: of ``KubeClient.for_watches``.
+        context: of the process.
+        hpa_seen: called for HPAs that changed.
     """
 
-    def __init__(self, client: KubeClient, around: ProcessContext, hpa_seen: Seen) -> None:
-        clock, namespaces = around.clock, around.settings.watch_namespaces
+    def __init__(self, client: KubeClient, context: ProcessContext, hpa_seen: Seen) -> None:
+        clock, namespaces = context.clock, context.settings.watch_namespaces
         self._index = PodIndex()
         self._pods = Watched(client, clock, PODS_VERSION, PODS, namespaces, keep=kept_pod, changed=self._index.changed)
         self.hpas = HpaCache(client, clock, namespaces, hpa_seen)
         self.scaled_objects = ScaledObjectCache(client, clock, namespaces)
 
-    def finder(self, client: KubeClient, discovery: Discovery) -> PodFinder:
-        """Return what finds pods."""
+    def pod_finder(self, client: KubeClient, discovery: Discovery) -> PodFinder:
+        """Return a finder that reads these pods."""
         return PodFinder(client, discovery, self._pods, self._index)
 
     def jobs(self) -> Mapping[str, Coroutine[Any, Any, None]]:
-        """Return what keeps them up, by name."""
+        """Return the coroutines that keep the copies current, by name."""
         return {
             "pods": self._pods.run(),
             "hpas": self.hpas.watched.run(),
@@ -89,140 +89,201 @@ class _Caches:
         }
 
     async def first(self) -> None:
-        """Wait until each has been read once, or could not be."""
+        """Wait until the first read of each has succeeded or failed."""
         await asyncio.gather(self._pods.first(), self.hpas.watched.first(), self.scaled_objects.watched.first())
+
+
+class _Cluster:
+    """The Kubernetes adapters of a leader. Writes are sent only while it leads; Events always.
+
+    Args:
+        context: of the process.
+        client: of the API server.
+        elector: whose fence guards writes.
+        hpa_seen: called for HPAs that changed.
+    """
+
+    def __init__(self, context: ProcessContext, client: KubeClient, elector: Elector, hpa_seen: Seen) -> None:
+        settings, clock = context.settings, context.clock
+        # A write that the fence allows at the deadline must end before another process can acquire the lease.
+        margin = settings.lease_duration_seconds - settings.renew_deadline_seconds
+        fenced = client.fenced(elector.fence, timeout_seconds=min(settings.request_timeout_seconds, margin))
+        discovery = Discovery(fenced)
+        self.caches = _Caches(client.for_watches(), context, hpa_seen)
+        self.twins = ClusterTwins(fenced)
+        self.levers = ClusterLevers(fenced, discovery, self.caches.hpas, self.caches.scaled_objects)
+        self.workloads = ClusterWorkloads(fenced, discovery, self.caches.pod_finder(fenced, discovery))
+        self.sources = ClusterSources(fenced, clock, namespace=settings.namespace)
+        self.events = ClusterEvents(client, clock, instance=settings.identity)
+
+
+class _Metrics:
+    """Metrics sources: the Prometheus client, circuit breakers, health checks and forecasters.
+
+    Args:
+        context: of the process.
+        sources: reads and writes MetricsSources.
+        writer: of their statuses.
+        recovered: called with the name of a source that answers again.
+    """
+
+    def __init__(
+        self,
+        context: ProcessContext,
+        sources: ClusterSources,
+        writer: StatusWriter[SourceRef],
+        recovered: Callable[[str], None],
+    ) -> None:
+        self._sources = sources
+        self._backend = PrometheusBackend(connections=context.settings.metrics_threads)
+        self.circuits = CircuitBreakers(self._backend, context.clock, suspect=self._check_soon)
+        self.forecasters = ForecasterCache(self.circuits)
+        self.checks = SourceChecks(
+            sources,
+            self._backend.probes,
+            writer,
+            context.telemetry,
+            context.clock,
+            recovered=recovered,
+            answered=self.circuits.probe_answered,
+            failed=self.circuits.probe_failed,
+        )
+
+    def changed(self, name: str) -> None:
+        """Read a source's spec again and check it."""
+        self._sources.forget(name)
+        self.circuits.forget(name)
+        self.checks.check_now(name)
+
+    def gone(self, name: str) -> None:
+        """Forget a source that was deleted."""
+        self._sources.forget(name)
+        self.circuits.forget(name)
+        self._backend.forget(name)
+        self.checks.forget(name)
+
+    async def aclose(self) -> None:
+        """Stop loading histories and close the connections."""
+        await self.forecasters.aclose()
+        await self._backend.aclose()
+
+    def _check_soon(self, name: str) -> None:
+        # A method, because circuits and checks refer to each other and circuits are created first.
+        self.checks.check_soon(name)
 
 
 class Leader:
     """Everything that runs only while this process leads.
 
     Args:
-        around: what the process has anyway.
-        client: the API server; every write through it is fenced by the elector, Events aside.
-        elector: knows whether this process still leads.
+        context: of the process.
+        client: of the API server; every write through it is fenced by the elector, Events aside.
+        elector: of the lease.
     """
 
-    def __init__(self, around: ProcessContext, client: KubeClient, elector: Elector) -> None:
-        settings, clock, telemetry = around.settings, around.clock, around.telemetry
-        # What the fence lets through at the deadline must be over before the lease can change hands.
-        margin = settings.lease_duration_seconds - settings.renew_deadline_seconds
-        fenced = client.fenced(elector.fence, timeout_seconds=min(settings.request_timeout_seconds, margin))
-        discovery = Discovery(fenced)
-        twins = ClusterTwins(fenced)
-        self._caches = _Caches(client.for_watches(), around, self._hpa_seen)
-        levers = ClusterLevers(fenced, discovery, self._caches.hpas, self._caches.scaled_objects)
-        index, wakeups = TwinStore(), WorkQueue(clock, spacing_seconds=settings.sync_spacing_seconds)
-        corrections = CorrectionService(levers, clock)
-        self._watchdog = around.watchdog
-        self._backend = PrometheusBackend(connections=settings.metrics_threads)
-        self._events = ClusterEvents(client, clock, instance=settings.identity)
-        self._sources = ClusterSources(fenced, clock, namespace=settings.namespace)
-        self._circuits = CircuitBreakers(self._backend, clock, suspect=self._check_soon)
-        self._memories = ForecasterCache(self._circuits)
-        self._releases = Releases(twins, corrections, self._events, clock, busy=wakeups.is_running)
+    def __init__(self, context: ProcessContext, client: KubeClient, elector: Elector) -> None:
+        clock = context.clock
+        self._watchdog = context.watchdog
+        self._store = TwinStore()
+        self._queue = WorkQueue(clock, spacing_seconds=context.settings.sync_spacing_seconds)
+        self._cluster = _Cluster(context, client, elector, self._hpa_seen)
         throttle = WriteThrottle(
-            clock, per_second=settings.status_writes_per_second, heartbeat_seconds=settings.heartbeat_seconds
-        )
-        self._checks = SourceChecks(
-            self._sources,
-            self._backend.probes,
-            StatusWriter(SOURCE_STATUS, self._sources, throttle, clock, telemetry, fence=elector.fence),
-            telemetry,
             clock,
-            recovered=self._source_recovered,
-            answered=self._circuits.probe_answered,
-            failed=self._circuits.probe_failed,
+            per_second=context.settings.status_writes_per_second,
+            heartbeat_seconds=context.settings.heartbeat_seconds,
         )
-        self._index, self._wakeups = index, wakeups
-        writer = StatusWriter(TWIN_STATUS, twins, throttle, clock, telemetry, fence=elector.fence)
-        observer = Observer(
-            sources=self._sources,
-            workloads=ClusterWorkloads(fenced, discovery, self._caches.finder(fenced, discovery)),
-            levers=levers,
-            gatherer=Gatherer(self._circuits, PrometheusTexts()),
-            memories=self._memories,
-            index=index,
-            one_shot_managers=settings.one_shot_managers,
+        sources, twins, events = self._cluster.sources, self._cluster.twins, self._cluster.events
+        fence, telemetry = elector.fence, context.telemetry
+        source_writer = StatusWriter(SOURCE_STATUS, sources, throttle, clock, telemetry, fence=fence)
+        twin_writer = StatusWriter(TWIN_STATUS, twins, throttle, clock, telemetry, fence=fence)
+        self._metrics = _Metrics(context, sources, source_writer, self._source_recovered)
+        corrections = CorrectionService(self._cluster.levers, clock)
+        publisher = Publisher(self._store, twins, twin_writer, events)
+        self._syncs = self._sync_service(context, corrections, publisher)
+        self.sync_loop = SyncLoop(
+            self._syncs,
+            self._store,
+            self._queue,
+            clock,
+            context.watchdog,
+            concurrency=context.settings.sync_concurrency,
         )
-        self._syncs = SyncService(
-            index=index,
-            observer=observer,
-            corrections=corrections,
-            publisher=Publisher(index, twins, writer, self._events),
-            telemetry=telemetry,
-            clock=clock,
-            grace_seconds=settings.grace_seconds,
-        )
-        self.ticker = SyncLoop(
-            self._syncs, index, wakeups, clock, around.watchdog, concurrency=settings.sync_concurrency
-        )
-        self._departures = Departures(twins, index, clock, serves=self.ticker.serves)
+        self._releases = Releases(twins, corrections, events, clock, busy=self._queue.is_running)
+        self._departures = Departures(twins, self._store, clock, serves=self.sync_loop.serves)
         self.watching = WatchEvents(
-            index,
-            wakeups,
+            self._store,
+            self._queue,
             release=self._releases.start,
             leaving=self._departures.start,
-            source_changed=self._source_changed,
-            source_gone=self._source_gone,
+            source_changed=self._metrics.changed,
+            source_gone=self._metrics.gone,
             busy=self._tell_busy,
         )
-        self.roll_call = Resync(
+        self.resync = Resync(
             twins,
-            index,
+            self._store,
             clock,
             gone=self._gone,
             leaving=self.watching.twin_leaves,
-            namespaces=settings.watch_namespaces,
+            namespaces=context.settings.watch_namespaces,
+        )
+
+    def _sync_service(
+        self, context: ProcessContext, corrections: CorrectionService, publisher: Publisher
+    ) -> SyncService:
+        """Compose the sync of a twin: gather, decide, correct, publish."""
+        settings, cluster = context.settings, self._cluster
+        observer = Observer(
+            sources=cluster.sources,
+            workloads=cluster.workloads,
+            levers=cluster.levers,
+            gatherer=Gatherer(self._metrics.circuits, PrometheusTexts()),
+            memories=self._metrics.forecasters,
+            index=self._store,
+            one_shot_managers=settings.one_shot_managers,
+        )
+        return SyncService(
+            index=self._store,
+            observer=observer,
+            corrections=corrections,
+            publisher=publisher,
+            telemetry=context.telemetry,
+            clock=context.clock,
+            grace_seconds=settings.grace_seconds,
         )
 
     def jobs(self) -> Mapping[str, Coroutine[Any, Any, None]]:
-        """Return what runs beside kopf, by name."""
+        """Return the coroutines that run beside kopf, by name."""
         return {
-            "events": self._events.run(),
-            "roll call": self.roll_call.run(),
-            "sources": self._checks.run(),
-            **self._caches.jobs(),
+            "events": self._cluster.events.run(),
+            "resync": self.resync.run(),
+            "sources": self._metrics.checks.run(),
+            **self._cluster.caches.jobs(),
         }
 
     async def first(self) -> None:
-        """Wait until it is known what is there: twins, and what their syncs read from a watch."""
-        await asyncio.gather(self.roll_call.first(), self._caches.first())
+        """Wait for the first list of twins and of the watched copies."""
+        await asyncio.gather(self.resync.first(), self._cluster.caches.first())
 
     async def aclose(self) -> None:
-        """End what is under way; everything that matters stands in status."""
+        """Stop. Running work is dropped: all state that matters is in the twins' status."""
         await self._departures.aclose()
         await self._releases.aclose()
-        await self._memories.aclose()
-        await self._backend.aclose()
-        await self._events.drain(DRAIN_SECONDS)
+        await self._metrics.aclose()
+        await self._cluster.events.drain(DRAIN_SECONDS)
 
     def _hpa_seen(self, body: Mapping[str, Any], listed: bool, deleted: bool) -> None:  # noqa: FBT001 - as the cache calls it
         self.watching.dependency_seen(body, listed=listed, deleted=deleted)
 
-    def _check_soon(self, name: str) -> None:
-        # The circuit breakers call the checks, which are made after them.
-        self._checks.check_soon(name)
-
-    def _source_changed(self, name: str) -> None:
-        self._sources.forget(name)
-        self._circuits.forget(name)
-        self._checks.check_now(name)
-
     def _source_recovered(self, name: str) -> None:
-        dependents = self._index.dependents(ObjectKey(SOURCE_KIND, "", name))
-        self._wakeups.request_all([ref.uid for ref in dependents], f"{SOURCE_KIND} {name} answers again")
-
-    def _source_gone(self, name: str) -> None:
-        self._sources.forget(name)
-        self._circuits.forget(name)
-        self._backend.forget(name)
-        self._checks.forget(name)
+        dependents = self._store.dependents(ObjectKey(SOURCE_KIND, "", name))
+        self._queue.request_all([ref.uid for ref in dependents], f"{SOURCE_KIND} {name} answers again")
 
     def _gone(self, ref: TwinRef) -> None:
         self._syncs.forget(ref)
         self._watchdog.forget(ref)
-        self._wakeups.rouse(ref.uid, "vanished")
+        self._queue.rouse(ref.uid, "vanished")
 
     def _tell_busy(self, body: Mapping[str, Any]) -> None:
         message = "sync already in progress; the requested one runs next"
-        self._events.post(Event(about(body), NORMAL, "SyncInProgress", message))
+        self._cluster.events.post(Event(about(body), NORMAL, "SyncInProgress", message))

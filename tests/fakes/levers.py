@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from twinops.api.twin.spec import TargetRef
-from twinops.api.twin.status import ObjectRef
+from twinops.api.references import ObjectRef, TargetRef
 from twinops.core.observation import FieldOwner, Lever
 from twinops.errors import ClusterError, Conflict, NotFound
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fakes.objects import FakeObjects
-from twinops.api.source.resource import MetricsSourceSpec
+from twinops.api.source.spec import MetricsSourceSpec
 from twinops.errors import ClusterError, NotFound, SourceInvalid
 from twinops.ports.kubernetes import SourceRef
 from twinops.ports.metrics import SourceAccess

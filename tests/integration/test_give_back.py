@@ -17,7 +17,9 @@ from support.cluster_levers import DEPLOYMENTS, HPAS, Cluster, deployment, hpa
 from support.correcting import risk, spec
 from twinops.api import ORIGINAL_ANNOTATION
 from twinops.api.base import utc
-from twinops.api.twin.status import DigitalTwinStatus, Outcome, Quality
+from twinops.api.twin.corrections import Outcome
+from twinops.api.twin.observed import Quality
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.twin.corrections import Done, Plan
 from twinops.controllers.twin.field_writer import FieldWriter
 from twinops.core.observation import FieldOwner, Sample

@@ -9,10 +9,11 @@ import pytest
 
 from devcluster.cluster import DevCluster
 from support.cluster_levers import DEPLOYMENTS, HPAS, TARGET, Cluster, deployment, hpa
-from twinops.adapters.kubernetes.client import KubeClient, resource_path
+from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.discovery import Discovery
+from twinops.adapters.kubernetes.paths import resource_path
 from twinops.adapters.kubernetes.workloads import ClusterWorkloads
-from twinops.api.twin.spec import TargetRef
+from twinops.api.references import TargetRef
 from twinops.core.observation import FieldOwner, Workload
 from twinops.errors import Conflict, NotFound, Refused, SpecError, TargetNotFound, Unavailable
 

@@ -24,8 +24,9 @@ from twinops.adapters.kubernetes.watched import Watched
 from twinops.adapters.kubernetes.workloads import ClusterWorkloads
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
-from twinops.api.source.resource import MetricsSourceSpec
-from twinops.api.twin.spec import DigitalTwinSpec, TargetRef
+from twinops.api.references import TargetRef
+from twinops.api.source.spec import MetricsSourceSpec
+from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.controllers.twin.gather import Gatherer
 from twinops.core.observation import Sample, Workload
 from twinops.ports.metrics import SourceAccess

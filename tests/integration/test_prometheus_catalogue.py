@@ -20,8 +20,9 @@ from devcluster.components.prometheus import Prometheus
 from devcluster.options import PrometheusOptions
 from twinops.adapters.prometheus.catalogue import CATALOGUE, PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
-from twinops.api.source.resource import MetricsSourceSpec
-from twinops.api.twin.spec import SystemType, TargetRef
+from twinops.api.references import TargetRef
+from twinops.api.source.spec import MetricsSourceSpec
+from twinops.api.twin.spec import SystemType
 from twinops.core.metrics.queries import Query, QueryScope
 from twinops.ports.metrics import SourceAccess
 

@@ -15,9 +15,9 @@ from devcluster.components.prometheus import Prometheus
 from devcluster.options import PrometheusOptions
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
-from twinops.api.source.resource import MetricsSourceSpec
+from twinops.api.source.spec import MetricsSourceSpec
+from twinops.api.twin.observed import Quality
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import Quality
 from twinops.controllers.twin.gather import Gatherer
 from twinops.core.metrics.queries import PARTIAL
 from twinops.core.observation import Sample

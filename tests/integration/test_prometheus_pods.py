@@ -13,8 +13,9 @@ from devcluster.cluster import DevCluster
 from devcluster.waiting import wait_until
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
-from twinops.api.source.resource import MetricsSourceSpec
-from twinops.api.twin.spec import DigitalTwinSpec, TargetRef
+from twinops.api.references import TargetRef
+from twinops.api.source.spec import MetricsSourceSpec
+from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.controllers.twin.gather import Gatherer
 from twinops.core.metrics.pod_names import pod_regex
 from twinops.core.observation import Workload

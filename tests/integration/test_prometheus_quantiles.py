@@ -16,9 +16,10 @@ from devcluster.components.prometheus import Prometheus
 from devcluster.options import PrometheusOptions
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
-from twinops.api.source.resource import MetricsSourceSpec
-from twinops.api.twin.spec import DigitalTwinSpec, TargetRef
-from twinops.api.twin.status import ObservedMetric, Quality
+from twinops.api.references import TargetRef
+from twinops.api.source.spec import MetricsSourceSpec
+from twinops.api.twin.observed import ObservedMetric, Quality
+from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.controllers.twin.gather import Gatherer
 from twinops.core.metrics.batches import Gathered
 from twinops.core.observation import Workload

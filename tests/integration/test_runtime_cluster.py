@@ -21,7 +21,7 @@ from twinops.adapters.kubernetes.sources import ClusterSources
 from twinops.adapters.kubernetes.twins import ClusterTwins
 from twinops.api.base import utc
 from twinops.api.conditions import Condition, ConditionStatus
-from twinops.api.source.resource import MetricsSourceStatus
+from twinops.api.source.status import MetricsSourceStatus
 from twinops.controllers.shared.status_writer import WriteOutcome
 from twinops.controllers.twin.publish import about
 from twinops.core.events import NORMAL, WARNING, Event, InvolvedObject

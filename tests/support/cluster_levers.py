@@ -12,7 +12,8 @@ from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.discovery import Discovery
 from twinops.adapters.kubernetes.levers import ClusterLevers
 from twinops.adapters.kubernetes.workloads import ClusterWorkloads
-from twinops.api.twin.spec import DigitalTwinSpec, TargetRef
+from twinops.api.references import TargetRef
+from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.twin.corrections import CorrectionService, Done, Plan
 from twinops.core.observation import FieldOwner, Lever, Observation, Sample

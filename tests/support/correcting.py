@@ -6,18 +6,13 @@ import dataclasses
 from typing import Any
 
 from twinops.api.base import utc
-from twinops.api.twin.spec import DigitalTwinSpec, TargetRef
-from twinops.api.twin.status import (
-    DigitalTwinStatus,
-    Direction,
-    Drift,
-    DriftAlert,
-    ObjectRef,
-    Original,
-    Quality,
-    Risk,
-    Severity,
-)
+from twinops.api.references import ObjectRef, TargetRef
+from twinops.api.twin.corrections import Original
+from twinops.api.twin.drift import Direction, Drift, DriftAlert, Severity
+from twinops.api.twin.observed import Quality
+from twinops.api.twin.predictions import Risk
+from twinops.api.twin.spec import DigitalTwinSpec
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.observation import FieldOwner, Lever, Observation, Sample, Workload
 
 NOW = 1_700_000_000.0

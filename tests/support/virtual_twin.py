@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 
 from support.correcting import KUBECTL, NOW, OURS, hpa, status
 from twinops.api.base import utc
-from twinops.api.twin.spec import DigitalTwinSpec, TargetRef
-from twinops.api.twin.status import CorrectionAction, DigitalTwinStatus, ObjectRef, Quality
+from twinops.api.references import ObjectRef, TargetRef
+from twinops.api.twin.corrections import CorrectionAction
+from twinops.api.twin.observed import Quality
+from twinops.api.twin.spec import DigitalTwinSpec
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.assessment import limits_in_force
 from twinops.core.assess.drift import assess_drift
 from twinops.core.assess.risk import assess_risks

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from fakes.clock import FakeClock, in_fake_time
 from twinops.adapters.telemetry import PrometheusTelemetry
-from twinops.api.twin.status import DigitalTwinStatus, Outcome
+from twinops.api.twin.corrections import Outcome
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.ports.kubernetes import TwinRef
 from twinops.settings import PREFIX, Settings
 

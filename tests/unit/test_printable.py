@@ -19,7 +19,7 @@ from twinops import logs
 from twinops.adapters.kubernetes import events
 from twinops.api.base import utc
 from twinops.api.conditions import Condition, ConditionStatus
-from twinops.api.twin.status import ObservedMetric, Quality
+from twinops.api.twin.observed import ObservedMetric, Quality
 from twinops.cli.main import main
 from twinops.core.status.conditions import shorten
 from twinops.printable import UNPRINTABLE, printable, printable_lines

@@ -14,7 +14,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from twinops.api.conditions import ConditionStatus, ConditionType, find
-from twinops.api.twin.status import DigitalTwinStatus, ForecastSkill, Outcome
+from twinops.api.twin.corrections import Outcome
+from twinops.api.twin.predictions import ForecastSkill
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.ports.kubernetes import TwinRef
 from twinops.ports.process import Clock
 

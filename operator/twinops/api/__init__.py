@@ -1,6 +1,8 @@
-"""Shapes of the resources, as pydantic models, and the CRDs generated from them.
+"""The resources as pydantic models, and the CRDs generated from them.
 
-Nothing in here does I/O, reads a clock or knows kopf. A field stands here only when it works.
+One package per kind: ``spec``, ``status`` (and its parts), ``rules`` (CEL) and ``kind`` (names, printer columns).
+``base``, ``conditions``, ``references`` and ``rules`` hold what kinds share; ``crdgen`` generates ``crds/``, the
+chart's copies and ``docs/api.md``. No I/O but the generator's files, no clock, no kopf. No field without effect.
 """
 
 GROUP = "twinops.dev"
@@ -10,16 +12,16 @@ FIELD_MANAGER = "twinops"
 """Name under which TwinOps owns fields (server-side apply)."""
 
 SYNC_REQUESTED_ANNOTATION = f"{GROUP}/sync-requested-at"
-"""Set to any new value (by convention an RFC 3339 time) to ask for a sync now."""
+"""Setting it to a new value (by convention an RFC 3339 time) requests a sync now."""
 
 TOUCHED_ANNOTATION = f"{GROUP}/touched-at"
-"""Changes while kopf waits for a daemon that does not end; never read, and gone with the twin."""
+"""Set by kopf while it waits for a daemon of a deleted twin to end; never read."""
 
 DAEMON_FINALIZER = f"{GROUP}/daemon"
-"""Held by every twin whose daemon runs; kopf puts it on and takes it off."""
+"""Finalizer of every twin whose daemon runs; kopf adds and removes it."""
 
 GIVE_BACK_FINALIZER = f"{GROUP}/give-back"
-"""Held by a twin while it holds values that must be given back on deletion."""
+"""Finalizer of a twin while a value that it changed must be restored before deletion."""
 
 ORIGINAL_ANNOTATION = f"{GROUP}/original"
-"""Stands on an HPA while its minReplicas is raised (and on a twin while it holds ``/scale``): what it was before."""
+"""The value before the correction: on an HPA while its minReplicas is raised, on a twin while ``/scale`` is."""

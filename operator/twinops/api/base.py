@@ -1,4 +1,4 @@
-"""What every API model shares: camelCase on the wire, frozen in Python, times in RFC 3339."""
+"""Base model and shared field types: camelCase on the wire, frozen in Python, times in RFC 3339."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _rfc3339(moment: datetime) -> str:
     try:
         return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except OverflowError:
-        # The last day of the calendar in a zone west of Greenwich; nobody means it.
+        # The last day of year 9999 in a zone west of Greenwich has no UTC time.
         return "9999-12-31T23:59:59Z"
 
 
@@ -31,11 +31,20 @@ DnsName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]
 
 
 def shown(most: int) -> BeforeValidator:
-    """Return what makes a text for people fit: printable, and never too long to be written down."""
+    """Return a validator that makes a text printable and cuts it to ``most`` characters."""
     return BeforeValidator(lambda text: printable(text, most) if isinstance(text, str) else text)
 
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+Text = Annotated[str, shown(1024), Field(max_length=1024)]
+"""A sentence or more for people; longer ones are cut."""
+
+Word = Annotated[str, shown(128), Field(max_length=128)]
+"""A word or a short phrase; longer ones are cut."""
+
+Name = Annotated[str, Field(max_length=253)]
+"""Name of an object, or group and version, as the API server gave it."""
 
 
 class ApiModel(BaseModel):

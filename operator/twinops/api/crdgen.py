@@ -1,8 +1,7 @@
-"""The CustomResourceDefinitions, generated from the models, and the files that hold them.
+"""Generates the CustomResourceDefinitions and the field reference from the models.
 
 ``python -m twinops.api.crdgen --write DIR`` writes every generated file below the project folder ``DIR``;
-``--check DIR`` writes nothing and fails when one of them is out of date. The same input always gives the
-same text.
+``--check DIR`` writes nothing and fails when one of them is out of date. The output is deterministic.
 """
 
 from __future__ import annotations
@@ -10,19 +9,17 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel
 
 from twinops.api import GROUP, VERSION
-from twinops.api.reference import reference
+from twinops.api.field_docs import reference
+from twinops.api.kind import Kind
 from twinops.api.schema import structural
-from twinops.api.source.resource import MetricsSourceSpec, MetricsSourceStatus
-from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import DigitalTwinStatus
+from twinops.api.source.kind import METRICS_SOURCE
+from twinops.api.twin.kind import DIGITAL_TWIN
 
 Crd = dict[str, Any]
 
@@ -31,79 +28,8 @@ _API_VERSION_TEXT = "Version of this shape of the object, for example twinops.de
 _KIND_TEXT = "Kind of the object."
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of ``kubectl get``. Those with ``wide`` show with ``-o wide`` only."""
-
-    name: str
-    path: str
-    type: str = "string"
-    description: str = ""
-    wide: bool = False
-
-    def to_wire(self) -> dict[str, Any]:
-        """Return the form the API server reads."""
-        wire = {"name": self.name, "type": self.type, "description": self.description, "jsonPath": self.path}
-        return wire | ({"priority": 1} if self.wide else {})
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What a CRD says beside its schema."""
-
-    kind: str
-    plural: str
-    short_names: tuple[str, ...]
-    scope: str
-    spec: type[BaseModel]
-    status: type[BaseModel]
-    description: str
-    columns: tuple[Column, ...]
-
-
-_READY = Column(
-    "Ready",
-    '.status.conditions[?(@.type=="Ready")].status',
-    description="Spec accepted, target found, metrics answering.",
-)
-_AGE = Column("Age", ".metadata.creationTimestamp", "date", "Time since creation.")
-
-KINDS = (
-    Kind(
-        kind="DigitalTwin",
-        plural="digitaltwins",
-        short_names=("dt", "twin"),
-        scope="Namespaced",
-        spec=DigitalTwinSpec,
-        status=DigitalTwinStatus,
-        description="The digital twin of a workload: it watches, foresees, explains and, where that is safe, corrects.",
-        columns=(
-            Column("Target", ".status.summary.target", description="The workload."),
-            Column("Health", ".status.healthScore", "integer", "Health score, 0 to 100."),
-            Column("Drift", ".status.summary.drift", description="What is not as expected."),
-            Column("Replicas", ".status.summary.replicas", description="Ready and desired replicas."),
-            Column("Predicted", ".status.summary.predicted", description="Where it is going."),
-            _READY,
-            Column("Last Sync", ".status.lastSyncTime", "date", "Time since the last sync."),
-            _AGE,
-            Column(
-                "Confidence", ".status.predictions[0].confidence", "number", "Of the nearest prediction.", wide=True
-            ),
-            Column("Last Action", ".status.summary.lastAction", description="The last decision.", wide=True),
-            Column("Mode", ".spec.autoCorrection.mode", description="Apply or Preview.", wide=True),
-        ),
-    ),
-    Kind(
-        kind="MetricsSource",
-        plural="metricssources",
-        short_names=("msrc",),
-        scope="Cluster",
-        spec=MetricsSourceSpec,
-        status=MetricsSourceStatus,
-        description="A Prometheus-compatible endpoint that an administrator allows twins to ask.",
-        columns=(Column("URL", ".spec.url", description="Base URL of the endpoint."), _READY, _AGE),
-    ),
-)
+KINDS = (DIGITAL_TWIN, METRICS_SOURCE)
+"""Every kind of the group. To add one, write its package (spec, status, kind) and list it here."""
 
 
 def crd(kind: Kind) -> Crd:
@@ -184,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _root(kind: Kind) -> Crd:
     status = structural(kind.status, defaults=False)
-    # So that a fresh object, which nobody has looked at yet, is not taken for a finished one.
+    # So that kstatus and people do not take a new object, which no sync has read yet, for a reconciled one.
     status["default"] = {"observedGeneration": -1}
     return {
         "description": kind.description,
@@ -205,7 +131,7 @@ def _holds(path: Path, text: str) -> bool:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes out what YAML would abbreviate: an alias in a CRD helps no reader."""
+    """Writes repeated parts in full instead of as YAML aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:
         """Tell PyYAML never to use an alias."""

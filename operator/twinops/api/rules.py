@@ -1,7 +1,7 @@
-"""What a model says to the API server beside its schema: CEL rules, and how lists and maps merge.
+"""Extensions of a model's schema for the API server: CEL validation rules, and list and map types.
 
 A rule travels inside the model's JSON schema under ``x-kubernetes-validations``, so that it stands beside
-the fields it judges and the generated CRD carries it. The API server evaluates it; Python never does.
+the fields it judges and becomes part of the generated CRD. The API server evaluates it; Python does not.
 
 Source: Kubernetes, "Extend the Kubernetes API with CustomResourceDefinitions", section "Validation rules".
 """
@@ -15,10 +15,10 @@ from typing import Any
 VALIDATIONS = "x-kubernetes-validations"
 
 ATOMIC: dict[str, Any] = {"x-kubernetes-map-type": "atomic"}
-"""A reference is taken over as a whole: half of one manager's and half of another's names nothing."""
+"""Server-side apply replaces a reference as a whole: fields of two managers must not mix."""
 
 ATOMIC_LIST: dict[str, Any] = {"x-kubernetes-list-type": "atomic"}
-"""Server-side apply replaces the list. As a set, defaulted entries would stay beside those a person gives."""
+"""Server-side apply replaces the list. With type set, defaulted entries would stay beside given ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def keyed_by(field: str) -> dict[str, Any]:
 
 
 def literal(words: Iterable[str]) -> str:
-    """Return a CEL list of strings, sorted, so that the generated text never changes by chance."""
+    """Return a CEL list of strings, sorted, so that the generated text is deterministic."""
     return "[" + ", ".join(f"'{word}'" for word in sorted(words)) + "]"
 
 

@@ -1,8 +1,7 @@
-"""From a pydantic model to a structural schema, as CustomResourceDefinitions want it.
+"""Converts a pydantic model to the structural schema of a CustomResourceDefinition.
 
 Structural means: one type per node, nothing referenced, no ``null`` beside a type, no keyword that
-apiextensions v1 refuses. What this module does not know how to carry over raises, so that nothing a
-model says gets lost on the way without anybody seeing it.
+apiextensions v1 refuses. Keywords that cannot be converted raise an error, so that none is lost silently.
 
 Source: Kubernetes, "Specifying a structural schema".
 """
@@ -51,7 +50,7 @@ def structural(model: type[BaseModel], *, defaults: bool = True) -> Schema:
         defaults: False leaves defaults out: a status is the operator's to fill.
 
     Raises:
-        ValueError: The model says something that a CRD cannot say.
+        ValueError: The model's schema has a keyword or a union that a CRD cannot have.
     """
     raw = model.model_json_schema(by_alias=True, mode="validation")
     return _Converter(raw.get("$defs", {}), defaults=defaults).convert(raw, model.__name__)

@@ -1,1 +1,1 @@
-"""The ``twinops`` command: front doors beside the handlers."""
+"""The ``twinops`` command, one module per subcommand; those with heavy imports load them in a ``*_run`` module."""

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells what is wrong with arguments without repeating what would steer a terminal: names of files may."""
+    """Prints errors about arguments without control characters, which file names may contain."""
 
     def error(self, message: str) -> NoReturn:
         super().error(printable(message, LONGEST_ERROR))
@@ -55,14 +55,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    # Only here, for what it loads: printing CRDs should not wait for it.
+    # Imported here because it is slow: printing CRDs does not need it.
     from twinops.adapters import process  # noqa: PLC0415
 
-    # Before anything can start a thread.
+    # Before any thread is started, since threads inherit the signal mask.
     process.hold_signals()
-    # Our arrays are small: threads of a BLAS library would only wait for each other.
+    # Our arrays are small: BLAS threads would cost more than they gain.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # After that, and only here, too: kopf and the Kubernetes client.
+    # After the signal mask is set, and only for this command: kopf and the Kubernetes client.
     from twinops.main import run  # noqa: PLC0415
 
     return run(os.environ, kubeconfig=arguments.kubeconfig)

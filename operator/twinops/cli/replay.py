@@ -1,4 +1,4 @@
-"""The command line of ``twinops replay``: what can be asked. ``replay_run`` does it."""
+"""Arguments of ``twinops replay``; ``replay_run`` runs the command."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from twinops.replay.writing import STDOUT
+from twinops.replay.files import STDOUT
 
 _DESCRIPTION = """\
 Replay recorded history through the operator's own core, row by row and without looking ahead, before anything is
@@ -64,9 +64,9 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    # Our arrays are small: threads of a BLAS library would only wait for each other.
+    # Our arrays are small: BLAS threads would cost more than they gain.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # Only here: the other commands should not wait for all that to load.
+    # Imported here because it is slow, and the other commands do not need it.
     from twinops.cli.replay_run import run  # noqa: PLC0415
 
     return run(arguments)

@@ -1,4 +1,4 @@
-"""Recorded history from Prometheus, for ``twinops replay``: by queries of a person, or as a twin asks for it."""
+"""Recorded history from Prometheus for ``twinops replay``: by given queries, or by the queries of a twin."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ import numpy as np
 from kubernetes.aio import config as kube_config
 from pydantic import ValidationError
 
-from twinops.adapters.kubernetes.client import UNREADABLE, KubeClient, resource_path
+from twinops.adapters.kubernetes.client import KubeClient
+from twinops.adapters.kubernetes.connection import UNREADABLE
 from twinops.adapters.kubernetes.discovery import Discovery
+from twinops.adapters.kubernetes.paths import resource_path
 from twinops.adapters.kubernetes.workloads import ClusterWorkloads
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
 from twinops.api import API_VERSION
-from twinops.api.source.resource import MetricsSourceSpec
+from twinops.api.source.kind import METRICS_SOURCE
+from twinops.api.source.spec import MetricsSourceSpec
+from twinops.api.twin.kind import DIGITAL_TWIN
 from twinops.api.twin.spec import MAX_METRICS, DigitalTwinSpec
 from twinops.controllers.twin.gather import Gatherer
 from twinops.core.metrics.batches import Gathered
@@ -29,7 +33,7 @@ from twinops.engine.time_grid import Span, TimeGrid, without_unstored
 from twinops.errors import ClusterError, InputError, MetricsUnavailable, NotFound
 from twinops.ports.metrics import NO_STORE, RangeAnswer, SourceAccess
 from twinops.printable import printable
-from twinops.replay.reading import read_text
+from twinops.replay.files import read_text
 from twinops.replay.recording import LONGEST_STEP, SHORTEST_STEP, Recording
 from twinops.replay.spec import read_spec
 
@@ -42,12 +46,12 @@ _REPLICAS = "the number of pods"
 _NAME = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*=(?![=~])\s*(.+)", re.DOTALL)
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _AT_ONCE = 4
-"""Range queries at a time: somebody's Prometheus has other work, too."""
+"""Range queries at a time, to limit the load on the Prometheus."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How Prometheus is asked, and for which time.
+    """How Prometheus is reached, and the range to read.
 
     Attributes:
         url: base URL of its HTTP API.
@@ -56,7 +60,7 @@ class Access:
         ca_file: PEM bundle.
         until: end of the range, Unix seconds.
         seconds: length of the range.
-        step: seconds; None for the usual one.
+        step: seconds; None for the default one.
     """
 
     url: str
@@ -68,13 +72,13 @@ class Access:
     step: int | None
 
     def source(self, of_twin: MetricsSourceSpec | None = None) -> SourceAccess:
-        """Return it as a MetricsSource with its credentials.
+        """Return the access as that of a MetricsSource.
 
         Args:
-            of_twin: the MetricsSource of the twin; its scrape interval and labels shape the queries.
+            of_twin: spec of the twin's MetricsSource, whose scrape interval and labels are taken; None for defaults.
 
         Raises:
-            InputError: no MetricsSource could look like this.
+            InputError: the URL or a header is invalid.
         """
         try:
             spec = MetricsSourceSpec(
@@ -94,10 +98,13 @@ class Access:
         return SourceAccess("prometheus", spec, bearer_token=token, ca_pem=ca)
 
     def span(self, usual_step: int) -> Span:
-        """Return the slots to ask for.
+        """Return the slots of the range.
+
+        Args:
+            usual_step: seconds between slots unless a step was given.
 
         Raises:
-            InputError: too many, or a step that no twin has.
+            InputError: too many slots, or a step outside of the bounds of a sync interval.
         """
         step = self.step or usual_step
         if not SHORTEST_STEP <= step <= LONGEST_STEP:
@@ -111,10 +118,10 @@ class Access:
 
 
 async def read_queries(access: Access, queries: Sequence[str]) -> Recording:
-    """Ask for single queries, each of which gives one series.
+    """Return the recording of single queries, each of which gives one series.
 
     Raises:
-        InputError: Prometheus does not answer, or a query is refused, or gives nothing or several series at a time.
+        InputError: Prometheus does not answer, or a query is refused, empty, or gives several series at a time.
     """
     named = _named(queries)
     if len(named) > MAX_METRICS:
@@ -132,7 +139,7 @@ async def read_queries(access: Access, queries: Sequence[str]) -> Recording:
 
 
 def _named(queries: Sequence[str]) -> dict[str, str]:
-    """Return the queries by name; one without a name is called as its metric, or by its number."""
+    """Return the queries by name; the default name is the metric's, else ``query`` and a number."""
     named: dict[str, str] = {}
     for number, text in enumerate(queries, 1):
         found = _NAME.fullmatch(text)
@@ -155,13 +162,13 @@ async def read_twin(
     *,
     wanted: Sequence[str] = (),
 ) -> tuple[Recording, DigitalTwinSpec]:
-    """Ask as the operator asks for a twin of the cluster; nothing is written.
+    """Return the recording of a twin's metrics, by the queries that the operator uses, and its spec. Writes nothing.
 
     Args:
         access: to Prometheus.
         namespace: of the twin; None for the kubeconfig's.
         name: of the twin.
-        kubeconfig: path; None for the usual one.
+        kubeconfig: path; None for the default one.
         context: of the kubeconfig; None for its current one.
         wanted: metrics to read; all by default.
 
@@ -170,12 +177,12 @@ async def read_twin(
         SpecError: the twin's target or a query cannot be used.
         ClusterError: the API server did not answer, or refuses.
     """
-    place = namespace or _namespace(kubeconfig, context)
+    namespace = namespace or _namespace(kubeconfig, context)
     client = await KubeClient.connect(kubeconfig, context=context)
     try:
-        spec = await _twin(client, place, name)
+        spec = await _twin(client, namespace, name)
         target = spec.source.target_ref
-        workload = None if target is None else await ClusterWorkloads(client, Discovery(client)).get(place, target)
+        workload = None if target is None else await ClusterWorkloads(client, Discovery(client)).get(namespace, target)
         of_twin, notes = await _source_of(client, spec.source.metrics_source_ref.name)
     finally:
         await client.aclose()
@@ -183,7 +190,7 @@ async def read_twin(
     backend = PrometheusBackend(connections=_AT_ONCE)
     try:
         gathered = await Gatherer(backend, PrometheusTexts()).gather(
-            spec, source, namespace=place, workload=workload, previous=[], now=span.grid.time(span.last)
+            spec, source, namespace=namespace, workload=workload, previous=[], now=span.grid.time(span.last)
         )
         _check_wanted(wanted, gathered)
         queries = {metric: query for metric, query in gathered.queries.items() if not wanted or metric in wanted}
@@ -195,7 +202,7 @@ async def read_twin(
     known = {metric: values for metric, values in rows.items() if np.isfinite(values).any()}
     if not known:
         reasons = "; ".join(f"{one.metric}: {one.message or one.reason}" for one in gathered.samples.values())
-        raise InputError(f"twin {place}/{name}: Prometheus has no history of any of its metrics ({reasons})")
+        raise InputError(f"twin {namespace}/{name}: Prometheus has no history of any of its metrics ({reasons})")
     silent = sorted(metric for metric in gathered.samples if metric not in known and (not wanted or metric in wanted))
     if silent:
         notes = (*notes, f"Prometheus has nothing of {', '.join(silent)}")
@@ -212,16 +219,16 @@ def _check_wanted(wanted: Sequence[str], gathered: Gathered) -> None:
 
 async def _twin(client: KubeClient, namespace: str, name: str) -> DigitalTwinSpec:
     try:
-        body = await client.get(resource_path(API_VERSION, "digitaltwins", namespace=namespace, name=name))
+        body = await client.get(resource_path(API_VERSION, DIGITAL_TWIN.plural, namespace=namespace, name=name))
     except NotFound as error:
         raise InputError(f"there is no DigitalTwin {name} in namespace {namespace}; -n names another one") from error
     return read_spec(body, f"DigitalTwin {namespace}/{name}")
 
 
 async def _source_of(client: KubeClient, source: str) -> tuple[MetricsSourceSpec | None, tuple[str, ...]]:
-    """Return the twin's MetricsSource, on which its queries rest; None if it cannot be read."""
+    """Return the spec of the twin's MetricsSource, None when it cannot be read, and remarks."""
     try:
-        body = await client.get(resource_path(API_VERSION, "metricssources", name=source))
+        body = await client.get(resource_path(API_VERSION, METRICS_SOURCE.plural, name=source))
         return MetricsSourceSpec.from_wire(body.get("spec") or {}), ()
     except (ClusterError, ValidationError):
         note = (
@@ -243,15 +250,15 @@ def _namespace(kubeconfig: str | None, context: str | None) -> str:
 async def _ask(
     source: SourceAccess, span: Span, queries: Mapping[str, str], backend: PrometheusBackend | None = None
 ) -> dict[str, Floats]:
-    """Return each query's values on the span's slots, asked for in pieces of at most 10,000 points."""
-    requested_by = backend or PrometheusBackend(connections=_AT_ONCE)
+    """Return each query's values on the span's slots, in range queries of at most 10,000 points."""
+    client = backend or PrometheusBackend(connections=_AT_ONCE)
     rows: dict[str, Floats] = {}
     try:
         for name, promql in queries.items():
-            pieces = span.queries(_of_the_past(promql))
+            pieces = span.queries(_for_history(promql))
             answers: list[RangeAnswer] = []
             for begin in range(0, len(pieces), _AT_ONCE):
-                answers += await requested_by.ranges(source, pieces[begin : begin + _AT_ONCE])
+                answers += await client.ranges(source, pieces[begin : begin + _AT_ONCE])
             answers = without_unstored(answers)
             error = next((answer.error for answer in answers if answer.error), "")
             if error in {PARTIAL, NO_STORE}:
@@ -263,17 +270,17 @@ async def _ask(
                 raise InputError(f"Prometheus refuses the query of {name} ({error}): {printable(promql)}")
             rows[name] = span.series(answers).values
     except MetricsUnavailable as error:
-        place = urlsplit(source.spec.url)
-        where = f"{place.scheme}://{place.hostname}" + (f":{place.port}" if place.port else "") + place.path
+        url = urlsplit(source.spec.url)
+        where = f"{url.scheme}://{url.hostname}" + (f":{url.port}" if url.port else "") + url.path
         raise InputError(f"--prometheus {where}: {error}; see whether it answers from here, and try again") from error
     finally:
         if backend is None:
-            await requested_by.aclose()
+            await client.aclose()
     return rows
 
 
-def _of_the_past(promql: str) -> str:
-    """Return what is asked for: the query without quantiles that nothing supports, as the operator learns from it."""
+def _for_history(promql: str) -> str:
+    """Return the query that the operator uses for history, without quantiles that no observation supports."""
     found = PrometheusTexts().inspect(promql, stale_after_seconds=QUERY_STEP, scrape_interval_seconds=SCRAPE_SECONDS)
     return found.past or promql
 
@@ -281,7 +288,7 @@ def _of_the_past(promql: str) -> str:
 def _recording(
     access: Access, span: Span, rows: Mapping[str, Floats], notes: Sequence[str], replicas: Floats | None = None
 ) -> Recording:
-    """Return what was read, from the first row on that tells anything."""
+    """Return the recording, from the first to the last row with a known value."""
     values = np.stack(list(rows.values()))
     known = np.flatnonzero(np.isfinite(values).any(axis=0))
     first, last = int(known[0]), int(known[-1])

@@ -1,4 +1,4 @@
-"""``twinops replay``: reads recorded history, lets the core live through it, and tells what came of it."""
+"""Runs ``twinops replay``: reads recorded history, replays it, and writes the report."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.errors import InputError
 from twinops.replay.csv_file import parse_time, read_csv
 from twinops.replay.durations import parse_duration
-from twinops.replay.pages import page
-from twinops.replay.plots import check_available, draw
+from twinops.replay.files import STDOUT, check_writable, write_whole
+from twinops.replay.html_page import html_page
+from twinops.replay.plots import FORMATS, check_available, draw
 from twinops.replay.recording import Recording, on_grid, usual_step
 from twinops.replay.report import Report, replay, to_json
-from twinops.replay.spec import Given, metric_value, read_manifest, replay_spec
+from twinops.replay.spec import ReplayOptions, metric_value, read_manifest, replay_spec
 from twinops.replay.tables import print_report
-from twinops.replay.writing import FORMS, STDOUT, check_writable, write_whole
 
 _PIPE_WIDTH = 100
-_ENDINGS = ", ".join(f".{form}" for form in FORMS)
+_ENDINGS = ", ".join(f".{form}" for form in FORMATS)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -40,24 +40,24 @@ def run(arguments: argparse.Namespace) -> int:
     logs.configure("warning", "console")
     _check_outputs(arguments)
     recording, twin = _read(arguments)
-    given = Given(
+    options = ReplayOptions(
         twin=twin,
         limits=dict(_metric_values(arguments.limit, "--limit")),
         expected=dict(_metric_values(arguments.expected, "--expected")),
         horizons=_horizons(arguments.horizons),
     )
-    terms = replay_spec(given, recording.names, recording.step, replicas=recording.replicas is not None)
-    with _progress() as tell:
-        report = replay(recording, terms, progress=tell("replaying", "rows"), scoring=tell("scoring peers", "metrics"))
+    spec = replay_spec(options, recording.names, recording.step, replicas=recording.replicas is not None)
+    with _progress() as bar:
+        report = replay(recording, spec, progress=bar("replaying", "rows"), scoring=bar("scoring peers", "metrics"))
     _write(report, arguments)
     return 0
 
 
 def _check_outputs(arguments: argparse.Namespace) -> None:
-    """Refuse before the work what could not be written after it."""
+    """Check all outputs before the replay, which may take minutes."""
     outputs: list[tuple[Path, str]] = [(path, "--plot") for path in arguments.plot]
     for path in arguments.plot:
-        if path.suffix.lower().removeprefix(".") not in FORMS:
+        if path.suffix.lower().removeprefix(".") not in FORMATS:
             raise InputError(f"--plot {path}: the name must end with one of {_ENDINGS}")
     if arguments.plot:
         check_available()
@@ -71,17 +71,17 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
 
 
 def _read(arguments: argparse.Namespace) -> tuple[Recording, DigitalTwinSpec | None]:
-    """Return what is replayed, and the twin that it is judged by where one was given."""
+    """Return the recording, and the spec of the twin where one was given."""
     step = None if arguments.step is None else parse_duration(arguments.step, "--step")
     twin = None if arguments.file is None else read_manifest(arguments.file)
     _check_source(arguments)
     if arguments.csv is not None:
         rows = read_csv(arguments.csv, arguments.metric)
         if step is None and twin is not None and len(rows.times) > 1:
-            # The twin's own, unless the file is coarser than that.
+            # The twin's own sync interval, unless the file is coarser.
             step = max(twin.sync_frequency_seconds, round(usual_step(rows.times)))
         return on_grid(rows, step), twin
-    # Only here: the clients of Prometheus and Kubernetes take most of a second to load.
+    # Imported here: the clients of Prometheus and Kubernetes take most of a second to load.
     from twinops.cli.replay_prometheus import Access, read_queries, read_twin  # noqa: PLC0415
 
     access = Access(
@@ -96,8 +96,8 @@ def _read(arguments: argparse.Namespace) -> tuple[Recording, DigitalTwinSpec | N
     with _working("reading from Prometheus"):
         if arguments.twin is None:
             return asyncio.run(read_queries(access, arguments.query)), twin
-        place = (arguments.namespace, arguments.twin, arguments.kubeconfig, arguments.context)
-        return asyncio.run(read_twin(access, *place, wanted=arguments.metric))
+        twin_at = (arguments.namespace, arguments.twin, arguments.kubeconfig, arguments.context)
+        return asyncio.run(read_twin(access, *twin_at, wanted=arguments.metric))
 
 
 def _check_source(arguments: argparse.Namespace) -> None:
@@ -142,14 +142,14 @@ def _metric_values(texts: Sequence[str], option: str) -> Iterator[tuple[str, flo
 def _write(report: Report, arguments: argparse.Namespace) -> None:
     for path in arguments.plot:
         form = path.suffix.lower().removeprefix(".")
-        write_whole(path, page(report) if form == "html" else draw(report, form))
+        write_whole(path, html_page(report) if form == "html" else draw(report, form))
     if arguments.json not in {None, STDOUT}:
         write_whole(Path(arguments.json), to_json(report).encode())
     try:
         _print(report, as_json=arguments.json == STDOUT)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever reads has seen enough. Python would complain once more when it closes the stream.
+        # The reader closed the pipe. Without this Python would raise again when it flushes the stream at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -168,7 +168,7 @@ def _console() -> Console:
 
 @contextmanager
 def _working(words: str) -> Iterator[None]:
-    """Show on a terminal that something is being waited for."""
+    """Show a spinner while the block runs, on a terminal only."""
     console = _console()
     if not console.is_terminal:
         yield
@@ -179,13 +179,13 @@ def _working(words: str) -> Iterator[None]:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, str], Callable[[int, int], None]]]:
-    """Show bars on standard error when it is a terminal, and nothing otherwise."""
+    """Show progress bars on standard error, on a terminal only."""
     console = _console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
 
-        def tell(words: str, unit: str) -> Callable[[int, int], None]:
+        def bar(words: str, unit: str) -> Callable[[int, int], None]:
             task = bars.add_task(f"{words} ({unit})", total=None, visible=False)
             return lambda done, total: bars.update(task, completed=done, total=total, visible=True)
 
-        yield tell
+        yield bar

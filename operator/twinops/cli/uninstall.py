@@ -1,4 +1,4 @@
-"""The command line of ``twinops uninstall``: what can be asked. ``uninstall_run`` does it."""
+"""Arguments of ``twinops uninstall``; ``uninstall_run`` runs the command."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _seconds(text: str) -> float:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    # Only here: the other commands should not wait for all that to load.
+    # Imported here because it is slow, and the other commands do not need it.
     from twinops.cli.uninstall_run import run  # noqa: PLC0415
 
     return run(arguments, os.environ)

@@ -57,7 +57,7 @@ class Command:
         self._deadline = self._clock.monotonic() + arguments.deadline
 
     async def run(self) -> int:
-        """Do it, and return the exit status."""
+        """Run the command and return its exit status."""
         limit = self._settings.request_timeout_seconds
         client = await KubeClient.connect(self._arguments.kubeconfig, timeout_seconds=limit)
         try:
@@ -91,7 +91,7 @@ class Command:
                 await events.drain(DRAIN_SECONDS)
             finally:
                 posting.cancel()
-        return _told(outcome)
+        return _report(outcome)
 
     async def _stop_operator(self, client: KubeClient) -> None:
         name = self._arguments.deployment
@@ -107,7 +107,7 @@ class Command:
 
     @asynccontextmanager
     async def _leading(self, client: KubeClient) -> AsyncIterator[Elector]:
-        """Hold the Lease, so that no operator works at the same time, nor begins to."""
+        """Hold the Lease during the block, so that no operator leads meanwhile."""
         settings = self._settings
         leases = ClusterLeases(
             client, settings.namespace, settings.lease_name, timeout_seconds=settings.lease_request_timeout_seconds
@@ -125,7 +125,7 @@ class Command:
             times,
             identity=f"uninstall-{settings.identity}"[:253],
         )
-        # A lease that nobody renews any more is free after its duration.
+        # A lease that is not renewed can be acquired after its duration.
         patience = times.lease_duration + 3 * (times.retry_period + times.request_timeout)
         patience += GRACE_SECONDS if self._arguments.deployment else 0
         electing = asyncio.create_task(elector.run())
@@ -136,7 +136,7 @@ class Command:
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if not elector.leading.is_set():
-                raise InputError(await _in_the_way(leases))
+                raise InputError(await _lease_holder(leases))
             yield elector
         finally:
             electing.cancel()
@@ -148,9 +148,9 @@ class Command:
 
     @asynccontextmanager
     async def scalers(self, client: KubeClient) -> AsyncIterator[Scalers]:
-        """Know all HPAs and ScaledObjects, so that these are not listed once more for each twin.
+        """Watch all HPAs and ScaledObjects during the block, so that they are not listed for each twin.
 
-        Without the right to watch they are.
+        Without the right to watch they are listed.
         """
         watching, namespaces = client.for_watches(), self._settings.watch_namespaces
         hpas = HpaCache(watching, self._clock, namespaces, lambda *_: None)
@@ -173,7 +173,7 @@ class Command:
         return Uninstall(ClusterTwins(fenced), levers, corrections, events, self._clock, tell=_tell)
 
 
-async def _in_the_way(leases: ClusterLeases) -> str:
+async def _lease_holder(leases: ClusterLeases) -> str:
     try:
         holder = (await leases.get()).holder
     except ClusterError as error:
@@ -184,7 +184,7 @@ async def _in_the_way(leases: ClusterLeases) -> str:
     )
 
 
-def _told(outcome: Outcome) -> int:
+def _report(outcome: Outcome) -> int:
     _tell(f"twins: {outcome.twins}; values given back: {outcome.given_back}; twins let go: {outcome.let_go}")
     if outcome.complete:
         return 0

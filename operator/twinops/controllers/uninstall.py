@@ -14,8 +14,9 @@ import structlog
 from pydantic import ValidationError
 
 from twinops.api import DAEMON_FINALIZER, GIVE_BACK_FINALIZER, ORIGINAL_ANNOTATION
+from twinops.api.twin.corrections import CorrectionAction, Original
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import CorrectionAction, DigitalTwinStatus, Original
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.twin.corrections import CorrectionService
 from twinops.controllers.twin.publish import about, read_status
 from twinops.core.correction.original_annotation import recovered

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from twinops.api.twin.spec import TargetRef
-from twinops.api.twin.status import ObjectRef, Quality
+from twinops.api.references import ObjectRef, TargetRef
+from twinops.api.twin.observed import Quality
 from twinops.core.forecast.result import ForecastResult
 
 LEVER_UNAVAILABLE = "LeverUnavailable"

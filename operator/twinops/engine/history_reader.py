@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from twinops.core.forecast.forecaster import Recorded
+from twinops.core.forecast.recorded import Recorded
 from twinops.core.metrics.queries import PARTIAL
 from twinops.core.series import Series
 from twinops.engine.forecast_input import REPLICAS, ForecastInput, SlotInput

@@ -1,1 +1,1 @@
-"""kopf lives here and nowhere else. A handler parses, delegates and reports; bodies of a few lines."""
+"""kopf's handlers and settings; kopf is imported only here and in ``main``. A handler only calls a controller."""

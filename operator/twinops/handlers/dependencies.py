@@ -1,6 +1,6 @@
-"""What twins depend on: metrics sources and targets. Their changes wake the twins that name them.
+"""Watch events of MetricsSources and targets; each wakes the twins that refer to the object.
 
-HPAs are watched, too, but not by kopf: syncs read them from that watch.
+HPAs are watched by ``adapters.kubernetes.hpa_cache``, since syncs read them from that watch.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from typing import Any
 import kopf
 
 from twinops.api import GROUP, VERSION
+from twinops.api.source.kind import METRICS_SOURCE
 from twinops.controllers.twin.watch_events import WatchEvents
 
 WATCHED = (
-    (GROUP, VERSION, "metricssources"),
+    (GROUP, VERSION, METRICS_SOURCE.plural),
     ("apps", "v1", "deployments"),
     ("apps", "v1", "statefulsets"),
 )
-"""Targets of other kinds are looked at again every few seconds while they are missing."""
+"""Group, version and plural of the watched kinds. A missing target of another kind is read again every few seconds."""
 
 
 def register(registry: kopf.OperatorRegistry, *, watching: WatchEvents) -> None:

@@ -1,4 +1,4 @@
-"""How kopf itself is set up: no scanning, no events of its own, our names on what it writes."""
+"""kopf's settings and the registry of our handlers."""
 
 from __future__ import annotations
 
@@ -13,57 +13,57 @@ from twinops.handlers import dependencies, twins
 
 
 class NothingDiffed(kopf.DiffBaseStorage):
-    """Keeps no last-handled state: no handler of ours compares with one.
+    """Stores no last-handled state, since no handler of ours compares with it.
 
-    kopf's own storages would read it from annotations, and choke on what anybody may write there.
+    kopf's own storages read it from annotations, and fail on invalid content, which anybody may write there.
     """
 
     def build(self, **_: Any) -> kopf.BodyEssence:
-        """Return nothing to compare: kopf would copy every object whole, at every event."""
+        """Return an empty essence; kopf's default copies every object at every event."""
         return kopf.BodyEssence()
 
     def fetch(self, **_: Any) -> None:
-        """Find nothing."""
+        """Return None."""
 
     def store(self, **_: Any) -> None:
-        """Keep nothing."""
+        """Do nothing."""
 
 
 class NothingInProgress(kopf.ProgressStorage):
-    """Keeps no progress, for the same reason: daemons and watches have none."""
+    """Stores no progress, for the same reason; daemons and event handlers have none."""
 
     def fetch(self, **_: Any) -> None:
-        """Find nothing."""
+        """Return None."""
 
     def store(self, **_: Any) -> None:
-        """Keep nothing."""
+        """Do nothing."""
 
     def purge(self, **_: Any) -> None:
-        """Have nothing to remove."""
+        """Do nothing."""
 
     def touch(self, *, patch: kopf.Patch, value: str | None, **_: Any) -> None:
-        """Change the object a little.
+        """Set an annotation on the object, to cause a watch event.
 
-        Only the event that the API server sends of it brings kopf back to a daemon that had not ended when
-        it looked last. Whatever stands there already, by whomever, is written over and never read. It is
-        not taken back (None), which would cost a request: only twins that are being deleted are touched.
+        kopf checks a daemon that has not ended yet again only at the object's next event. The annotation is
+        overwritten and never read. It is not removed (None), which would cost a request: only twins that are being
+        deleted are touched.
         """
         if value is not None:
             patch.metadata.annotations[TOUCHED_ANNOTATION] = value
 
     def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
-        """Have nothing to hide."""
+        """Return the essence unchanged."""
         return essence
 
 
 def kopf_settings() -> kopf.OperatorSettings:
-    """Return kopf's settings, for the reasons measured in this project."""
+    """Return kopf's settings, each with its reason."""
     settings = kopf.OperatorSettings()
     # Changing this name after the first release would leave the old one on every twin.
     settings.persistence.finalizer = DAEMON_FINALIZER
     settings.persistence.progress_storage = NothingInProgress()
     settings.persistence.diffbase_storage = NothingDiffed()
-    # All kinds are known: watching CRDs and namespaces would only ask for more rights.
+    # All kinds are known: watching CRDs and namespaces would need further rights.
     settings.scanning.disabled = True
     settings.watching.chunk_size = 500
     settings.watching.server_timeout = 300
@@ -73,25 +73,31 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.posting.loggers = False
     settings.peering.standalone = True
-    # kopf looks at a daemon once and, when it has not ended by then, again only after an event that kopf itself
-    # has to cause. So it waits, which holds up nothing but this twin's own events: our daemons do end.
+    # kopf checks a daemon once and, when it has not ended by then, again only after an event that kopf itself has to
+    # cause. So let it wait for the daemon to end; only this twin's own events are delayed meanwhile.
     settings.background.instant_exit_timeout = FINISH_SECONDS + twins.FORCED_SECONDS
     settings.background.cancellation_polling = 2
-    # While kopf is put off by an error, a twin's events do not reach us either; by default for up to ten minutes.
+    # While kopf backs off after an error, a twin's events do not reach us; by default for up to ten minutes.
     settings.queueing.error_delays = (1, 1, 2, 3, 5, 8, 10)
     return settings
 
 
-def kopf_registry(*, ticker: SyncLoop, watching: WatchEvents, kubeconfig: str | None) -> kopf.OperatorRegistry:
-    """Return a registry with all our handlers."""
+def kopf_registry(*, sync_loop: SyncLoop, watching: WatchEvents, kubeconfig: str | None) -> kopf.OperatorRegistry:
+    """Return a registry with all our handlers.
+
+    Args:
+        sync_loop: runs the daemons.
+        watching: receives the watch events.
+        kubeconfig: path; None for the pod's service account, else the default kubeconfig.
+    """
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
     def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-        # Read anew whenever the API server answers 401: projected tokens change every hour.
+        # Called again when the API server answers 401: projected tokens expire after an hour.
         in_pod = None if kubeconfig else kopf.login_with_service_account(**kwargs)
         return in_pod or kopf.login_with_kubeconfig(**kwargs)
 
-    twins.register(registry, ticker=ticker, watching=watching)
+    twins.register(registry, sync_loop=sync_loop, watching=watching)
     dependencies.register(registry, watching=watching)
     return registry

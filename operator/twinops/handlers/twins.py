@@ -1,4 +1,4 @@
-"""DigitalTwins: one daemon each, and the watch events that wake it."""
+"""DigitalTwins: watch events, and one daemon per twin that runs its syncs."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import Any
 import kopf
 
 from twinops.api import GROUP, VERSION
+from twinops.api.twin.kind import DIGITAL_TWIN
 from twinops.controllers.shared.bodies import trim
 from twinops.controllers.shared.sync_loop import SyncLoop
 from twinops.controllers.twin.watch_events import WatchEvents
 from twinops.ports.kubernetes import TwinRef
 
-PLURAL = "digitaltwins"
 FORCED_SECONDS = 3.0
-"""A daemon ends by itself soon after it is told to; one that does not is cancelled, and given up after so long."""
+"""Seconds after which a daemon that has not ended by itself is cancelled, and again after which it is abandoned."""
 
 
-def register(registry: kopf.OperatorRegistry, *, ticker: SyncLoop, watching: WatchEvents) -> None:
+def register(registry: kopf.OperatorRegistry, *, sync_loop: SyncLoop, watching: WatchEvents) -> None:
     """Register the handlers of DigitalTwins."""
 
-    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, id="twin-seen")
+    @kopf.on.event(GROUP, VERSION, DIGITAL_TWIN.plural, registry=registry, id="twin-seen")
     async def seen(type: str | None, event: Any, **_: Any) -> None:  # noqa: A002 - kopf's own name for it
-        # kopf keeps this very body for as long as the twin lives.
+        # Trimmed in place: kopf keeps this same dict in memory while the twin exists.
         watching.twin_seen(trim(event["object"]), deleted=type == "DELETED")
 
     @kopf.daemon(
         GROUP,
         VERSION,
-        PLURAL,
+        DIGITAL_TWIN.plural,
         registry=registry,
         id="sync",
         cancellation_timeout=FORCED_SECONDS,
@@ -40,6 +40,6 @@ def register(registry: kopf.OperatorRegistry, *, ticker: SyncLoop, watching: Wat
         watching.twin_seen(dict(body), deleted=False)
         stop = asyncio.ensure_future(stopped.wait())
         try:
-            await ticker.run(TwinRef(namespace or "", name, uid), stop)
+            await sync_loop.run(TwinRef(namespace or "", name, uid), stop)
         finally:
             stop.cancel()

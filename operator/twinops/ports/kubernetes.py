@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from twinops.api.twin.spec import TargetRef
-from twinops.api.twin.status import ObjectRef
+from twinops.api.references import ObjectRef, TargetRef
 from twinops.core.events import Event
 from twinops.core.observation import Lever, Workload
 from twinops.ports.metrics import SourceAccess

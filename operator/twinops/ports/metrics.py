@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from twinops.api.source.resource import MetricsSourceSpec
+from twinops.api.source.spec import MetricsSourceSpec
 from twinops.core.metrics.queries import InstantAnswer
 from twinops.core.series import Floats
 

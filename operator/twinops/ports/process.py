@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from twinops.api.twin.status import DigitalTwinStatus, Outcome
+from twinops.api.twin.corrections import Outcome
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.ports.kubernetes import TwinRef
 
 

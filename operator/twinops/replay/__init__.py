@@ -1,1 +1,4 @@
-"""``twinops replay``: the operator's core over recorded history, and what it would have said."""
+"""``twinops replay``: runs the operator's core over recorded history, scores its forecasts and reports.
+
+Reads files; makes no network request (``twinops.cli`` fetches from Prometheus). No kopf.
+"""

@@ -1,4 +1,4 @@
-"""Drift alerts as a person would have met them: one entry from the sync that raises it to the sync that ends it."""
+"""Drift alerts over time: one span per alert, from the sync that raises it to the sync that ends it."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from twinops.api.twin.status import DriftAlert, Severity
+from twinops.api.twin.drift import DriftAlert, Severity
 
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 @dataclass(slots=True)
 class AlertSpan:
-    """One alert that drift would have raised.
+    """One drift alert that would have been raised.
 
     Attributes:
         component: metric.
         direction: ``Above`` or ``Below``.
-        since: Unix seconds since which the metric was outside.
-        raised: index of the row at which the alert lasted long enough to be raised.
-        until: index of the first row at which it did not last any more, None when it still does at the end.
+        since: Unix seconds at which the metric left its threshold.
+        raised: row at which the alert became persistent.
+        until: first row at which it was no longer persistent, None when it still is at the end.
         expected: what was expected when it was raised, as text.
-        actual: what was there when it was furthest off, as text.
-        percent: furthest deviation in percent of what was expected, None where that has no meaning.
-        severity: the worst.
+        actual: value at the largest deviation, as text.
+        percent: largest deviation in percent of the expected value, None where that is undefined.
+        severity: the highest.
     """
 
     component: str
@@ -39,10 +39,10 @@ class AlertSpan:
 
 
 class AlertLog:
-    """Collects what each sync says about drift.
+    """Collects the drift alerts of each sync into spans.
 
     Attributes:
-        spans: in the order in which they were raised.
+        spans: in the order of their first row.
     """
 
     def __init__(self) -> None:
@@ -50,10 +50,7 @@ class AlertLog:
         self._open: dict[tuple[str, str], AlertSpan] = {}
 
     def take(self, row: int, alerts: Iterable[DriftAlert]) -> bool:
-        """Take in the alerts of one sync, and tell whether any of them lasts.
-
-        Harmless ones, and those that don't last, are nothing that anybody is told of.
-        """
+        """Add the alerts of one sync. Returns whether any of them is persistent and harmful; others are ignored."""
         lasting = {(a.component, a.direction.value): a for a in alerts if a.persistent and not a.harmless}
         for key in [key for key in self._open if key not in lasting]:
             self._open.pop(key).until = row

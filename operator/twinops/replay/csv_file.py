@@ -35,15 +35,15 @@ _UNKNOWN = ("", "nan")
 def read_csv(path: Path, wanted: Sequence[str] = ()) -> Rows:
     """Read a CSV file.
 
-    Rows may come in any order; of rows at the same time the mean of what is known counts. Empty cells, NaN and Inf
-    are unknown, never zero.
+    Rows may be in any order; rows at the same time are averaged over their known values. Empty cells, NaN and Inf are
+    unknown, never zero.
 
     Args:
         path: of the file, UTF-8 with or without a byte order mark.
         wanted: names of the metrics to read; all by default.
 
     Raises:
-        InputError: the file cannot be used; says where and how to mend it.
+        InputError: the file cannot be used; the message says where and how to correct it.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -92,12 +92,12 @@ class _Reader:
         return self._in_order([header[k] for k in columns], np.array(times), np.array(cells).reshape(len(times), -1))
 
     def _in_order(self, names: Sequence[str], times: Floats, cells: Floats) -> Rows:
-        different, places = np.unique(times, return_inverse=True)
+        different, slots = np.unique(times, return_inverse=True)
         notes = []
         if len(different) < len(times):
             twice = len(times) - len(different)
             notes.append(f"{twice} rows have the time of another one: their mean is taken")
-            cells = np.stack([mean_by(places, column, len(different)) for column in cells.T], axis=1)
+            cells = np.stack([mean_by(slots, column, len(different)) for column in cells.T], axis=1)
         else:
             cells = cells[np.argsort(times, kind="stable")]
         empty = [name for name, column in zip(names, cells.T, strict=True) if not np.isfinite(column).any()]
@@ -183,7 +183,7 @@ class _Reader:
 
 
 def parse_time(text: str) -> float | None:
-    """Return Unix seconds, None when the text is no time.
+    """Return Unix seconds, None for a text that is not a time.
 
     ISO 8601 (UTC unless it says otherwise), or an epoch figure: seconds, or by its magnitude a finer unit.
     """
@@ -192,10 +192,10 @@ def parse_time(text: str) -> float | None:
         number = float(text)
     except ValueError:
         try:
-            moment = datetime.fromisoformat(text)
+            parsed = datetime.fromisoformat(text)
         except ValueError:
             return None
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     if not math.isfinite(number) or number < 0 or "_" in text:
         return None
     for least, per_second in ((_NANOSECONDS_FROM, 1e9), (_MICROSECONDS_FROM, 1e6), (_MILLISECONDS_FROM, 1e3)):

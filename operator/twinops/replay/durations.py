@@ -1,4 +1,4 @@
-"""Spans of time as people write them: ``30s``, ``5m``, ``1h30m``, ``7d``."""
+"""Durations as people write them: ``30s``, ``5m``, ``1h30m``, ``7d``."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _LONGEST = 10 * 365 * 86_400
 
 
 def parse_duration(text: str, what: str) -> int:
-    """Return seconds.
+    """Return a duration in seconds.
 
     Args:
         text: one or more numbers, each with s, m, h, d or w.
-        what: names the option in messages.
+        what: option that gave it, for messages.
 
     Raises:
-        InputError: it has another form, is zero or longer than ten years.
+        InputError: it has another form, or is zero or longer than ten years.
     """
     compact = text.strip().lower()
     parts = _PART.findall(compact) if len(compact) <= _MOST_LETTERS else ()
@@ -32,7 +32,7 @@ def parse_duration(text: str, what: str) -> int:
 
 
 def short(seconds: float) -> str:
-    """Return a span of time as briefly as it can be said exactly: ``15m``, ``1h``, ``90s``."""
+    """Return a duration in its largest exact unit: ``15m``, ``1h``, ``90s``."""
     whole = round(seconds)
     for unit in ("d", "h", "m"):
         if whole and whole % _SECONDS[unit] == 0:

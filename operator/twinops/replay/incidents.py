@@ -1,4 +1,4 @@
-"""Risks as a person would have met them: incidents of the twin, which came true, and what came without warning."""
+"""Risk warnings over time: incidents, whether a limit was crossed after them, and crossings without a warning."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _CALM_SECONDS = 3600
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Warnings of the twin that are no further apart than the longest horizon.
+    """A group of warnings that are at most the longest horizon apart.
 
     Attributes:
-        metrics: that were warned of, the first one first.
+        metrics: with a warning, in the order of their first one.
         first: row of the first warning.
         last: row of the last one.
-        onset: row at which a limit was first crossed after one of the warnings and within reach, None when none was.
-        calm: whether no limit was crossed when it began; only such count for or against.
-        open: whether the recording ends before it can be told.
+        onset: first row at which a limit was crossed within ``reach`` rows after a warning, None without one.
+        calm: whether all metrics were within their limits when it began; only such incidents are scored.
+        open: whether the recording ends before ``reach`` rows have passed.
     """
 
     metrics: tuple[str, ...]
@@ -40,12 +40,12 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class Onset:
-    """A limit that a metric crossed after at least an hour within it; those of the same hour are one.
+    """A limit crossing after at least an hour within the limit; crossings within an hour are one onset.
 
     Attributes:
-        row: of the first value beyond.
+        row: of the first value beyond the limit.
         metrics: whose limits were crossed at that row.
-        warned: row of the first warning of the incident that warned of it, None when none did.
+        warned: row of the first warning of the incident before it, None without one.
     """
 
     row: int
@@ -55,15 +55,15 @@ class Onset:
 
 @dataclass(frozen=True, slots=True)
 class RiskScore:
-    """How useful the warnings were.
+    """Scores of the warnings.
 
     Attributes:
-        incidents: every one from the first scored row on.
+        incidents: all from the first scored row on.
         onsets: likewise.
-        reach: rows within which a warning must come true.
+        reach: rows of the longest horizon, within which a warning must come true.
         lead_seconds: median time from an incident's first warning to the onset, None without a hit.
-        quiet_alarm_share: share of calm rows (further than ``reach`` before any onset, and within limits) at which a
-            warning stood, None without calm rows.
+        quiet_alarm_share: share of calm rows (within limits and more than ``reach`` rows before any onset) with a
+            warning, None without calm rows.
     """
 
     incidents: tuple[Incident, ...]
@@ -74,39 +74,38 @@ class RiskScore:
 
     @property
     def judged(self) -> tuple[Incident, ...]:
-        """Incidents that count for or against."""
+        """Incidents that are scored."""
         return tuple(one for one in self.incidents if one.calm and (one.onset is not None or not one.open))
 
     @property
     def hits(self) -> int:
-        """Incidents that came true."""
+        """Number of scored incidents with an onset."""
         return sum(one.onset is not None for one in self.judged)
 
     @property
     def misses(self) -> int:
-        """Onsets that nobody was warned of."""
+        """Number of onsets without a warning."""
         return sum(one.warned is None for one in self.onsets)
 
     @property
     def precision(self) -> float | None:
-        """Share of incidents that came true."""
+        """Share of scored incidents with an onset, None without any."""
         return self.hits / len(self.judged) if self.judged else None
 
 
 def beyond_limits(replayed: Replayed) -> Flags:
-    """Tell which values lie beyond their limit, shape (n, metrics); an unknown one does not."""
+    """Return which values lie beyond their limit, shape (n, metrics); an unknown value does not."""
     columns = zip(replayed.recording.names, replayed.recording.values, replayed.limits.T, strict=True)
     return np.stack([_beyond(name, values, limits) for name, values, limits in columns], axis=1)
 
 
 def _beyond(metric: str, values: Floats, limits: Floats) -> Flags:
-    # What is not known is not beyond anything.
     beyond: Flags = values < limits if definition(metric).harmful_above is False else values > limits
     return beyond
 
 
 def score_risks(replayed: Replayed) -> RiskScore:
-    """Compare the warnings with what came, from the first scored row on."""
+    """Compare the warnings with the crossings, from the first scored row on."""
     step, begin = replayed.recording.step, replayed.begin
     beyond, warned = beyond_limits(replayed), replayed.warned.copy()
     warned[:begin] = False
@@ -118,7 +117,7 @@ def score_risks(replayed: Replayed) -> RiskScore:
     each = [_first_of_each(np.flatnonzero(column), calm_rows) for column in beyond.T]
     onset_rows = np.unique(np.concatenate(each))
     onset_rows = onset_rows[onset_rows > begin]
-    # What comes of several metrics within the hour is one crossing of the twin.
+    # Crossings of several metrics within an hour are one onset of the twin.
     firsts = _first_of_each(onset_rows, calm_rows)
     begins = _first_of_each(raised, reach)
     names = replayed.recording.names
@@ -161,7 +160,7 @@ def _incident(
 
 
 def _warned_from(raised: Indices, begins: Indices, onset: int, reach: int) -> int | None:
-    """Return the first row of the incident that warned of an onset."""
+    """Return the first row of the incident whose warning precedes an onset, None without one."""
     near = raised[(raised >= onset - reach) & (raised < onset)]
     return int(begins[begins <= near[0]][-1]) if len(near) else None
 
@@ -172,12 +171,14 @@ def _named(names: Sequence[str], which: npt.NDArray[np.bool_]) -> tuple[str, ...
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """Whether chances were right, of one metric and horizon.
+    """Reliability of the exceedance probabilities of one metric and horizon.
+
+    Sources: Brier (1950); Murphy (1973) for the decomposition behind reliability diagrams.
 
     Attributes:
-        brier_skill: 1 - Brier score relative to that of always saying the base rate; None without both outcomes.
-        base_rate: how often a limit was crossed until the horizon.
-        bins: pairs of mean chance and share that came, of at most ten bins with the same number of chances.
+        brier_skill: 1 - Brier score relative to that of the constant base rate; None without both outcomes.
+        base_rate: share of origins with a crossing until the horizon.
+        bins: pairs of mean probability and observed share, of at most ten bins of equal count.
     """
 
     brier_skill: float | None
@@ -186,9 +187,15 @@ class Reliability:
 
 
 def reliability(replayed: Replayed, metric: int, which: int, *, most_bins: int = 10) -> Reliability | None:
-    """Compare the chances of one metric and horizon with what came; None with fewer than thirty.
+    """Compare the exceedance probabilities of one metric and horizon with the outcomes; None with fewer than thirty.
 
-    What came until a horizon between two rows are the rows until then, and the value that lies between.
+    For a horizon between two rows the outcome is that of the rows before it and of the interpolated value at it.
+
+    Args:
+        replayed: result of a replay.
+        metric: index of the metric.
+        which: index of the horizon.
+        most_bins: bound of the number of bins.
     """
     horizons = ahead(replayed.horizons_seconds[which : which + 1], replayed.recording.step)
     beyond = beyond_limits(replayed)[:, metric]
@@ -209,13 +216,13 @@ def reliability(replayed: Replayed, metric: int, which: int, *, most_bins: int =
     counts[max(0, count - int(horizons.after[0])) :] = False
     if counts.sum() < 30:  # noqa: PLR2004 - as for forecasts
         return None
-    chance, came = exceedance[counts], any_beyond[counts].astype(float)
-    return _reliability(chance, came, most_bins)
+    probability, outcome = exceedance[counts], any_beyond[counts].astype(float)
+    return _reliability(probability, outcome, most_bins)
 
 
-def _reliability(chance: Floats, came: Floats, most_bins: int) -> Reliability:
-    base = float(np.mean((came - came.mean()) ** 2))
-    skill = float(1 - np.mean((chance - came) ** 2) / base) if base > 0 else None
-    parts = np.array_split(np.argsort(chance, kind="stable"), min(most_bins, len(chance)))
-    bins = tuple((float(chance[part].mean()), float(came[part].mean())) for part in parts)
-    return Reliability(skill, float(came.mean()), bins)
+def _reliability(probability: Floats, outcome: Floats, most_bins: int) -> Reliability:
+    base = float(np.mean((outcome - outcome.mean()) ** 2))
+    skill = float(1 - np.mean((probability - outcome) ** 2) / base) if base > 0 else None
+    parts = np.array_split(np.argsort(probability, kind="stable"), min(most_bins, len(probability)))
+    bins = tuple((float(probability[part].mean()), float(outcome[part].mean())) for part in parts)
+    return Reliability(skill, float(outcome.mean()), bins)

@@ -1,7 +1,7 @@
-"""Well-known forecasters to stand beside: naive, seasonal naive and Theta, and our intervals around any of them.
+"""Reference forecasters: naive, seasonal naive and Theta, each with the operator's calibrated intervals.
 
-A refit chooses, among a grid of parameters, those with the least squared one-step error so far, once a day; every
-state of the grid is rolled forward at every step. None of them reads a value that comes after its origin.
+Once a day Theta's parameters are chosen from a grid by the least squared one-step error so far; the state of every
+grid point is updated at every step. No forecast uses a value after its origin.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from twinops.core.forecast.config import Config
 from twinops.core.series import Floats, Indices
 
 LEVELS = (0.01, 0.03, 0.07, 0.15, 0.3, 0.5, 0.7, 0.9, 0.999)
-"""Gains that smoothing chooses from."""
+"""Grid of smoothing parameters."""
 
 
 def naive(values: Floats, horizons: Indices) -> Floats:
-    """Return "nothing changes", shape (series, horizons, n).
+    """Return the last value as forecast, shape (series, horizons, n).
 
     Args:
         values: shape (series, n), without holes.
@@ -29,7 +29,7 @@ def naive(values: Floats, horizons: Indices) -> Floats:
 
 
 def seasonal_naive(values: Floats, horizons: Indices, per_day: int) -> Floats:
-    """Return the value of a day before each target, shape (series, horizons, n); naive on the first day.
+    """Return the value one day before each target, shape (series, horizons, n); naive on the first day.
 
     Args:
         values: shape (series, n), without holes.
@@ -38,23 +38,23 @@ def seasonal_naive(values: Floats, horizons: Indices, per_day: int) -> Floats:
     """
     ahead = naive(values, horizons)
     for row, h in enumerate(horizons):
-        # At the origin nothing is known yet of a day before what is further away.
+        # A target more than a day ahead would need a value after the origin: the origin's own is taken.
         back = max(per_day - h, 0)
         ahead[:, row, back:] = values[:, : max(0, values.shape[1] - back)]
     return ahead
 
 
 def theta(values: Floats, horizons: Indices, per_day: int, *, dynamic: bool = False) -> Floats:
-    """Return Theta (Assimakopoulos & Nikolopoulos 2000) or the dynamic optimised one (Fiorucci et al. 2016).
+    """Return the Theta method (Assimakopoulos & Nikolopoulos 2000) or the dynamic optimised one (Fiorucci et al. 2016).
 
-    Theta is simple smoothing with half the slope of the line through all values up to the refit as drift; the
-    dynamic one renews the line at every step and fits theta, too.
+    Theta is simple exponential smoothing with half the slope of the least-squares line through all values up to the
+    last refit as drift; the dynamic one updates the line at every step and chooses theta from the grid, too.
 
     Args:
         values: shape (series, n), without holes.
         horizons: shape (h,), steps ahead.
-        per_day: steps of a day, between two refits.
-        dynamic: which of the two.
+        per_day: steps of a day; parameters are chosen anew once a day.
+        dynamic: whether the dynamic optimised one.
 
     Returns:
         Shape (series, horizons, n).
@@ -84,7 +84,7 @@ def theta(values: Floats, horizons: Indices, per_day: int, *, dynamic: bool = Fa
 
 
 def _line_slopes(values: Floats) -> Floats:
-    """Return the slope of the line through all values up to each step, shape (series, n)."""
+    """Return the slope of the least-squares line through all values up to each step, shape (series, n)."""
     number = np.arange(1, values.shape[1] + 1, dtype=float)
     total, moment = np.cumsum(values, axis=1), np.cumsum(values * number, axis=1)
     slopes: Floats = (moment - (number + 1) / 2 * total) / np.maximum((number**3 - number) / 12, 1)
@@ -92,21 +92,21 @@ def _line_slopes(values: Floats) -> Floats:
 
 
 def calibrated(centre: Floats, values: Floats, first: int, step: float, horizons: Indices, config: Config) -> Floats:
-    """Put our intervals around forecasts that are given.
+    """Return the calibrated quantiles around given point forecasts.
 
     Args:
-        centre: shape (series, horizons, n).
-        values: what came, shape (series, n), NaN where unknown.
+        centre: point forecasts, shape (series, horizons, n).
+        values: observed, shape (series, n), NaN where unknown.
         first: number of the first step.
         step: seconds.
         horizons: shape (h,), steps.
-        config: the frozen one.
+        config: of the calibration.
 
     Returns:
         Quantiles, shape (n, series, horizons, levels).
 
     Raises:
-        ValueError: never; ``run`` keeps what it is asked to keep.
+        ValueError: the backtest did not keep the quantiles, which would be a defect.
     """
     members = np.ascontiguousarray(centre.transpose(2, 0, 1))[..., None]
     never = np.zeros(values.shape, dtype=bool)

@@ -1,4 +1,4 @@
-"""The picture: what was foreseen, what came, limits, warnings and drift; one panel per metric."""
+"""The plot: forecasts, observed values, limits, warnings and drift alerts; one panel per metric."""
 
 from __future__ import annotations
 
@@ -32,11 +32,14 @@ _ACTUAL, _BAND, _MEDIAN, _LIMIT = "#1a1a1a", "#56b4e9", "#0072b2", "#d55e00"
 _HIT, _FALSE, _MISSED, _DRIFT = "#009e73", "#e69f00", "#d55e00", "#cc79a7"
 _MIDDLE = QUANTILES.index(0.5)
 _MOST_POINTS = 2400
-"""More than about two per pixel show nothing but ink."""
+"""Points per line, about two per pixel; longer lines are reduced."""
 _WIDTH, _PANEL, _EXTRA = 13.0, 2.5, 1.1
 _CLOSE_SECONDS = 3 * DAY
 _LONG_SECONDS = 8 * DAY
-"""From here on the last days are drawn once more, where an interval is more than a line."""
+"""From this length on the last three days get a panel of their own, in which intervals can be seen."""
+FORMATS = ("png", "svg", "html")
+"""File name endings of a plot; an html page contains the svg."""
+
 _STYLE: dict[str, Any] = {
     "font.size": 9.5,
     "font.family": "DejaVu Sans",
@@ -54,7 +57,7 @@ _STYLE: dict[str, Any] = {
 
 
 def check_available() -> None:
-    """Tell early that pictures cannot be drawn here.
+    """Check that plots can be drawn.
 
     Raises:
         InputError: matplotlib is not installed.
@@ -64,12 +67,12 @@ def check_available() -> None:
 
 
 def draw(report: Report, form: str, *, horizon: int | None = None) -> bytes:
-    """Return the picture.
+    """Return the plot as an image file.
 
     Args:
-        report: what a replay comes to.
+        report: result of a replay.
         form: ``png`` or ``svg``.
-        horizon: seconds; whose forecasts are drawn, each at the time that it is of. The longest by default.
+        horizon: seconds; forecasts of this horizon are drawn at their target times. The longest by default.
     """
     import matplotlib as mpl  # noqa: PLC0415 - an optional extra, and slow to load
     from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
@@ -109,12 +112,12 @@ def _panel(axes: Axes, report: Report, k: int, which: int, since: int) -> None:
     seconds = replayed.horizons_seconds[which]
     first = max(0, since - int(ahead((seconds,), recording.step).after[0]))
     times, values = recording.times[since:], recording.values[k, since:]
-    # What was foreseen stands at the time that it is of.
+    # Forecasts are drawn at their target times.
     foreseen, of = replayed.quantiles[first:, k, which], recording.times[first:] + seconds
     at, lower, middle, upper = _thinned(of, foreseen[:, 0], foreseen[:, _MIDDLE], foreseen[:, -1])
-    moments = _dates(at)
-    axes.fill_between(moments, lower, upper, color=_BAND, alpha=0.5, linewidth=0, label="90 % interval")
-    axes.plot(moments, middle, color=_MEDIAN, linewidth=1.0 if since else 0.7, label="foreseen")
+    dates = _dates(at)
+    axes.fill_between(dates, lower, upper, color=_BAND, alpha=0.5, linewidth=0, label="90 % interval")
+    axes.plot(dates, middle, color=_MEDIAN, linewidth=1.0 if since else 0.7, label="foreseen")
     at, value = _extremes(times, values)
     axes.plot(_dates(at), value, color=_ACTUAL, linewidth=0.7, label="came")
     limits = replayed.limits[since:, k]
@@ -136,7 +139,7 @@ def _unit(report: Report, name: str) -> str:
 
 
 def _scale(axes: Axes, values: Floats, foreseen: Floats, limits: Floats) -> None:
-    """Let what came decide the range; a few wide intervals may leave it."""
+    """Set the value range from observed values, limits and all but the widest 2 % of the intervals."""
     known = np.concatenate([values[np.isfinite(values)], limits[np.isfinite(limits)]])
     if not len(known):
         return
@@ -145,8 +148,8 @@ def _scale(axes: Axes, values: Floats, foreseen: Floats, limits: Floats) -> None
     if len(bands):
         low = min(low, float(np.percentile(bands[:, 0], 2)))
         high = max(high, float(np.percentile(bands[:, -1], 98)))
-    room = 0.04 * (high - low) or max(abs(high), 1.0) * 0.1
-    axes.set_ylim(low - 1.5 * room, high + 3 * room)
+    margin = 0.04 * (high - low) or max(abs(high), 1.0) * 0.1
+    axes.set_ylim(low - 1.5 * margin, high + 3 * margin)
 
 
 def _marks(axes: Axes, report: Report, name: str, since: int) -> None:
@@ -163,10 +166,10 @@ def _marks(axes: Axes, report: Report, name: str, since: int) -> None:
             "crossed without warning",
         ),
     ):
-        moments = times[[row for row in rows if row >= since]]
-        if len(moments):
+        marked = times[[row for row in rows if row >= since]]
+        if len(marked):
             axes.plot(
-                _dates(moments), [0.96] * len(moments), sign, color=colour, markersize=5.5, linestyle="none",
+                _dates(marked), [0.96] * len(marked), sign, color=colour, markersize=5.5, linestyle="none",
                 transform=axes.get_xaxis_transform(), label=word, clip_on=False,
             )  # fmt: skip
     for one in report.replayed.alerts:
@@ -217,7 +220,7 @@ def _dates(times: Floats) -> Any:
 
 
 def _thinned(times: Floats, *columns: Floats) -> tuple[Floats, ...]:
-    """Return means of as many rows as it takes to have at most ``_MOST_POINTS``."""
+    """Return the means of groups of rows, at most ``_MOST_POINTS`` of them."""
     every = math.ceil(len(times) / _MOST_POINTS)
     if every <= 1:
         return (times, *columns)
@@ -225,7 +228,7 @@ def _thinned(times: Floats, *columns: Floats) -> tuple[Floats, ...]:
 
 
 def _extremes(times: Floats, values: Floats) -> tuple[Floats, Floats]:
-    """Return least and largest value of every few rows, so that no spike is lost."""
+    """Return minimum and maximum of groups of rows, so that spikes are kept."""
     every = math.ceil(2 * len(times) / _MOST_POINTS)
     if every <= 2:  # noqa: PLR2004 - two of two are all
         return times, values

@@ -1,4 +1,4 @@
-"""Recorded history on an even grid, and how rows of any times come onto it."""
+"""Recorded history on a regular grid, and the resampling of irregular rows onto it."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ LONGEST_STEP = 3600.0
 _FINER_THAN_ROWS = 1.5
 _EMPTIEST = 50
 _ALWAYS_FINE = 20_000
-"""A grid this long may be as empty as it likes; a longer one holds a row per ``_EMPTIEST`` slots at least."""
+"""Longest grid without a bound on empty slots; a longer one needs a row per ``_EMPTIEST`` slots."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """What was read, before it is put on a grid.
+    """Rows as read, at any times.
 
     Attributes:
         names: of the metrics.
         times: shape (n,), Unix seconds, increasing.
-        values: shape (n, metrics), NaN where nothing is known.
-        origin: where it comes from, for people.
-        notes: what a person should know but nothing stops for.
+        values: shape (n, metrics), NaN where unknown.
+        origin: file or URL, for messages.
+        notes: remarks for the report.
     """
 
     names: tuple[str, ...]
@@ -44,16 +44,16 @@ class Rows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recording:
-    """Recorded metrics on an even grid.
+    """Recorded metrics on a regular grid.
 
     Attributes:
         names: of the metrics.
         times: shape (n,), Unix seconds, ``step`` apart.
-        values: shape (metrics, n), NaN where nothing is known.
+        values: shape (metrics, n), NaN where unknown.
         step: seconds.
-        origin: where it comes from, for people.
-        notes: what a person should know but nothing stops for.
-        replicas: pods that were there, shape (n,), NaN where not known; None where nothing is known of them.
+        origin: file or URL, for messages.
+        notes: remarks for the report.
+        replicas: number of pods, shape (n,), NaN where unknown; None when it was not recorded.
     """
 
     names: tuple[str, ...]
@@ -71,18 +71,18 @@ def usual_step(times: Floats) -> float:
 
 
 def on_grid(rows: Rows, step: float | None = None) -> Recording:
-    """Put rows on an even grid.
+    """Resample rows onto a regular grid.
 
-    Where rows come at the step, each goes to the nearest slot, counted from the first row; rows of one slot give
-    their mean. Where they are at least twice as dense, a slot holds the mean from its time on to the next, and is
-    unknown when fewer than half of its rows are known; a last slot that has not ended is left out.
+    Rows about one step apart go to the nearest slot, counted from the first row; rows of one slot are averaged. Of rows
+    at least twice as dense a slot is the mean from its time to the next slot's, NaN when fewer than half of its rows
+    are known; an incomplete last slot is left out.
 
     Args:
         rows: as read.
         step: seconds; None for the median gap, at least five seconds.
 
     Raises:
-        InputError: too few rows, too far apart, or times that cannot be meant.
+        InputError: too few rows, rows too far apart, or implausible times.
     """
     if len(rows.times) < 2:  # noqa: PLR2004 - a gap needs two
         raise InputError(f"{rows.origin}: only one row, so there is nothing to replay")
@@ -92,17 +92,17 @@ def on_grid(rows: Rows, step: float | None = None) -> Recording:
     dense = gap * 2 <= step
     start = math.floor(rows.times[0] / step) * step if dense else float(rows.times[0])
     exact = (rows.times - start) / step
-    places = (np.floor(exact + 1e-9) if dense else np.rint(exact)).astype(np.int64)
-    count = int(places[-1]) + 1
+    slots = (np.floor(exact + 1e-9) if dense else np.rint(exact)).astype(np.int64)
+    count = int(slots[-1]) + 1
     if dense and rows.times[-1] + gap / 2 < start + count * step - gap:
-        # Its end is still to come: another mean would stand there then.
+        # The last slot is incomplete: further rows would change its mean.
         count -= 1
     if not count:
         raise InputError(f"{rows.origin}: fewer rows than one step of {short(step)}, so there is nothing to replay")
     _check_filled(rows, count)
-    inside = places < count
+    inside = slots < count
     fewest = math.ceil(step / gap / 2 - 1e-9) if dense else 1
-    values = np.stack([mean_by(places[inside], column[inside], count, fewest) for column in rows.values.T])
+    values = np.stack([mean_by(slots[inside], column[inside], count, fewest) for column in rows.values.T])
     if dense:
         notes.append(f"rows {gap:.4g} s apart were averaged over {step:.4g} s")
     times = start + step * np.arange(count, dtype=np.float64)
@@ -128,10 +128,10 @@ def _check_filled(rows: Rows, count: int) -> None:
         )
 
 
-def mean_by(places: npt.NDArray[np.int64], values: Floats, count: int, fewest: int = 1) -> Floats:
-    """Return the mean of the known values that fall into each place, shape (count,); NaN for fewer than ``fewest``."""
+def mean_by(slots: npt.NDArray[np.int64], values: Floats, count: int, fewest: int = 1) -> Floats:
+    """Return the mean of the known values that fall into each slot, shape (count,); NaN for fewer than ``fewest``."""
     known = np.isfinite(values)
-    number = np.bincount(places[known], minlength=count)
-    total = np.bincount(places[known], weights=values[known], minlength=count)
+    number = np.bincount(slots[known], minlength=count)
+    total = np.bincount(slots[known], weights=values[known], minlength=count)
     mean: Floats = np.divide(total, number, out=np.full(count, np.nan), where=number >= max(fewest, 1))
     return mean

@@ -1,4 +1,4 @@
-"""Everything a replay comes to, in one piece, and as JSON."""
+"""The result of a replay: scores, risks, verdict, and the JSON document of all of it."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _MIDDLE = QUANTILES.index(0.5)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """What a replay comes to.
+    """Result of a replay.
 
     Attributes:
-        replayed: what the operator would have said, row by row.
+        replayed: what the operator would have published at each row.
         learned_limits: metrics whose limit was learned.
         scores: of forecasts.
         risks: of warnings.
-        reliabilities: ``[metric][horizon]``, None where there were too few chances.
-        verdict: in words.
-        notes: what a person should know.
-        digest: of the forecasts' configuration.
+        reliabilities: ``[metric][horizon]``, None with too few probabilities.
+        verdict: summary in words.
+        notes: remarks about the recording and the spec.
+        digest: of the forecast configuration.
     """
 
     replayed: Replayed
@@ -54,33 +54,33 @@ class Report:
 
     @property
     def recording(self) -> Recording:
-        """What was rolled through."""
+        """The recording that was replayed."""
         return self.replayed.recording
 
     def limit(self, metric: int) -> float | None:
-        """Return the limit in force at the end, None where there is none."""
+        """Return a metric's limit in force at the last row, None without one."""
         last = float(self.replayed.limits[-1, metric])
         return last if math.isfinite(last) else None
 
 
 def replay(
     recording: Recording,
-    terms: ReplaySpec,
+    spec: ReplaySpec,
     *,
     progress: Progress | None = None,
     scoring: Progress | None = None,
     config: Config = CONFIG,
 ) -> Report:
-    """Roll through a recording and score what came of it.
+    """Replay a recording and score the forecasts and warnings.
 
     Args:
-        recording: what was recorded.
-        terms: what it is judged by.
-        progress: told of rows done.
-        scoring: told of metrics scored.
+        recording: the recorded metrics.
+        spec: limits, expected values and horizons to judge by.
+        progress: called with the number of rows done and of all rows.
+        scoring: called with the number of metrics scored and of all metrics.
         config: of the forecasts.
     """
-    replayed = roll(recording, terms, progress=progress, config=config)
+    replayed = roll(recording, spec, progress=progress, config=config)
     scores = score(replayed, config=config, progress=scoring)
     risks = score_risks(replayed)
     horizons = range(len(replayed.horizons_seconds))
@@ -88,23 +88,23 @@ def replay(
     limited = bool(np.isfinite(replayed.limits).any())
     return Report(
         replayed=replayed,
-        learned_limits=tuple(name for name in terms.learn_limits if name in replayed.spec.limits),
+        learned_limits=tuple(name for name in spec.learn_limits if name in replayed.spec.limits),
         scores=scores,
         risks=risks,
         reliabilities=found,
         verdict=judge(recording.names, scores, risks, limited=limited),
-        notes=(*recording.notes, *terms.notes),
+        notes=(*recording.notes, *spec.notes),
         digest=config.digest,
     )
 
 
 def to_json(report: Report) -> str:
-    """Return everything as JSON, as docs/replay.md describes it; figures that are not finite are null."""
+    """Return the report as JSON text (docs/replay.md); non-finite numbers are null."""
     return json.dumps(document(report), indent=1, allow_nan=False) + "\n"
 
 
 def document(report: Report) -> dict[str, Any]:
-    """Return everything as plain data; times are RFC 3339, spans of time seconds."""
+    """Return the report as plain data; times are RFC 3339, durations seconds."""
     replayed, recording = report.replayed, report.recording
     return {
         "twinops": __version__,
@@ -176,7 +176,7 @@ def _reliability(one: Reliability | None) -> dict[str, Any] | None:
     return {
         "brierSkill": _figure(one.brier_skill),
         "baseRate": _figure(one.base_rate),
-        "bins": [[_figure(chance), _figure(share)] for chance, share in one.bins],
+        "bins": [[_figure(probability), _figure(share)] for probability, share in one.bins],
     }
 
 
@@ -264,7 +264,7 @@ def _figures(values: Iterable[float]) -> list[float | None]:
 
 
 def _figure(value: float | None) -> float | None:
-    """Return the figure with six digits, None when it is not finite."""
+    """Return the number rounded to six digits, None when it is not finite."""
     return float(f"{value:.{_FIGURES}g}") if value is not None and math.isfinite(value) else None
 
 

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from twinops.api.twin.spec import DigitalTwinSpec, TargetRef
-from twinops.api.twin.status import DigitalTwinStatus, Quality
+from twinops.api.references import TargetRef
+from twinops.api.twin.observed import Quality
+from twinops.api.twin.spec import DigitalTwinSpec
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.assessment import assess, limits_in_force
 from twinops.core.assess.drift import assess_drift
 from twinops.core.forecast.config import CONFIG, Config
-from twinops.core.forecast.forecaster import Forecaster, Recorded
+from twinops.core.forecast.forecaster import Forecaster
 from twinops.core.forecast.horizon import QUANTILES
+from twinops.core.forecast.recorded import Recorded
 from twinops.core.forecast.result import ForecastResult
 from twinops.core.observation import Observation, Sample, Workload
 from twinops.core.series import Floats, Series

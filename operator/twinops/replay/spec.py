@@ -1,4 +1,4 @@
-"""What a replay judges by: a twin's spec, given by a manifest or put together from single limits."""
+"""The replay spec: a twin's spec from a manifest, the cluster or single options, reduced to what was recorded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from twinops.api.twin.spec import LARGEST, MAX_METRICS, DigitalTwinSpec
 from twinops.errors import InputError
 from twinops.replay.durations import short
-from twinops.replay.reading import read_text
+from twinops.replay.files import read_text
 
 DEFAULT_HORIZONS = (900, 1800, 3600)
 _MOST_HORIZONS = 6
@@ -24,12 +24,12 @@ _BARE = {"source": {"systemType": "Custom"}}
 
 @dataclass(frozen=True, slots=True)
 class ReplaySpec:
-    """What a replay judges by.
+    """Spec of a replay.
 
     Attributes:
-        spec: of the twin; ``sync_frequency_seconds`` is the replay's step.
-        learn_limits: metrics whose limit is to be the 95th percentile of the beginning.
-        notes: what a person should know but nothing stops for.
+        spec: of the twin; ``sync_frequency_seconds`` is the step of the recording.
+        learn_limits: metrics whose limit is the 95th percentile of the learning rows.
+        notes: remarks for the report.
     """
 
     spec: DigitalTwinSpec
@@ -38,14 +38,14 @@ class ReplaySpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """What a person gave.
+class ReplayOptions:
+    """Options of the command line that shape the replay spec.
 
     Attributes:
-        twin: spec of a manifest or of a twin in a cluster.
-        limits: by metric.
-        expected: by metric.
-        horizons: seconds; None for the twin's, else 15, 30 and 60 minutes.
+        twin: spec of a manifest or of a twin in the cluster, None without one.
+        limits: by metric, in the metric's unit.
+        expected: normal value by metric, in the metric's unit.
+        horizons: seconds; None for the twin's, without a twin 15, 30 and 60 minutes.
     """
 
     twin: DigitalTwinSpec | None = None
@@ -54,38 +54,38 @@ class Given:
     horizons: Sequence[int] | None = None
 
 
-def replay_spec(given: Given, names: Sequence[str], step: float, *, replicas: bool = False) -> ReplaySpec:
-    """Put together what a recording is judged by.
+def replay_spec(options: ReplayOptions, names: Sequence[str], step: float, *, replicas: bool = False) -> ReplaySpec:
+    """Return the replay spec of a recording.
 
-    Single limits and expected values come on top of a twin's. What neither gives is learned: the baseline, and as
-    limit the 95th percentile of the beginning; a twin that names any limits has no others than those.
+    Single limits and expected values are added to a twin's. What neither gives is learned: the baseline, and as limit
+    the 95th percentile of the learning rows. For a twin with limits of its own no further limits are learned.
 
     Args:
-        given: by a person.
+        options: of the command line.
         names: of the recorded metrics.
         step: seconds between two rows.
-        replicas: whether it is recorded how many there were; if not, nothing that depends on them is judged.
+        replicas: whether the number of replicas was recorded; if not, what depends on it is left out.
 
     Raises:
-        InputError: a name that is not recorded, too many metrics, or horizons that cannot be.
+        InputError: a metric that is not recorded, too many metrics, or unusable horizons.
     """
-    _check(given, names)
-    spec = given.twin or DigitalTwinSpec.from_wire(_BARE)
-    limits = _recorded({**spec.limits, **given.limits}, names)
+    _check(options, names)
+    spec = options.twin or DigitalTwinSpec.from_wire(_BARE)
+    limits = _recorded({**spec.limits, **options.limits}, names)
     each = _recorded(spec.limits_per_replica, names) if replicas else {}
-    expected = _recorded({**spec.expected_state.metrics, **given.expected}, names)
+    expected = _recorded({**spec.expected_state.metrics, **options.expected}, names)
     state: dict[str, Any] = {"metrics": expected, "version": None, "labels": {}}
     if not replicas:
         state["replicas"] = None
-    if given.twin is None or not expected:
+    if options.twin is None or not expected:
         state["learned"] = True
-    complete = given.twin is not None and bool(given.twin.limits or each)
+    complete = options.twin is not None and bool(options.twin.limits or each)
     update = {
         "limits": limits,
         "limits_per_replica": each,
         "expected_state": spec.expected_state.model_copy(update=state),
         "sync_frequency_seconds": round(step),
-        "predictions": spec.predictions.model_copy(update={"horizons_seconds": _horizons(given, step)}),
+        "predictions": spec.predictions.model_copy(update={"horizons_seconds": _horizons(options, step)}),
     }
     learn = () if complete else tuple(name for name in names if name not in {*limits, *each})
     return ReplaySpec(spec.model_copy(update=update), learn, tuple(_notes(spec, names, replicas=replicas)))
@@ -95,17 +95,17 @@ def _recorded(values: Mapping[str, float], names: Sequence[str]) -> dict[str, fl
     return {name: value for name, value in values.items() if name in names}
 
 
-def _check(given: Given, names: Sequence[str]) -> None:
+def _check(options: ReplayOptions, names: Sequence[str]) -> None:
     if len(names) > MAX_METRICS:
         raise InputError(
             f"{len(names)} metrics, and a twin has at most {MAX_METRICS}: name those that matter with --metric"
         )
-    for option, values in (("--limit", given.limits), ("--expected", given.expected)):
+    for option, values in (("--limit", options.limits), ("--expected", options.expected)):
         for name in values:
             if name not in names:
                 raise InputError(f"{option} {name}: no such metric; recorded are {', '.join(names)}")
-    absolute = given.twin.absolute_thresholds if given.twin is not None else {}
-    for name, value in given.expected.items():
+    absolute = options.twin.absolute_thresholds if options.twin is not None else {}
+    for name, value in options.expected.items():
         if value == 0 and name not in absolute:
             raise InputError(
                 f"--expected {name}=0: a deviation in percent of 0 has no meaning; give a twin with absoluteThresholds "
@@ -121,12 +121,12 @@ def _notes(spec: DigitalTwinSpec, names: Sequence[str], *, replicas: bool) -> It
         yield "limitsPerReplica are left out: it is not recorded how many replicas there were"
 
 
-def _horizons(given: Given, step: float) -> list[int]:
-    """Return what to look ahead, in seconds, in order."""
-    if given.horizons is None and given.twin is not None:
-        return sorted(given.twin.predictions.horizons_seconds)
-    chosen = sorted(set(given.horizons or DEFAULT_HORIZONS))
-    if given.horizons is None:
+def _horizons(options: ReplayOptions, step: float) -> list[int]:
+    """Return the horizons in seconds, ascending."""
+    if options.horizons is None and options.twin is not None:
+        return sorted(options.twin.predictions.horizons_seconds)
+    chosen = sorted(set(options.horizons or DEFAULT_HORIZONS))
+    if options.horizons is None:
         return [one for one in chosen if one >= step] or [round(step)]
     if len(chosen) > _MOST_HORIZONS:
         raise InputError(f"--horizons: at most {_MOST_HORIZONS}")
@@ -140,7 +140,7 @@ def read_manifest(path: Path) -> DigitalTwinSpec:
     """Return the spec of the one DigitalTwin in a YAML file.
 
     Raises:
-        InputError: there is none or more than one, or it cannot be read.
+        InputError: it holds none or several, or cannot be read.
     """
     try:
         documents = list(yaml.safe_load_all(read_text(path)))
@@ -149,7 +149,7 @@ def read_manifest(path: Path) -> DigitalTwinSpec:
         where = "" if mark is None else f": line {mark.line + 1}, column {mark.column + 1}"
         raise InputError(f"{path}{where}: this is not YAML ({getattr(error, 'problem', None) or error})") from error
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        # What YAML's own constructors raise at a tagged value that is none, and its composer at too many brackets.
+        # PyYAML raises these for tagged values that it cannot construct and for too deep nesting.
         raise InputError(f"{path}: this YAML cannot be read ({type(error).__name__}): give a plain manifest") from error
     twins = [one for one in documents if isinstance(one, dict) and one.get("kind") == "DigitalTwin"]
     if len(twins) != 1:
@@ -158,10 +158,14 @@ def read_manifest(path: Path) -> DigitalTwinSpec:
 
 
 def read_spec(body: Mapping[str, Any], where: str) -> DigitalTwinSpec:
-    """Return the spec of a twin.
+    """Return the spec of a twin's body.
+
+    Args:
+        body: as YAML or the API server gives it.
+        where: file or object, for the message.
 
     Raises:
-        InputError: it does not have the form of one.
+        InputError: it is not a valid spec.
     """
     try:
         return DigitalTwinSpec.from_wire(body.get("spec") or {})
@@ -172,10 +176,10 @@ def read_spec(body: Mapping[str, Any], where: str) -> DigitalTwinSpec:
 
 
 def metric_value(text: str, option: str) -> tuple[str, float]:
-    """Read ``METRIC=VALUE``.
+    """Read ``METRIC=VALUE`` of an option.
 
     Raises:
-        InputError: it has another form.
+        InputError: the text has another form.
     """
     name, sign, figure = text.rpartition("=")
     try:

@@ -1,4 +1,4 @@
-"""The table for people at a terminal, in a pipe or in a mail."""
+"""The report as text: tables for a terminal or a pipe."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from twinops.replay.report import Report
 from twinops.replay.scores import PEER_WORDS, PEERS, HorizonScore
 
 MOST_LISTED = 10
-"""Incidents and alerts that are listed one by one; --json has them all."""
+"""Bound of incidents and alerts that are listed; --json contains all of them."""
 
 _NARROW = 76
 _NONE = "-"
@@ -26,7 +26,7 @@ _COVERED = (0.85, 0.95)
 
 
 def print_report(report: Report, console: Console) -> None:
-    """Print what a replay comes to. Names stand as they are: nothing in them is taken for markup."""
+    """Print the report. Names are printed literally, never as rich markup."""
     for part in _parts(report, console.width):
         console.print(part)
         console.print()
@@ -54,7 +54,7 @@ def _parts(report: Report, width: int) -> Iterator[RenderableType]:
 
 
 def _text(text: str, style: str = "") -> Text:
-    """Return a text that is taken for neither markup nor, whatever it holds, for what steers a terminal."""
+    """Return a literal text: no markup, no control characters."""
     return Text(printable_lines(text), style=style)
 
 

@@ -1,4 +1,4 @@
-"""One plain sentence or two: whether to trust what a twin would say here."""
+"""The verdict in words: whether the forecasts can be trusted here, and how the warnings did."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from twinops.replay.incidents import RiskScore
 from twinops.replay.scores import FEWEST_ORIGINS, PEER_WORDS, HorizonScore, Scores
 
 _BETTER, _WORSE = 0.95, 1.02
-"""As at the operator's own gate: ``core.forecast.calibration``."""
+"""Ratios to naive, as in the operator's own gate in ``core.forecast.calibration``."""
 _COVERED = (0.85, 0.95)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a replay comes to.
+    """Summary of a replay.
 
     Attributes:
-        trusted: whether forecasts beat naive and their intervals are right; None when too little was scored.
-        against: our score over each peer's, geometric mean over metrics and horizons, by name.
-        coverage: mean share of values in the 90 % interval, None when too little was scored.
+        trusted: whether forecasts beat naive and their coverage is right; None when too few were scored.
+        against: our WIS over each peer's, geometric mean over metrics and horizons, by name.
+        coverage: mean coverage of the 90 % interval, None when too few were scored.
         sentences: for people.
     """
 
@@ -32,7 +32,7 @@ class Verdict:
 
 
 def judge(names: Sequence[str], scores: Scores, risks: RiskScore, *, limited: bool) -> Verdict:
-    """Sum up.
+    """Return the verdict.
 
     Args:
         names: of the metrics, in the order of ``scores``.
@@ -59,7 +59,7 @@ def judge(names: Sequence[str], scores: Scores, risks: RiskScore, *, limited: bo
 
 
 def _against(against: dict[str, float]) -> str:
-    """Say how the forecasts did against naive and against the best of the other peers."""
+    """Compare the forecasts with naive and with the best of the other peers."""
     others = {peer: ratio for peer, ratio in against.items() if peer != "naive"}
     best = max(others, key=lambda one: others[one])
     first, second = against["naive"], against[best]
@@ -93,7 +93,7 @@ def _advice(naive: float, *, right: bool) -> str:
 
 
 def _odd_ones(known: Sequence[tuple[str, HorizonScore]], overall: float) -> list[str]:
-    """Name the metrics that are not better than naive where the whole is."""
+    """Name the metrics that are not better than naive although the mean is."""
     names = list(dict.fromkeys(name for name, _ in known))
     each = {name: _geometric([one.relative["naive"] for other, one in known if other == name]) for name in names}
     bad = [name for name, ratio in each.items() if ratio > 1]

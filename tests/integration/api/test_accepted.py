@@ -13,7 +13,7 @@ from devcluster.cluster import DevCluster
 from devcluster.errors import ApiError, CommandError
 from support.chart import ROOT
 from support.manifests import SOURCE_SPEC, SPEC, merged
-from twinops.api.source.resource import MetricsSourceSpec
+from twinops.api.source.spec import MetricsSourceSpec
 from twinops.api.twin.spec import DigitalTwinSpec
 
 Json = dict[str, Any]

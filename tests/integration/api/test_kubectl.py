@@ -12,27 +12,13 @@ from devcluster.cluster import DevCluster
 from devcluster.errors import ApiError
 from support.manifests import SPEC, merged
 from twinops.api.conditions import Condition, ConditionStatus
+from twinops.api.references import ObjectRef
+from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Original, Outcome
+from twinops.api.twin.drift import Direction, Drift, DriftAlert, Severity
+from twinops.api.twin.observed import Health, HealthComponent, ObservedMetric, Quality
+from twinops.api.twin.predictions import PredictedMetric, Prediction, Risk
 from twinops.api.twin.spec import CorrectionMode
-from twinops.api.twin.status import (
-    CorrectionAction,
-    CorrectionRecord,
-    DigitalTwinStatus,
-    Direction,
-    Drift,
-    DriftAlert,
-    Health,
-    HealthComponent,
-    ObjectRef,
-    ObservedMetric,
-    Original,
-    Outcome,
-    PredictedMetric,
-    Prediction,
-    Quality,
-    Risk,
-    Severity,
-    Summary,
-)
+from twinops.api.twin.status import DigitalTwinStatus, Summary
 
 Json = dict[str, Any]
 Create = Callable[[Json], Json]

@@ -9,7 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fakes.clock import START, FakeClock, in_fake_time
 from twinops.adapters.telemetry import PrometheusTelemetry
-from twinops.api.twin.status import DigitalTwinStatus, Outcome
+from twinops.api.twin.corrections import Outcome
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.ports.kubernetes import TwinRef
 from twinops.ports.process import Telemetry
 

@@ -23,7 +23,7 @@ from support.history import waves, write_csv
 from twinops.cli.main import main
 from twinops.cli.replay import add_command
 from twinops.errors import InputError
-from twinops.replay import writing
+from twinops.replay import files
 from twinops.replay.durations import parse_duration, short
 
 EVIL = "<script>alert(1)</script> $\\frac{1}{0}$ [red]"
@@ -269,7 +269,7 @@ def test_what_stood_there_stays_when_writing_fails(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(InputError, match="No space left on device"):
-        writing.write_whole(file, b"after")
+        files.write_whole(file, b"after")
 
     assert file.read_text() == "before"
     assert list(tmp_path.iterdir()) == [file]
@@ -280,7 +280,7 @@ def test_files_are_written_whole_and_keep_their_rights(tmp_path: Path) -> None:
     file.write_text("before")
     file.chmod(0o640)
 
-    writing.write_whole(file, b"after")
+    files.write_whole(file, b"after")
 
     assert file.read_text() == "after"
     assert file.stat().st_mode & 0o777 == 0o640
@@ -289,7 +289,7 @@ def test_files_are_written_whole_and_keep_their_rights(tmp_path: Path) -> None:
 def test_new_files_follow_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
-        writing.write_whole(tmp_path / "new", b"x")
+        files.write_whole(tmp_path / "new", b"x")
     finally:
         os.umask(before)
 

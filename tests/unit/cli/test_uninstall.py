@@ -11,7 +11,7 @@ from fakes.kube_collection import FakeCollection, FakeDiscovery, Json, thing
 from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.discovery import Discovery
 from twinops.adapters.kubernetes.levers import ClusterLevers
-from twinops.api.twin.spec import TargetRef
+from twinops.api.references import TargetRef
 from twinops.cli.uninstall_run import Command
 from twinops.errors import NotFound
 from twinops.settings import Settings

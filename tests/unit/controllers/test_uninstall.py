@@ -15,9 +15,9 @@ from fakes.twins import FakeTwins
 from support.correcting import HPA, KUBECTL, NOW, OURS, hpa, original, status
 from twinops.api import DAEMON_FINALIZER, GIVE_BACK_FINALIZER
 from twinops.api.base import utc
+from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord
+from twinops.api.twin.corrections import Outcome as CorrectionOutcome
 from twinops.api.twin.spec import CorrectionMode
-from twinops.api.twin.status import CorrectionAction, CorrectionRecord
-from twinops.api.twin.status import Outcome as CorrectionOutcome
 from twinops.controllers.twin.corrections import CorrectionService
 from twinops.controllers.uninstall import Outcome, Uninstall
 from twinops.core.correction.original_annotation import text

@@ -13,9 +13,9 @@ import pytest
 
 from fakes.clock import until
 from fakes.metrics_backend import FakeBackend
-from twinops.api.source.resource import MetricsSourceSpec
+from twinops.api.source.spec import MetricsSourceSpec
+from twinops.api.twin.observed import Quality
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import Quality
 from twinops.core.forecast.forecaster import RECENT_STEPS, Forecaster
 from twinops.core.forecast.result import ForecastResult
 from twinops.core.metrics.queries import PARTIAL

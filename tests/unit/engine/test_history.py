@@ -17,9 +17,9 @@ from structlog.testing import capture_logs
 
 from fakes.clock import FakeClock, FakeTimeLoop
 from fakes.metrics_backend import FakeBackend
-from twinops.api.source.resource import MetricsSourceSpec
+from twinops.api.source.spec import MetricsSourceSpec
+from twinops.api.twin.observed import Quality
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import Quality
 from twinops.core.forecast.forecaster import Forecaster
 from twinops.core.forecast.result import ForecastResult
 from twinops.core.metrics.queries import PARTIAL

@@ -20,14 +20,14 @@ from twinops.replay.recording import Recording
 from twinops.replay.report import replay, to_json
 from twinops.replay.rolling import Replayed, learning_rows, roll
 from twinops.replay.scores import Scores, interval_scores, score
-from twinops.replay.spec import Given, metric_value, replay_spec
+from twinops.replay.spec import ReplayOptions, metric_value, replay_spec
 
 WEEK_ROWS = 7 * 96
 POINTWISE = ("limits", "quantiles", "calibrated", "exceedance", "warned", "drifting", "expected")
 
 
-def run(recording: Recording, given: Given | None = None) -> tuple[Replayed, Scores]:
-    replayed = roll(recording, replay_spec(given or Given(), recording.names, recording.step))
+def run(recording: Recording, given: ReplayOptions | None = None) -> tuple[Replayed, Scores]:
+    replayed = roll(recording, replay_spec(given or ReplayOptions(), recording.names, recording.step))
     return replayed, score(replayed, keep=True)
 
 
@@ -87,13 +87,13 @@ def test_another_future_changes_nothing_before_it(long: Recording, whole: tuple[
 
 def test_a_short_recording_with_given_limits_looks_ahead_as_little() -> None:
     recording = waves(150, 300.0)
-    given = Given(limits={"load": 60.0}, expected={"load": 40.0})
+    given = ReplayOptions(limits={"load": 60.0}, expected={"load": 40.0})
 
     assert_same(run(cut(recording, 90), given), run(recording, given), 90)
 
 
 def test_nothing_is_foreseen_before_ten_samples_and_something_after() -> None:
-    replayed, _ = run(waves(60, 300.0), Given(limits={"load": 60.0}))
+    replayed, _ = run(waves(60, 300.0), ReplayOptions(limits={"load": 60.0}))
 
     foreseen = np.isfinite(replayed.quantiles[:, 0, 0, 4])
     assert foreseen.tolist() == [row >= 9 for row in range(60)]
@@ -282,7 +282,7 @@ def test_expected_values_raise_drift_alerts_that_tell_since_when_and_how_far() -
     recording.values[0] = 50.0
     recording.values[0, 60:90] = 90.0
 
-    replayed, _ = run(recording, Given(expected={"load": 50.0}))
+    replayed, _ = run(recording, ReplayOptions(expected={"load": 50.0}))
 
     [alert] = replayed.alerts
     assert (alert.component, alert.direction, alert.expected, alert.actual) == ("load", "Above", "50", "90")
@@ -296,13 +296,13 @@ class TestTerms:
     def test_a_twin_that_names_limits_has_no_others(self) -> None:
         twin = DigitalTwinSpec.from_wire({"source": {"systemType": "Custom"}, "limits": {"a": 5}})
 
-        assert replay_spec(Given(twin=twin), ["a", "b"], 300).learn_limits == ()
-        assert replay_spec(Given(limits={"a": 5}), ["a", "b"], 300).learn_limits == ("b",)
+        assert replay_spec(ReplayOptions(twin=twin), ["a", "b"], 300).learn_limits == ()
+        assert replay_spec(ReplayOptions(limits={"a": 5}), ["a", "b"], 300).learn_limits == ("b",)
 
     def test_what_the_twin_speaks_of_and_nobody_recorded_is_told(self) -> None:
         twin = DigitalTwinSpec.from_wire({"source": {"systemType": "Custom"}, "limits": {"a": 5, "z": 1}})
 
-        assert replay_spec(Given(twin=twin), ["a"], 300).notes == (
+        assert replay_spec(ReplayOptions(twin=twin), ["a"], 300).notes == (
             "the twin speaks of z, and nothing of that is recorded",
         )
 
@@ -315,25 +315,27 @@ class TestTerms:
         ],
     )
     def test_horizons(self, step: float, given: list[int] | None, horizons: list[int]) -> None:
-        assert replay_spec(Given(horizons=given), ["a"], step).spec.predictions.horizons_seconds == horizons
+        assert replay_spec(ReplayOptions(horizons=given), ["a"], step).spec.predictions.horizons_seconds == horizons
 
     @pytest.mark.parametrize(
         ("given", "told"),
         [
-            pytest.param(Given(limits={"b": 1}), "--limit b: no such metric; recorded are a", id="unknown limit"),
-            pytest.param(Given(expected={"b": 1}), "--expected b: no such metric", id="unknown expected"),
-            pytest.param(Given(expected={"a": 0}), "percent of 0 has no meaning", id="expected zero"),
-            pytest.param(Given(horizons=[60]), "between one step", id="shorter than a step"),
-            pytest.param(Given(horizons=[100_000]), "and a day", id="longer than a day"),
+            pytest.param(
+                ReplayOptions(limits={"b": 1}), "--limit b: no such metric; recorded are a", id="unknown limit"
+            ),
+            pytest.param(ReplayOptions(expected={"b": 1}), "--expected b: no such metric", id="unknown expected"),
+            pytest.param(ReplayOptions(expected={"a": 0}), "percent of 0 has no meaning", id="expected zero"),
+            pytest.param(ReplayOptions(horizons=[60]), "between one step", id="shorter than a step"),
+            pytest.param(ReplayOptions(horizons=[100_000]), "and a day", id="longer than a day"),
         ],
     )
-    def test_refuses(self, given: Given, told: str) -> None:
+    def test_refuses(self, given: ReplayOptions, told: str) -> None:
         with pytest.raises(InputError, match=told):
             replay_spec(given, ["a"], 300)
 
     def test_refuses_more_metrics_than_a_twin_has(self) -> None:
         with pytest.raises(InputError, match="at most 32: name those that matter with --metric"):
-            replay_spec(Given(), [f"m{k}" for k in range(33)], 300)
+            replay_spec(ReplayOptions(), [f"m{k}" for k in range(33)], 300)
 
     @pytest.mark.parametrize("text", ["a", "a=", "=5", "a=x", "a=nan", "a=1e30"])
     def test_refuses_what_is_no_value(self, text: str) -> None:
@@ -354,9 +356,9 @@ def test_recorded_replicas_move_limits_and_are_judged_themselves() -> None:
             "thresholds": {"load": 500},
         }
     )
-    terms = replay_spec(Given(twin=twin), recording.names, 300.0, replicas=True)
+    spec = replay_spec(ReplayOptions(twin=twin), recording.names, 300.0, replicas=True)
 
-    replayed = roll(recording, terms)
+    replayed = roll(recording, spec)
 
     assert replayed.limits[:, 0].tolist() == [30.0] * 40 + [60.0] * 20
     [alert] = [one for one in replayed.alerts if one.component == "replicas"]
@@ -368,11 +370,11 @@ def test_without_recorded_replicas_nothing_that_rests_on_them_is_judged() -> Non
         {"source": {"systemType": "Custom"}, "limitsPerReplica": {"a": 10}, "expectedState": {"replicas": {"max": 4}}}
     )
 
-    terms = replay_spec(Given(twin=twin), ["a"], 300.0)
+    spec = replay_spec(ReplayOptions(twin=twin), ["a"], 300.0)
 
-    assert (terms.spec.limits_per_replica, terms.spec.expected_state.replicas) == ({}, None)
-    assert terms.learn_limits == ("a",)
-    assert terms.notes == ("limitsPerReplica are left out: it is not recorded how many replicas there were",)
+    assert (spec.spec.limits_per_replica, spec.spec.expected_state.replicas) == ({}, None)
+    assert spec.learn_limits == ("a",)
+    assert spec.notes == ("limitsPerReplica are left out: it is not recorded how many replicas there were",)
 
 
 VALUES = st.one_of(
@@ -389,7 +391,7 @@ def test_whatever_was_recorded_comes_to_a_report_in_finite_figures(values: list[
     times = step * np.arange(len(values), dtype=np.float64)
     recording = Recording(("m",), times, np.array([values]), step, "made up")
 
-    found = json.loads(to_json(replay(recording, replay_spec(Given(), recording.names, step))))
+    found = json.loads(to_json(replay(recording, replay_spec(ReplayOptions(), recording.names, step))))
 
     assert found["rows"] == len(values)
     for one in found["points"]["metrics"]["m"]["forecasts"].values():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from twinops.adapters.kubernetes.client import KubeClient, resource_path
+from twinops.adapters.kubernetes.client import KubeClient
+from twinops.adapters.kubernetes.paths import resource_path
 from twinops.errors import NotFound
 
 API_VERSION = "apps/v1"
@@ -22,10 +23,10 @@ class OperatorDeployment:
         self._path = resource_path(API_VERSION, "deployments", namespace=namespace, name=name, subresource="scale")
 
     async def replicas(self) -> int | None:
-        """Return how many are wanted, None when there is no such Deployment.
+        """Return ``spec.replicas``, None when there is no such Deployment.
 
         Raises:
-            ClusterError: the API server said no, or nothing.
+            ClusterError: the API server refused or did not answer.
         """
         try:
             scale = await self._client.get(self._path)
@@ -34,10 +35,10 @@ class OperatorDeployment:
         return int((scale.get("spec") or {}).get("replicas", 0))
 
     async def stop(self) -> None:
-        """Want none. Does nothing when there is no such Deployment.
+        """Scale to 0. Does nothing when there is no such Deployment.
 
         Raises:
-            ClusterError: the API server said no, or nothing.
+            ClusterError: the API server refused or did not answer.
         """
         try:
             await self._client.patch(self._path, {"spec": {"replicas": 0}})

@@ -1,4 +1,4 @@
-"""Which path an ``apiVersion`` and ``kind`` lives at, as the API server tells it."""
+"""The resource (URL path) of an ``apiVersion`` and ``kind``, from the API server's discovery documents."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from twinops.errors import NotFound
 
 @dataclass(frozen=True, slots=True)
 class ApiResource:
-    """Where the objects of a kind live.
+    """The resource of a kind.
 
     Attributes:
-        plural: last part of their path.
-        scalable: whether they have a ``/scale`` subresource.
+        plural: its name in URLs.
+        namespaced: whether its objects are in namespaces.
+        scalable: whether it has a ``/scale`` subresource.
     """
 
     plural: str
@@ -25,10 +26,10 @@ class ApiResource:
 
 
 class Discovery:
-    """Remembers what the API server said of a kind.
+    """Looks up resources of kinds and caches those that have ``/scale``.
 
-    A kind that is missing, or cannot be scaled, is asked for again each time: a person may be about to
-    install or mend its CRD.
+    A kind that is missing or has no ``/scale`` is looked up each time, since its CRD may be installed or changed at
+    any time.
     """
 
     def __init__(self, client: KubeClient) -> None:
@@ -36,7 +37,7 @@ class Discovery:
         self._known: dict[tuple[str, str], ApiResource] = {}
 
     async def find(self, api_version: str, kind: str) -> ApiResource:
-        """Return where objects of this kind live.
+        """Return the resource of a kind.
 
         Raises:
             NotFound: the API server does not serve this kind.

@@ -15,8 +15,9 @@ from typing import Any
 
 import structlog
 
-from twinops.adapters.kubernetes.client import KubeClient, resource_path
+from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.event_queue import Allowances, EventQueue, Key, QueuedEvent
+from twinops.adapters.kubernetes.paths import resource_path
 from twinops.api import GROUP
 from twinops.core.events import Event, InvolvedObject
 from twinops.errors import ClusterError, LeadershipLost, NotFound, Unavailable

@@ -1,4 +1,4 @@
-"""HPAs and KEDA's ScaledObjects from the watch, by what they scale."""
+"""HPAs and KEDA's ScaledObjects from the watch, indexed by their scale target."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from twinops.adapters.kubernetes import hpas
-from twinops.adapters.kubernetes.client import Json, KubeClient
+from twinops.adapters.kubernetes.answers import Json
+from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.reflector import Reflector, version_of
 from twinops.adapters.kubernetes.watched import Watched
-from twinops.api.twin.spec import TargetRef
+from twinops.api.references import TargetRef
 from twinops.core.observation import Lever
 from twinops.errors import NotFound
 from twinops.ports.process import Clock
@@ -21,21 +22,21 @@ KEDA: Final = "keda.sh/v1alpha1"
 SCALED_OBJECTS: Final = "scaledobjects"
 
 Seen = Callable[[Mapping[str, Any], bool, bool], None]
-"""Called with an HPA, whether it was there from the start, and whether it is gone."""
+"""Called with an HPA, whether it is of the first list, and whether it was deleted."""
 
 _Scaled = tuple[str, str, str, str]
-"""Namespace, API group, kind and name of what is scaled."""
+"""Namespace, API group, kind and name of a scale target."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeptScaler:
-    """What is kept of an HPA or a ScaledObject.
+    """The stored part of an HPA or a ScaledObject.
 
     Attributes:
         version: resourceVersion.
-        scales: what it scales.
-        digest: of what it is told to do, ``minReplicas`` aside.
-        lever: of an HPA.
+        scales: its scale target.
+        digest: of an HPA's uid and spec without ``minReplicas``.
+        lever: of an HPA, None for a ScaledObject.
     """
 
     namespace: str
@@ -47,14 +48,14 @@ class KeptScaler:
 
 
 class ScalerIndex:
-    """Scalers by what they scale."""
+    """Scalers by scale target."""
 
     def __init__(self) -> None:
         """Start empty."""
         self._by_target: dict[_Scaled, dict[str, KeptScaler]] = {}
 
     def changed(self, before: KeptScaler | None, now: KeptScaler | None) -> None:
-        """Take note of one that came, changed or went."""
+        """Update the index for a scaler that was added, changed or deleted (None)."""
         if before is not None and (now is None or now.scales != before.scales):
             named = self._by_target[before.scales]
             del named[before.name]
@@ -64,20 +65,20 @@ class ScalerIndex:
             self._by_target.setdefault(now.scales, {})[now.name] = now
 
     def of(self, namespace: str, target: TargetRef) -> list[KeptScaler]:
-        """Return those that scale this target, sorted by name."""
+        """Return the scalers of a target, sorted by name."""
         key = (namespace, target.api_version.rpartition("/")[0], target.kind, target.name)
         named = self._by_target.get(key, {})
         return [named[name] for name in sorted(named)]
 
 
 class HpaCache:
-    """HPAs of the namespaces that are watched.
+    """HPAs of the watched namespaces.
 
     Args:
-        client: with connections that may be held for long.
+        client: of ``KubeClient.for_watches``.
         clock: for pauses.
         namespaces: empty for all.
-        seen: told of HPAs that came, went, or are told to do something else; of their status nothing is said.
+        seen: called for HPAs that were added or deleted, or whose spec changed; not for changes of their status.
     """
 
     def __init__(self, client: KubeClient, clock: Clock, namespaces: Sequence[str], seen: Seen) -> None:
@@ -88,31 +89,31 @@ class HpaCache:
         )
 
     def targeting(self, namespace: str, target: TargetRef) -> list[Lever] | None:
-        """Return the HPAs that scale a target; None while what is known is not current."""
+        """Return the HPAs of a target; None while the copy is not current."""
         if self.watched.current(namespace) is None:
             return None
         return [kept.lever for kept in self._index.of(namespace, target) if kept.lever is not None]
 
     def named(self, namespace: str, name: str) -> KeptScaler | None:
-        """Return an HPA; None when there is none, or what is known is not current."""
+        """Return an HPA; None when there is none or the copy is not current."""
         reflector = self.watched.current(namespace)
         return None if reflector is None else reflector.get(namespace, name)
 
     def take(self, body: Json) -> None:
-        """Take in an HPA that was read live: a sync must not see it as it was before our own write."""
+        """Store an HPA that was read live, so that the next sync does not see it as it was before our own write."""
         reflector = self.watched.of(body["metadata"]["namespace"])
         if reflector is not None:
             reflector.take(body)
 
     def _changed(self, before: KeptScaler | None, now: KeptScaler | None, first: bool) -> None:  # noqa: FBT001 - as Reflector calls it
         self._index.changed(before, now)
-        told = now or before
-        if told is not None and (before is None or now is None or before.digest != now.digest):
-            self._seen(_body(told), first, now is None)
+        latest = now or before
+        if latest is not None and (before is None or now is None or before.digest != now.digest):
+            self._seen(_body(latest), first, now is None)
 
 
 class ScaledObjectCache:
-    """KEDA's ScaledObjects of the namespaces that are watched. Where KEDA is not installed there are none."""
+    """KEDA's ScaledObjects of the watched namespaces; none where KEDA is not installed."""
 
     def __init__(self, client: KubeClient, clock: Clock, namespaces: Sequence[str]) -> None:
         self._index = ScalerIndex()
@@ -127,7 +128,7 @@ class ScaledObjectCache:
         )
 
     def scaling(self, namespace: str, target: TargetRef) -> str | None:
-        """Return the name of one that scales the target, empty for none; None while what is known is not current."""
+        """Return the name of a target's ScaledObject, empty for none; None while the copy is not current."""
         reflector = self.watched.of(namespace)
         if reflector is None or not (reflector.current or _not_served(reflector)):
             return None
@@ -135,7 +136,7 @@ class ScaledObjectCache:
 
 
 def scaled_by(reference: Mapping[str, Any], namespace: str) -> _Scaled:
-    """Return what a ``scaleTargetRef`` names; its version does not matter, its group does."""
+    """Return the scale target of a ``scaleTargetRef``; of its API version only the group counts."""
     group = str(reference.get("apiVersion") or "").rpartition("/")[0]
     return (namespace, group, str(reference.get("kind") or ""), str(reference.get("name") or ""))
 
@@ -155,13 +156,13 @@ def _not_served(reflector: Reflector[KeptScaler]) -> bool:
 def _kept_hpa(body: Json) -> KeptScaler:
     meta, spec = body["metadata"], body["spec"]
     lever = hpas.hpa_lever(body)
-    told = [meta["uid"], {field: value for field, value in spec.items() if field != "minReplicas"}]
+    content = [meta["uid"], {field: value for field, value in spec.items() if field != "minReplicas"}]
     return KeptScaler(
         namespace=meta["namespace"],
         name=meta["name"],
         version=version_of(body),
         scales=scaled_by(spec.get("scaleTargetRef") or {}, meta["namespace"]),
-        digest=hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=12).hexdigest(),
+        digest=hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=12).hexdigest(),
         lever=hpas.without_bulk(lever),
     )
 
@@ -174,7 +175,7 @@ def _kept_scaled_object(body: Json) -> KeptScaler:
 
 
 def _body(kept: KeptScaler) -> Mapping[str, Any]:
-    """Return an HPA as far as it matters to whom to wake."""
+    """Return the part of an HPA by which the twins that depend on it are found."""
     namespace, group, kind, name = kept.scales
     reference = {"apiVersion": f"{group}/" if group else "", "kind": kind, "name": name}
     uid = "" if kept.lever is None else kept.lever.uid

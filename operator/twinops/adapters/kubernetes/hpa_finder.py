@@ -1,4 +1,4 @@
-"""Which HPA scales a target: by the watch while that is current, else by a list."""
+"""Finds the HPA of a target: in the watched copy while that is current, else by a list."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.hpa_cache import HpaCache
 from twinops.adapters.kubernetes.hpas import KIND, hpa_lever, hpa_path, targets
-from twinops.api.twin.spec import TargetRef
+from twinops.api.references import TargetRef
 from twinops.core.observation import Lever
 from twinops.errors import NotFound, SpecError
 
@@ -40,7 +40,7 @@ async def find_hpa(
 async def _listed(client: KubeClient, cache: HpaCache | None, namespace: str, target: TargetRef) -> list[Lever]:
     forbidden = None if cache is None else cache.watched.forbidden(namespace)
     if forbidden is not None:
-        # Without what it has gathered on its way before: it is raised again and again.
+        # The same error object is raised at every sync: without this its traceback would grow each time.
         raise forbidden.with_traceback(None)
     found = (await client.list(hpa_path(namespace)))["items"]
     return [hpa_lever(body) for body in found if targets(body["spec"].get("scaleTargetRef") or {}, target)]

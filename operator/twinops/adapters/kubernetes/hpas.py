@@ -1,4 +1,4 @@
-"""HorizontalPodAutoscalers as levers: their ``spec.minReplicas``."""
+"""HorizontalPodAutoscalers as levers; the field is ``spec.minReplicas``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from twinops.adapters.kubernetes import managed_fields
-from twinops.adapters.kubernetes.client import resource_path
-from twinops.api.twin.spec import TargetRef
-from twinops.api.twin.status import ObjectRef
+from twinops.adapters.kubernetes.paths import resource_path
+from twinops.api.references import ObjectRef, TargetRef
 from twinops.core.observation import Lever
 
 API_VERSION: Final = "autoscaling/v2"
@@ -24,7 +23,7 @@ def hpa_path(namespace: str, name: str | None = None) -> str:
 
 
 def targets(reference: Mapping[str, Any], target: ObjectRef | TargetRef) -> bool:
-    """Tell whether a scaleTargetRef names the target. The version does not matter, the group does."""
+    """Whether a scaleTargetRef names the target; of the API version only the group counts."""
     group = str(reference.get("apiVersion") or "").rpartition("/")[0]
     return (group, reference.get("kind"), reference.get("name")) == (
         target.api_version.rpartition("/")[0],
@@ -34,7 +33,7 @@ def targets(reference: Mapping[str, Any], target: ObjectRef | TargetRef) -> bool
 
 
 def controller_of(body: Mapping[str, Any]) -> str:
-    """Return ``Kind/name`` of the controller that owns the whole object, empty where there is none."""
+    """Return ``Kind/name`` of the object's controller, empty without one."""
     for owner in body["metadata"].get("ownerReferences") or ():
         if owner.get("controller"):
             return f"{owner['kind']}/{owner['name']}"
@@ -63,10 +62,10 @@ def hpa_lever(body: Mapping[str, Any]) -> Lever:
 
 
 def without_bulk(lever: Lever) -> Lever:
-    """Return the same lever without what most of an object is, or what its author could make large at will.
+    """Return the same lever with only names and versions in ``raw``, to save memory.
 
-    Who owns which of its fields, and its annotations: what is used of them the lever tells. Whoever needs more reads
-    the object.
+    ``managedFields`` and annotations, which can be large, are dropped; the lever's other fields hold what is used of
+    them. ``hand_over`` reads the object again.
     """
     meta = lever.raw["metadata"]
     names = {key: meta[key] for key in ("namespace", "name", "uid", "resourceVersion") if key in meta}

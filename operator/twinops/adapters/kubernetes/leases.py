@@ -6,20 +6,21 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from twinops.adapters.kubernetes.client import KubeClient, resource_path
+from twinops.adapters.kubernetes.client import KubeClient
+from twinops.adapters.kubernetes.paths import resource_path
 from twinops.ports.kubernetes import LeaseRecord
 
 API_VERSION = "coordination.k8s.io/v1"
 
 
 class ClusterLeases:
-    """One Lease.
+    """Reads and writes one Lease. Satisfies ``ports.kubernetes.Leases``.
 
     Args:
         client: the API server.
         namespace: the operator's own.
         name: of the Lease.
-        timeout_seconds: longest time for one request.
+        timeout_seconds: time-out of a request.
     """
 
     def __init__(self, client: KubeClient, namespace: str, name: str, *, timeout_seconds: float = 3.0) -> None:
@@ -46,7 +47,7 @@ class ClusterLeases:
 
 
 def body_of(namespace: str, name: str, record: LeaseRecord) -> dict[str, Any]:
-    """Build the Lease; times that are not known are left out."""
+    """Return the Lease object; unknown times are left out."""
     metadata = {"name": name, "namespace": namespace}
     if record.resource_version:
         metadata["resourceVersion"] = record.resource_version
@@ -63,7 +64,7 @@ def body_of(namespace: str, name: str, record: LeaseRecord) -> dict[str, Any]:
 
 
 def record_of(body: Mapping[str, Any]) -> LeaseRecord:
-    """Read a Lease; every field of its spec is optional on the wire."""
+    """Read a Lease object; every field of its spec is optional."""
     spec = body.get("spec") or {}
     return LeaseRecord(
         holder=spec.get("holderIdentity") or "",
@@ -76,7 +77,7 @@ def record_of(body: Mapping[str, Any]) -> LeaseRecord:
 
 
 def micro_time(unix: float) -> str:
-    """Write Unix seconds as ``metav1.MicroTime``: RFC 3339, UTC, always six digits."""
+    """Return Unix seconds as ``metav1.MicroTime``: RFC 3339, UTC, six decimal digits."""
     return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

@@ -1,7 +1,7 @@
-"""Reads and writes what corrections change: an HPA's ``minReplicas``, or ``/scale``.
+"""Reads and writes levers: the ``minReplicas`` of an HPA, or the ``/scale`` of a target.
 
-Every write names the resourceVersion that was read, so it either meets the object as it was judged or is
-refused with 409. The ways of writing are CONVENTIONS' own; which one is due is decided in the core.
+Every write carries the resourceVersion that was read, so that it fails with 409 when the object changed since. Which
+way of writing is used (server-side apply, update in the former owner's name, hand-over) is decided in the core.
 """
 
 from __future__ import annotations
@@ -22,20 +22,19 @@ from twinops.adapters.kubernetes.discovery import Discovery
 from twinops.adapters.kubernetes.hpa_cache import HpaCache, ScaledObjectCache
 from twinops.adapters.kubernetes.hpa_finder import find_hpa
 from twinops.api import ORIGINAL_ANNOTATION
-from twinops.api.twin.spec import TargetRef
-from twinops.api.twin.status import ObjectRef
+from twinops.api.references import ObjectRef, TargetRef
 from twinops.core.observation import Lever
 from twinops.errors import Conflict
 
 
 class ClusterLevers:
-    """Satisfies ``ports.Levers``.
+    """Reads and writes levers. Satisfies ``ports.kubernetes.Levers``.
 
     Args:
-        client: reads and writes.
-        discovery: where kinds live.
-        known: HPAs from the watch; without it they are listed at each call.
-        scaled: ScaledObjects from the watch, likewise.
+        client: of the API server.
+        discovery: paths of kinds.
+        known: watched HPAs; without it they are listed at each call.
+        scaled: watched ScaledObjects, likewise.
     """
 
     def __init__(
@@ -78,14 +77,20 @@ class ClusterLevers:
     async def write(self, namespace: str, lever: Lever, value: int, *, force: bool, witness: str = "") -> Lever:
         """Set the field by server-side apply as ``twinops``, at the lever's resourceVersion.
 
-        What stands beside an HPA's value goes with it in the same request; an apply without it takes it off.
+        Args:
+            namespace: of the object.
+            lever: as read; its resourceVersion is sent.
+            value: of the field.
+            force: whether to take the field over from another field manager.
+            witness: text of the annotation ``twinops.dev/original``, set by the same request on an HPA; an apply
+                without it removes the annotation.
 
         Raises:
             Conflict: the object changed since it was read, or another manager owns the field.
             Refused: the API server refuses the value or the right is missing.
         """
         if not lever.is_hpa and not force:
-            # That KEDA was not there a minute ago is not enough to write beside it.
+            # Checked again right before the write: a ScaledObject may have been created since the last sync.
             await scales.refuse_keda(self._client, namespace, lever.object)
         body = _patch(lever, value) | _type(lever)
         body["metadata"]["name"] = lever.object.name
@@ -96,10 +101,10 @@ class ClusterLevers:
         return await self.read(namespace, lever.object, lever.field)
 
     async def update_as(self, namespace: str, lever: Lever, value: int, *, manager: str) -> Lever:
-        """Set the field by a merge patch in the name of its former owner; what we wrote beside it goes.
+        """Set the field by a merge patch in the former owner's name and remove our annotation.
 
-        ``/scale`` is patched where the lever is one: the former owner then holds the field by way of the
-        subresource, which its next update does not mind, and no right on the target itself is needed.
+        For ``/scale`` the subresource is patched: the former owner then owns the field through the subresource, which
+        its next update accepts, and no right on the target itself is needed.
 
         Raises:
             Conflict: the object changed since it was read.
@@ -112,7 +117,7 @@ class ClusterLevers:
         return await self.read(namespace, lever.object, lever.field)
 
     async def forget(self, namespace: str, lever: Lever) -> None:
-        """Take off what stands beside the value of an HPA, the value untouched.
+        """Remove our annotation from an HPA without changing the value.
 
         Raises:
             Conflict: the object changed since it was read.
@@ -122,23 +127,23 @@ class ClusterLevers:
         await self._send(await self._path(namespace, lever), {"metadata": metadata})
 
     async def hand_over(self, namespace: str, lever: Lever, *, manager: str) -> Lever:
-        """Move the ownership of the field from us to the entry ``manager`` applied, its value untouched.
+        """Move the ownership of the field from us to the entry that ``manager`` applied, without changing the value.
 
         Raises:
             Conflict: the object changed since it was read.
             Refused: the right to patch the object itself is missing.
         """
         if "managedFields" not in (lever.raw.get("metadata") or {}):
-            judged, lever = lever, await self.read(namespace, lever.object, lever.field)
-            if lever.resource_version != judged.resource_version:
+            before, lever = lever, await self.read(namespace, lever.object, lever.field)
+            if lever.resource_version != before.resource_version:
                 raise Conflict(f"{lever.object.name} changed since it was read", status=409)
         entries = managed_fields.handed_over(lever.raw, lever.field, manager)
         if entries is None:
             if lever.witness:
                 await self.forget(namespace, lever)
             return lever
-        # Naming the version that was read makes the API server answer 409 when it is no longer current; a
-        # failed `test` would be 422, which cannot be told from a patch that is wrong in itself.
+        # With the resourceVersion in the patch the API server answers 409 when it is not current; a failed `test`
+        # operation would be 422, the same as for an invalid patch.
         operations: list[dict[str, Any]] = [
             {"op": "replace", "path": "/metadata/resourceVersion", "value": lever.resource_version},
             {"op": "replace", "path": "/metadata/managedFields", "value": entries},
@@ -152,7 +157,7 @@ class ClusterLevers:
     async def _send(
         self, path: str, body: Body, *, content_type: str = MERGE_PATCH, params: Params | None = None
     ) -> None:
-        # By then the API server gives the request up, too: what we have given up is not carried out much later.
+        # The API server gives up at the same time, so that a request that timed out here is not carried out later.
         limited = {"timeout": f"{TIMEOUT_SECONDS:.0f}s", **(params or {})}
         await self._client.patch(path, body, content_type=content_type, params=limited)
 

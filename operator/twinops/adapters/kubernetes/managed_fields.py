@@ -18,23 +18,23 @@ LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 _WRITE_LAST_APPLIED: Final = frozenset(
     {"kubectl-client-side-apply", "kubectl-create", "argocd-controller", "argocd-application-controller"}
 )
-"""Managers whose updates go along with the annotation, so that it tells what they declared."""
+"""Managers that write the annotation with each update, so that it shows which fields they declared."""
 
 _WITNESS_PATH: Final = ("metadata", "annotations", ORIGINAL_ANNOTATION)
 _LONGEST_WITNESS: Final = 1025
-"""Characters that are looked at; one more than is believed."""
+"""Characters of the annotation that are read; one more than a valid one can have."""
 
 Path = tuple[str, ...]
 Entry = dict[str, Any]
 
 
 def path_of(field: str) -> Path:
-    """Return ``spec.minReplicas`` as its parts."""
+    """Return the parts of a dotted field such as ``spec.minReplicas``."""
     return tuple(field.split("."))
 
 
 def owners(body: Mapping[str, Any], field: str) -> tuple[FieldOwner, ...]:
-    """Return every entry that holds the field, in the API server's order."""
+    """Return the owners of the field, in the order of ``managedFields``."""
     return tuple(
         FieldOwner(entry.get("manager", ""), entry.get("operation", ""), entry.get("subresource", ""))
         for entry in _entries(body)
@@ -43,15 +43,15 @@ def owners(body: Mapping[str, Any], field: str) -> tuple[FieldOwner, ...]:
 
 
 def applied_value(body: Mapping[str, Any], field: str) -> int | None:
-    """Return the field's value in the last client-side apply, None where it has none."""
+    """Return the field's value in the last client-side apply, None without one."""
     return _applied(body, path_of(field))[1]
 
 
 def declared(body: Mapping[str, Any], field: str) -> bool:
-    """Tell whether somebody declared the field.
+    """Whether an owner declared the field.
 
-    A client-side applier owns fields it never named, too: the API server's defaults. Its annotation tells
-    them apart. False only where every owner besides us applied client-side and left the field out.
+    A client-side applier also owns fields that the API server defaulted; its annotation shows which it declared.
+    False only when every owner besides us applied client-side and left the field out.
     """
     others = [owner for owner in owners(body, field) if owner.manager != FIELD_MANAGER]
     only_appliers = all(owner.operation == "Update" and owner.manager in _WRITE_LAST_APPLIED for owner in others)
@@ -60,16 +60,16 @@ def declared(body: Mapping[str, Any], field: str) -> bool:
 
 
 def witness(body: Mapping[str, Any]) -> str:
-    """Return the annotation ``twinops.dev/original``, empty where there is none."""
+    """Return the annotation ``twinops.dev/original``, empty without one."""
     found = ((body.get("metadata") or {}).get("annotations") or {}).get(ORIGINAL_ANNOTATION)
     return str(found)[:_LONGEST_WITNESS] if found else ""
 
 
 def handed_over(body: Mapping[str, Any], field: str, manager: str) -> list[Entry] | None:
-    """Return the entries with the field moved from ours to the one that ``manager`` applied.
+    """Return ``managedFields`` with the field moved from our entry to the one that ``manager`` applied.
 
     Returns:
-        None where ``manager`` has no applied entry to move it to.
+        None when ``manager`` has no applied entry.
     """
     path = path_of(field)
     entries = copy.deepcopy(list(_entries(body)))
@@ -109,13 +109,13 @@ def _remove(fields: Entry, path: Path) -> None:
         return
     if rest:
         _remove(fields[head], rest)
-    # "." stands for the parent itself, which is not worth an entry of its own.
+    # "." marks ownership of the parent itself; an entry with nothing else is dropped.
     if not rest or not set(fields[head]) - {"."}:
         del fields[head]
 
 
 def _applied(body: Mapping[str, Any], path: Path) -> tuple[bool, int | None]:
-    """Return whether there is an annotation, and the field's value in it."""
+    """Return whether there is a last-applied annotation, and the field's value in it."""
     text = ((body.get("metadata") or {}).get("annotations") or {}).get(LAST_APPLIED)
     if not text:
         return False, None

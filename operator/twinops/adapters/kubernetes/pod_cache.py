@@ -1,4 +1,4 @@
-"""Pods as they are: what is kept of each, and how those of a workload are found among tens of thousands."""
+"""The stored part of pods, and their index by namespace, label and name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ API_VERSION = "v1"
 PLURAL = "pods"
 
 REVISION_LABELS = ("pod-template-hash", "rollouts-pod-template-hash", "controller-revision-hash")
-"""Labels by which controllers mark the revision of a pod: Deployments, Argo Rollouts, and those with revisions."""
+"""Labels that hold a pod's revision: of Deployments, Argo Rollouts, and StatefulSets and DaemonSets."""
 
 _DONE = frozenset({"Succeeded", "Failed"})
 
@@ -35,14 +35,15 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class KeptPod:
-    """What is kept of a pod.
+    """The stored part of a pod.
 
     Attributes:
         version: resourceVersion.
         owner: its controller, None for a bare pod.
-        running: whether it has been taken up and has not ended.
-        done: whether it has ended.
-        pod: what the core is told.
+        running: whether its phase is Running.
+        done: whether its phase is Succeeded or Failed.
+        resources: requests and limits.
+        pod: the part that the core uses.
     """
 
     namespace: str
@@ -57,12 +58,12 @@ class KeptPod:
 
     @property
     def revision(self) -> tuple[str, str] | None:
-        """Return the label that marks the pod's revision, and its value."""
+        """Key and value of the label that holds the pod's revision, None without one."""
         return next(((key, self.labels[key]) for key in REVISION_LABELS if key in self.labels), None)
 
 
 def kept_pod(body: Mapping[str, Any]) -> KeptPod:
-    """Take what is used from a pod. Pods of one template share what they have in common."""
+    """Return the stored part of a pod. Equal labels, owners and resources are shared among pods to save memory."""
     meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
     phase = status.get("phase")
     return KeptPod(
@@ -84,7 +85,7 @@ def kept_pod(body: Mapping[str, Any]) -> KeptPod:
 
 
 def controller(meta: Mapping[str, Any]) -> Owner | None:
-    """Return the controller of an object, None where it has none."""
+    """Return the controller of an object, None without one."""
     for each in meta.get("ownerReferences") or ():
         if each.get("controller"):
             return _shared_owner(Owner(each["apiVersion"], each["kind"], each["name"], each["uid"]))
@@ -120,8 +121,8 @@ def _seconds(time: str | None) -> float | None:
 class PodIndex:
     """Pods by namespace and label, and their names in order.
 
-    A label is indexed in a namespace from the first time that a selector asks for it: keys of selectors are few,
-    labels of pods are many.
+    A label key is indexed in a namespace when a selector first uses it, since selectors use few keys and pods carry
+    many.
     """
 
     def __init__(self) -> None:
@@ -131,7 +132,7 @@ class PodIndex:
         self._by_label: dict[tuple[str, str], dict[str, set[str]]] = {}
 
     def changed(self, before: KeptPod | None, now: KeptPod | None, _first: bool = False) -> None:  # noqa: FBT001, FBT002 - as Reflector calls it
-        """Take note of a pod that came, changed or went."""
+        """Update the index for a pod that was added, changed or deleted (None)."""
         if before is not None and (now is None or before.labels is not now.labels):
             self._unlink(before)
         if now is None:
@@ -146,7 +147,7 @@ class PodIndex:
             self._link(now)
 
     def select(self, namespace: str, selector: Selector) -> list[KeptPod]:
-        """Return the pods that a selector finds."""
+        """Return the pods that match a selector."""
         pods = self._pods.get(namespace, {})
         narrow = selector.narrowest
         if narrow is None:
@@ -156,7 +157,7 @@ class PodIndex:
         return [pods[name] for name in sorted(names) if selector.holds(pods[name].labels)]
 
     def beginning(self, namespace: str, prefix: str) -> Iterator[str]:
-        """Yield the names of pods that begin so."""
+        """Yield the names of a namespace's pods with this prefix, sorted."""
         names = self._names.get(namespace, [])
         for at in range(bisect_left(names, prefix), len(names)):
             if not names[at].startswith(prefix):

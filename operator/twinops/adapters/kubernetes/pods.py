@@ -1,4 +1,4 @@
-"""Which pods belong to a target: its selector says, and where selectors overlap, who made them."""
+"""The pods of a target: by its selector, and where selectors overlap by the chain of owners."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 
 import structlog
 
-from twinops.adapters.kubernetes.client import KubeClient, resource_path
+from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.discovery import Discovery
+from twinops.adapters.kubernetes.paths import resource_path
 from twinops.adapters.kubernetes.pod_cache import API_VERSION, PLURAL, KeptPod, Owner, PodIndex, controller, kept_pod
 from twinops.adapters.kubernetes.reflector import is_forbidden
 from twinops.adapters.kubernetes.selectors import Selector
 from twinops.adapters.kubernetes.watched import Watched
-from twinops.api.twin.spec import TargetRef
+from twinops.api.references import TargetRef
 from twinops.core.rights import refusal
 from twinops.errors import NotFound, Refused
 
@@ -29,16 +30,16 @@ _STRICT = frozenset(
         ("argoproj.io", "Rollout"),
     }
 )
-"""Kinds whose pods always have an owner that leads to them."""
+"""Group and kind of workloads whose pods always have a chain of owners to them."""
 
 _BY_REPLICA_SETS = frozenset({"Deployment", "Rollout"})
-"""Those of them whose pods are made by ReplicaSets; the others make their pods themselves."""
+"""Kinds among them that create pods through ReplicaSets; the others create pods directly."""
 
 _HASH_OF = {"Deployment": "pod-template-hash", "Rollout": "rollouts-pod-template-hash"}
-"""Label by which these mark the pods of their ReplicaSets, each its own."""
+"""Label of the ReplicaSet's hash on their pods."""
 
 UNKNOWN = Owner("", "", "", "")
-"""Stands for a controller that cannot be read, or is gone."""
+"""Stands for a controller that cannot be read or no longer exists."""
 
 _MOST_STEPS = 5
 _MOST_REMEMBERED = 20_000
@@ -49,9 +50,9 @@ class FoundPods:
     """The pods of a target.
 
     Attributes:
-        pods: sorted by name; None where they cannot be told.
-        problem: why they cannot be told.
-        others: names of other pods in the namespace that begin in some way, as far as they are known.
+        pods: sorted by name; None when they are unknown.
+        problem: why they are unknown.
+        others: yields the names of the namespace's other known pods with a prefix.
     """
 
     pods: tuple[KeptPod, ...] | None
@@ -64,7 +65,7 @@ def _unreadable(error: Refused) -> FoundPods:
 
 
 def readable(body: Mapping[str, Any]) -> KeptPod | None:
-    """Return what is kept of a pod, None of one that cannot be read."""
+    """Return the stored part of a pod, None when it cannot be read."""
     try:
         return kept_pod(body)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -73,13 +74,13 @@ def readable(body: Mapping[str, Any]) -> KeptPod | None:
 
 
 class PodFinder:
-    """Finds the pods of targets, from the watch while that is current, else by a list.
+    """Finds the pods of targets, in the watched copy while that is current, else by a list.
 
     Args:
-        client: for what is not watched.
-        discovery: where the owners of pods live.
-        watched: keeps the pods up; None where nothing does.
-        index: what it keeps up.
+        client: for lists and owners.
+        discovery: paths of owner kinds.
+        watched: the watched copy of pods, None without one.
+        index: of the watched copy.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class PodFinder:
         self._discovery = discovery
         self._watched = watched
         self._index = index
-        # Who controls what never changes while it lives, and uids are never used again.
+        # Safe to cache: an object's controller does not change, and uids are not reused.
         self._controllers: dict[str, Owner | None] = {}
         self._refused: set[tuple[str, str]] = set()
 
@@ -97,10 +98,10 @@ class PodFinder:
         """Return the pods of a target.
 
         Args:
-            namespace: its namespace.
-            target: what it is.
-            uid: its own.
-            selector: as the target or its ``/scale`` gives it.
+            namespace: of the target.
+            target: its kind and name.
+            uid: of the target.
+            selector: of the target or its ``/scale``; None without one.
 
         Raises:
             ClusterError: the API server did not answer.
@@ -121,8 +122,8 @@ class PodFinder:
                 return _unreadable(error)
         mine = await self._mine(namespace, target, uid, found)
         if beginning is None:
-            strange = {pod.name for pod in found} - {pod.name for pod in mine}
-            return FoundPods(tuple(mine), others=lambda prefix: (name for name in strange if name.startswith(prefix)))
+            foreign = {pod.name for pod in found} - {pod.name for pod in mine}
+            return FoundPods(tuple(mine), others=lambda prefix: (name for name in foreign if name.startswith(prefix)))
         own = {pod.name for pod in mine}
         return FoundPods(
             tuple(mine), others=lambda prefix: (name for name in beginning(namespace, prefix) if name not in own)
@@ -135,14 +136,14 @@ class PodFinder:
         return sorted(pods, key=lambda pod: pod.name)
 
     async def _mine(self, namespace: str, target: TargetRef, uid: str, found: Sequence[KeptPod]) -> list[KeptPod]:
-        """Leave out what somebody else has made, and what has ended."""
+        """Return the found pods without those of other owners and those that have ended."""
         owners = {pod.owner: pod for pod in found if pod.owner is not None}
         known = (target.api_version.rpartition("/")[0], target.kind) in _STRICT
         leads = {
             owner: await self._leads_to(namespace, target, uid, owner, pod, known=known)
             for owner, pod in owners.items()
         }
-        # A kind of its own may make pods, or other workloads, without putting its name on them.
+        # A custom kind may create pods, or other workloads, without an owner reference to itself.
         strict = known or any(leads.values())
 
         def is_mine(pod: KeptPod) -> bool:
@@ -156,15 +157,15 @@ class PodFinder:
     async def _leads_to(
         self, namespace: str, target: TargetRef, uid: str, owner: Owner, pod: KeptPod, *, known: bool
     ) -> bool | None:
-        """Tell whether the chain of owners leads to the target; None where it cannot be followed."""
+        """Whether the chain of owners leads to the target; None when it cannot be followed."""
         if owner.uid == uid:
             return True
         hashed = pod.labels.get(_HASH_OF.get(target.kind, ""))
         if hashed and owner.kind == "ReplicaSet" and owner.name == f"{target.name}-{hashed}":
-            # Only this one makes ReplicaSets of this name and label: no need to ask.
+            # Only the target creates ReplicaSets with this name and label: no request needed.
             return True
         if known and not (target.kind in _BY_REPLICA_SETS and owner.kind == "ReplicaSet"):
-            # Whatever made this one, a Job perhaps, is not to be asked for: it cannot be of the target.
+            # Another kind, a Job for example, cannot be owned by the target: no request needed.
             return False
         step: Owner | None = owner
         for _ in range(_MOST_STEPS):
@@ -176,7 +177,7 @@ class PodFinder:
         return False if step is None else None
 
     async def _controller(self, namespace: str, owner: Owner) -> Owner | None:
-        """Return what controls an owner: None for nothing, ``UNKNOWN`` where it cannot be read."""
+        """Return the controller of an owner: None without one, ``UNKNOWN`` when it cannot be read."""
         if owner.uid not in self._controllers:
             if len(self._controllers) >= _MOST_REMEMBERED:
                 self._controllers.clear()
@@ -189,13 +190,13 @@ class PodFinder:
             return UNKNOWN
         try:
             resource = await self._discovery.find(owner.api_version, owner.kind)
-            place = namespace if resource.namespaced else None
-            path = resource_path(owner.api_version, resource.plural, namespace=place, name=owner.name)
+            scope = namespace if resource.namespaced else None
+            path = resource_path(owner.api_version, resource.plural, namespace=scope, name=owner.name)
             meta: Mapping[str, Any] = (await self._client.get(path))["metadata"]
         except NotFound:
             return UNKNOWN
         except Refused:
-            # Not asked for again, for any object: every pod that such a kind makes would cost a refusal.
+            # Do not ask for this kind again: every pod of it would cost a refused request.
             self._refused.add(kind)
             return UNKNOWN
         return controller(meta) if meta["uid"] == owner.uid else UNKNOWN

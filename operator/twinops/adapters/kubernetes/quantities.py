@@ -1,7 +1,7 @@
-"""Kubernetes quantities, and what pods may use.
+"""Kubernetes quantities, and the requests and limits of pods.
 
 Sources: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/, and for what counts as a
-pod's request the HPA controller (``pkg/controller/podautoscaler/replica_calculator.go``): both are to agree.
+pod's request the HPA controller (``pkg/controller/podautoscaler/replica_calculator.go``), with which the figures agree.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NOTHING: Final[Mapping[str, Any]] = {}
 
 
 def quantity(text: Any) -> float | None:
-    """Return ``250m``, ``1e3`` or ``2Gi`` as a plain number, None where it is none."""
+    """Return a quantity such as ``250m``, ``1e3`` or ``2Gi`` as a number, None for an invalid one."""
     try:
         value = float(parse_quantity(text))  # type: ignore[no-untyped-call]  # ships no types
     except (ValueError, ArithmeticError):
@@ -29,12 +29,12 @@ def quantity(text: Any) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Usable:
-    """What one pod may use of one resource.
+    """Limits and requests of one pod for one resource, in cores or bytes.
 
     Attributes:
-        limits: the pod's own limit, else the sum over its containers; None where a container has none.
+        limits: the pod-level limit, else the sum over its containers; None when a container has none.
         requests: likewise.
-        unlimited: the first container that has neither, empty where all have one.
+        unlimited: name of the first container with neither, empty when all have one.
     """
 
     limits: float | None
@@ -44,11 +44,13 @@ class Usable:
 
 @dataclass(frozen=True, slots=True)
 class PodResources:
-    """What one pod may use.
+    """Limits and requests of one pod.
 
     Attributes:
-        containers: those that run as long as the pod, sorted: native sidecars (init containers that restart
-            ``Always``) are among them, other init containers and ephemeral ones are not.
+        containers: names of the containers that run as long as the pod, sorted: native sidecars (init containers with
+            ``restartPolicy: Always``) included, other init containers and ephemeral ones not.
+        cpu: in cores.
+        memory: in bytes.
     """
 
     containers: tuple[str, ...]
@@ -58,12 +60,12 @@ class PodResources:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a pod may use, as the mean over several.
+    """Mean limit or request per pod of one resource.
 
     Attributes:
-        amount: cores or bytes, None where it is not known.
-        basis: ``limits`` or ``requests``, empty where it is not known.
-        problem: why it is not known: which container has neither.
+        amount: cores or bytes, None when unknown.
+        basis: ``limits`` or ``requests``, empty when unknown.
+        problem: the container that has neither.
     """
 
     amount: float | None = None
@@ -72,10 +74,10 @@ class Capacity:
 
 
 def pod_resources(spec: Mapping[str, Any], status: Mapping[str, Any] = _NOTHING) -> PodResources:
-    """Return what a pod may use.
+    """Return limits and requests of a pod.
 
-    Limits are those that are in force, as the kubelet reports them: a resize in place comes later there than in the
-    spec. Requests are the spec's, as the HPA controller reads them.
+    Limits are the ones in force, as the kubelet reports them in status: an in-place resize shows there later than in
+    the spec. Requests are the spec's, as in the HPA controller.
 
     Args:
         spec: of the pod, or of a pod template.
@@ -93,23 +95,19 @@ def pod_resources(spec: Mapping[str, Any], status: Mapping[str, Any] = _NOTHING)
 
 
 def capacity(pods: Mapping[str, Usable]) -> Capacity:
-    """Return what one pod may use in the mean, by the best basis that all of them have.
+    """Return the mean limit per pod when every container of every pod has one, else the mean request likewise.
 
-    The mean of their usage by this mean is the sum of their usage by the sum of what they may use, whatever the
-    single ones have.
+    Mean usage divided by this mean equals total usage divided by the total, also when pods differ.
 
     Args:
-        pods: by name, as a problem is to call them; of a template its own name.
-
-    Returns:
-        By ``limits`` where every container of every pod has one, else by ``requests`` where every one has a request.
+        pods: by the name that a problem is reported with.
     """
     for basis in ("limits", "requests"):
         given = [getattr(usable, basis) for usable in pods.values()]
         known = [value for value in given if value is not None]
         if known and len(known) == len(given):
             return Capacity(sum(known) / len(known), basis)
-    # Where some pods have only limits and others only requests, which cannot be, the first one is named.
+    # Report the first pod without a request: limits imply requests, so that one has neither.
     lacking = next(((name, usable.unlimited) for name, usable in pods.items() if usable.requests is None), None)
     return Capacity() if lacking is None else Capacity(problem=f"container {lacking[1]} of {lacking[0]}")
 
@@ -126,10 +124,10 @@ def _usable(
     own_requests = own.get("requests") or {}
     request = _total(requests)
     if own_requests:
-        # As soon as a pod asks for anything as a whole, containers that ask for nothing count as 0.
+        # With any pod-level request, containers without a request count as 0.
         request = quantity(own_requests.get(resource)) or _total([value or 0.0 for value in requests])
     elif (own.get("limits") or {}).get(resource) and request is None:
-        # The API server defaults a pod's requests from its limits; a template does not show it.
+        # The API server defaults pod-level requests from limits; a template shows the limits only.
         request = quantity(own["limits"][resource])
     return Usable(quantity((own.get("limits") or {}).get(resource)) or _total(limits), request, next(lacking, ""))
 
@@ -147,13 +145,13 @@ def _long_running(spec: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 def _limit(container: Mapping[str, Any], in_force: Mapping[str, Mapping[str, Any]], resource: str) -> float | None:
     declared = (container.get("resources") or {}).get("limits") or {}
     text = (in_force.get(str(container.get("name"))) or {}).get(resource, declared.get(resource))
-    # A limit of 0 is none.
+    # A limit of 0 means no limit.
     return (quantity(text) or None) if text is not None else None
 
 
 def _request(container: Mapping[str, Any], resource: str) -> float | None:
     resources = container.get("resources") or {}
     requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
-    # A pod defaults its requests from its limits, but a template that was never admitted does not show it.
+    # Requests default from limits at admission; a template shows the limits only.
     text = requests.get(resource, limits.get(resource))
     return quantity(text) if text is not None else None

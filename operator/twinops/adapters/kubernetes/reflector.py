@@ -1,7 +1,7 @@
-"""A collection of the API server, kept up by LIST and WATCH; of every object only what is used is kept.
+"""A local copy of a collection, updated by LIST and WATCH; of every object only the fields in use are stored.
 
-The client library's own watch for asyncio knows neither lists nor bookmarks to go on from, makes a model of every
-object, and reconnects without a pause; its informer is for threads. See ``docs/decisions/0007``.
+The client library's asyncio watch neither lists first nor resumes from bookmarks, builds a model of every object and
+reconnects without a pause; its informer needs threads. See ``docs/decisions/0007``.
 """
 
 from __future__ import annotations
@@ -13,37 +13,38 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-from twinops.adapters.kubernetes.client import PAGE, Json, KubeClient
+from twinops.adapters.kubernetes.answers import Json
+from twinops.adapters.kubernetes.client import PAGE, KubeClient
 from twinops.errors import ClusterError, NotFound, Refused, Unavailable
 from twinops.ports.process import Clock
 
 log = structlog.get_logger()
 
 WATCH_SECONDS = 300
-"""How long one watch lasts; the next one goes on where it ended."""
+"""Length of one watch; the next one resumes at its last resourceVersion."""
 
 SILENCE_SECONDS = 90.0
-"""A connection without as much as a bookmark for so long is dead: nothing else tells when a network drops it."""
+"""Longest time without a byte, bookmarks included; a connection that the network dropped shows in no other way."""
 
 GRACE_SECONDS = 10.0
-"""A watch that was cut is as good as current for so long; what it may have missed is young."""
+"""The copy counts as current for so long after its watch was cut."""
 
 LONGEST_PAUSE = 30.0
 NOT_SERVED_SECONDS = 60.0
-"""A kind that is not served may be installed at any time."""
+"""Pause before a kind that is not served is asked for again; its CRD may be installed at any time."""
 
 REFUSED_SECONDS = 300.0
-"""A right that is missing is asked for again this rarely: every refusal is a line in somebody's audit log."""
+"""Pause after a refusal; every refusal is a line in the cluster's audit log."""
 
 DOUBTED_REFUSALS = 4
-"""So many refusals in a row are met sooner: an API server that starts refuses everybody until it knows its roles."""
+"""So many refusals in a row are retried soon: an API server that starts refuses all until it has loaded its roles."""
 
 _GONE = 410
 _SHORT_LIFE = 1.0
 
 
 class Kept(Protocol):
-    """What is kept of an object."""
+    """The stored part of an object."""
 
     @property
     def namespace(self) -> str:
@@ -57,7 +58,7 @@ class Kept(Protocol):
 
     @property
     def version(self) -> int:
-        """Its resourceVersion. Kubernetes promises since 1.35 that those of one kind compare as numbers."""
+        """Its resourceVersion; those of one kind compare as numbers (guaranteed since Kubernetes 1.35)."""
         ...
 
 
@@ -66,7 +67,7 @@ Key = tuple[str, str]
 
 
 def version_of(body: Json) -> int:
-    """Return an object's resourceVersion as a number; 0 where some other API server has something else there."""
+    """Return an object's resourceVersion as a number; 0 for one that is not decimal, as other API servers may send."""
     try:
         return _number(body["metadata"]["resourceVersion"])
     except (KeyError, TypeError):
@@ -78,21 +79,21 @@ def _number(version: str) -> int:
 
 
 class Reflector(Generic[R]):
-    """One collection, by LIST and WATCH.
+    """A local copy of one collection.
 
     Args:
-        client: with connections that may be held for long.
+        client: of ``KubeClient.for_watches``.
         path: of the collection.
         clock: for pauses.
-        keep: takes what is used from an object; raises LookupError, TypeError, ValueError or AttributeError for one
-            that cannot be read, which is then left out.
-        changed: called with what was kept before and what is kept now; None for an object that is new or gone.
-            The third argument tells whether the object was there when the collection was first read.
+        keep: returns the stored part of an object; raises LookupError, TypeError, ValueError or AttributeError for an
+            object that cannot be read, which is then left out.
+        changed: called with the stored part before and after a change, None for a new or deleted object. The third
+            argument is True for objects of the first list.
 
     Attributes:
-        failure: why the last attempt failed; None while all is well.
-        forbidden: how a list was refused for want of a right, None while it is not.
-        settled: set once the first attempt has come to an end, good or bad.
+        failure: error of the last attempt, None after a success.
+        forbidden: error of a list that was refused for a missing right (403), None otherwise.
+        settled: set once the first attempt has succeeded or failed.
     """
 
     def __init__(
@@ -122,28 +123,28 @@ class Reflector(Generic[R]):
 
     @property
     def current(self) -> bool:
-        """Tell whether what is kept is what the API server has, give or take what is on its way."""
+        """Whether the copy is up to date, apart from events in transit."""
         return bool(self._version) and (self._connected or self._clock.monotonic() - self._contact < GRACE_SECONDS)
 
     def get(self, namespace: str, name: str) -> R | None:
-        """Return what is kept of one object."""
+        """Return the stored part of one object, None when it is not in the copy."""
         return self._kept.get((namespace, name))
 
     def __iter__(self) -> Iterator[R]:
         return iter(self._kept.values())
 
     def take(self, body: Json) -> None:
-        """Take in an object that was read otherwise, unless a newer one is known, or that it has gone since."""
+        """Store an object from another read, unless a newer version or its deletion is already known."""
         now = self._read(body)
         if now is None:
             return
         if (now.namespace, now.name) not in self._kept and now.version <= _number(self._version):
-            # What is as old as that and not known has been deleted: nothing would ever take it off again.
+            # Not newer than the watch and not in the copy: it was deleted, and no further event would remove it.
             return
         self._put(now)
 
     async def run(self) -> None:
-        """Keep the collection up, for ever."""
+        """List and watch until cancelled."""
         while True:
             began = self._clock.monotonic()
             try:
@@ -161,7 +162,7 @@ class Reflector(Generic[R]):
                 self._connected = False
 
     async def _list(self) -> None:
-        """Read the whole collection, page by page, keeping of each page only what is used."""
+        """Read the whole collection, page by page; of each page only the stored parts are held."""
         found, version = await self._pages()
         for key in self._kept.keys() - found.keys():
             self._drop(key)
@@ -202,7 +203,7 @@ class Reflector(Generic[R]):
             async for event in events:
                 self._well()
                 self._event(event["type"], event["object"])
-            # Until the answer ended everything had come; the last event may be a minute old.
+            # The copy was current until the answer ended, however old the last event is.
             self._contact = self._clock.monotonic()
         finally:
             await events.aclose()
@@ -222,7 +223,7 @@ class Reflector(Generic[R]):
         self._version = str(meta.get("resourceVersion") or self._version)
 
     def _read(self, body: Json) -> R | None:
-        """Return what is kept of an object, None of one that cannot be read."""
+        """Return the stored part of an object, None when it cannot be read."""
         try:
             return self._keep(body)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -250,11 +251,11 @@ class Reflector(Generic[R]):
         self.settled.set()
 
     def _after(self, error: ClusterError) -> float:
-        """Note a failure, and return how long to wait before the next attempt."""
+        """Record a failure and return the seconds until the next attempt."""
         before, self.failure = self.failure, error
         self.settled.set()
         if error.status == _GONE:
-            # Too far behind: what has changed meanwhile is not to be had any more.
+            # The resourceVersion is too old to resume from: list again.
             self._version = ""
             return self._pause()
         if isinstance(error, Unavailable):
@@ -278,10 +279,10 @@ class Reflector(Generic[R]):
 
 
 def _around(seconds: float) -> float:
-    # So that a thousand watches that were cut together do not come back together.
+    # Jitter: watches that were cut together must not reconnect together.
     return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
 
 
 def is_forbidden(error: ClusterError) -> bool:
-    """Tell whether a right is missing."""
+    """Whether the error is a missing right (403)."""
     return isinstance(error, Refused) and error.status == 403  # noqa: PLR2004 - HTTP's Forbidden

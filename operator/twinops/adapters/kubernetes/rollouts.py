@@ -1,7 +1,7 @@
-"""Whether a workload is changing from one revision to another, in words.
+"""Whether a rollout (change of revision) of a workload is under way, and why.
 
 Sources: ``kubectl rollout status`` (``k8s.io/kubectl/pkg/polymorphichelpers/rollout_status.go``) and the Deployment
-controller (``pkg/controller/deployment/progress.go``: what is complete stays so while it is only scaled).
+controller (``pkg/controller/deployment/progress.go``: a complete Deployment stays complete while it is scaled).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _RESUMED: Final = "DeploymentResumed"
 def rollout(kind: str, body: Mapping[str, Any], pods: Iterable[KeptPod]) -> str:
     """Return why a rollout counts as under way; empty when none is.
 
-    A workload that is only scaled is not rolled out: its new pods are of the revision of its old ones.
+    Scaling is not a rollout: new pods have the revision of the old ones.
 
     Args:
         kind: of the workload.
@@ -53,7 +53,7 @@ def _stateful_set(spec: Mapping[str, Any], status: Mapping[str, Any]) -> str:
     strategy = spec.get("updateStrategy") or {}
     if status.get("currentRevision") == status.get("updateRevision") or strategy.get("type") == "OnDelete":
         return ""
-    # Pods below the partition keep their revision for as long as a person wants.
+    # Pods below the partition keep their revision.
     partition = (strategy.get("rollingUpdate") or {}).get("partition") or 0
     replicas, updated = status.get("replicas") or 0, status.get("updatedReplicas") or 0
     old = max(replicas - partition, 0) - updated
@@ -61,7 +61,7 @@ def _stateful_set(spec: Mapping[str, Any], status: Mapping[str, Any]) -> str:
 
 
 def _revisions(pods: Iterable[KeptPod]) -> str:
-    """Tell by the pods themselves, for kinds whose status we do not know."""
+    """Judge by the revision labels of the pods, for kinds whose status fields are unknown."""
     revisions: dict[str, set[str]] = {}
     for pod in pods:
         if not pod.done and pod.revision is not None:

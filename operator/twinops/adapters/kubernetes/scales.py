@@ -1,4 +1,4 @@
-"""``/scale`` of a target as a lever: its ``spec.replicas``, for workloads without an HPA."""
+"""The ``/scale`` of a target as a lever, for workloads without an HPA; the field is ``spec.replicas``."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from twinops.adapters.kubernetes import managed_fields
-from twinops.adapters.kubernetes.client import KubeClient, resource_path
+from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.discovery import Discovery
 from twinops.adapters.kubernetes.hpa_cache import KEDA, SCALED_OBJECTS, ScaledObjectCache, scaled_object_target
 from twinops.adapters.kubernetes.hpas import controller_of, targets
-from twinops.api.twin.spec import TargetRef
-from twinops.api.twin.status import ObjectRef
+from twinops.adapters.kubernetes.paths import resource_path
+from twinops.api.references import ObjectRef, TargetRef
 from twinops.core.observation import Lever
 from twinops.errors import NotFound, SpecError, TargetNotFound
 
@@ -21,7 +21,7 @@ FIELD: Final = "spec.replicas"
 
 
 async def object_path(discovery: Discovery, namespace: str, reference: ObjectRef | TargetRef) -> str:
-    """Return the path of the object that is scaled.
+    """Return the path of a scalable object.
 
     Raises:
         NotFound: its kind is not served.
@@ -34,7 +34,7 @@ async def object_path(discovery: Discovery, namespace: str, reference: ObjectRef
 async def find_scale(
     client: KubeClient, discovery: Discovery, scaled: ScaledObjectCache | None, namespace: str, target: TargetRef
 ) -> Lever:
-    """Return the target's own ``/scale``. Only of use where no HPA and no ScaledObject targets it.
+    """Return the target's ``/scale``. To be used only when no HPA targets it.
 
     Raises:
         SpecError: ManagedByKEDA, TargetNotFound or UnsupportedScale.
@@ -43,7 +43,7 @@ async def find_scale(
     known = None if scaled is None else scaled.scaling(namespace, target)
     forbidden = None if scaled is None else scaled.watched.forbidden(namespace)
     if known is None and forbidden is not None:
-        # Without what it has gathered on its way before: it is raised again and again.
+        # The same error object is raised at every sync: without this its traceback would grow each time.
         raise forbidden.with_traceback(None)
     if known is None:
         await refuse_keda(client, namespace, target)
@@ -73,10 +73,10 @@ async def read_scale(client: KubeClient, discovery: Discovery, namespace: str, r
 
 
 def scale_lever(reference: ObjectRef, body: Mapping[str, Any], scale: Mapping[str, Any]) -> Lever:
-    """Read a scalable object as the API server sends it.
+    """Read a scalable object and its ``/scale`` as the API server sends them.
 
     Raises:
-        SpecError: its ``/scale`` sets another field than ``spec.replicas``, whose owners we could not tell.
+        SpecError: ``/scale`` sets another field than ``spec.replicas``, whose owners would be unknown.
     """
     meta, value = body["metadata"], (body.get("spec") or {}).get("replicas")
     if value is None and (scale.get("spec") or {}).get("replicas"):
@@ -102,7 +102,7 @@ def scale_lever(reference: ObjectRef, body: Mapping[str, Any], scale: Mapping[st
 
 
 async def refuse_keda(client: KubeClient, namespace: str, target: ObjectRef | TargetRef) -> None:
-    """Look whether a ScaledObject scales the object, as of now.
+    """Check with a list that no ScaledObject scales the object.
 
     Raises:
         SpecError: ManagedByKEDA.

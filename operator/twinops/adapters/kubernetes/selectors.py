@@ -1,4 +1,4 @@
-"""Label selectors, as objects and as texts.
+"""Label selectors, as objects (``LabelSelector``) and as query texts.
 
 Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/
 """
@@ -31,7 +31,7 @@ class Requirement:
     values: frozenset[str] = frozenset()
 
     def holds(self, labels: Mapping[str, str]) -> bool:
-        """Tell whether the labels meet it. As in Kubernetes, a label that is not there is not in any set."""
+        """Whether the labels meet the condition. As in Kubernetes, ``NotIn`` holds for a missing label."""
         match self.operator:
             case "In":
                 return labels.get(self.key) in self.values
@@ -45,30 +45,30 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """All conditions must hold; there is at least one."""
+    """Conditions that must all hold; at least one."""
 
     requirements: tuple[Requirement, ...]
 
     def holds(self, labels: Mapping[str, str]) -> bool:
-        """Tell whether an object with these labels is selected."""
+        """Whether an object with these labels is selected."""
         return all(each.holds(labels) for each in self.requirements)
 
     @property
     def narrowest(self) -> Requirement | None:
-        """Return the condition to look up by: one that names values, None where there is none."""
+        """The ``In`` condition with the fewest values, for index look-ups; None without one."""
         named = [each for each in self.requirements if each.operator == "In"]
         return min(named, key=lambda each: (len(each.values), each.key), default=None)
 
     @property
     def text(self) -> str:
-        """Return it as the API server takes it in ``labelSelector``."""
+        """The query parameter ``labelSelector``."""
         return ",".join(_text(each) for each in self.requirements)
 
 
 def of_object(selector: Mapping[str, Any] | None) -> Selector | None:
-    """Read a ``LabelSelector``; None for one that selects nothing, or everything.
+    """Read a ``LabelSelector``; None for a missing or empty one.
 
-    An empty one selects every pod of the namespace, which is nobody's workload.
+    An empty selector selects every pod of the namespace, which no workload means.
     """
     if not selector:
         return None
@@ -81,13 +81,13 @@ def of_object(selector: Mapping[str, Any] | None) -> Selector | None:
 
 
 def of_labels(labels: Mapping[str, str] | None) -> Selector | None:
-    """Read what a ReplicationController has for a selector."""
+    """Read the selector of a ReplicationController, a map of labels."""
     return of_object({"matchLabels": labels} if labels else None)
 
 
 @lru_cache(maxsize=4096)
 def of_text(text: str) -> Selector | None:
-    """Read a selector as ``/scale`` gives it; None where it selects everything or cannot be read."""
+    """Read the selector text of a ``/scale``; None when it is empty or cannot be read."""
     found, position = [], 0
     while position < len(text):
         term = _TERM.match(text, position)

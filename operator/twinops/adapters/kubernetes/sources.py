@@ -11,9 +11,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from twinops.adapters.kubernetes.client import KubeClient, resource_path
+from twinops.adapters.kubernetes.client import KubeClient
+from twinops.adapters.kubernetes.paths import resource_path
 from twinops.api import API_VERSION
-from twinops.api.source.resource import MetricsSourceSpec, SecretKeyRef, SecretRef
+from twinops.api.source.spec import MetricsSourceSpec, SecretKeyRef, SecretRef
 from twinops.errors import ClusterError, NotFound, Refused, SourceInvalid, SourceNotFound, SpecError
 from twinops.ports.kubernetes import SourceRef
 from twinops.ports.metrics import SourceAccess

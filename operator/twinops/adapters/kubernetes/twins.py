@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from twinops.adapters.kubernetes.client import KubeClient, resource_path
+from twinops.adapters.kubernetes.client import KubeClient
+from twinops.adapters.kubernetes.paths import resource_path
 from twinops.api import API_VERSION
 from twinops.controllers.shared.bodies import trimmed
 from twinops.errors import NotFound

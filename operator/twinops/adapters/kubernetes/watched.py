@@ -1,4 +1,4 @@
-"""One kind in all namespaces that are watched."""
+"""Local copies of one kind over all watched namespaces."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic
 
-from twinops.adapters.kubernetes.client import Json, KubeClient, resource_path
+from twinops.adapters.kubernetes.answers import Json
+from twinops.adapters.kubernetes.client import KubeClient
+from twinops.adapters.kubernetes.paths import resource_path
 from twinops.adapters.kubernetes.reflector import R, Reflector
 from twinops.errors import Refused
 from twinops.ports.process import Clock
 
 STARTING_SECONDS = 15.0
-"""How long a start waits for what is watched; after that it is read live until it is there."""
+"""How long a start waits for the first lists; until a copy is current its objects are read live."""
 
 
 class Watched(Generic[R]):
-    """A kind's reflectors: one for the whole cluster, or one for each namespace that is named.
+    """The reflectors of one kind: one for the whole cluster, or one per watched namespace.
 
     Args:
-        client: with connections that may be held for long.
+        client: of ``KubeClient.for_watches``.
         clock: for pauses.
         api_version: of the kind.
         plural: of the kind.
@@ -41,23 +43,27 @@ class Watched(Generic[R]):
     ) -> None:
         self._clock = clock
         self._reflectors = {
-            place: Reflector(
-                client, resource_path(api_version, plural, namespace=place or None), clock, keep=keep, changed=changed
+            namespace: Reflector(
+                client,
+                resource_path(api_version, plural, namespace=namespace or None),
+                clock,
+                keep=keep,
+                changed=changed,
             )
-            for place in (namespaces or ("",))
+            for namespace in (namespaces or ("",))
         }
 
     def of(self, namespace: str) -> Reflector[R] | None:
-        """Return what keeps this namespace up, None where nothing does."""
+        """Return the reflector of a namespace, None when it is not watched."""
         return self._reflectors.get("") or self._reflectors.get(namespace)
 
     def current(self, namespace: str) -> Reflector[R] | None:
-        """Return what keeps this namespace up while it is current."""
+        """Return the reflector of a namespace, None when it is not watched or not current."""
         reflector = self.of(namespace)
         return reflector if reflector is not None and reflector.current else None
 
     def forbidden(self, namespace: str) -> Refused | None:
-        """Return how a list there was refused for want of a right, None while it is not."""
+        """Return the error of a list there that was refused for a missing right, None otherwise."""
         reflector = self.of(namespace)
         return None if reflector is None else reflector.forbidden
 
@@ -65,11 +71,11 @@ class Watched(Generic[R]):
         return iter(self._reflectors.values())
 
     async def run(self) -> None:
-        """Keep all of them up, for ever."""
+        """Run all reflectors until cancelled."""
         await asyncio.gather(*(reflector.run() for reflector in self))
 
     async def first(self) -> None:
-        """Wait until each has been read once, or could not be."""
+        """Wait until the first attempt of each has ended, at most ``STARTING_SECONDS``."""
         try:
             async with asyncio.timeout(STARTING_SECONDS):
                 for reflector in self:

@@ -1,4 +1,4 @@
-"""Targets: any object of a namespace that has a ``/scale`` subresource, and their pods as they are."""
+"""Targets (namespaced objects with a ``/scale`` subresource) and their pods."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from twinops.adapters.kubernetes import selectors
-from twinops.adapters.kubernetes.client import KubeClient, resource_path
+from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.discovery import ApiResource, Discovery
+from twinops.adapters.kubernetes.paths import resource_path
 from twinops.adapters.kubernetes.pod_cache import PodIndex
 from twinops.adapters.kubernetes.pods import FoundPods, PodFinder
 from twinops.adapters.kubernetes.quantities import Capacity, PodResources, capacity, pod_resources
 from twinops.adapters.kubernetes.rollouts import rollout
 from twinops.adapters.kubernetes.selectors import Selector
-from twinops.api.twin.spec import TargetRef
+from twinops.api.references import TargetRef
 from twinops.core.metrics.pod_names import NamedPod, regex_of
 from twinops.core.observation import Workload
 from twinops.errors import NotFound, Refused, SpecError, TargetNotFound
@@ -24,17 +25,17 @@ VERSION_LABEL = "app.kubernetes.io/version"
 _COUNTS_READY = frozenset(
     {("apps", "Deployment"), ("apps", "StatefulSet"), ("apps", "ReplicaSet"), ("", "ReplicationController")}
 )
-"""Kinds that leave ``status.readyReplicas`` out when it is 0. Of others its absence says nothing."""
+"""Kinds whose missing ``status.readyReplicas`` means 0; of other kinds it means unknown."""
 
 _Json = Mapping[str, Any]
 
 
 class ClusterWorkloads:
-    """Reads targets from the API server, and their pods from the watch. Satisfies ``ports.Workloads``.
+    """Reads targets from the API server, and their pods from the watch. Satisfies ``ports.kubernetes.Workloads``.
 
     Args:
-        client: reads targets.
-        discovery: where kinds live.
+        client: of the API server.
+        discovery: paths of kinds.
         pods: finds pods; by default by a list at each call.
     """
 
@@ -48,7 +49,7 @@ class ClusterWorkloads:
 
         Raises:
             TargetNotFound: there is no such object, or it has no ``/scale``.
-            SpecError: ``UnsupportedTarget``, for a kind that keeps other things in the usual places.
+            SpecError: ``UnsupportedTarget``, for a kind whose fields have another form than a Deployment's.
             ClusterError: the API server did not answer, or the target may not be read.
         """
         resource = await self._resource(ref)
@@ -56,7 +57,7 @@ class ClusterWorkloads:
         group = ref.api_version.rpartition("/")[0]
         try:
             body = await self._client.get(path)
-            # Only of kinds whose own fields we do not know.
+            # Needed only for kinds whose own fields are unknown.
             scale = None if (group, ref.kind) in _COUNTS_READY else await self._client.get(f"{path}/scale")
         except NotFound as error:
             raise TargetNotFound(
@@ -83,7 +84,7 @@ class ClusterWorkloads:
         return resource
 
     async def _template(self, namespace: str, body: _Json) -> _Json:
-        """Return the pod template, for an Argo Rollout with a ``workloadRef`` that of the workload it names."""
+        """Return the pod template; for an Argo Rollout with ``workloadRef`` that of the referenced workload."""
         spec = body.get("spec") or {}
         if spec.get("template") or not spec.get("workloadRef"):
             return spec.get("template") or {}
@@ -98,7 +99,7 @@ class ClusterWorkloads:
 
 @contextmanager
 def _readable(ref: TargetRef) -> Iterator[None]:
-    """Say of a kind that keeps other things in the usual places that it cannot be used."""
+    """Translate errors of reading an object whose fields have an unknown form."""
     try:
         yield
     except (AttributeError, LookupError, TypeError, ValueError) as error:
@@ -113,13 +114,13 @@ def _selector(ref: TargetRef, body: _Json, scale: _Json | None) -> Selector | No
     own = (body.get("spec") or {}).get("selector")
     if scale is None:
         return selectors.of_labels(own) if ref.kind == "ReplicationController" else selectors.of_object(own)
-    told = selectors.of_text((scale.get("status") or {}).get("selector") or "")
-    # Its controller has not written its status yet, or never does; many kinds have a selector where Deployments do.
-    return told or (selectors.of_object(own) if isinstance(own, Mapping) else None)
+    of_scale = selectors.of_text((scale.get("status") or {}).get("selector") or "")
+    # The status of /scale may be empty; many kinds have spec.selector as Deployments have.
+    return of_scale or (selectors.of_object(own) if isinstance(own, Mapping) else None)
 
 
 def workload(ref: TargetRef, body: _Json, scale: _Json | None, template: _Json, found: FoundPods) -> Workload:
-    """Put together a target's own object, its ``/scale`` where its kind is not known to us, and its pods."""
+    """Return the workload of a target's object, its ``/scale`` (None for kinds in ``_COUNTS_READY``) and its pods."""
     spec, status = body.get("spec") or {}, body.get("status") or {}
     if scale is None:
         # The API server defaults spec.replicas to 1.
@@ -128,8 +129,8 @@ def workload(ref: TargetRef, body: _Json, scale: _Json | None, template: _Json, 
         ready = status.get("readyReplicas", (scale.get("status") or {}).get("replicas", 0))
         desired = (scale.get("spec") or {}).get("replicas") or 0
     pods = found.pods or ()
-    room = _Room.of(ref, template, found)
-    cpu, memory = room.cpu, room.memory
+    resources = _Resources.of(ref, template, found)
+    cpu, memory = resources.cpu, resources.memory
     named = [
         NamedPod(pod.name, pod.owner.kind if pod.owner else "", pod.owner.name if pod.owner else "") for pod in pods
     ]
@@ -148,9 +149,9 @@ def workload(ref: TargetRef, body: _Json, scale: _Json | None, template: _Json, 
         memory_basis=memory.basis,
         cpu_problem=cpu.problem,
         memory_problem=memory.problem,
-        containers=room.containers,
-        pods_read=room.pods_read,
-        read_from=room.read_from,
+        containers=resources.containers,
+        pods_read=resources.pods_read,
+        read_from=resources.read_from,
         version=version(body, template),
         labels=dict(body["metadata"].get("labels") or {}),
         pods=None if found.pods is None else tuple(pod.pod for pod in pods),
@@ -160,8 +161,8 @@ def workload(ref: TargetRef, body: _Json, scale: _Json | None, template: _Json, 
     )
 
 
-class _Room:
-    """What a pod may use, and where that was read."""
+class _Resources:
+    """Mean CPU and memory per pod, and where they were read."""
 
     def __init__(self, pods: Mapping[str, PodResources], read_from: str, *, pods_read: bool) -> None:
         self.cpu: Capacity = capacity({name: each.cpu for name, each in pods.items()})
@@ -171,8 +172,8 @@ class _Room:
         self.pods_read = pods_read
 
     @classmethod
-    def of(cls, ref: TargetRef, template: _Json, found: FoundPods) -> _Room:
-        """Read it from the pods that run, else from those that are to, else from the template."""
+    def of(cls, ref: TargetRef, template: _Json, found: FoundPods) -> _Resources:
+        """Read from running pods, else from pending ones, else from the template."""
         pods = found.pods or ()
         counted = [pod for pod in pods if pod.running] or pods
         if counted:
@@ -184,7 +185,7 @@ class _Room:
 
 
 def version(body: _Json, template: _Json) -> str | None:
-    """Return the version a target runs: the label on its pods or itself, else its first image's tag."""
+    """Return the target's version: the label of its pod template or itself, else the tag of its first image."""
     for labelled in (template, body):
         found = ((labelled.get("metadata") or {}).get("labels") or {}).get(VERSION_LABEL)
         if found:

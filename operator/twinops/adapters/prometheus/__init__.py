@@ -1,1 +1,5 @@
-"""Prometheus: query texts apart from the client that sends them."""
+"""Prometheus and compatible backends.
+
+``catalogue``, ``candidates``, ``promql``, ``selectors`` and ``quantiles`` make query texts; ``client``, ``endpoint``,
+``transport`` and ``wire`` send them and read the answers.
+"""

@@ -1,4 +1,4 @@
-"""What has been worked out once, remembered up to a number of bytes."""
+"""A least-recently-used cache bounded by bytes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
 
 _ENTRY_BYTES = 400
-"""What an entry takes beside its texts."""
+"""Estimated overhead of an entry, in bytes."""
 
 
 class Memo(Generic[_Key, _Value]):
-    """Answers by what was asked; the longest unused ones make room. May be used from several threads.
+    """A cache that evicts the least recently used entries. Thread-safe.
 
     Args:
-        capacity: bytes that all entries together may take.
+        capacity: bound of the size of all entries, in bytes.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -31,7 +31,7 @@ class Memo(Generic[_Key, _Value]):
         return len(self._entries)
 
     def get(self, key: _Key) -> _Value | None:
-        """Return what is remembered, None when nothing is."""
+        """Return a cached value, None without one."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is None:
@@ -40,7 +40,7 @@ class Memo(Generic[_Key, _Value]):
             return entry[0]
 
     def put(self, key: _Key, value: _Value, *, size: int) -> None:
-        """Remember an answer that takes ``size`` bytes with its key, unless it alone is too large."""
+        """Store a value of ``size`` bytes (key included), unless it alone exceeds the capacity."""
         size += _ENTRY_BYTES
         with self._lock:
             if size > self._capacity or key in self._entries:

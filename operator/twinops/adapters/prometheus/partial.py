@@ -1,12 +1,11 @@
-"""Whether an answer speaks for all that is stored, or only for the part that could be reached.
+"""Whether an answer is complete, or lacks the data of a store that could not be reached.
 
 Thanos, Cortex, Mimir and Prometheus with ``remote_read`` answer with status ``success`` and ``warnings`` when a store
-does not answer; VictoriaMetrics with ``isPartial: true``. What comes then is a value all the same, and too small.
+does not answer; VictoriaMetrics with ``isPartial: true``. Such an answer has a value, which is too small.
 
-Warnings are used for two further things, which leave the value whole: what PromQL itself finds odd about a query
+Two kinds of warnings leave the value complete: PromQL's own annotations of a query
 (Prometheus, ``util/annotations``: the texts begin with ``PromQL warning:`` or, before 3.0, ``PromQL info:``), and that
-our own ``limit`` cut the list of series. Whatever else is said there, and whatever is not understood, counts as
-partial. ``infos`` never do.
+our own ``limit`` cut the list of series. Any other warning counts as partial; ``infos`` never do.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from twinops.ports.metrics import NO_STORE
 
 _OF_PROMQL = ("PromQL warning:", "PromQL info:")
 _OUR_OWN_LIMIT = "results truncated due to limit"
-# Thanos, for a time of which no store has anything; also while none of them can be reached.
+# Thanos, for a time without any store; also while no store can be reached.
 _NO_STORE = "No StoreAPIs matched for this query"
 
 
 def shortcoming(document: Mapping[str, Any]) -> str:
-    """Return what an answer lacks: ``PARTIAL``, ``NO_STORE`` (no store for its time at all), or nothing.
+    """Return ``PARTIAL``, ``NO_STORE`` (no store has data for the time), or empty for a complete answer.
 
     Args:
         document: the body of a successful answer.

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from twinops.adapters.prometheus.lexing import QUOTED
-from twinops.api.twin.spec import TargetRef
+from twinops.api.references import TargetRef
 from twinops.core.metrics.pod_names import pod_regex
 from twinops.core.metrics.queries import Query, QueryScope
 from twinops.core.metrics.reasons import SampleReason

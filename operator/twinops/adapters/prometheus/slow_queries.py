@@ -1,4 +1,4 @@
-"""Queries that did not finish in time, when they may be asked again, and who keeps asking such."""
+"""Back-off for queries that timed out, and detection of askers (twins) with many of them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from twinops.engine.fair_slots import Key
 FIRST_PAUSE_SECONDS = 30.0
 LONGEST_PAUSE_SECONDS = 900.0
 SPREAD = 0.2
-"""Queries that failed together come back apart by up to this share either way."""
+"""Jitter: pauses vary by up to this share either way."""
 
 MOST = 4096
-"""Queries, and askers, that are remembered for one source."""
+"""Bound of remembered queries, and of askers, per source."""
 
 FORGIVING_SECONDS = 300.0
-"""After so long a query that timed out counts a third towards whether its asker is slow."""
+"""Time constant of the exponentially decaying count of an asker's time-outs."""
 
 SLOW_FROM = 4.0
-"""Queries that timed out of late, from which on an asker is slow; a single one that is tried again stays below."""
+"""Decayed count from which an asker is slow; a single query that is retried stays below."""
 
 
 @dataclass(slots=True)
@@ -34,12 +34,12 @@ class _Failing:
 
 
 class SlowQueries:
-    """Remembers queries that timed out: each is left alone for a while, longer each time.
+    """Exponential back-off of queries that timed out.
 
-    A query that Prometheus cannot finish costs it, and everybody who asks it, the whole time-out again and again.
+    A query that Prometheus cannot finish would take a connection for the whole time-out at every sync.
 
     Args:
-        monotonic: seconds that never jump.
+        monotonic: clock in seconds.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -47,12 +47,12 @@ class SlowQueries:
         self._failing: OrderedDict[bytes, _Failing] = OrderedDict()
 
     def wait(self, promql: str) -> float:
-        """Return the seconds until this query may be asked again, 0 where it may now."""
+        """Return the seconds until the query may be sent again, 0 if now."""
         failing = self._failing.get(_digest(promql))
         return 0.0 if failing is None else max(0.0, failing.until - self._monotonic())
 
     def failed(self, promql: str) -> float:
-        """Note that a query timed out, and return the seconds until it may be asked again."""
+        """Record a time-out and return the seconds until the query may be sent again."""
         key = _digest(promql)
         failing = self._failing.pop(key, None) or _Failing(0, 0.0)
         pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(failing.times, 10), LONGEST_PAUSE_SECONDS)
@@ -63,7 +63,7 @@ class SlowQueries:
         return pause
 
     def answered(self, promql: str) -> None:
-        """Forget a query that finished."""
+        """Reset the back-off of a query that was answered."""
         if self._failing:
             self._failing.pop(_digest(promql), None)
 
@@ -75,12 +75,12 @@ class _Score:
 
 
 class SlowAskers:
-    """Remembers who has had many queries time out of late: these ask after all others, with half the connections.
+    """Finds askers with many recent time-outs: their queries run after all others, on half of the connections.
 
-    Turns and shares bound what one slow asker costs; this bounds what any number of them cost together.
+    ``FairSlots`` bounds the cost of one slow asker; this bounds the cost of any number of them.
 
     Args:
-        monotonic: seconds that never jump.
+        monotonic: clock in seconds.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -88,7 +88,7 @@ class SlowAskers:
         self._scores: OrderedDict[Key, _Score] = OrderedDict()
 
     def failed(self, who: Key) -> None:
-        """Note that a query of this asker timed out."""
+        """Record a time-out of this asker."""
         value = self._value(who) + 1
         self._scores.pop(who, None)
         self._scores[who] = _Score(value, self._monotonic())
@@ -96,7 +96,7 @@ class SlowAskers:
             self._scores.popitem(last=False)
 
     def is_slow(self, who: Key) -> bool:
-        """Tell whether this asker has to wait for the others."""
+        """Whether this asker's queries run after those of others."""
         return self._value(who) >= SLOW_FROM
 
     def _value(self, who: Key) -> float:

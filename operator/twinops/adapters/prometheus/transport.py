@@ -1,9 +1,8 @@
-"""HTTP under prometheus-api-client: what may leave, what may come back, and for how long. ``wire`` does the counting.
+"""The HTTP session under prometheus-api-client: bounded requests and checked answers. ``wire`` bounds time and bytes.
 
-The library leaves redirects, retries, the size of answers and the texts of errors to its session. This
-one is given to it instead: no redirect is followed, nothing is retried, no proxy, netrc file or CA bundle
-is taken from the environment (only the MetricsSource says where credentials go), and of an error only
-what Prometheus' own vocabulary knows leaves this module.
+The library leaves redirects, retries, the size of answers and error texts to its session. This one follows no
+redirect, retries nothing and takes no proxy, netrc file or CA bundle from the environment (credentials go only where
+the MetricsSource says). Of an error only Prometheus' ``errorType`` and a position leave this module.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from twinops.errors import MetricsUnavailable, SourceInvalid, SpecError, TwinOps
 from twinops.ports.metrics import SourceAccess
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
-"""Larger answers to range queries are cut off: two series of 10,000 points take less than 1 MiB."""
+"""Bound of a range query's answer: two series of 10,000 points take less than 1 MiB."""
 
 MAX_INSTANT_BYTES = 256 * 1024
-"""Larger answers of one moment are cut off: where one value is wanted a few hundred show that there are too many."""
+"""Bound of an instant query's answer, of which one value is wanted."""
 
 MAX_PARTS = 300_000
-"""Brackets and commas of an answer: of a few bytes each, they would become a hundred times as much in memory."""
+"""Bound of brackets and commas of an answer, each of which may take a hundred times its size once parsed."""
 
 _REFUSALS = frozenset({"bad_data", "execution", "timeout", "canceled"})
 _FORBIDDEN = frozenset({401, 403})
@@ -41,7 +40,7 @@ _POSITION = re.compile(r'(?:invalid parameter "query": )?(\d{1,6}:\d{1,6}): pars
 
 
 class QueryFailed(TwinOpsError):
-    """One query failed; the endpoint is well.
+    """One query failed; the endpoint is healthy.
 
     Args:
         kind: Prometheus' ``errorType``, ``too_large``, ``PARTIAL`` or ``NO_STORE``.
@@ -49,19 +48,19 @@ class QueryFailed(TwinOpsError):
     """
 
     def __init__(self, kind: str, position: str = "") -> None:
-        """Keep kind and position."""
+        """Set kind and position."""
         super().__init__(kind)
         self.kind = kind
         self.position = position
 
 
 class NoAnswer(MetricsUnavailable):
-    """Nothing came within the time-out: the endpoint hangs, or only this query does."""
+    """No answer within the time-out: the endpoint hangs, or only this query does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """As much of ``requests.Response`` as prometheus-api-client looks at."""
+    """The part of ``requests.Response`` that prometheus-api-client uses."""
 
     status_code: int
     document: dict[str, Any]
@@ -75,8 +74,8 @@ class Transport:
     """Stands in for the ``requests.Session`` of prometheus-api-client.
 
     Args:
-        source: where to, with which credentials.
-        connections: how many requests may run at once.
+        source: address and credentials.
+        connections: concurrent requests.
     """
 
     cert = None
@@ -93,7 +92,7 @@ class Transport:
         self._session.auth = source.basic_auth
 
     def mount(self, _prefix: str, _adapter: HTTPAdapter) -> None:
-        """Keep our own adapter where the library would mount one that retries."""
+        """Do nothing: the library would mount an adapter that retries."""
 
     def close(self) -> None:
         """Close all idle connections."""
@@ -102,7 +101,7 @@ class Transport:
     def request(self, method: str, url: str, *, params: dict[str, Any], **_others: Any) -> Answer:
         """Send one request and return its checked answer.
 
-        The parameters travel in the body, where long queries fit.
+        The parameters are sent in the body, which has no limit on the length of queries.
 
         Raises:
             QueryFailed: this query failed.
@@ -113,7 +112,7 @@ class Transport:
             try:
                 return self._exchange(method, url, params)
             except (OSError, ValueError, urllib3.exceptions.HTTPError, HTTPException, MetricsUnavailable) as error:
-                # Whatever broke, these are why: a socket that is shut down looks like the end of an answer.
+                # Checked first: a socket that was shut down looks like the end of an answer.
                 if isinstance(error, TooLarge) or exchange.too_large:
                     raise QueryFailed("too_large") from error
                 if exchange.too_late:
@@ -148,7 +147,7 @@ class Transport:
         return self._unavailable("no connection, or it broke")
 
     def _check_status(self, status: int) -> None:
-        """Refuse what no body could mend."""
+        """Raise for statuses whose body does not matter."""
         if status in _FORBIDDEN:
             raise SpecError(
                 f"metrics source {self._name} refuses the operator's credentials (HTTP {status}): mend spec.auth of "
@@ -179,7 +178,7 @@ class Transport:
             raise self._unavailable("its answer is not of the Prometheus HTTP API; is spec.url right?")
         if data.get("resultType") == "string":
             raise QueryFailed("bad_data")
-        # prometheus-api-client hands on the result alone: what is said beside it is read here, or by nobody.
+        # prometheus-api-client returns the result alone, so warnings beside it must be read here.
         if lacking := shortcoming(document):
             raise QueryFailed(lacking)
         return document
@@ -192,10 +191,10 @@ class Transport:
 
 
 def _parse(body: bytes) -> dict[str, Any]:
-    """Return the document, an empty one where there is none that could be an answer.
+    """Return the JSON object, an empty one for anything else.
 
     Raises:
-        QueryFailed: it has more parts than any answer needs.
+        QueryFailed: it has more than ``MAX_PARTS`` parts.
     """
     if sum(map(body.count, (b"{", b"[", b","))) > MAX_PARTS:
         raise QueryFailed("too_large")

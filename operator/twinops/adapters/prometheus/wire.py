@@ -1,8 +1,8 @@
-"""Under ``requests``: connections that give up by the clock, and answers that end at a number of bytes.
+"""Connections for ``requests`` with a deadline per exchange and a bound on the bytes of an answer.
 
-Time-outs of sockets bound the time between two bytes, never that of an answer; and a header, a chunk's length or a
-redirect's body are read to their end before anybody asks how long they are. So every byte that comes in is counted
-where it comes in, and a socket whose time is up is shut down from outside, whatever its thread waits for.
+Socket time-outs bound the time between two bytes, not that of a whole answer; and ``http.client`` reads headers, chunk
+lengths and bodies of redirects of any length. So bytes are counted as they are received, and another thread shuts the
+socket down at the deadline, whatever the requesting thread waits for.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 MAX_WIRE_BYTES = 9 * 1024 * 1024
-"""Bytes of one answer as they travel: its head, its body and what frames it."""
+"""Bound of an answer on the wire in bytes: headers, body and framing."""
 
 MAX_HEAD_BYTES = 256 * 1024
-"""Bytes of an answer before its body begins, provisional answers included."""
+"""Bound of the bytes before the body, informational (1xx) answers included."""
 
 _CHUNK = 64 * 1024
 _BUFFER = 8 * 1024
@@ -37,20 +37,20 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 class TooLarge(OSError):
-    """An answer has more bytes than it may have."""
+    """An answer exceeds its bound in bytes."""
 
 
 class Exchange:
-    """One request and its answer. When its time is up its socket is shut down, and what waits for it fails.
+    """One request and its answer. At its deadline its socket is shut down, so that the waiting thread fails.
 
     Attributes:
-        end: seconds of the monotonic clock.
-        too_late: whether the time was up.
-        too_large: whether there were too many bytes.
+        end: deadline, in seconds of the monotonic clock.
+        too_late: whether the deadline passed.
+        too_large: whether the answer had too many bytes.
     """
 
     def __init__(self, end: float) -> None:
-        """Begin it."""
+        """Start without a socket."""
         self.end = end
         self.too_late = False
         self.too_large = False
@@ -58,23 +58,23 @@ class Exchange:
         self._lock = threading.Lock()
 
     def watch(self, connection: socket.socket) -> None:
-        """Take the socket that is used from now on."""
+        """Set the socket in use."""
         with self._lock:
             self._let_go()
-            # A descriptor of our own: TLS takes the socket apart while it shakes hands, and a connection that is
-            # not kept is closed before its answer is read.
+            # A duplicate descriptor: TLS detaches the socket during its handshake, and a connection that is not kept
+            # alive is closed before its answer is read.
             self._descriptor = os.dup(connection.fileno())
             if self.too_late:
                 self._shut_down()
 
     def expire(self) -> None:
-        """End it now."""
+        """Shut the socket down: the deadline has passed."""
         with self._lock:
             self.too_late = True
             self._shut_down()
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Release the socket."""
         with self._lock:
             self._let_go()
 
@@ -93,12 +93,12 @@ class Exchange:
 
 
 class Deadlines:
-    """Ends exchanges of any number of threads, from one thread of its own that lives while there are some."""
+    """Enforces the deadlines of all threads' exchanges, from one thread that runs while there are any."""
 
     _IDLE_SECONDS = 60.0
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start without exchanges."""
         self._open: set[Exchange] = set()
         self._changed = threading.Condition()
         self._running = False
@@ -106,7 +106,7 @@ class Deadlines:
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[Exchange]:
-        """Bound what this thread sends and receives inside the block."""
+        """Set a deadline for what this thread sends and receives inside the block."""
         exchange = Exchange(time.monotonic() + seconds)
         with self._changed:
             self._open.add(exchange)
@@ -138,21 +138,21 @@ class Deadlines:
 
 
 class _Here(threading.local):
-    """What this thread is doing."""
+    """The exchange of the current thread."""
 
     exchange: Exchange | None = None
 
 
 _here = _Here()
 deadlines = Deadlines()
-"""Of the whole process: a thread for each source, and for each change of it, would be too many."""
+"""One for the whole process, to have one thread instead of one per source."""
 
 
 class _Counted(io.RawIOBase):
     """Reads from another stream, up to a number of bytes.
 
     Attributes:
-        left: how many may still come.
+        left: bytes that may still be read.
     """
 
     def __init__(self, raw: io.RawIOBase) -> None:
@@ -178,7 +178,7 @@ class _Counted(io.RawIOBase):
 
 
 class _Response(http.client.HTTPResponse):
-    """A response whose every byte is counted, its head and its framing included."""
+    """A response that counts all bytes, headers and framing included."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -193,7 +193,7 @@ class _Response(http.client.HTTPResponse):
 
 
 class _Bounded:
-    """What both kinds of connections add: their socket can be shut down from another thread."""
+    """Mixin of HTTP and HTTPS connections that registers their socket with the current exchange."""
 
     sock: socket.socket | None
 
@@ -230,9 +230,9 @@ class _HTTPSPool(HTTPSConnectionPool):
 
 
 class Adapter(HTTPAdapter):
-    """Never retries; with a CA bundle given it trusts nothing else.
+    """An HTTP adapter without retries; a given CA bundle replaces the default trust store.
 
-    The bundle stays in memory: requests itself would want a file, which a read-only container cannot write.
+    The bundle is passed in memory: requests would need a file, which a read-only container cannot write.
     """
 
     def __init__(self, ca_pem: str | None, connections: int) -> None:
@@ -253,7 +253,7 @@ class Adapter(HTTPAdapter):
 
 
 class Session(requests.Session):
-    """Takes nothing from the environment, keeps no cookie and looks at no redirect."""
+    """A session that ignores the environment, stores no cookies and follows no redirects."""
 
     def __init__(self, adapter: Adapter) -> None:
         super().__init__()
@@ -264,15 +264,15 @@ class Session(requests.Session):
         self.mount("https://", adapter)
 
     def get_redirect_target(self, _resp: requests.Response) -> None:
-        """Find none. For one that is not followed, requests would still read the whole body."""
+        """Return None: requests would read the whole body of a redirect even when it does not follow it."""
 
 
 def read(response: requests.Response, most: int) -> bytes:
-    """Return the body, unpacked.
+    """Return the decoded body.
 
     Raises:
-        TooLarge: it has more than ``most`` bytes.
-        requests.RequestException: it cannot be read, or is packed in a way that was not asked for.
+        TooLarge: it has more than ``most`` bytes after decoding.
+        requests.RequestException: it cannot be read, or has an encoding that was not requested.
     """
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip", "x-gzip", ""):

@@ -12,22 +12,11 @@ _STANDARD = literal(STANDARD)
 _HARMFUL_ABOVE = literal(standard_names(lambda row: row.harmful_above))
 _NEVER_NEGATIVE = standard_names(lambda row: row.minimum == 0)
 _SHARES = standard_names(lambda row: row.maximum == 1)
-# Kubernetes kinds that have no /scale, and that people try all the same.
-_NOT_SCALABLE = literal(("CronJob", "DaemonSet", "HorizontalPodAutoscaler", "Job", "Pod", "Service"))
 _PLACEHOLDERS = r"namespace|name|podRegex|window|cpuCores|memoryBytes|label[.][-A-Za-z0-9_./]+"
 _LABEL_KEY = (
     r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"  # qualified name
 )
 _HAS_QUERY = f"has(m.query) || (m.name in {_STANDARD} && self.systemType != 'Custom')"
-
-TARGET_REF = (
-    Rule(
-        f"!(self.kind in {_NOT_SCALABLE})",
-        "this kind has no /scale; a twin's target is a Deployment, a StatefulSet or another kind with /scale",
-        "self.kind + ' has no /scale; a twin\\'s target is a Deployment, a StatefulSet or another kind with /scale'",
-        field_path=".kind",
-    ),
-)
 
 METRIC_SPEC = (
     Rule(

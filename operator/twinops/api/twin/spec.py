@@ -7,8 +7,9 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from twinops.api.base import ApiModel, DnsName
-from twinops.api.rules import ATOMIC, ATOMIC_LIST, keyed_by, validations
+from twinops.api.base import ApiModel
+from twinops.api.references import LocalRef, TargetRef
+from twinops.api.rules import ATOMIC_LIST, keyed_by, validations
 from twinops.api.twin import rules
 
 MAX_METRICS = 32
@@ -60,40 +61,6 @@ class OwnershipPolicy(StrEnum):
 
     RESPECT = "Respect"
     FORCE = "Force"
-
-
-class TargetRef(ApiModel):
-    """The workload: any object of the twin's namespace that has a /scale subresource."""
-
-    model_config = ConfigDict(json_schema_extra=ATOMIC | validations(*rules.TARGET_REF))
-
-    api_version: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=253,
-            pattern=r"^([a-z0-9.-]+/)?v[0-9][a-z0-9]*$",
-            description="Group and version, for example apps/v1.",
-        ),
-    ] = "apps/v1"
-    kind: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=63,
-            pattern=r"^[A-Z][A-Za-z0-9]*$",
-            description="Deployment, StatefulSet or any other kind that has /scale.",
-        ),
-    ] = "Deployment"
-    name: Annotated[DnsName, Field(description="Name of the workload.")]
-
-
-class LocalRef(ApiModel):
-    """Names an object."""
-
-    model_config = ConfigDict(json_schema_extra=ATOMIC)
-
-    name: Annotated[DnsName, Field(description="Name of the object.")]
 
 
 class MetricSpec(ApiModel):

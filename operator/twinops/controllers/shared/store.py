@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from twinops.api.references import ObjectRef
 from twinops.api.twin.spec import CorrectionMode
-from twinops.api.twin.status import ObjectRef
 from twinops.controllers.shared.bodies import trimmed
 from twinops.ports.kubernetes import TwinRef
 

@@ -11,7 +11,7 @@ import structlog
 from pydantic import ValidationError
 
 from twinops.api.conditions import ConditionType
-from twinops.api.source.resource import MetricsSourceStatus
+from twinops.api.source.status import MetricsSourceStatus
 from twinops.controllers.shared.backoff import SPREAD, Backoff
 from twinops.controllers.shared.status_kind import StatusKind, unless_changed
 from twinops.controllers.shared.status_writer import StatusWriter

@@ -9,8 +9,11 @@ from http import HTTPStatus
 
 import structlog
 
+from twinops.api.twin.corrections import CorrectionAction, Original, Outcome
+from twinops.api.twin.drift import Drift
+from twinops.api.twin.predictions import Risk
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import CorrectionAction, DigitalTwinStatus, Drift, Original, Outcome, Risk
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.twin.field_writer import FieldWriter
 from twinops.controllers.twin.held_values import Held, HeldValues, Key
 from twinops.core.correction.decide import Decision, decide, noted

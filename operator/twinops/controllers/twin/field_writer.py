@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twinops.api.twin.status import Original
+from twinops.api.twin.corrections import Original
 from twinops.core.correction.ownership import others_of
 from twinops.core.correction.records import CHANGED
 from twinops.core.correction.restore import Way, way_back

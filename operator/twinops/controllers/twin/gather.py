@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from twinops.api.twin.observed import ObservedMetric, Quality
 from twinops.api.twin.spec import DigitalTwinSpec, MetricSpec
-from twinops.api.twin.status import ObservedMetric, Quality
 from twinops.controllers.shared.requester import requester
 from twinops.core.metrics.batches import Gathered, expanded, first_batch, judge_again, second_batch, summarize
 from twinops.core.metrics.judgement import Answers, judge

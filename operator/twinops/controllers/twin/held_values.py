@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from twinops.api.twin.status import DigitalTwinStatus, ObjectRef, Original
+from twinops.api.references import ObjectRef
+from twinops.api.twin.corrections import Original
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.correction.bounds import original_of
 from twinops.core.correction.events import taken_up
 from twinops.core.correction.original_annotation import recovered

@@ -17,9 +17,9 @@ from twinops.controllers.shared.status_writer import StatusWriter, WriteOutcome,
 from twinops.controllers.shared.store import TwinStore
 from twinops.core.correction.original_annotation import on_twin
 from twinops.core.events import WARNING, Event, InvolvedObject, about_twin, of_twin
+from twinops.core.status.base import Sync
 from twinops.core.status.diff import is_material
 from twinops.core.status.events import transitions
-from twinops.core.status.render import Sync
 from twinops.errors import ClusterError, Conflict, StatusUnreadable
 from twinops.ports.kubernetes import EventRecorder, TwinRef, Twins
 

@@ -12,8 +12,10 @@ from pydantic import ValidationError
 
 from twinops.api import ORIGINAL_ANNOTATION, SYNC_REQUESTED_ANNOTATION
 from twinops.api.conditions import ConditionType, is_true
+from twinops.api.twin.corrections import Outcome
+from twinops.api.twin.observed import Quality
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import DigitalTwinStatus, Outcome, Quality
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.shared.backoff import Backoff
 from twinops.controllers.shared.bodies import LONGEST_REQUEST
 from twinops.controllers.shared.status_kind import Purpose
@@ -30,17 +32,16 @@ from twinops.core.correction.restore import unwanted
 from twinops.core.events import Event
 from twinops.core.observation import LEVER_UNAVAILABLE, Observation
 from twinops.core.rights import refusal
-from twinops.core.status.render import (
-    Blocked,
-    Sync,
+from twinops.core.status.base import Sync
+from twinops.core.status.failed import (
     is_lasting,
     render_cluster_failed,
     render_crashed,
     render_metrics_failed,
     render_stalled,
     render_suspended,
-    render_synced,
 )
+from twinops.core.status.render import Blocked, render_synced
 from twinops.errors import (
     ClusterError,
     Conflict,

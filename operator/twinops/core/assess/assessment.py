@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from twinops.api.twin.drift import Drift
+from twinops.api.twin.observed import Health
+from twinops.api.twin.predictions import ForecastSkill, Prediction, Risk
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import DigitalTwinStatus, Drift, ForecastSkill, Health, Prediction, Risk
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.availability import GRACE_SECONDS, Availability, judged, sight
 from twinops.core.assess.drift import assess_drift
 from twinops.core.assess.health import assess_health

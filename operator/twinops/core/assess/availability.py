@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from twinops.api.twin.status import DigitalTwinStatus, ObservedMetric, Quality
+from twinops.api.twin.observed import ObservedMetric, Quality
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.metrics.idle import idle_metrics
 from twinops.core.observation import Sample
 

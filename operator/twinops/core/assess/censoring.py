@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from twinops.api.twin.corrections import CorrectionRecord, Outcome
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import CorrectionRecord, DigitalTwinStatus, Outcome
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.metric_definitions import standard_names
 
 _OFFERED = frozenset(standard_names(lambda row: row.offered))

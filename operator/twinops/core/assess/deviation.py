@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from twinops.api.twin.drift import Direction, Severity
 from twinops.api.twin.spec import ExpectedState, ReplicaRange
-from twinops.api.twin.status import Direction, Severity
 from twinops.core.assess.advice import label_advice, metric_advice, obstacle, replicas_advice, shown, version_advice
 from twinops.core.assess.tolerance import DEFAULT_THRESHOLD_PERCENT, Tolerance
 from twinops.core.observation import Workload

@@ -28,8 +28,9 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 
 from twinops.api.base import utc
+from twinops.api.twin.drift import Direction, Drift, DriftAlert, Severity
+from twinops.api.twin.observed import Quality
 from twinops.api.twin.spec import DigitalTwinSpec, ExpectedState
-from twinops.api.twin.status import Direction, Drift, DriftAlert, Quality, Severity
 from twinops.core.assess.debounce import ENOUGH, WINDOW, after_gap, is_new, persistent, push
 from twinops.core.assess.deviation import REPLICAS, VERSION, Finding, label_component, metric_findings, target_findings
 from twinops.core.assess.learned import is_learned, learned_findings

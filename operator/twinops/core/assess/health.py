@@ -21,8 +21,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from twinops.api.twin.observed import Health, HealthComponent, LastKnown, Quality
 from twinops.api.twin.spec import MAX_METRICS, DigitalTwinSpec, OnMissing, SystemType
-from twinops.api.twin.status import Health, HealthComponent, LastKnown, Quality
 from twinops.core.assess.tolerance import Tolerance, tolerance
 from twinops.core.baseline.estimate import BaselineEstimate
 from twinops.core.metrics.idle import idle_metrics

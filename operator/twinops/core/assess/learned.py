@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from twinops.api.base import utc
+from twinops.api.twin.drift import Direction, Severity
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import Direction, Severity
 from twinops.core.assess.advice import (
     Drifted,
     learned_advice,

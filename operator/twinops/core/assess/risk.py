@@ -10,8 +10,8 @@ from itertools import zip_longest
 import numpy as np
 
 from twinops.api.base import utc
+from twinops.api.twin.predictions import PredictedMetric, Prediction, Risk
 from twinops.api.twin.spec import MAX_METRICS
-from twinops.api.twin.status import PredictedMetric, Prediction, Risk
 from twinops.core.assess import debounce
 from twinops.core.forecast.horizon import QUANTILES, HorizonForecast
 from twinops.core.observation import Sample

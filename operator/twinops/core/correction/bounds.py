@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from twinops.api.twin.corrections import Original
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import DigitalTwinStatus, Original
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.observation import Lever
 
 

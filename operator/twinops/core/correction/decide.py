@@ -8,17 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from twinops.api.base import utc
+from twinops.api.references import ObjectRef
+from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Original, Outcome, ReplicaStep, StartUp
 from twinops.api.twin.spec import CorrectionMode, DigitalTwinSpec
-from twinops.api.twin.status import (
-    CorrectionAction,
-    CorrectionRecord,
-    DigitalTwinStatus,
-    ObjectRef,
-    Original,
-    Outcome,
-    ReplicaStep,
-    StartUp,
-)
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.correction import effect, ownership, records, restore, start_up
 from twinops.core.correction.bounds import Envelope, Limited, envelope, limit, original_of
 from twinops.core.correction.guards import Situation, Stop, first_stop

@@ -26,8 +26,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from twinops.api.base import utc
+from twinops.api.twin.corrections import ReplicaStep
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import DigitalTwinStatus, ReplicaStep
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.debounce import is_new
 from twinops.core.correction.need import Demand
 from twinops.core.correction.records import held_by

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from twinops.api.twin.status import (
-    CorrectionAction,
-    CorrectionRecord,
-    DigitalTwinStatus,
-    Drift,
-    Original,
-    Outcome,
-    Severity,
-)
+from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Original, Outcome
+from twinops.api.twin.drift import Drift, Severity
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.events import NORMAL, TWIN, WARNING, Event, InvolvedObject, about_lever
 from twinops.core.observation import Lever, is_hpa
 from twinops.core.status.conditions import MAX_MESSAGE, shorten

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from twinops.api.base import utc
-from twinops.api.twin.status import Fight
+from twinops.api.twin.corrections import Fight
 
 WINDOW_SECONDS = 600
 """Two reversions within this time are a fight, whoever makes them: two managers may take turns."""

@@ -21,8 +21,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from twinops.api.twin.drift import Direction, Drift
+from twinops.api.twin.observed import Quality
+from twinops.api.twin.predictions import Risk
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import Direction, Drift, Quality, Risk
 from twinops.core.assess.risk import duration
 from twinops.core.assess.tolerance import tolerance
 from twinops.core.baseline.estimate import BaselineEstimate

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from twinops.api import FIELD_MANAGER
 from twinops.api.base import utc
-from twinops.api.twin.status import CorrectionAction, DigitalTwinStatus, Original
+from twinops.api.twin.corrections import CorrectionAction, Original
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.correction import records
 from twinops.core.correction.ownership import is_ours, others_of
 from twinops.core.observation import Lever, is_hpa

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from twinops.api.base import utc
+from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Original, Outcome
 from twinops.api.twin.spec import CorrectionMode
-from twinops.api.twin.status import CorrectionAction, CorrectionRecord, DigitalTwinStatus, Original, Outcome
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.correction import records
 from twinops.core.correction.restore import DEFAULTED
 from twinops.core.status.conditions import shorten

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from itertools import chain, count
 
 from twinops.api.base import utc
-from twinops.api.twin.status import CorrectionAction, CorrectionRecord, DigitalTwinStatus, ObjectRef, Original, Outcome
+from twinops.api.references import ObjectRef
+from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Original, Outcome
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.status.conditions import shorten
 
 MAX_RECORDS = 10

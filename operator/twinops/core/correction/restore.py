@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from twinops.api.twin.corrections import Original
 from twinops.api.twin.spec import CorrectionMode, DigitalTwinSpec
-from twinops.api.twin.status import DigitalTwinStatus, Original
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.correction.need import Demand
 from twinops.core.correction.ownership import is_ours, others_of
 from twinops.core.observation import Lever, Observation

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from twinops.api.twin.status import CorrectionAction, CorrectionRecord, DigitalTwinStatus, ObjectRef, Original, Outcome
+from twinops.api.references import ObjectRef
+from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Original, Outcome
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.correction import fights, records
 from twinops.core.correction.ownership import is_ours, others_of
 from twinops.core.correction.restore import DEFAULTED, half_way

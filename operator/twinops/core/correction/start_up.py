@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from twinops.api.base import utc
+from twinops.api.twin.corrections import StartUp
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import StartUp
 from twinops.core.assess.debounce import after_gap
 from twinops.core.observation import Observation, Pod
 from twinops.core.status.conditions import shorten

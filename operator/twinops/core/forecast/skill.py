@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Sequence
 
+from twinops.api.twin.predictions import ForecastSkill, MetricSkill
 from twinops.api.twin.spec import MAX_METRICS
-from twinops.api.twin.status import ForecastSkill, MetricSkill
 from twinops.core.forecast.result import Skill
 
 _LARGEST = 1e6

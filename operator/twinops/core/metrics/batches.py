@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from twinops.api.twin.status import ObservedMetric, Quality
+from twinops.api.twin.observed import ObservedMetric, Quality
 from twinops.core.metrics.censoring import lower_bounds
 from twinops.core.metrics.durations import longest_range
 from twinops.core.metrics.judgement import Answers, in_open_bucket, is_in_open_bucket, judge, open_bucket_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from twinops.api.source.resource import MetricsSourceSpec
+from twinops.api.source.spec import MetricsSourceSpec
 from twinops.api.twin.spec import MetricSpec
 
 MIN_STEP = 5

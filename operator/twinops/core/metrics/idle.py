@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from twinops.api.twin.status import Quality
+from twinops.api.twin.observed import Quality
 from twinops.core.observation import Sample
 from twinops.metric_definitions import THROUGHPUT, standard_names
 

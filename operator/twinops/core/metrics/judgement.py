@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from twinops.api.base import utc
+from twinops.api.twin.observed import Quality
 from twinops.api.twin.spec import LARGEST
-from twinops.api.twin.status import Quality
 from twinops.core.metrics.plan import MetricPlan, RenderedQuery
 from twinops.core.metrics.queries import PARTIAL, InstantAnswer
 from twinops.core.metrics.reasons import SampleReason

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from twinops.api.twin.observed import ObservedMetric, Quality
 from twinops.api.twin.spec import MetricSpec, OnMissing
-from twinops.api.twin.status import ObservedMetric, Quality
 from twinops.core.observation import Sample
 
 

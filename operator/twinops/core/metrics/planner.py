@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from twinops.api.source.resource import MetricsSourceSpec
+from twinops.api.source.spec import MetricsSourceSpec
+from twinops.api.twin.observed import ObservedMetric, Quality
 from twinops.api.twin.spec import DigitalTwinSpec, MetricSpec
-from twinops.api.twin.status import ObservedMetric, Quality
 from twinops.core.metrics.durations import stale_after_seconds, window_seconds
 from twinops.core.metrics.plan import CUSTOM, MetricPlan, Plan, RenderedQuery
 from twinops.core.metrics.queries import Query, QueryScope, QueryTexts

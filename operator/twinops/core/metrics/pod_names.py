@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
-from twinops.api.twin.spec import TargetRef
+from twinops.api.references import TargetRef
 
 MAX_LENGTH = 4096
 """Longest expression, in characters: it stands in every query, several times."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from twinops.api.twin.status import Quality
+from twinops.api.twin.observed import Quality
 from twinops.core.metrics.judgement import NO_ANSWER, Answers, bad_sample, ended_sample, newest_time
 from twinops.core.metrics.plan import MetricPlan, RenderedQuery
 from twinops.core.metrics.reasons import SampleReason

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from twinops.api.twin.spec import SystemType, TargetRef
+from twinops.api.references import TargetRef
+from twinops.api.twin.spec import SystemType
 
 PARTIAL = "partial"
 """Error of an answer that covers only a part of what is stored: its values are too small, and not passed on."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from twinops.api.base import utc
-from twinops.api.twin.status import DigitalTwinStatus, ObservedMetric
+from twinops.api.twin.observed import ObservedMetric
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.availability import GRACE_SECONDS
 from twinops.core.observation import Sample
 from twinops.core.status.columns import action_words

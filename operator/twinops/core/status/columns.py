@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord
+from twinops.api.twin.drift import Drift, DriftAlert, Severity
+from twinops.api.twin.predictions import Risk
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import CorrectionAction, CorrectionRecord, Drift, DriftAlert, Risk, Severity, Summary
+from twinops.api.twin.status import Summary
 from twinops.core.observation import Workload
 
 _SEVERITY_ORDER = {severity: place for place, severity in enumerate(Severity)}

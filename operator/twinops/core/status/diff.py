@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from twinops.api.conditions import Condition
-from twinops.api.twin.status import CorrectionRecord, DigitalTwinStatus, Original
+from twinops.api.twin.corrections import CorrectionRecord, Original
+from twinops.api.twin.status import DigitalTwinStatus
 
 HEALTH_POINTS = 2
 """A health score that moves by this many points is news."""

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from twinops.api.conditions import Condition, ConditionStatus, ConditionType, find, is_true
-from twinops.api.twin.status import DigitalTwinStatus, Quality, Risk
+from twinops.api.twin.observed import Quality
+from twinops.api.twin.predictions import Risk
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.events import NORMAL, TWIN, WARNING, Event
 
 _RESOLVED = "DriftResolved"

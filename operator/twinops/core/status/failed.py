@@ -13,8 +13,10 @@ from typing import Any
 
 from twinops.api.base import utc
 from twinops.api.conditions import Condition, ConditionStatus, ConditionType, find
+from twinops.api.twin.drift import Drift
+from twinops.api.twin.observed import Health, ObservedMetric, Quality
 from twinops.api.twin.spec import MAX_METRICS
-from twinops.api.twin.status import DigitalTwinStatus, Drift, Health, ObservedMetric, Quality, Summary
+from twinops.api.twin.status import DigitalTwinStatus, Summary
 from twinops.core.assess.availability import judged, sight
 from twinops.core.assess.drift import unknown_of
 from twinops.core.assess.health import remember

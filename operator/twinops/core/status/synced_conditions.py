@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from twinops.api.conditions import ConditionStatus, ConditionType
+from twinops.api.twin.observed import Health, Quality
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import Health, Quality
 from twinops.core.assess.assessment import Assessment
 from twinops.core.assess.drift import compared, has_expected_state, lasting, out_of_sight
 from twinops.core.assess.health import Hindsight, hindsight

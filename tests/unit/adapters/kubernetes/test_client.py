@@ -13,8 +13,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from twinops.adapters.kubernetes import client as client_module
-from twinops.adapters.kubernetes.client import APPLY_PATCH, JSON_PATCH, KubeClient, resource_path
+from twinops.adapters.kubernetes import answers, connection
+from twinops.adapters.kubernetes.client import APPLY_PATCH, JSON_PATCH, KubeClient
+from twinops.adapters.kubernetes.paths import resource_of, resource_path
 from twinops.errors import ClusterError, Conflict, NotFound, Refused, SettingsError, Unavailable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -180,7 +181,7 @@ async def test_tokens_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
         await client.get("/x")
         (tmp_path / "token").write_text("second")
         await client.get("/x")
-        monkeypatch.setattr(client_module, "_TOKEN_PERIOD_SECONDS", 0)
+        monkeypatch.setattr(connection, "_TOKEN_PERIOD_SECONDS", 0)
         await client.get("/x")
     assert tokens == ["Bearer first", "Bearer first", "Bearer second"]
 
@@ -203,7 +204,7 @@ async def test_no_way_to_a_cluster(tmp_path: Path) -> None:
     ],
 )
 def test_resources_are_told_from_paths(path: str, resource: str) -> None:
-    assert client_module._resource_of(path) == resource
+    assert resource_of(path) == resource
 
 
 async def test_a_resource_whose_requests_hang_leaves_connections_to_others(tmp_path: Path) -> None:
@@ -367,7 +368,7 @@ async def test_a_watch_that_fails(
 
 
 async def test_an_endless_event_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "_LONGEST_EVENT", 1000)
+    monkeypatch.setattr(answers, "_LONGEST_EVENT", 1000)
 
     with pytest.raises(Unavailable, match="more than 1000 bytes"):
         await watched(tmp_path, b"x" * 2000)

@@ -16,7 +16,7 @@ from twinops.adapters.kubernetes.discovery import Discovery
 from twinops.adapters.kubernetes.hpa_cache import HpaCache, ScaledObjectCache
 from twinops.adapters.kubernetes.hpas import FIELD
 from twinops.adapters.kubernetes.levers import ClusterLevers
-from twinops.api.twin.spec import TargetRef
+from twinops.api.references import TargetRef
 from twinops.errors import NotFound, Refused, SpecError
 
 HPAS = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers"

@@ -13,8 +13,7 @@ from twinops.adapters.kubernetes.pods import FoundPods
 from twinops.adapters.kubernetes.quantities import capacity, pod_resources, quantity
 from twinops.adapters.kubernetes.scales import scale_lever
 from twinops.adapters.kubernetes.workloads import image_tag, version, workload
-from twinops.api.twin.spec import TargetRef
-from twinops.api.twin.status import ObjectRef
+from twinops.api.references import ObjectRef, TargetRef
 from twinops.core.observation import FieldOwner
 from twinops.errors import SpecError
 

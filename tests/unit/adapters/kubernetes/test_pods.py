@@ -14,7 +14,7 @@ from twinops.adapters.kubernetes.pod_cache import PodIndex, kept_pod
 from twinops.adapters.kubernetes.pods import PodFinder
 from twinops.adapters.kubernetes.selectors import of_text
 from twinops.adapters.kubernetes.workloads import ClusterWorkloads
-from twinops.api.twin.spec import TargetRef
+from twinops.api.references import TargetRef
 from twinops.core.observation import Workload
 from twinops.errors import ClusterError, NotFound, Refused, Unavailable
 

@@ -20,7 +20,7 @@ from fakes.clock import until
 from fakes.http_server import FakeServer, Request, serve
 from twinops.adapters.prometheus.client import MAX_POINTS, PrometheusBackend
 from twinops.adapters.prometheus.transport import MAX_BODY_BYTES
-from twinops.api.source.resource import MetricsSourceSpec
+from twinops.api.source.spec import MetricsSourceSpec
 from twinops.core.metrics.queries import InstantAnswer
 from twinops.errors import MetricsUnavailable, SourceInvalid, SpecError
 from twinops.ports.metrics import RangeQuery, SourceAccess

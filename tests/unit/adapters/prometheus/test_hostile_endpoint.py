@@ -18,7 +18,7 @@ import pytest
 from fakes.http_server import FakeServer, Request, serve
 from twinops.adapters.prometheus.client import PrometheusBackend
 from twinops.adapters.prometheus.transport import MAX_BODY_BYTES, MAX_INSTANT_BYTES, QueryFailed, Transport
-from twinops.api.source.resource import MetricsSourceSpec
+from twinops.api.source.spec import MetricsSourceSpec
 from twinops.errors import MetricsUnavailable
 from twinops.ports.metrics import RangeQuery, SourceAccess
 

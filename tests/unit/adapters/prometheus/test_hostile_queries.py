@@ -13,7 +13,7 @@ from twinops.adapters.prometheus.lexing import MAX_LEVELS, MAX_TOKENS, too_compl
 from twinops.adapters.prometheus.memo import Memo
 from twinops.adapters.prometheus.promql import MAX_LENGTH, render
 from twinops.adapters.prometheus.selectors import MAX_FRESHNESS, inspect
-from twinops.api.twin.spec import TargetRef
+from twinops.api.references import TargetRef
 from twinops.core.metrics.queries import Query, QueryScope
 from twinops.errors import SpecError
 

@@ -10,7 +10,7 @@ import pytest
 
 from fakes.http_server import serve
 from twinops.adapters.prometheus.client import PrometheusBackend
-from twinops.api.source.resource import MetricsSourceSpec
+from twinops.api.source.spec import MetricsSourceSpec
 from twinops.core.metrics.queries import PARTIAL
 from twinops.ports.metrics import NO_STORE, RangeQuery, SourceAccess
 

@@ -8,7 +8,7 @@ import promql_parser
 import pytest
 
 from twinops.adapters.prometheus.promql import label_name, render, without_backticks
-from twinops.api.twin.spec import TargetRef
+from twinops.api.references import TargetRef
 from twinops.core.metrics.queries import Query, QueryScope
 from twinops.errors import SpecError
 

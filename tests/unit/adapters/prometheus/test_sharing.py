@@ -20,7 +20,7 @@ from twinops.adapters.prometheus.slow_queries import (
     SlowAskers,
     SlowQueries,
 )
-from twinops.api.source.resource import MetricsSourceSpec
+from twinops.api.source.spec import MetricsSourceSpec
 from twinops.controllers.shared.requester import requested_by, requester
 from twinops.core.metrics.queries import InstantAnswer
 from twinops.errors import MetricsBusy, MetricsUnavailable

@@ -108,7 +108,7 @@ async def test_what_kopf_keeps_of_a_twin_is_trimmed_too() -> None:
             seen.append((body, deleted))
 
     registry = kopf.OperatorRegistry()
-    twins.register(registry, ticker=None, watching=WatchEvents())  # type: ignore[arg-type]  # no daemon runs here
+    twins.register(registry, sync_loop=None, watching=WatchEvents())  # type: ignore[arg-type]  # no daemon runs here
     [handler] = registry._watching.get_all_handlers()
     call: Any = handler.fn
     kopfs = body(0, **{"other.io/note": "x" * LARGEST})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from support.correcting import HPA, original
-from twinops.api.twin.status import ObjectRef
+from twinops.api.references import ObjectRef
 from twinops.controllers.shared.store import SOURCE_KIND, ObjectKey, TwinStore
 
 CHECKOUT = ObjectKey("Deployment", "shop", "checkout", "apps")

@@ -13,7 +13,8 @@ from fakes.clock import FakeClock, in_fake_time
 from fakes.sources import FakeSources
 from fakes.telemetry import FakeTelemetry
 from support.writers import source_writer
-from twinops.api.source.resource import MetricsSourceSpec, MetricsSourceStatus
+from twinops.api.source.spec import MetricsSourceSpec
+from twinops.api.source.status import MetricsSourceStatus
 from twinops.controllers.source.checks import (
     CHECKS_AT_ONCE,
     DOWN_PERIOD_SECONDS,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from fakes.clock import FakeClock, in_fake_time
-from twinops.api.source.resource import MetricsSourceSpec
+from twinops.api.source.spec import MetricsSourceSpec
 from twinops.controllers.source.circuit_breaker import SUSPECT_SECONDS, CircuitBreakers
 from twinops.core.metrics.queries import InstantAnswer
 from twinops.errors import MetricsBusy, MetricsUnavailable

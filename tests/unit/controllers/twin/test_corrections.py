@@ -27,8 +27,10 @@ from support.correcting import (
     status,
 )
 from twinops.api.base import utc
+from twinops.api.twin.corrections import CorrectionAction, Outcome
+from twinops.api.twin.drift import Drift
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import CorrectionAction, DigitalTwinStatus, Drift, Outcome
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.twin.corrections import CorrectionService, Done, Plan, Stated
 from twinops.core.correction.original_annotation import on_twin
 from twinops.core.events import about_twin, of_twin

@@ -10,7 +10,9 @@ import pytest
 from fakes.clock import FakeClock, in_fake_time
 from fakes.levers import FakeLevers
 from support.correcting import HPA, KUBECTL, NOW, hpa, observation, risk, spec, status
-from twinops.api.twin.status import DigitalTwinStatus, Drift, Outcome
+from twinops.api.twin.corrections import Outcome
+from twinops.api.twin.drift import Drift
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.corrections import CorrectionService
 from twinops.ports.kubernetes import TwinRef

@@ -8,8 +8,9 @@ from typing import Any, cast
 import pytest
 
 from support.correcting import NOW, hpa, spec, workload
-from twinops.api.source.resource import MetricsSourceSpec
-from twinops.api.twin.status import DigitalTwinStatus, Quality
+from twinops.api.source.spec import MetricsSourceSpec
+from twinops.api.twin.observed import Quality
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.observe import Observer
 from twinops.core.forecast.result import ForecastResult

@@ -17,14 +17,16 @@ from support.writers import twin_writer
 from twinops.api import GIVE_BACK_FINALIZER, ORIGINAL_ANNOTATION
 from twinops.api.base import utc
 from twinops.api.conditions import Condition, ConditionStatus, ConditionType
+from twinops.api.references import ObjectRef
+from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Outcome
 from twinops.api.twin.spec import CorrectionMode
-from twinops.api.twin.status import CorrectionAction, CorrectionRecord, DigitalTwinStatus, ObjectRef, Outcome
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.shared.status_kind import Purpose
 from twinops.controllers.shared.status_writer import WriteOutcome
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.publish import MOST_UNTOLD, Publisher, TwinAtSync
 from twinops.core.events import NORMAL, TWIN, WARNING, Event, InvolvedObject, about_lever, about_twin
-from twinops.core.status.render import Sync
+from twinops.core.status.base import Sync
 from twinops.errors import Refused, Unavailable
 
 FIELDS = {HPA.kind: "spec.minReplicas", SCALE.kind: "spec.replicas"}

@@ -18,9 +18,11 @@ from fakes.twins import FakeTwins
 from support.correcting import HPA, hpa, observation, original, workload
 from support.operator import condition
 from support.writers import twin_writer
-from twinops.api.source.resource import MetricsSourceSpec
-from twinops.api.twin.spec import DigitalTwinSpec, TargetRef
-from twinops.api.twin.status import DigitalTwinStatus, ObjectRef, Quality
+from twinops.api.references import ObjectRef, TargetRef
+from twinops.api.source.spec import MetricsSourceSpec
+from twinops.api.twin.observed import Quality
+from twinops.api.twin.spec import DigitalTwinSpec
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.corrections import CorrectionService
 from twinops.controllers.twin.gather import Gatherer

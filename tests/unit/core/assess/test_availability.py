@@ -10,24 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twinops.api.conditions import ConditionType, find
+from twinops.api.twin.observed import Health, ObservedMetric, Quality
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import DigitalTwinStatus, Health, ObservedMetric, Quality
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.assessment import assess
 from twinops.core.assess.availability import sight
 from twinops.core.assess.health import assess_health, hindsight
 from twinops.core.forecast.horizon import QUANTILES, HorizonForecast
 from twinops.core.forecast.result import ForecastResult, Skill
 from twinops.core.observation import Observation, Sample
+from twinops.core.status.base import Sync
 from twinops.core.status.events import transitions
-from twinops.core.status.render import (
+from twinops.core.status.failed import (
     Refusal,
-    Sync,
     render_cluster_failed,
     render_crashed,
     render_metrics_failed,
     render_stalled,
-    render_synced,
 )
+from twinops.core.status.render import render_synced
 
 T0 = 1_700_000_000.0
 MINUTE = 60.0

@@ -9,7 +9,9 @@ import pytest
 
 from support.correcting import NOW, observation, spec
 from twinops.api.base import utc
-from twinops.api.twin.status import DigitalTwinStatus, Direction, DriftAlert, ObservedMetric, Quality
+from twinops.api.twin.drift import Direction, DriftAlert
+from twinops.api.twin.observed import ObservedMetric, Quality
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.assessment import Assessment, assess
 from twinops.core.correction.need import Demand, demand
 from twinops.core.observation import Observation, Sample

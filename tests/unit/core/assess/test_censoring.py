@@ -8,8 +8,9 @@ import pytest
 
 from support.correcting import HPA, NOW, original, spec, status
 from twinops.api.base import utc
+from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Outcome
 from twinops.api.twin.spec import CorrectionMode
-from twinops.api.twin.status import CorrectionAction, CorrectionRecord, DigitalTwinStatus, Outcome
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.censoring import calibration_excluded, risk_excluded
 
 LONGEST = 3600

@@ -15,10 +15,13 @@ import pytest
 from support.correcting import HPA, original, spec, status
 from support.virtual_shop import PER_DAY, STEP, ForecastInput, run
 from twinops.api.base import utc
+from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Outcome
+from twinops.api.twin.observed import Quality
 from twinops.api.twin.spec import CorrectionMode
-from twinops.api.twin.status import CorrectionAction, CorrectionRecord, DigitalTwinStatus, Outcome, Quality
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.censoring import calibration_excluded
-from twinops.core.forecast.forecaster import Forecaster, Recorded
+from twinops.core.forecast.forecaster import Forecaster
+from twinops.core.forecast.recorded import Recorded
 from twinops.core.forecast.result import ForecastResult, Skill
 from twinops.core.metrics.censoring import lower_bounds
 from twinops.core.observation import Sample

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twinops.api.base import utc
-from twinops.api.twin.spec import LARGEST, DigitalTwinSpec, TargetRef
-from twinops.api.twin.status import Direction, Drift, DriftAlert, Quality, Severity
+from twinops.api.references import TargetRef
+from twinops.api.twin.drift import Direction, Drift, DriftAlert, Severity
+from twinops.api.twin.observed import Quality
+from twinops.api.twin.spec import LARGEST, DigitalTwinSpec
 from twinops.core.assess.drift import assess_drift, has_expected_state
 from twinops.core.assess.tolerance import tolerance
 from twinops.core.observation import Sample, Workload

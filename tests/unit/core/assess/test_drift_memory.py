@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twinops.api.base import utc
-from twinops.api.twin.spec import DigitalTwinSpec, TargetRef
-from twinops.api.twin.status import Direction, Drift, DriftAlert, Quality
+from twinops.api.references import TargetRef
+from twinops.api.twin.drift import Direction, Drift, DriftAlert
+from twinops.api.twin.observed import Quality
+from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.core.assess.drift import assess_drift
 from twinops.core.observation import Sample, Workload
 

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from twinops.api.twin.drift import Drift, Severity
+from twinops.api.twin.observed import Health, Quality
 from twinops.api.twin.spec import DigitalTwinSpec, SystemType
-from twinops.api.twin.status import Drift, Health, Quality, Severity
 from twinops.core.assess.drift import assess_drift
 from twinops.core.assess.health import assess_health, penalty_of
 from twinops.core.observation import Sample

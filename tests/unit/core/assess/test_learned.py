@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from twinops.api.twin.drift import Direction, Drift, DriftAlert, Severity
+from twinops.api.twin.observed import Quality
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import Direction, Drift, DriftAlert, Quality, Severity
 from twinops.core.assess.drift import LEARNING, assess_drift, has_expected_state
 from twinops.core.assess.health import assess_health
 from twinops.core.assess.learned import still_learning

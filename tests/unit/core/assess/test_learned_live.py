@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from support.baseline_series import DAY, START, STEP, Floats, daily
+from twinops.api.twin.drift import Direction, Drift, DriftAlert
+from twinops.api.twin.observed import Quality
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import Direction, Drift, DriftAlert, Quality
 from twinops.core.assess.drift import assess_drift
 from twinops.core.baseline.estimate import TwinBaseline
 from twinops.core.observation import Sample

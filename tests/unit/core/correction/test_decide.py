@@ -25,16 +25,11 @@ from support.correcting import (
     workload,
 )
 from twinops.api.base import utc
+from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Fight, Outcome
+from twinops.api.twin.drift import Drift
+from twinops.api.twin.observed import Quality
 from twinops.api.twin.spec import CorrectionMode, DigitalTwinSpec
-from twinops.api.twin.status import (
-    CorrectionAction,
-    CorrectionRecord,
-    DigitalTwinStatus,
-    Drift,
-    Fight,
-    Outcome,
-    Quality,
-)
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.correction.decide import DecisionResult, decide, noted
 from twinops.core.correction.need import demand
 from twinops.core.correction.records import CHANGED, INTERRUPTED

@@ -12,8 +12,8 @@ import pytest
 from support.correcting import HPA, NOW, alert, drift, hpa, observation, original, spec, status
 from support.virtual_twin import Seen, VirtualTwin, World
 from twinops.api.base import utc
+from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Outcome, ReplicaStep
 from twinops.api.twin.spec import CorrectionMode, DigitalTwinSpec
-from twinops.api.twin.status import CorrectionAction, CorrectionRecord, Outcome, ReplicaStep
 from twinops.core.correction.decide import decide
 from twinops.core.correction.need import demand
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from support.correcting import NOW
-from twinops.api.twin.status import Fight
+from twinops.api.twin.corrections import Fight
 from twinops.core.correction import fights
 
 

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.correcting import alert, drift, observation, risk, spec, status, workload
-from twinops.api.twin.status import Direction, Drift, Quality
+from twinops.api.twin.drift import Direction, Drift
+from twinops.api.twin.observed import Quality
 from twinops.core.baseline.estimate import BaselineEstimate
 from twinops.core.correction.decide import decide
-from twinops.core.correction.need import MAX_REPLICAS, ceil, demand
+from twinops.core.correction.need import demand
+from twinops.core.correction.sizing import MAX_REPLICAS, ceil
 from twinops.core.forecast.result import ForecastResult
 from twinops.core.observation import Observation, Sample
 

@@ -8,8 +8,8 @@ import pytest
 
 from support.correcting import HPA, NOW, SCALE, original, status
 from twinops.api.base import utc
+from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Outcome
 from twinops.api.twin.spec import CorrectionMode
-from twinops.api.twin.status import CorrectionAction, CorrectionRecord, Outcome
 from twinops.core.correction.records import held_by
 
 

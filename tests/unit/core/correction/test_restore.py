@@ -23,7 +23,8 @@ from support.correcting import (
     status,
 )
 from twinops.api.base import utc
-from twinops.api.twin.status import Drift, Original
+from twinops.api.twin.corrections import Original
+from twinops.api.twin.drift import Drift
 from twinops.core.correction.need import demand
 from twinops.core.correction.restore import Way, below_since, due, way_back
 from twinops.core.observation import Lever, Observation

@@ -9,8 +9,8 @@ import pytest
 
 from support.correcting import HPA, KUBECTL, NOW, OURS, SERVER_SIDE, hpa, original, status
 from twinops.api.base import utc
+from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Outcome
 from twinops.api.twin.spec import CorrectionMode
-from twinops.api.twin.status import CorrectionAction, CorrectionRecord, Outcome
 from twinops.core.correction.records import INTERRUPTED, LATE_SECONDS, last_raise
 from twinops.core.correction.settle import Settled, settle
 from twinops.core.events import TWIN, InvolvedObject, about_lever

@@ -23,7 +23,9 @@ from support.correcting import (
 )
 from support.virtual_twin import VirtualTwin, World
 from twinops.api.base import utc
-from twinops.api.twin.status import CorrectionAction, DigitalTwinStatus, Drift, StartUp
+from twinops.api.twin.corrections import CorrectionAction, StartUp
+from twinops.api.twin.drift import Drift
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.correction.decide import DecisionResult, decide, noted
 from twinops.core.correction.need import demand
 from twinops.core.correction.start_up import LONGEST_ROLLOUT_SECONDS, LONGEST_SECONDS, STUCK_SECONDS, starting

@@ -10,8 +10,8 @@ import pytest
 
 from support.correcting import spec
 from support.virtual_twin import EACH, Seen, VirtualTwin, World
+from twinops.api.twin.corrections import CorrectionAction
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import CorrectionAction
 
 HOURS = 5.0
 QUIET_FROM = 3.5 * 3600

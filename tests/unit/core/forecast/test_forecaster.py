@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from twinops.core.forecast.config import CONFIG, DAY
-from twinops.core.forecast.forecaster import QUICK_ORIGINS, RECENT_STEPS, Forecaster, Recorded
+from twinops.core.forecast.forecaster import QUICK_ORIGINS, RECENT_STEPS, Forecaster
+from twinops.core.forecast.recorded import Recorded
 from twinops.core.forecast.result import ForecastResult
 from twinops.core.series import Series
 

@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from twinops.core.forecast.forecaster import Forecaster, Recorded
+from twinops.core.forecast.forecaster import Forecaster
 from twinops.core.forecast.interpolation import ahead
+from twinops.core.forecast.recorded import Recorded
 from twinops.core.series import Series
 from twinops.replay.scores import targets
 

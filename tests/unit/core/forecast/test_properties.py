@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from twinops.core.forecast.backtest import backtest
 from twinops.core.forecast.config import CONFIG
-from twinops.core.forecast.forecaster import Forecaster, Recorded
+from twinops.core.forecast.forecaster import Forecaster
+from twinops.core.forecast.recorded import Recorded
 from twinops.core.forecast.result import ForecastResult
 from twinops.core.series import Floats, Series
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from twinops.api.twin.status import Quality
+from twinops.api.twin.observed import Quality
 from twinops.core.metrics.censoring import lower_bounds
 from twinops.core.observation import Sample
 

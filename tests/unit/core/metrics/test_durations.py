@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from twinops.api.source.resource import MetricsSourceSpec
+from twinops.api.source.spec import MetricsSourceSpec
 from twinops.api.twin.spec import MetricSpec
 from twinops.core.metrics.durations import longest_range, stale_after_seconds, sync_step, window_seconds
 

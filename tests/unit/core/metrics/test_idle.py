@@ -11,16 +11,11 @@ import pytest
 from support.correcting import NOW, OURS, hpa, observation, original, risk, spec, status
 from twinops.api.base import utc
 from twinops.api.conditions import ConditionType, find
+from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Outcome
+from twinops.api.twin.drift import Drift
+from twinops.api.twin.observed import ObservedMetric, Quality
 from twinops.api.twin.spec import CorrectionMode
-from twinops.api.twin.status import (
-    CorrectionAction,
-    CorrectionRecord,
-    DigitalTwinStatus,
-    Drift,
-    ObservedMetric,
-    Outcome,
-    Quality,
-)
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.assessment import assess
 from twinops.core.assess.drift import assess_drift
 from twinops.core.assess.health import assess_health
@@ -30,7 +25,8 @@ from twinops.core.forecast.horizon import QUANTILES, HorizonForecast
 from twinops.core.forecast.result import ForecastResult
 from twinops.core.metrics.idle import idle_metrics
 from twinops.core.observation import Observation, Sample
-from twinops.core.status.render import Sync, render_synced
+from twinops.core.status.base import Sync
+from twinops.core.status.render import render_synced
 
 TWIN = spec(
     expectedState={"metrics": {"cpuUsage": 50, "latencyMs": 120, "errorRate": 0.01}},

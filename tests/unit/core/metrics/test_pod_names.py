@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from twinops.api.twin.spec import TargetRef
+from twinops.api.references import TargetRef
 from twinops.core.metrics.pod_names import MAX_LENGTH, NamedPod, pod_regex, regex_of
 
 # Kubernetes cuts the base of a generated name to 58 characters and adds five.

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twinops.api.base import utc
-from twinops.api.twin.status import DigitalTwinStatus, Quality
+from twinops.api.twin.observed import Quality
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.status.diff import is_material, material_changes
 
 T0, T1 = "2026-11-22T10:00:00Z", "2026-11-22T10:01:00Z"

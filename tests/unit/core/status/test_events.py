@@ -8,16 +8,10 @@ import pytest
 
 from twinops.api.base import utc
 from twinops.api.conditions import Condition, ConditionStatus, ConditionType
-from twinops.api.twin.status import (
-    DigitalTwinStatus,
-    Direction,
-    Drift,
-    DriftAlert,
-    ObservedMetric,
-    Quality,
-    Risk,
-    Severity,
-)
+from twinops.api.twin.drift import Direction, Drift, DriftAlert, Severity
+from twinops.api.twin.observed import ObservedMetric, Quality
+from twinops.api.twin.predictions import Risk
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.status.events import transitions
 
 T, F, U = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN

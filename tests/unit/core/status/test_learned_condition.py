@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 
 from twinops.api.conditions import ConditionType, find
+from twinops.api.twin.drift import Drift
+from twinops.api.twin.observed import Quality
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import DigitalTwinStatus, Drift, Quality
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.assessment import assess
 from twinops.core.baseline.estimate import BaselineEstimate
 from twinops.core.forecast.result import ForecastResult
 from twinops.core.observation import Observation, Sample
-from twinops.core.status.render import Sync, render_synced
+from twinops.core.status.base import Sync
+from twinops.core.status.render import render_synced
 
 UNKNOWN, KNOWN = BaselineEstimate(None, None, None), BaselineEstimate(40.0, 30.0, 50.0)
 WORDS = "still learning what is normal for "

@@ -8,31 +8,20 @@ import pytest
 
 from twinops.api.base import utc
 from twinops.api.conditions import ConditionStatus, ConditionType, find
+from twinops.api.references import ObjectRef
+from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Outcome
+from twinops.api.twin.drift import Drift
+from twinops.api.twin.observed import Health, HealthComponent, Quality
+from twinops.api.twin.predictions import ForecastSkill
 from twinops.api.twin.spec import CorrectionMode, DigitalTwinSpec
-from twinops.api.twin.status import (
-    CorrectionAction,
-    CorrectionRecord,
-    DigitalTwinStatus,
-    Drift,
-    ForecastSkill,
-    Health,
-    HealthComponent,
-    ObjectRef,
-    Outcome,
-    Quality,
-)
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.assessment import Assessment
 from twinops.core.forecast.horizon import HorizonForecast
 from twinops.core.forecast.result import ForecastResult
 from twinops.core.observation import Observation, Sample
-from twinops.core.status.render import (
-    Blocked,
-    Sync,
-    render_metrics_failed,
-    render_stalled,
-    render_suspended,
-    render_synced,
-)
+from twinops.core.status.base import Sync
+from twinops.core.status.failed import render_metrics_failed, render_stalled, render_suspended
+from twinops.core.status.render import Blocked, render_synced
 from twinops.errors import QueryRefused, SpecError
 
 SPEC = DigitalTwinSpec.from_wire(

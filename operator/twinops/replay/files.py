@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Files of a replay: small ones are read up to a bound, results are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -9,14 +9,39 @@ from pathlib import Path
 
 from twinops.errors import InputError
 
-FORMS = ("png", "svg", "html")
-"""Endings of pictures."""
-
 STDOUT = "-"
+"""Stands for standard output in place of a file name."""
+
+MOST_BYTES = 1024 * 1024
+"""Bound of a manifest, token or certificate; the API server accepts no larger object either."""
+
+
+def read_text(path: Path, option: str = "") -> str:
+    """Return a file's text, without a byte order mark.
+
+    Args:
+        path: of the file; of a device or a pipe at most ``MOST_BYTES`` are read.
+        option: command-line option that named the file, for the message.
+
+    Raises:
+        InputError: it cannot be read, is too large, or is not UTF-8.
+    """
+    what = f"{option} {path}".lstrip()
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{what} cannot be read: {error.strerror or error}") from error
+    if len(content) > MOST_BYTES:
+        raise InputError(f"{what} has more than {MOST_BYTES // 1024} KiB: is it the right file?")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{what} is not UTF-8") from error
 
 
 def check_writable(path: Path, option: str) -> None:
-    """Tell early that a file could not be written, before long work is done for it.
+    """Check that a file can be written, before a replay that takes minutes.
 
     Raises:
         InputError: it is a directory, or its directory is missing or may not be written.
@@ -31,14 +56,14 @@ def check_writable(path: Path, option: str) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that nobody ever sees half of it: beside its place first, then moved there.
+    """Write a file atomically: to a temporary file in the same directory, then renamed.
 
     Raises:
-        InputError: it cannot be written; what stood there before still does.
+        InputError: it cannot be written; an existing file is left as it was.
     """
     try:
         if path.exists() and not path.is_file():
-            # A device or a pipe has no place to be moved to.
+            # A device or a pipe cannot be replaced by a rename.
             path.write_bytes(content)
             return
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

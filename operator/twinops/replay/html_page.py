@@ -1,4 +1,4 @@
-"""A page that holds everything in one file: the words, the picture and the tables. Nothing is loaded from elsewhere."""
+"""The report as one HTML file: verdict, plot (inline SVG) and tables. It loads no other resource."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ pre { font: 13px/1.35 ui-monospace, monospace; overflow-x: auto; }
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
-def page(report: Report) -> bytes:
-    """Return the page. Everything that comes from the recording is escaped, and the page may not run anything."""
+def html_page(report: Report) -> bytes:
+    """Return the page, UTF-8. Texts of the recording are escaped, and a content security policy forbids scripts."""
     sentences = "".join(f"<p>{escape(printable(one))}</p>" for one in report.verdict.sentences)
     return f"""<!doctype html>
 <html lang="en">
@@ -49,7 +49,7 @@ def page(report: Report) -> bytes:
 
 
 def _inline(svg: bytes) -> str:
-    """Return the picture as an element: a page has no place for an XML prologue."""
+    """Return the picture as an element of the page, without its XML prologue."""
     return re.sub(r"^.*?(?=<svg)", "", svg.decode(), count=1, flags=re.DOTALL)
 
 

@@ -1,4 +1,4 @@
-"""The reference of all fields, as Markdown, read from the CRDs so that it is never out of date."""
+"""The field reference ``docs/api.md``: Markdown tables generated from the CRDs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``MetricsSource``: a Prometheus-compatible endpoint that an administrator allows (cluster-scoped)."""
+"""``MetricsSource.spec``: a Prometheus-compatible endpoint that an administrator allows (cluster-scoped)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from twinops.api.base import ApiModel, DnsName
-from twinops.api.conditions import Condition
-from twinops.api.rules import ATOMIC, Rule, at_most_one, keyed_by, literal, validations
+from twinops.api.rules import ATOMIC, Rule, at_most_one, literal, validations
 
 # A line break in a header value would begin a header of its own.
 HeaderValue = Annotated[str, Field(max_length=1024, pattern=r"^[^\x00-\x08\x0a-\x1f\x7f]*$")]
@@ -169,19 +168,3 @@ class MetricsSourceSpec(ApiModel):
         SourceAuth | None, Field(description="How the operator proves itself to the endpoint. At most one of the two.")
     ] = None
     tls: Annotated[SourceTls | None, Field(description="How the endpoint proves itself to the operator.")] = None
-
-
-class MetricsSourceStatus(ApiModel):
-    """Whether the endpoint answers."""
-
-    observed_generation: Annotated[
-        int, Field(ge=-1, description="Generation that this status speaks of; -1 before the first look.")
-    ] = -1
-    conditions: Annotated[
-        list[Condition],
-        Field(
-            max_length=8,
-            description="Ready, and what stands in its way.",
-            json_schema_extra=keyed_by("type"),
-        ),
-    ] = []
