@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping
 
 from twinops.api import API_VERSION
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.controllers.twin.held_values import Key
 from twinops.core.correction.settle import Settled
-from twinops.core.observation import Lever, Observation
+from twinops.core.observation import Lever, LeverKey, Observation
 from twinops.core.status.events import Note
 from twinops.ports.kubernetes import EventNote, TwinRef
 
 
-def about_objects(ref: TwinRef, settled: Settled, levers: Mapping[Key, Lever]) -> Iterable[EventNote]:
+def about_objects(ref: TwinRef, settled: Settled, levers: Mapping[LeverKey, Lever]) -> Iterable[EventNote]:
     """Yield what settling has found out: on the twin, and on the object that it is about."""
     objects = {key[0]: lever for key, lever in levers.items()}
     for reference, note in settled.notes:

@@ -15,6 +15,7 @@ from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.shared.status_writer import Purpose, StatusWriter, WriteOutcome, Written
 from twinops.controllers.shared.store import TwinStore
 from twinops.core.correction.original_annotation import on_twin
+from twinops.core.state import TwinState
 from twinops.core.status.diff import is_material
 from twinops.core.status.events import WARNING, transitions
 from twinops.core.status.render import Sync
@@ -82,7 +83,7 @@ class Publisher:
         Raises:
             ClusterError: the finalizer could not be set.
         """
-        guarded = await self._with_finalizer(twin, on_twin(status, twin.ref.name))
+        guarded = await self._with_finalizer(twin, on_twin(TwinState.from_status(status), twin.ref.name))
         done = await self._writer.write(
             twin.ref, guarded, status.to_wire(), material=True, purpose=Purpose.INTENT, interval=_interval(twin)
         )

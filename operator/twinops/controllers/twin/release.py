@@ -12,6 +12,7 @@ from twinops.controllers.shared.backoff import Backoff
 from twinops.controllers.shared.twin_tasks import TwinTasks
 from twinops.controllers.twin.corrections import CorrectionService
 from twinops.controllers.twin.publish import involved, read_status
+from twinops.core.state import TwinState
 from twinops.core.status.events import WARNING
 from twinops.errors import Conflict, NotFound, StatusUnreadable, TwinOpsError
 from twinops.ports.kubernetes import EventRecorder, TwinRef, Twins
@@ -102,9 +103,8 @@ class Releases:
 
     async def _give_back(self, ref: TwinRef, body: Mapping[str, Any]) -> bool:
         """Return whether nothing is held any more."""
-        done = await self._corrections.release(
-            ref, read_status(body), why="Deleted", now=self._clock.now(), deadline_seconds=20
-        )
+        state = TwinState.from_status(read_status(body))
+        done = await self._corrections.release(ref, state, why="Deleted", now=self._clock.now(), deadline_seconds=20)
         for note in done.notes:
             await self._events.post(note.involved, kind=note.kind, reason=note.reason, message=note.message)
         return done.complete

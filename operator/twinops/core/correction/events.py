@@ -5,15 +5,17 @@ from __future__ import annotations
 from twinops.api.twin.status import (
     CorrectionAction,
     CorrectionRecord,
-    DigitalTwinStatus,
     Drift,
     Original,
     Outcome,
     Severity,
 )
 from twinops.core.observation import is_hpa
+from twinops.core.state import TwinState
 from twinops.core.status.conditions import MAX_MESSAGE, shorten
 from twinops.core.status.events import NORMAL, WARNING, Note
+
+REVIEW_NEEDED = "ReviewNeeded"
 
 
 def reviews(previous: Drift, drift: Drift) -> tuple[Note, ...]:
@@ -22,7 +24,7 @@ def reviews(previous: Drift, drift: Drift) -> tuple[Note, ...]:
     return tuple(
         Note(
             NORMAL if alert.severity is Severity.LOW else WARNING,
-            "ReviewNeeded",
+            REVIEW_NEEDED,
             shorten(
                 f"{alert.component} is {alert.actual}, expected {alert.expected}; "
                 f"not corrected: {alert.not_eligible_reason}. {alert.recommendation}".rstrip()
@@ -33,7 +35,7 @@ def reviews(previous: Drift, drift: Drift) -> tuple[Note, ...]:
     )
 
 
-def announced(before: DigitalTwinStatus, after: DigitalTwinStatus) -> tuple[Note, ...]:
+def announced(before: TwinState, after: TwinState) -> tuple[Note, ...]:
     """Return the Event of a decision that was previewed now. Blocked ones speak through their condition."""
     last = after.corrections[-1] if after.corrections else None
     if last is None or last.outcome is not Outcome.PREVIEWED or last in before.corrections:

@@ -13,6 +13,7 @@ from twinops.core.assess.assessment import assess
 from twinops.core.baseline.estimate import BaselineEstimate
 from twinops.core.forecast.result import ForecastResult
 from twinops.core.observation import Observation, Sample
+from twinops.core.state import TwinState
 from twinops.core.status.render import Sync, render_synced
 
 UNKNOWN, KNOWN = BaselineEstimate(None, None, None), BaselineEstimate(40.0, 30.0, 50.0)
@@ -55,7 +56,7 @@ def test_drifted_while_learning(
     samples = {name: Sample(name, Quality.GOOD, value) for name, value in (("cpuUsage", 40), ("latencyMs", 100))}
     observation = Observation(now=1000.0, samples=samples, forecast_result=ForecastResult(baselines=baselines))
     before = DigitalTwinStatus()
-    assessment = assess(spec, observation, before)
+    assessment = assess(spec, observation, TwinState())
     assert assessment.drift == Drift()
     status = render_synced(before, spec, Sync(1, 1000.0, None), observation, assessment, {}, None)
     condition = find(status.conditions, ConditionType.DRIFTED)

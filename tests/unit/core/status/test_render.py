@@ -22,6 +22,7 @@ from twinops.api.twin.status import (
     Quality,
 )
 from twinops.core.assess.assessment import Assessment
+from twinops.core.assess.availability import observed
 from twinops.core.forecast.horizon import HorizonForecast
 from twinops.core.forecast.result import ForecastResult
 from twinops.core.observation import Observation, Sample
@@ -58,6 +59,7 @@ def assessment(**known: object) -> Assessment:
         "drift": Drift(),
         "skill": None,
         "samples_collected": 7,
+        "observed": (),
     }
     return Assessment(**(defaults | known))  # type: ignore[arg-type]
 
@@ -76,7 +78,8 @@ def synced(
         1000.0, {s.metric: s for s in samples}, forecast_result=forecast_result, history_complete=complete
     )
     before = previous or DigitalTwinStatus()
-    return render_synced(before, SPEC, sync(), observation, assessment(**known), refused or {}, blocked)
+    found = assessment(observed=observed(observation.samples, {}), **known)
+    return render_synced(before, SPEC, sync(), observation, found, refused or {}, blocked)
 
 
 def told(status: DigitalTwinStatus, kind: ConditionType) -> tuple[str, str]:
