@@ -19,10 +19,11 @@ from twinops.api import ORIGINAL_ANNOTATION
 from twinops.api.base import utc
 from twinops.api.twin.corrections import Outcome
 from twinops.api.twin.observed import Quality
-from twinops.api.twin.status import DigitalTwinStatus
-from twinops.controllers.twin.corrections import Done, Plan
+from twinops.controllers.twin.corrections import Done
 from twinops.controllers.twin.field_writer import FieldWriter
+from twinops.core.correction.plan import Plan
 from twinops.core.observation import FieldOwner, Sample
+from twinops.core.state import TwinState
 from twinops.errors import Conflict
 
 KUBECTL = FieldOwner("kubectl-client-side-apply", "Update")
@@ -43,7 +44,7 @@ class Twin:
     def __init__(self, cluster: Cluster, correction: dict[str, Any] | None = None) -> None:
         self.cluster = cluster
         self.spec = spec(correction, limits={"cpuUsage": 95})
-        self.status = DigitalTwinStatus()
+        self.state = TwinState()
         # Whole seconds, as status keeps them.
         self.now = float(int(time.time()))
 
@@ -51,19 +52,19 @@ class Twin:
         self.now += 60
         samples = {"cpuUsage": Sample("cpuUsage", Quality.GOOD, 190.0 if needed else 10.0)}
         risks = [risk(upper=190)] if needed else []
-        status = self.status.model_copy(update={"last_sync_time": utc(self.now - 60)})
-        plan, done = self.cluster.plan(self.spec, samples, risks, status, self.now)
-        self.status = done.status
+        state = dataclasses.replace(self.state, last_sync_time=utc(self.now - 60))
+        plan, done = self.cluster.plan(self.spec, samples, risks, state, self.now)
+        self.state = done.state
         return plan
 
     def release(self) -> Done:
-        done = self.cluster.release(self.status, self.now)
-        self.status = done.status
+        done = self.cluster.release(self.state, self.now)
+        self.state = done.state
         return done
 
     @property
     def outcomes(self) -> list[str]:
-        return [f"{record.action.value} {record.to} {record.outcome.value}" for record in self.status.corrections]
+        return [f"{record.action.value} {record.to} {record.outcome.value}" for record in self.state.corrections]
 
 
 @pytest.fixture
@@ -289,7 +290,7 @@ def test_ten_minutes_without_need_give_it_back(shop: Cluster) -> None:
     twin.sync(needed=False)
     assert shop.field() == (2, (KUBECTL,))
     assert twin.outcomes == [f"Raise {NEEDED} Applied", "GiveBack 2 Applied"]
-    assert twin.status.originals == []
+    assert twin.state.originals == ()
 
 
 def test_another_hpa_gets_the_first_one_its_value_back(shop: Cluster) -> None:
@@ -306,8 +307,8 @@ def test_another_hpa_gets_the_first_one_its_value_back(shop: Cluster) -> None:
 def test_a_crash_after_the_write_is_settled_from_the_live_object(shop: Cluster) -> None:
     shop.apply(hpa(2))
     twin = Twin(shop)
-    intent = twin.sync().status
-    twin.status = intent
+    intent = twin.sync().state
+    twin.state = intent
     version = shop.find().resource_version
     twin.sync()
     assert twin.outcomes == [f"Raise {NEEDED} Applied"]
@@ -322,15 +323,15 @@ def test_a_hand_over_that_was_interrupted_is_finished(shop: Cluster) -> None:
     assert restored.owners == (OURS,)
     twin.sync(needed=False)
     assert shop.field() == (2, (SERVER_SIDE,))
-    assert twin.status.corrections[-1].outcome is Outcome.APPLIED
+    assert twin.state.corrections[-1].outcome is Outcome.APPLIED
 
 
 def test_an_owner_that_left_meanwhile_leaves_the_field_to_us(shop: Cluster) -> None:
     shop.apply_server_side(hpa(2))
     twin = Twin(shop, FORCE)
     twin.sync()
-    held = twin.status.originals[0]
-    twin.status = twin.status.model_copy(update={"originals": [held.model_copy(update={"manager": "long-gone"})]})
+    held = twin.state.originals[0]
+    twin.state = dataclasses.replace(twin.state, originals=(held.model_copy(update={"manager": "long-gone"}),))
     assert twin.release().complete
     assert shop.field() == (2, (OURS,))
 
@@ -411,7 +412,7 @@ def test_a_lower_maximum_together_with_its_minimum(
     lever = shop.find()
     assert (lever.value, lever.maximum) == (2, LOWER)
     assert twin.sync(needed=False).reversions == 1
-    assert twin.status.originals == []
+    assert twin.state.originals == ()
 
 
 def test_the_original_stands_beside_the_value_until_it_is_given_back(shop: Cluster) -> None:
@@ -461,14 +462,14 @@ def test_a_status_that_is_lost(
     twin = Twin(shop, correction)
     twin.sync()
     assert shop.field() == (NEEDED, (OURS,))
-    twin.status = DigitalTwinStatus()
+    twin.state = TwinState()
     twin.sync(needed=False)
-    assert [held.ours for held in twin.status.originals] == [NEEDED]
+    assert [held.ours for held in twin.state.originals] == [NEEDED]
     assert twin.release().complete
     assert shop.field() == (value, owners)
     assert annotation(shop) is None
-    twin.status = DigitalTwinStatus()
-    assert not twin.sync(needed=False).status.originals
+    twin.state = TwinState()
+    assert not twin.sync(needed=False).state.originals
 
 
 def test_a_value_that_somebody_else_has_set_leaves_no_annotation(shop: Cluster) -> None:
@@ -477,7 +478,7 @@ def test_a_value_that_somebody_else_has_set_leaves_no_annotation(shop: Cluster) 
     twin.sync()
     shop.kubectl("patch", "hpa", "checkout", "--type=merge", "-p", '{"spec":{"minReplicas":7}}')
     plan = twin.sync(needed=False)
-    assert (plan.reversions, twin.status.originals) == (0, [])
+    assert (plan.reversions, twin.state.originals) == (0, ())
     shop.tidy(plan)
     assert annotation(shop) is None
     assert shop.field() == (7, (FieldOwner("kubectl-patch", "Update"),))
@@ -544,7 +545,7 @@ def test_a_request_that_is_carried_out_after_it_was_given_up(shop: Cluster, leve
     shop.arrive()
     assert shop.field()[0] == 2
     assert twin.sync(needed=False).reversions == 0
-    assert twin.status.originals == []
+    assert twin.state.originals == ()
 
 
 def test_a_request_that_is_late_meets_what_has_changed_meanwhile(shop: Cluster) -> None:
@@ -571,7 +572,7 @@ def test_the_charts_rights_and_the_one_that_is_missing(shop: Cluster, lever: str
     shop.kubeconfig = shop.cluster.service_account_kubeconfig(shop.namespace, account)
     twin = Twin(shop, BOUNDS)
     twin.sync()
-    (refused,) = twin.status.corrections
+    (refused,) = twin.state.corrections
     assert (refused.outcome, refused.reason) == (Outcome.FAILED, "Forbidden")
     assert refused.message == (
         f"the operator may not patch {resource} in namespace {shop.namespace}: "
@@ -580,8 +581,8 @@ def test_the_charts_rights_and_the_one_that_is_missing(shop: Cluster, lever: str
     for _ in range(4):
         plan = twin.sync()
         assert (plan.decision.reason, plan.decision.blocked, plan.writes) == ("Forbidden", True, False)
-    assert twin.status.corrections == [refused]
-    assert (shop.field(), twin.status.originals) == (former, [])
+    assert twin.state.corrections == (refused,)
+    assert (shop.field(), twin.state.originals) == (former, ())
     install_chart(shop.cluster, shop.namespace, rights | {"rbac": {"correct": True}})
     twin.sync()
     assert shop.field()[0] == NEEDED
@@ -601,7 +602,7 @@ def test_a_stale_lever_is_read_again_before_giving_back(shop: Cluster) -> None:
     twin.sync()
     stale = dataclasses.replace(shop.find(), resource_version="1")
     message = shop.with_levers(
-        lambda levers: FieldWriter(levers).give_back(shop.namespace, stale, twin.status.originals[0])
+        lambda levers: FieldWriter(levers).give_back(shop.namespace, stale, twin.state.originals[0])
     )
     assert message == "given back to kubectl-client-side-apply"
     assert shop.field() == (2, (KUBECTL,))

@@ -8,15 +8,17 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from devcluster.cluster import DevCluster
+from support.planning import planned
 from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.discovery import Discovery
 from twinops.adapters.kubernetes.levers import ClusterLevers
 from twinops.adapters.kubernetes.workloads import ClusterWorkloads
 from twinops.api.references import TargetRef
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import DigitalTwinStatus
-from twinops.controllers.twin.corrections import CorrectionService, Done, Plan
+from twinops.controllers.twin.corrections import CorrectionService, Done
+from twinops.core.correction.plan import Plan
 from twinops.core.observation import FieldOwner, Lever, Observation, Sample
+from twinops.core.state import TwinState
 from twinops.errors import Unavailable
 from twinops.ports.kubernetes import TwinRef
 
@@ -130,7 +132,7 @@ class Cluster:
         self.with_levers(lambda levers: CorrectionService(levers, _At(0)).tidy(self.ref, plan))
 
     def plan(
-        self, spec: DigitalTwinSpec, seen: dict[str, Sample], risks: list[Any], status: DigitalTwinStatus, now: float
+        self, spec: DigitalTwinSpec, seen: dict[str, Sample], risks: list[Any], state: TwinState, now: float
     ) -> tuple[Plan, Done]:
         """Plan and carry out one sync's correction on the real objects."""
 
@@ -142,16 +144,16 @@ class Cluster:
             found = await levers.find(self.namespace, TARGET, None)
             observation = Observation(now=now, samples=seen, workload=workload, lever=found)
             ref = self.ref
-            plan = await service.plan(ref, spec, observation, status.drift, risks, status, 1)
-            return plan, await service.carry_out(ref, plan, plan.status) if plan.writes else Done(plan.status)
+            plan, _ = await planned(levers, ref, spec, observation, state, risks, drift=state.drift)
+            return plan, await service.carry_out(ref, plan, plan.state) if plan.writes else Done(plan.state)
 
         return self.use(run)
 
-    def release(self, status: DigitalTwinStatus, now: float) -> Done:
-        """Give back what the status holds."""
+    def release(self, state: TwinState, now: float) -> Done:
+        """Give back what the state holds."""
         return self.with_levers(
             lambda levers: CorrectionService(levers, _At(now)).release(
-                self.ref, status, why="Deleted", now=now, deadline_seconds=20
+                self.ref, state, why="Deleted", now=now, deadline_seconds=20
             )
         )
 

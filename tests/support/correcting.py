@@ -14,6 +14,7 @@ from twinops.api.twin.predictions import Risk
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.observation import FieldOwner, Lever, Observation, Sample, Workload
+from twinops.core.state import TwinState
 
 NOW = 1_700_000_000.0
 HPA = ObjectRef(api_version="autoscaling/v2", kind="HorizontalPodAutoscaler", name="checkout")
@@ -114,3 +115,7 @@ def risk(metric: str = "cpuUsage", *, limit: float = 95, upper: float = 118, **m
 
 def status(**more: Any) -> DigitalTwinStatus:
     return DigitalTwinStatus(**({"last_sync_time": utc(NOW - 60)} | more))
+
+
+def state(**more: Any) -> TwinState:
+    return TwinState.from_status(status(**more))

@@ -1,4 +1,4 @@
-"""A workload, its HPA and a twin that corrects it, in virtual time: the real judging and deciding, sync by sync."""
+"""A workload, its HPA and a twin that corrects it, in virtual time, on the real step."""
 
 from __future__ import annotations
 
@@ -8,22 +8,19 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from support.correcting import KUBECTL, NOW, OURS, hpa, status
-from twinops.api.base import utc
-from twinops.api.references import ObjectRef, TargetRef
+from support.correcting import KUBECTL, NOW, OURS, hpa
+from twinops.api.references import TargetRef
 from twinops.api.twin.corrections import CorrectionAction
 from twinops.api.twin.observed import Quality
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.assessment import limits_in_force
-from twinops.core.assess.drift import assess_drift
-from twinops.core.assess.risk import assess_risks
-from twinops.core.correction.decide import Decision, decide, noted
-from twinops.core.correction.need import demand
+from twinops.core.correction.decide import Decision
 from twinops.core.correction.outcome import applied, given_back
-from twinops.core.correction.records import held_by, pending
-from twinops.core.correction.settle import settle
-from twinops.core.observation import Lever, Observation, Pod, Sample, Workload
+from twinops.core.correction.records import pending
+from twinops.core.observation import Held, Observation, Pod, Sample, Workload
+from twinops.core.state import TwinState
+from twinops.core.twin import step
 
 EACH = 100.0
 """Requests per second that fill one replica."""
@@ -78,7 +75,7 @@ class Seen:
     observation: Observation
     decision: Decision
     recommended: int | None
-    status: DigitalTwinStatus
+    state: TwinState
 
     @property
     def acted(self) -> bool:
@@ -98,6 +95,11 @@ class Seen:
         return self.decision.trigger.partition("/")[2]
 
 
+def reread(state: TwinState) -> TwinState:
+    """Return the state as it comes back from the API server."""
+    return TwinState.from_status(DigitalTwinStatus.from_wire(state.to_status(DigitalTwinStatus()).to_wire()))
+
+
 @dataclass
 class VirtualTwin:
     """Runs a world with a twin in it.
@@ -112,7 +114,8 @@ class VirtualTwin:
     step: float = 60.0
     floor: int = 2
     metrics: tuple[str, ...] = ("cpuUsage", "latencyMs", "throughputRps", "errorRate")
-    status: DigitalTwinStatus = field(default_factory=lambda: status(last_sync_time=None))
+    state: TwinState = field(default_factory=TwinState)
+    generation: int = 1
 
     def run(self, hours: float) -> list[Seen]:
         """Return every sync of so many hours."""
@@ -129,33 +132,23 @@ class VirtualTwin:
     def _sync(self, at: float) -> Seen:
         now = NOW + at
         self._scale(at, now)
-        observation = self._observe(at, now)
-        before = self.status
-        drift = assess_drift(self.spec, observation.samples, {}, observation.workload, before.drift, now)
-        limits = limits_in_force(self.spec, observation.workload)
-        risks = assess_risks(limits, {}, {}, observation.samples, before.risks, now, interval=self.step)
-        levers: dict[tuple[ObjectRef, str], Lever] = {(self._lever.object, self._lever.field): self._lever}
-        settled = settle(before, levers, now=now, generation=1, cooldown_seconds=300).status
-        needed = demand(self.spec, observation, drift, risks, held_by=held_by(settled))
-        forecast_result = decide(self.spec, observation, settled, needed)
-        written = noted(settled, forecast_result, self._lever, now)
-        written = self._carry_out(forecast_result.decision, written, now)
-        written = written.model_copy(update={"drift": drift, "risks": list(risks), "last_sync_time": utc(now)})
+        done = step(self.spec, self.state, self._observe(at, now), generation=self.generation)
+        state = self._carry_out(done.decision, done.state, now)
         # Now and then the operator is restarted, and finds what stands in status.
         restarted = at % (10 * self.step) == 0
-        self.status = DigitalTwinStatus.from_wire(written.to_wire()) if restarted else written
-        return Seen(at / 60, observation, forecast_result.decision, forecast_result.recommended, self.status)
+        self.state = reread(state) if restarted else state
+        return Seen(at / 60, done.observation, done.decision, done.state.recommended_replicas, self.state)
 
-    def _carry_out(self, decision: Decision, written: DigitalTwinStatus, now: float) -> DigitalTwinStatus:
-        record = pending(written)
+    def _carry_out(self, decision: Decision, state: TwinState, now: float) -> TwinState:
+        record = pending(state.corrections)
         if not decision.writes or record is None:
-            return written
-        original = written.originals[0]
+            return state
+        original = state.originals[0]
         owner = OURS if decision.action is CorrectionAction.RAISE else KUBECTL
         self._lever = dataclasses.replace(self._lever, value=decision.to, owners=(owner,))
         if decision.action is CorrectionAction.RAISE:
-            return applied(written, record, original, now=now)
-        return given_back(written, record, original, "", now=now)
+            return applied(state, record, original, now=now)
+        return given_back(state, record, original, "", now=now)
 
     def _scale(self, at: float, now: float) -> None:
         """Let the HPA and the kubelets do what they do."""
@@ -207,18 +200,21 @@ class VirtualTwin:
             else Sample(name, Quality.MISSING, reason="NoSuchSeries")
             for name in values
         }
+        workload = Workload(
+            ref=TargetRef(name="checkout"),
+            uid="deployment-uid",
+            ready=len(ready),
+            desired=len(self._pods),
+            pods=tuple(self._pods) if self.world.pods_known else None,
+            rollout=f"{at / 60:.0f} replicas updated" if self.world.rollout(at) else "",
+        )
         return Observation(
             now=now,
             samples=samples,
-            workload=Workload(
-                ref=TargetRef(name="checkout"),
-                uid="deployment-uid",
-                ready=len(ready),
-                desired=len(self._pods),
-                pods=tuple(self._pods) if self.world.pods_known else None,
-                rollout=f"{at / 60:.0f} replicas updated" if self.world.rollout(at) else "",
-            ),
+            workload=workload,
+            limits=limits_in_force(self.spec, workload),
             lever=self._lever,
+            held=Held({self._lever.key: self._lever}),
             cpu_counted=True,
             cpu_pods=len(rated) or None,
             windows={"cpuUsage": WINDOW, "latencyMs": WINDOW},

@@ -21,7 +21,7 @@ from twinops.api.base import utc
 from twinops.api.conditions import Condition, ConditionStatus
 from twinops.api.twin.observed import ObservedMetric, Quality
 from twinops.cli.main import main
-from twinops.core.status.conditions import shorten
+from twinops.core.text import shorten
 from twinops.printable import UNPRINTABLE, printable, printable_lines
 
 EVIL = "\x1b]0;pwned\x07\x9b2J\u202eevil\u200b\ufeff\ud800\x00\u2066"

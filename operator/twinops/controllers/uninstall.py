@@ -23,6 +23,7 @@ from twinops.core.correction.original_annotation import recovered
 from twinops.core.correction.records import pending
 from twinops.core.correction.restore import DEFAULTED
 from twinops.core.events import of_twin
+from twinops.core.state import TwinState
 from twinops.errors import (
     ClusterError,
     Conflict,
@@ -155,7 +156,7 @@ class Uninstall:
         Raises:
             Unavailable: the API server did not answer.
         """
-        if status.originals or pending(status) is not None:
+        if status.originals or pending(status.corrections) is not None:
             return status
         meta = body["metadata"]
         try:
@@ -215,7 +216,7 @@ class Uninstall:
                 body = await self._twins.get(ref)
                 status = await self._found(body, read_status(body))
                 held = tuple(status.originals)
-                if not held and pending(status) is None:
+                if not held and pending(status.corrections) is None:
                     return given
                 given += await self._release(ref, name, body, status)
                 known = any(original.ours is not None for original in held)
@@ -232,16 +233,17 @@ class Uninstall:
 
     async def _release(self, ref: TwinRef, name: str, body: Mapping[str, Any], status: DigitalTwinStatus) -> int:
         """Try once, and write down what came of it; return how many values went back."""
+        state = TwinState.from_status(status)
         done = await self._corrections.release(
-            ref, status, why="Uninstalled", now=self._clock.now(), deadline_seconds=RELEASE_SECONDS
+            ref, state, why="Uninstalled", now=self._clock.now(), deadline_seconds=RELEASE_SECONDS
         )
         for event in done.events:
             self._events.post(of_twin(event, about(body)))
-        if done.status != status:
+        if done.state != state:
             version = body["metadata"]["resourceVersion"]
-            await self._twins.write_status(ref, done.status.to_wire(), resource_version=version)
-        left = {(original.object, original.field) for original in done.status.originals}
-        told = [record for record in done.status.corrections if record not in status.corrections]
+            await self._twins.write_status(ref, done.state.to_status(status).to_wire(), resource_version=version)
+        left = {(original.object, original.field) for original in done.state.originals}
+        told = [record for record in done.state.corrections if record not in status.corrections]
         back = {(record.object, record.field) for record in told if record.action is CorrectionAction.GIVE_BACK}
         # What turned out never to have been written was not given back either.
         gone = [

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from twinops.api.references import ObjectRef, TargetRef
+from twinops.api.twin.corrections import Original
 from twinops.api.twin.observed import Quality
 from twinops.core.forecast.result import ForecastResult
+from twinops.core.rights import Refusal
 
 LEVER_UNAVAILABLE = "LeverUnavailable"
 LEVER_UNREAD = frozenset({"Forbidden", "Unauthorized", "RequestRefused", LEVER_UNAVAILABLE})
@@ -167,6 +169,11 @@ class Lever:
     raw: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     @property
+    def key(self) -> LeverKey:
+        """The object and the field, by which what is held is found again."""
+        return self.object, self.field
+
+    @property
     def is_hpa(self) -> bool:
         """Tell whether the lever is a HorizontalPodAutoscaler."""
         return is_hpa(self.object)
@@ -177,16 +184,43 @@ def is_hpa(reference: ObjectRef) -> bool:
     return reference.kind == "HorizontalPodAutoscaler"
 
 
+LeverKey = tuple[ObjectRef, str]
+"""An object and one of its fields."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """The fields that the twin holds, read from the live objects.
+
+    Attributes:
+        levers: by object and field, every original as it is now; what does not exist any more is left out.
+        unread: fields that may not be read.
+        taken_up: an original that stands beside a value of ours and that the state does not list, for its status was
+            lost or the twin made anew.
+        refusal: why nothing could be read at all, None where it could.
+    """
+
+    levers: Mapping[LeverKey, Lever] = dataclasses.field(default_factory=dict)
+    unread: frozenset[LeverKey] = frozenset()
+    taken_up: Original | None = None
+    refusal: Refusal | None = None
+
+
+NOTHING_HELD = Held()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Observation:
-    """Everything one sync knows. The only input of the core besides spec and previous status.
+    """Everything that one sync has read. The only input of the core besides the spec and the state before.
 
     Attributes:
         now: Unix seconds at which the sync began.
         samples: by metric name.
-        forecast_result: what the twin's memory makes of it.
+        forecast_result: what the twin's forecaster makes of it.
+        limits: in force now, by metric.
         workload: None when the twin has no target.
         lever: None when there is nothing a correction may write to; then ``no_lever_reason`` says why.
+        held: what earlier corrections have written, as it is now.
         rival: name of the older twin that corrects the same target, else empty.
         holder: name of any other twin that still holds a value of the same target or lever, else empty.
         cpu_counted: whether the pods behind ``cpuUsage`` are counted by its own series.
@@ -199,10 +233,12 @@ class Observation:
     now: float
     samples: Mapping[str, Sample]
     forecast_result: ForecastResult = dataclasses.field(default_factory=ForecastResult)
+    limits: Mapping[str, float] = dataclasses.field(default_factory=dict)
     workload: Workload | None = None
     lever: Lever | None = None
     no_lever_reason: str = ""
     no_lever_message: str = ""
+    held: Held = NOTHING_HELD
     rival: str = ""
     holder: str = ""
     cpu_counted: bool = False

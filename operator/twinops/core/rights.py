@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from twinops.core.status.failed import Refusal
-
 _REQUEST = re.compile(r"^([A-Z]+) (/[^\s:?]*)")
 _BY_RBAC = "cannot patch resource "
 """What RBAC says. Admission refuses with 403, too, and for that no right is missing."""
@@ -28,6 +26,21 @@ _GRANTED = frozenset(
 """What the chart's own roles let the operator read."""
 
 _HPA = ("autoscaling", "horizontalpodautoscalers")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why the API server did not give what a sync needs.
+
+    Attributes:
+        reason: CamelCase.
+        message: what is missing, and how to mend it.
+        lasting: whether the same request will be refused again until a person acts.
+    """
+
+    reason: str
+    message: str
+    lasting: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,17 +11,15 @@ import numpy.typing as npt
 from twinops.api.references import TargetRef
 from twinops.api.twin.observed import Quality
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import DigitalTwinStatus
-from twinops.core.assess.assessment import assess, limits_in_force
-from twinops.core.assess.drift import assess_drift
+from twinops.core.assess.assessment import limits_in_force
 from twinops.core.forecast.config import CONFIG, Config
 from twinops.core.forecast.forecaster import Forecaster
 from twinops.core.forecast.horizon import QUANTILES
 from twinops.core.forecast.recorded import Recorded
 from twinops.core.forecast.result import ForecastResult
-from twinops.core.observation import Observation, Sample, Workload
+from twinops.core.observation import Sample, Workload
 from twinops.core.series import Floats, Series
-from twinops.core.status.base import observed
+from twinops.engine.twin import TwinEngine
 from twinops.metric_definitions import definition
 from twinops.replay.alerts import AlertLog, AlertSpan
 from twinops.replay.recording import Recording
@@ -109,9 +107,7 @@ class _Player:
         self._spec = terms.spec
         self._horizons = terms.spec.predictions.horizons_seconds
         self._begin = learning_rows(rows, recording.step)
-        self._memory = self._new_memory()
-        self._status = DigitalTwinStatus()
-        self._missing: frozenset[str] | None = None
+        self._engine = TwinEngine(terms.spec, self._new_forecaster(), corrections=False)
         self._target: Workload | None = None
         self._log = AlertLog()
         self._units = {metric.name: metric.unit for metric in terms.spec.source.metrics if metric.unit is not None}
@@ -130,39 +126,18 @@ class _Player:
             self._learn_limits()
         recording, now = self._recording, float(self._recording.times[row])
         column = recording.values[:, row].tolist()
-        # A number unequal to itself is NaN.
-        values = {name: value for name, value in zip(recording.names, column, strict=True) if value == value}  # noqa: PLR0124
+        samples = {name: self._sample(name, value, now) for name, value in zip(recording.names, column, strict=True)}
         workload = self._workload(row)
+        # A learned limit makes risks and no drift: nobody has set it, so that no deviation is critical for it.
         limits = limits_in_force(self._spec, workload)
-        ready = None if workload is None else workload.ready
-        forecast_result = self._memory.observe(now, values, limits=limits, replicas=ready)
-        samples = {name: self._sample(name, values.get(name), now) for name in recording.names}
-        missing = frozenset(name for name, sample in samples.items() if not sample.actionable)
-        observation = Observation(now, samples, forecast_result, workload=workload)
-        found = assess(self._spec, observation, self._status)
-        drift = found.drift
-        if self._spec is not self._terms.spec:
-            # A limit that nobody set makes no deviation critical: drift is judged without it.
-            drift = assess_drift(
-                self._terms.spec,
-                samples,
-                forecast_result.baselines,
-                workload,
-                self._status.drift,
-                now,
-                lost=found.sight.lost,
-            )
-        # Everything that a sync hands to the next one.
-        kept: dict[str, object] = {"risks": list(found.risks), "drift": drift}
-        if missing != self._missing:
-            kept["observed"] = observed(samples, found.sight.since)
-            self._missing = missing
-        self._status = self._status.model_copy(update=kept)
-        self._keep(row, forecast_result, limits)
+        done = self._engine.sync(
+            now, samples, workload=workload, limits=limits, replicas=None if workload is None else workload.ready
+        )
+        self._keep(row, done.observation.forecast_result, limits)
         place = {name: k for k, name in enumerate(recording.names)}
-        for risk in found.risks:
+        for risk in done.assessment.risks:
             self._warned[row, place[risk.metric]] = risk.persistent and not risk.current
-        self._drifting[row] = self._log.take(row, drift.alerts)
+        self._drifting[row] = self._log.take(row, done.assessment.drift.alerts)
 
     def replayed(self) -> Replayed:
         """Return what came of it."""
@@ -180,7 +155,7 @@ class _Player:
             expected=self._expected,
         )
 
-    def _new_memory(self) -> Forecaster:
+    def _new_forecaster(self) -> Forecaster:
         learned = bool(getattr(self._spec.expected_state, "learned", False))
         return Forecaster(
             self._recording.names, self._recording.step, self._horizons, learned=learned, config=self._config
@@ -202,12 +177,13 @@ class _Player:
         }
         pods = recording.replicas
         replicas = None if pods is None else Recorded(Series(recording.times[:end], pods[:end], recording.step))
-        self._memory = self._new_memory()
-        self._memory.learn(past, limits=limits, replicas=replicas)
+        self._engine.forecaster = self._new_forecaster()
+        self._engine.forecaster.learn(past, limits=limits, replicas=replicas)
 
-    def _sample(self, name: str, value: float | None, now: float) -> Sample:
+    def _sample(self, name: str, value: float, now: float) -> Sample:
         unit = self._units.get(name, definition(name).unit)
-        if value is None:
+        # A number unequal to itself is NaN.
+        if value != value:  # noqa: PLR0124
             return Sample(name, Quality.MISSING, unit=unit, reason="NotRecorded")
         return Sample(name, Quality.GOOD, value, unit=unit, time=now)
 

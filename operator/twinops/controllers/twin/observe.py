@@ -11,11 +11,13 @@ from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.gather import Gatherer
+from twinops.controllers.twin.held_values import HeldValues
 from twinops.core.assess.assessment import limits_in_force
 from twinops.core.assess.censoring import calibration_excluded, risk_excluded
 from twinops.core.forecast.skill import states
 from twinops.core.observation import LEVER_UNAVAILABLE, Lever, Observation, Sample, Workload
 from twinops.core.rights import refusal
+from twinops.core.state import TwinState
 from twinops.core.status.failed import FAILED_SYNCS_BEFORE_UNREADY
 from twinops.engine.forecast_input import ForecastInput
 from twinops.engine.forecaster_cache import ForecasterCache
@@ -84,12 +86,22 @@ class Observer:
         self._sources = sources
         self._workloads = workloads
         self._levers = levers
+        self._held_values = HeldValues(levers)
         self._gatherer = gatherer
         self._memories = memories
         self._index = index
 
-    async def observe(self, ref: TwinRef, spec: DigitalTwinSpec, previous: DigitalTwinStatus, now: float) -> Observed:
+    async def observe(
+        self, ref: TwinRef, spec: DigitalTwinSpec, previous: DigitalTwinStatus, now: float, *, annotation: str = ""
+    ) -> Observed:
         """Read everything, once.
+
+        Args:
+            ref: the twin.
+            spec: its spec.
+            previous: the last status.
+            now: Unix seconds.
+            annotation: the twin's ``twinops.dev/original``; empty where there is none.
 
         Raises:
             SpecError: a person must act: source or target cannot be used.
@@ -98,13 +110,14 @@ class Observer:
         """
         # First, and from a cache: while a source is missing, its twins must not ask for anything else.
         source = await self._source(spec.source.metrics_source_ref.name)
-        workload, lever = await asyncio.gather(self._workload(ref, spec), self._lever(ref, spec, previous))
+        workload, found = await asyncio.gather(self._workload(ref, spec), self._lever(ref, spec, previous))
         try:
             gathered = await self._gatherer.gather(
                 spec, source, namespace=ref.namespace, workload=workload, previous=previous.observed, now=now
             )
         except MetricsUnavailable as error:
             raise Unmeasured(str(error), workload) from error
+        limits, state = limits_in_force(spec, workload), TwinState.from_status(previous)
         forecast_result = await self._memories.update(
             ref.uid,
             source,
@@ -113,27 +126,39 @@ class Observer:
                 now=now,
                 queries=gathered.queries,
                 samples=gathered.samples,
-                limits=limits_in_force(spec, workload),
+                limits=limits,
                 replicas_query=gathered.replicas_query,
                 replicas=gathered.replicas,
-                calibration_excluded=calibration_excluded(spec, previous, now),
-                risk_excluded=risk_excluded(spec, previous, now),
+                calibration_excluded=calibration_excluded(spec, state, now),
+                risk_excluded=risk_excluded(spec, state, now),
                 censored=gathered.censored,
-                states=states(previous.forecast_skill),
+                states=states(state.forecast_skill),
             ),
+        )
+        rival = self._index.rival(ref.uid)
+        # After the lever was read: who gives back meanwhile leaves a value that cannot be written over.
+        holder = self._index.holder(ref.uid, found.lever.object if found.lever else None)
+        lever, held = await self._held_values.gather(
+            ref,
+            found.lever,
+            state.originals,
+            now=now,
+            annotation=None if rival or holder else annotation,
+            lever_unavailable=found.reason == LEVER_UNAVAILABLE,
         )
         return Observed(
             observation=Observation(
                 now=now,
                 samples=gathered.samples,
+                limits=limits,
                 forecast_result=forecast_result,
                 workload=workload,
-                lever=lever.lever,
-                no_lever_reason=lever.reason,
-                no_lever_message=lever.message,
-                rival=self._index.rival(ref.uid),
-                # After the lever was read: who gives back meanwhile leaves a value that cannot be written over.
-                holder=self._index.holder(ref.uid, lever.lever.object if lever.lever else None),
+                lever=lever,
+                no_lever_reason=found.reason,
+                no_lever_message=found.message,
+                held=held,
+                rival=rival,
+                holder=holder,
                 cpu_counted=bool(gathered.replicas_query),
                 cpu_pods=gathered.replicas,
                 windows=gathered.windows,

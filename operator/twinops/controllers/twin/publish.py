@@ -17,6 +17,7 @@ from twinops.controllers.shared.status_writer import StatusWriter, WriteOutcome,
 from twinops.controllers.shared.store import TwinStore
 from twinops.core.correction.original_annotation import on_twin
 from twinops.core.events import WARNING, Event, InvolvedObject, about_twin, of_twin
+from twinops.core.state import TwinState
 from twinops.core.status.base import Sync
 from twinops.core.status.diff import is_material
 from twinops.core.status.events import transitions
@@ -87,7 +88,7 @@ class Publisher:
         Raises:
             ClusterError: the finalizer could not be set.
         """
-        guarded = await self._with_finalizer(twin, on_twin(status, twin.ref.name))
+        guarded = await self._with_finalizer(twin, on_twin(TwinState.from_status(status), twin.ref.name))
         done = await self._writer.write(
             twin.ref, guarded, status.to_wire(), material=True, purpose=Purpose.INTENT, interval=_interval(twin)
         )

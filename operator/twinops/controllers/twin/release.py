@@ -13,6 +13,7 @@ from twinops.controllers.shared.twin_tasks import TwinTasks
 from twinops.controllers.twin.corrections import CorrectionService
 from twinops.controllers.twin.publish import about, read_status
 from twinops.core.events import WARNING, Event, of_twin
+from twinops.core.state import TwinState
 from twinops.errors import Conflict, NotFound, StatusUnreadable, TwinOpsError
 from twinops.ports.kubernetes import EventRecorder, TwinRef, Twins
 from twinops.ports.process import Clock
@@ -102,9 +103,8 @@ class Releases:
 
     async def _give_back(self, ref: TwinRef, body: Mapping[str, Any]) -> bool:
         """Return whether nothing is held any more."""
-        done = await self._corrections.release(
-            ref, read_status(body), why="Deleted", now=self._clock.now(), deadline_seconds=20
-        )
+        state = TwinState.from_status(read_status(body))
+        done = await self._corrections.release(ref, state, why="Deleted", now=self._clock.now(), deadline_seconds=20)
         for event in done.events:
             self._events.post(of_twin(event, about(body)))
         return done.complete

@@ -12,8 +12,6 @@ from pydantic import ValidationError
 
 from twinops.api import ORIGINAL_ANNOTATION, SYNC_REQUESTED_ANNOTATION
 from twinops.api.conditions import ConditionType, is_true
-from twinops.api.twin.corrections import Outcome
-from twinops.api.twin.observed import Quality
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.shared.backoff import Backoff
@@ -21,17 +19,15 @@ from twinops.controllers.shared.bodies import LONGEST_REQUEST
 from twinops.controllers.shared.status_kind import Purpose
 from twinops.controllers.shared.status_writer import WriteOutcome
 from twinops.controllers.shared.store import TwinStore
-from twinops.controllers.twin.corrections import CorrectionService, Plan, Stated, undecided
+from twinops.controllers.twin.corrections import CorrectionService
 from twinops.controllers.twin.observe import Observed, Observer, Unmeasured
 from twinops.controllers.twin.publish import Publisher, TwinAtSync, read_status
-from twinops.core.assess.assessment import Assessment, assess
 from twinops.core.assess.availability import GRACE_SECONDS
-from twinops.core.correction.guards import WAITING
-from twinops.core.correction.records import RETRY_SECONDS, WRITE_FAILED, pending, standing_failure
+from twinops.core.correction.records import next_look, pause, pending
 from twinops.core.correction.restore import unwanted
-from twinops.core.events import Event
-from twinops.core.observation import LEVER_UNAVAILABLE, Observation
+from twinops.core.events import Event, about_workload
 from twinops.core.rights import refusal
+from twinops.core.state import TwinState
 from twinops.core.status.base import Sync
 from twinops.core.status.failed import (
     is_lasting,
@@ -41,7 +37,8 @@ from twinops.core.status.failed import (
     render_stalled,
     render_suspended,
 )
-from twinops.core.status.render import Blocked, render_synced
+from twinops.core.status.render import blocked_by, render_synced
+from twinops.core.twin import Step, step
 from twinops.errors import (
     ClusterError,
     Conflict,
@@ -51,7 +48,6 @@ from twinops.errors import (
     SpecError,
     StatusUnreadable,
     TargetNotFound,
-    Unavailable,
 )
 from twinops.ports.kubernetes import TwinRef
 from twinops.ports.process import Clock, Telemetry
@@ -70,9 +66,6 @@ SILENT_RETRY = 60.0
 
 WARM_RETRY = 5.0
 """Seconds; a twin whose history is being learned from shows what came of it this soon."""
-
-PENDING_RETRY = 5.0
-"""Seconds; whether a write without an answer has arrived is found out this soon."""
 
 LONGEST_HEARTBEAT = 300.0
 """Seconds; a status that was written longer ago, and more than an interval, says nothing of now."""
@@ -100,27 +93,14 @@ class _Findings:
     twin: TwinAtSync
     spec: DigitalTwinSpec
     observed: Observed
-    assessment: Assessment
-    plan: Plan
+    step: Step
 
-    def render(self, base: DigitalTwinStatus) -> DigitalTwinStatus:
-        """Return the status; ``base`` carries what the correction part has made of the last one."""
-        decision = self.plan.decision
-        waits = decision.reason in WAITING
-        blocked = Blocked(decision.reason, decision.message, waits=waits) if decision.blocked or waits else None
-        failed = standing_failure(base.corrections, decision.object) if decision.writes else None
-        if failed is not None and failed.retry_time is not None:
-            # Trying again is no sign that nothing stands in the way any more.
-            blocked = Blocked(failed.reason or WRITE_FAILED, failed.message)
-        observation, refused = self.observed.observation, self.observed.refused
-        return render_synced(base, self.spec, self.twin.sync, observation, self.assessment, refused, blocked)
-
-    @property
-    def silent(self) -> bool:
-        """Tell whether no metric at all has a fresh value, or one is about to be lost."""
-        samples = self.observed.observation.samples.values()
-        told = any(sample.quality is Quality.GOOD or sample.bounded for sample in samples)
-        return bool(self.assessment.sight.fading) or not told
+    def render(self, state: TwinState, base: DigitalTwinStatus) -> DigitalTwinStatus:
+        """Return the status that tells this state; what it says nothing of stays as in ``base``."""
+        status, observation = state.to_status(base), self.observed.observation
+        blocked = blocked_by(self.step.decision, status.corrections)
+        assessment, refused = self.step.assessment, self.observed.refused
+        return render_synced(status, self.spec, self.twin.sync, observation, assessment, refused, blocked)
 
 
 class SyncService:
@@ -187,7 +167,7 @@ class SyncService:
             and not is_true(status.conditions, ConditionType.RECONCILING)
             and status.failed_syncs == 0
             and not status.originals
-            and pending(status) is None
+            and pending(status.corrections) is None
         )
 
     def forget(self, ref: TwinRef) -> None:
@@ -270,59 +250,55 @@ class SyncService:
     async def _let_go(self, twin: TwinAtSync, spec: DigitalTwinSpec) -> TwinAtSync:
         """Give back what a spec that wants no corrections holds, whether or not metrics answer."""
         reason = unwanted(spec)
-        if reason is None or not self._corrections.holds(twin.previous):
+        if reason is None or not twin.previous.originals:
             return twin
+        state = TwinState.from_status(twin.previous)
         done = await self._corrections.release(
             twin.ref,
-            twin.previous,
+            state,
             why=reason.trigger,
             now=twin.sync.now,
             deadline_seconds=RELEASE_SECONDS,
             patient=_patient(twin),
         )
-        if done.status == twin.previous and not done.events:
+        if done.state == state and not done.events:
             # It waits until it may be tried again.
             return twin
-        await self._publish(twin, done.status, done.events, Purpose.OUTCOME)
-        return replace(twin, body=self._index.body(twin.ref.uid) or twin.body, previous=done.status)
+        status = done.state.to_status(twin.previous)
+        await self._publish(twin, status, done.events, Purpose.OUTCOME)
+        return replace(twin, body=self._index.body(twin.ref.uid) or twin.body, previous=status)
 
     async def _synced(self, twin: TwinAtSync, spec: DigitalTwinSpec) -> float | None:
-        observed = await self._observer.observe(twin.ref, spec, twin.previous, twin.sync.now)
-        # In a thread: however much there is to compute, the loop must go on renewing the lease.
-        assessment = await asyncio.to_thread(
-            assess, spec, observed.observation, twin.previous, grace_seconds=self._grace
+        observed = await self._observer.observe(
+            twin.ref, spec, twin.previous, twin.sync.now, annotation=_original_of(twin.body)
         )
-        plan = await self._plan(twin, spec, observed.observation, assessment)
-        await self._corrections.tidy(twin.ref, plan)
-        findings = _Findings(twin, spec, observed, assessment, plan)
-        status = findings.render(plan.status)
-        for _ in range(plan.reversions):
+        # In a thread: however much there is to compute, the loop must go on renewing the lease.
+        done = await asyncio.to_thread(
+            step,
+            spec,
+            TwinState.from_status(twin.previous),
+            observed.observation,
+            generation=twin.sync.generation,
+            asked=_asked(twin),
+            grace_seconds=self._grace,
+        )
+        self._corrections.log_plan(twin.ref, done.plan)
+        await self._corrections.tidy(twin.ref, done.plan)
+        findings = _Findings(twin, spec, observed, done)
+        status = findings.render(done.state, twin.previous)
+        for _ in range(done.plan.reversions):
             self._telemetry.reverted(twin.ref)
-        if plan.writes:
+        if done.plan.writes:
             self._telemetry.assessed(twin.ref, status)
             return await self._correct(findings, status)
-        retry = await self._publish(twin, status, plan.events)
+        retry = await self._publish(twin, status, done.plan.events)
         if retry is None and observed.observation.forecast_result.warming:
             return WARM_RETRY
-        return SILENT_RETRY if retry is None and findings.silent else retry
-
-    async def _plan(
-        self, twin: TwinAtSync, spec: DigitalTwinSpec, observation: Observation, assessment: Assessment
-    ) -> Plan:
-        drift, risks = assessment.drift, assessment.risks
-        try:
-            return await self._corrections.plan(
-                twin.ref, spec, observation, drift, risks, twin.previous, twin.sync.generation, _stated(twin)
-            )
-        except (Refused, Unavailable) as error:
-            # What is held may not be read: nothing is decided about it, and observing goes on.
-            if isinstance(error, Unavailable) and observation.no_lever_reason != LEVER_UNAVAILABLE:
-                raise
-            return undecided(spec, observation, drift, risks, twin.previous, error)
+        return SILENT_RETRY if retry is None and done.assessment.silent else retry
 
     async def _correct(self, findings: _Findings, status: DigitalTwinStatus) -> float | None:
         """Write originals and intent, then correct, then write the outcome."""
-        twin, plan = findings.twin, findings.plan
+        twin, done = findings.twin, findings.step
         # The sync is not over: whoever asked for it waits for the outcome.
         before = ("last_sync_time", "last_handled_sync_request")
         status = status.model_copy(update={name: getattr(twin.previous, name) for name in before})
@@ -331,28 +307,29 @@ class SyncService:
             # Nothing was done yet: the next sync decides afresh.
             return self._again(twin.ref, intent.outcome)
         self._computed[twin.ref.uid] = status
-        done = await self._corrections.carry_out(twin.ref, plan, status)
-        outcome = findings.render(done.status)
+        target = about_workload(findings.observed.observation.workload)
+        corrected = await self._corrections.carry_out(twin.ref, done.plan, done.state, target)
+        outcome = findings.render(corrected.state, status)
         if outcome.corrections:
             self._telemetry.corrected(twin.ref, outcome.corrections[-1].outcome)
-        events = (*plan.events, *done.events)
+        events = (*done.plan.events, *corrected.events)
         retry = await self._publish(replace(twin, body=intent.body), outcome, events, Purpose.OUTCOME)
-        return _until_known(outcome) if retry is None else retry
+        return next_look(outcome.corrections) if retry is None else retry
 
     async def _suspended(self, twin: TwinAtSync) -> float | None:
         done = await self._corrections.release(
             twin.ref,
-            twin.previous,
+            TwinState.from_status(twin.previous),
             why="Suspended",
             now=twin.sync.now,
             deadline_seconds=RELEASE_SECONDS,
             patient=_patient(twin),
         )
-        status = render_suspended(done.status, twin.sync)
+        status = render_suspended(done.state.to_status(twin.previous), twin.sync)
         purpose = Purpose.OUTCOME if done.events else Purpose.OBSERVATION
         retry = await self._publish(twin, status, done.events, purpose)
         if not done.complete:
-            return self._held.failed(twin.ref.uid, at_least=_pause(done.status) or 0.0)
+            return self._held.failed(twin.ref.uid, at_least=pause(done.state.corrections) or 0.0)
         self._held.forget(twin.ref.uid)
         return retry
 
@@ -393,8 +370,7 @@ class SyncService:
         purpose: Purpose = Purpose.OBSERVATION,
     ) -> float | None:
         self._known(twin, status)
-        holds = self._corrections.holds(status)
-        outcome = await self._publisher.publish(twin, status, events, holds=holds, purpose=purpose)
+        outcome = await self._publisher.publish(twin, status, events, holds=bool(status.originals), purpose=purpose)
         return self._again(twin.ref, outcome)
 
     def _again(self, ref: TwinRef, outcome: WriteOutcome) -> float | None:
@@ -414,36 +390,19 @@ class SyncService:
                 return None
 
 
-def _until_known(status: DigitalTwinStatus) -> float | None:
-    """Return when to look again at a correction that is not known to be done, None when it is."""
-    if pending(status) is not None:
-        return PENDING_RETRY
-    last = status.corrections[-1] if status.corrections else None
-    if last is None or last.outcome is not Outcome.FAILED:
-        return None
-    pause = _pause(status)
-    return RETRY_SECONDS if pause is None else pause
+def _original_of(body: Mapping[str, Any]) -> str:
+    original: str = (body["metadata"].get("annotations") or {}).get(ORIGINAL_ANNOTATION, "")
+    return original
 
 
-def _pause(status: DigitalTwinStatus) -> float | None:
-    """Return how long the last decision is not to be tried again, None where nothing says so."""
-    last = status.corrections[-1] if status.corrections else None
-    if last is None or last.retry_time is None:
-        return None
-    return (last.retry_time - (last.outcome_time or last.time)).total_seconds()
-
-
-def _stated(twin: TwinAtSync) -> Stated:
-    annotations = twin.body["metadata"].get("annotations") or {}
-    return Stated(
-        original=annotations.get(ORIGINAL_ANNOTATION, ""),
-        asked=twin.sync.request != twin.previous.last_handled_sync_request,
-    )
+def _asked(twin: TwinAtSync) -> bool:
+    """Tell whether a person has asked for this sync."""
+    return twin.sync.request != twin.previous.last_handled_sync_request
 
 
 def _patient(twin: TwinAtSync) -> bool:
     """Tell whether what was refused may wait: a person who asks, or changes the spec, may have mended it."""
-    return not _stated(twin).asked and twin.previous.observed_generation == twin.sync.generation
+    return not _asked(twin) and twin.previous.observed_generation == twin.sync.generation
 
 
 def _interval_of(body: Mapping[str, Any]) -> float:

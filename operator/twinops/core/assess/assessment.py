@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from twinops.api.twin.drift import Drift
-from twinops.api.twin.observed import Health
+from twinops.api.twin.observed import Health, ObservedMetric, Quality
 from twinops.api.twin.predictions import ForecastSkill, Prediction, Risk
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import DigitalTwinStatus
-from twinops.core.assess.availability import GRACE_SECONDS, Availability, judged, sight
+from twinops.core.assess.availability import GRACE_SECONDS, Availability, judged, observed, sight
 from twinops.core.assess.drift import assess_drift
 from twinops.core.assess.health import assess_health
 from twinops.core.assess.risk import assess_risks, predictions_for_status
@@ -18,6 +17,7 @@ from twinops.core.assess.tolerance import tolerance
 from twinops.core.forecast.horizon import HorizonForecast
 from twinops.core.forecast.skill import skill_for_status
 from twinops.core.observation import Observation, Workload
+from twinops.core.state import TwinState
 
 HorizonForecasts = Mapping[str, Sequence[HorizonForecast]]
 
@@ -31,6 +31,7 @@ class Assessment:
         skill: how good forecasts have been, None before ``MIN_CHECKS``.
         samples_collected: the least number of known values over the metrics that have any and are not idle,
             None when no metric has.
+        observed: the answer for every metric, sorted by metric.
         sight: which metrics are not seen.
         withdrawn: metrics that could be forecast, were there a value that is not of long ago.
     """
@@ -43,14 +44,21 @@ class Assessment:
     drift: Drift
     skill: ForecastSkill | None
     samples_collected: int | None
+    observed: tuple[ObservedMetric, ...]
     sight: Availability = field(default_factory=Availability)
     withdrawn: frozenset[str] = frozenset()
+
+    @property
+    def silent(self) -> bool:
+        """Tell whether no metric at all has a fresh value, or one is about to be lost."""
+        fresh = (Quality.GOOD, Quality.BOUNDED)
+        return bool(self.sight.fading) or not any(metric.quality in fresh for metric in self.observed)
 
 
 def assess(
     spec: DigitalTwinSpec,
     observation: Observation,
-    previous: DigitalTwinStatus,
+    previous: TwinState,
     *,
     grace_seconds: float = GRACE_SECONDS,
 ) -> Assessment:
@@ -59,7 +67,7 @@ def assess(
     Args:
         spec: the twin's.
         observation: what was read.
-        previous: the status before; all the memory there is.
+        previous: the state that the sync before left.
         grace_seconds: how long a last verdict stands without anything new behind it.
     """
     forecast_result = observation.forecast_result
@@ -70,7 +78,7 @@ def assess(
         observation.now,
         grace_seconds=grace_seconds,
         told=told,
-        judged=judged(previous),
+        judged=judged(previous.health, previous.drift),
     )
     health_score, health = assess_health(
         # What bounds do not tell of health is not to be had from before: they are fresh.
@@ -78,7 +86,7 @@ def assess(
     )  # fmt: skip
     forecasts = {metric: ahead for metric, ahead in forecast_result.forecasts.items() if metric not in seen.outdated}
     # Without traffic there is nothing to be at risk, whatever is foreseen from the last request there was.
-    limits = {m: limit for m, limit in limits_in_force(spec, observation.workload).items() if m not in seen.idle}
+    limits = {m: limit for m, limit in observation.limits.items() if m not in seen.idle}
     found = assess_risks(
         {metric: limit for metric, limit in limits.items() if metric not in seen.lost},
         forecasts,
@@ -108,6 +116,7 @@ def assess(
         samples_collected=min(
             (known for m, known in forecast_result.samples.items() if known and m not in seen.idle), default=None
         ),
+        observed=observed(observation.samples, seen.since),
         sight=seen,
         withdrawn=frozenset(forecast_result.forecasts.keys() & seen.outdated),
     )
@@ -115,7 +124,7 @@ def assess(
 
 def _told_by_bounds(spec: DigitalTwinSpec, observation: Observation) -> frozenset[str]:
     """Return the metrics without a value whose bounds tell on which side of all that is asked of them they lie."""
-    limits, baselines = limits_in_force(spec, observation.workload), observation.forecast_result.baselines
+    limits, baselines = observation.limits, observation.forecast_result.baselines
     found: set[str] = set()
     for metric, sample in observation.samples.items():
         if not sample.bounded:

@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from twinops.api.twin.observed import ObservedMetric, Quality
-from twinops.api.twin.status import DigitalTwinStatus
+from twinops.api.base import utc
+from twinops.api.twin.drift import Drift
+from twinops.api.twin.observed import Health, ObservedMetric, Quality
 from twinops.core.metrics.idle import idle_metrics
 from twinops.core.observation import Sample
+from twinops.core.text import shorten
 
 GRACE_SECONDS = 120.0
 """How long a last verdict stands without anything new behind it, unless a setting says otherwise."""
@@ -79,11 +81,33 @@ def sight(
     return Availability(since, frozenset(outdated) - idle - frozenset(told), idle, frozenset(outdated))
 
 
-def judged(status: DigitalTwinStatus) -> frozenset[str]:
-    """Return the metrics that a status says something of: what they cost health, or that they are off."""
-    components = status.health.components if status.health else ()
-    return frozenset(
-        (*(component.metric for component in components), *(alert.component for alert in status.drift.alerts))
+def judged(health: Health | None, drift: Drift) -> frozenset[str]:
+    """Return the metrics that the last sync says something of: what they cost health, or that they are off."""
+    components = health.components if health else ()
+    return frozenset((*(component.metric for component in components), *(alert.component for alert in drift.alerts)))
+
+
+def observed(samples: Mapping[str, Sample], since: Mapping[str, float]) -> tuple[ObservedMetric, ...]:
+    """Return every answer as it stands in status, sorted by metric.
+
+    Args:
+        samples: the answers, by metric.
+        since: Unix seconds from when on a metric was not seen, of those that are not.
+    """
+    return tuple(
+        ObservedMetric(
+            name=sample.metric,
+            value=None if sample.value is None else float(f"{sample.value:.6g}"),
+            unit=sample.unit,
+            time=None if sample.time is None else utc(sample.time),
+            quality=sample.quality,
+            reason=sample.reason,
+            message=shorten(sample.message),
+            query=sample.query,
+            basis=shorten(sample.basis),
+            unseen_since=utc(since[sample.metric]) if sample.metric in since else None,
+        )
+        for sample in sorted(samples.values(), key=lambda sample: sample.metric)
     )
 
 

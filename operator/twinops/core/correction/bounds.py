@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from twinops.api.twin.corrections import Original
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.observation import Lever
 
 
@@ -43,9 +43,9 @@ class Limited:
     by: tuple[str, ...] = ()
 
 
-def original_of(status: DigitalTwinStatus, lever: Lever) -> Original | None:
+def original_of(originals: Iterable[Original], lever: Lever) -> Original | None:
     """Return what stands recorded for the lever, None before its first correction."""
-    return next((o for o in status.originals if o.object == lever.object and o.field == lever.field), None)
+    return next((o for o in originals if o.object == lever.object and o.field == lever.field), None)
 
 
 def envelope(spec: DigitalTwinSpec, lever: Lever | None, original: Original | None) -> Envelope:

@@ -11,14 +11,14 @@ from twinops.api.base import utc
 from twinops.api.references import ObjectRef
 from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Original, Outcome, ReplicaStep, StartUp
 from twinops.api.twin.spec import CorrectionMode, DigitalTwinSpec
-from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.correction import effect, ownership, records, restore, start_up
 from twinops.core.correction.bounds import Envelope, Limited, envelope, limit, original_of
 from twinops.core.correction.guards import Situation, Stop, first_stop
 from twinops.core.correction.need import Demand, Need
 from twinops.core.correction.sizing import Hold
 from twinops.core.observation import Lever, Observation
-from twinops.core.status.conditions import shorten
+from twinops.core.state import TwinState
+from twinops.core.text import shorten
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,47 +71,45 @@ class DecisionResult:
     start_up: StartUp | None = None
 
 
-def decide(
-    spec: DigitalTwinSpec, observation: Observation, status: DigitalTwinStatus, demand: Demand
-) -> DecisionResult:
+def decide(spec: DigitalTwinSpec, observation: Observation, state: TwinState, demand: Demand) -> DecisionResult:
     """Decide once.
 
     Args:
         spec: the twin's spec.
         observation: what this sync has seen.
-        status: the last status, earlier decisions settled.
+        state: the one before, earlier decisions settled.
         demand: what is needed.
     """
     lever = observation.lever
-    held = original_of(status, lever) if lever else None
+    held = original_of(state.originals, lever) if lever else None
     within = envelope(spec, lever, held)
-    demand, starting = _settled(spec, observation, status, demand)
-    effects = effect.follow(spec, observation, status, demand)
+    demand, starting = _settled(spec, observation, state, demand)
+    effects = effect.follow(spec, observation, state, demand)
     demand = demand.keeping(effects.kept)
-    below = restore.below_since(spec, observation, status, demand, held)
+    below = restore.below_since(spec, observation, state, demand, held)
     recommended = within.clip(demand.recommend(effects.capped)) if observation.workload else None
     # What is not known to have been written is not there to be given back: settle finds out.
-    for original in (each for each in status.originals if each.ours is not None):
+    for original in (each for each in state.originals if each.ours is not None):
         reason = restore.due(spec, observation, original, below)
         if reason is not None:
-            decision = _give_back(spec, status, original, reason, observation.now)
+            decision = _give_back(spec, state, original, reason, observation.now)
             return DecisionResult(decision, recommended, below, effects.steps, starting)
     current = (lever.value or 0) if lever else 0
-    held_for = records.held_by(status)
+    held_for = records.held_by(state)
     needs = [
         _stopped_short(need, effects.stopped.get(need.metric), held=need.metric in held_for) for need in demand.needs
     ]
     need = _strongest(needs, above=current)
-    decision = _raise(spec, observation, status, need, within)
+    decision = _raise(spec, observation, state, need, within)
     return DecisionResult(decision, recommended, below, effects.steps, starting)
 
 
 def _settled(
-    spec: DigitalTwinSpec, observation: Observation, status: DigitalTwinStatus, demand: Demand
+    spec: DigitalTwinSpec, observation: Observation, state: TwinState, demand: Demand
 ) -> tuple[Demand, StartUp | None]:
     """Return the demand as far as pods that start up let it be known, and since when they do."""
     words = start_up.starting(observation)
-    found = start_up.follow(status.start_up, spec, observation, words)
+    found = start_up.follow(state.start_up, spec, observation, words)
     if found is None:
         return demand, None
     if words and start_up.over(found, observation):
@@ -140,9 +138,9 @@ def _strongest(needs: Sequence[Need], *, above: int) -> Need | None:
 
 
 def _give_back(
-    spec: DigitalTwinSpec, status: DigitalTwinStatus, original: Original, reason: restore.Reason, now: float
+    spec: DigitalTwinSpec, state: TwinState, original: Original, reason: restore.Reason, now: float
 ) -> Decision:
-    last = records.failing(status.corrections, original.object, now)
+    last = records.failing(state.corrections, original.object, now)
     if last is not None:
         failed = last.reason or records.WRITE_FAILED
         return Decision(None, spec.auto_correction.mode, failed, last.message, blocked=True)
@@ -164,7 +162,7 @@ def _give_back(
 def _raise(
     spec: DigitalTwinSpec,
     observation: Observation,
-    status: DigitalTwinStatus,
+    state: TwinState,
     need: Need | None,
     within: Envelope,
 ) -> Decision:
@@ -178,7 +176,7 @@ def _raise(
             max_step_percent=spec.auto_correction.bounds.max_step_percent,
             within=within,
         )
-    stop = first_stop(Situation(spec, observation, status, need, limited, observation.now))
+    stop = first_stop(Situation(spec, observation, state, need, limited, observation.now))
     if stop is not None:
         return _stopped(mode, stop, lever, need, limited)
     if need is None or lever is None or limited is None:
@@ -221,30 +219,33 @@ def _stopped(
     )
 
 
-def noted(status: DigitalTwinStatus, result: DecisionResult, lever: Lever | None, now: float) -> DigitalTwinStatus:
-    """Return the status with the decision written down, originals and intent included.
+def noted(state: TwinState, result: DecisionResult, lever: Lever | None, now: float) -> TwinState:
+    """Return the state with the decision written down, originals and intent included.
 
     A decision that changes nothing is written down once: not again while it stays the same.
 
     Args:
-        status: the last status, earlier decisions settled.
+        state: the one before, earlier decisions settled.
         result: what was decided.
         lever: what a raise would write to.
         now: Unix seconds.
     """
     decision = result.decision
-    update: dict[str, object] = {
-        "recommended_replicas": result.recommended,
-        "need_below_since": None if result.below_since is None else utc(result.below_since),
-        "replica_steps": list(result.steps),
-        "start_up": result.start_up,
-    }
+    corrections, originals = state.corrections, state.originals
     record = _record(decision, now)
-    if record is not None and not _repeats(status, record):
-        update["corrections"] = records.add(status.corrections, record)
+    if record is not None and not _repeats(state, record):
+        corrections = records.add(corrections, record)
     if lever is not None and decision.writes and decision.action is CorrectionAction.RAISE:
-        update["originals"] = _originals(status, lever, now)
-    return status.model_copy(update=update)
+        originals = _originals(state, lever, now)
+    return dataclasses.replace(
+        state,
+        corrections=corrections,
+        originals=originals,
+        recommended_replicas=result.recommended,
+        need_below_since=None if result.below_since is None else utc(result.below_since),
+        replica_steps=result.steps,
+        start_up=result.start_up,
+    )
 
 
 def _record(decision: Decision, now: float) -> CorrectionRecord | None:
@@ -276,9 +277,9 @@ def _record(decision: Decision, now: float) -> CorrectionRecord | None:
     )
 
 
-def _repeats(status: DigitalTwinStatus, record: CorrectionRecord) -> bool:
+def _repeats(state: TwinState, record: CorrectionRecord) -> bool:
     """Tell whether the newest record says the same already. Only what changes nothing can repeat."""
-    last = status.corrections[-1] if status.corrections else None
+    last = state.corrections[-1] if state.corrections else None
     if last is None or last.object != record.object:
         return False
     if last.outcome is Outcome.FAILED and record.outcome is Outcome.BLOCKED:
@@ -291,11 +292,11 @@ def _repeats(status: DigitalTwinStatus, record: CorrectionRecord) -> bool:
     return record.outcome is Outcome.PREVIEWED and (last.from_, last.to) == (record.from_, record.to)
 
 
-def _originals(status: DigitalTwinStatus, lever: Lever, now: float) -> list[Original]:
+def _originals(state: TwinState, lever: Lever, now: float) -> tuple[Original, ...]:
     """Return the originals with the lever's among them; the first one stays from which the value was raised."""
-    known = original_of(status, lever)
+    known = original_of(state.originals, lever)
     if known is not None and known.ours is not None:
-        return status.originals
+        return state.originals
     others = ownership.others_of(lever)
     former = next((owner for owner in others if owner.operation == "Apply"), others[0] if others else None)
     new = Original(
@@ -309,4 +310,4 @@ def _originals(status: DigitalTwinStatus, lever: Lever, now: float) -> list[Orig
         bounds_min=lever.minimum,
         bounds_max=lever.maximum,
     )
-    return records.with_original(status.originals, new)
+    return records.with_original(state.originals, new)

@@ -28,13 +28,13 @@ from dataclasses import dataclass
 from twinops.api.base import utc
 from twinops.api.twin.corrections import ReplicaStep
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.debounce import is_new
 from twinops.core.correction.need import Demand
 from twinops.core.correction.records import held_by
 from twinops.core.correction.restore import NEED_PASSED
 from twinops.core.correction.sizing import Hold, Reckoning, ceil
 from twinops.core.observation import Observation
+from twinops.core.state import TwinState
 from twinops.metric_definitions import CPU, LATENCY, THROUGHPUT, definition
 
 SAMPLES = 3
@@ -95,20 +95,20 @@ class Effects:
 _NONE = Effects((), {}, frozenset(), {})
 
 
-def follow(spec: DigitalTwinSpec, observation: Observation, status: DigitalTwinStatus, demand: Demand) -> Effects:
+def follow(spec: DigitalTwinSpec, observation: Observation, state: TwinState, demand: Demand) -> Effects:
     """Take in one sync.
 
     Args:
         spec: the twin's spec.
         observation: what this sync has seen.
-        status: the last status, earlier decisions settled.
+        state: the one before, earlier decisions settled.
         demand: what is needed.
     """
     reckoning = Reckoning(spec, observation)
     known = {
         step.metric: step
-        for step in status.replica_steps
-        if step.generation == status.observed_generation and not reckoning.offered(step.metric)
+        for step in state.replica_steps
+        if step.generation == state.observed_generation and not reckoning.offered(step.metric)
     }
     asked = {
         metric
@@ -117,14 +117,14 @@ def follow(spec: DigitalTwinSpec, observation: Observation, status: DigitalTwinS
     }
     if not known and not asked:
         return _NONE
-    held = held_by(status)
-    tried = sum(record.trigger == NEED_PASSED for record in status.corrections)
+    held = held_by(state)
+    tried = sum(record.trigger == NEED_PASSED for record in state.corrections)
     steps: list[ReplicaStep] = []
     stopped: dict[str, Hold] = {}
     kept: dict[str, int] = {}
     for metric in sorted({*known, *asked}):
         now = _Now.of(reckoning, metric, demand, asked=metric in asked, tried=tried)
-        step = now.take_in(known.get(metric), status.observed_generation, held=metric in held)
+        step = now.take_in(known.get(metric), state.observed_generation, held=metric in held)
         if step is not None:
             steps.append(step)
             if hold := now.verdict(step):

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Original, Outcome
 from twinops.api.twin.drift import Drift, Severity
-from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.events import NORMAL, TWIN, WARNING, Event, InvolvedObject, about_lever
 from twinops.core.observation import Lever, is_hpa
-from twinops.core.status.conditions import MAX_MESSAGE, shorten
+from twinops.core.state import TwinState
+from twinops.core.text import MAX_MESSAGE, shorten
+
+REVIEW_NEEDED = "ReviewNeeded"
 
 
 def reviews(previous: Drift, drift: Drift) -> tuple[Event, ...]:
@@ -19,7 +21,7 @@ def reviews(previous: Drift, drift: Drift) -> tuple[Event, ...]:
         Event(
             TWIN,
             NORMAL if alert.severity is Severity.LOW else WARNING,
-            "ReviewNeeded",
+            REVIEW_NEEDED,
             shorten(
                 f"{alert.component} is {alert.actual}, expected {alert.expected}; "
                 f"not corrected: {alert.not_eligible_reason}. {alert.recommendation}".rstrip()
@@ -30,7 +32,7 @@ def reviews(previous: Drift, drift: Drift) -> tuple[Event, ...]:
     )
 
 
-def announced(before: DigitalTwinStatus, after: DigitalTwinStatus) -> tuple[Event, ...]:
+def announced(before: TwinState, after: TwinState) -> tuple[Event, ...]:
     """Return the Event of a decision that was previewed now. Blocked ones speak through their condition."""
     last = after.corrections[-1] if after.corrections else None
     if last is None or last.outcome is not Outcome.PREVIEWED or last in before.corrections:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from twinops.api.twin.spec import CorrectionMode, DigitalTwinSpec
-from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.correction import fights, ownership, records
 from twinops.core.correction.bounds import Limited
 from twinops.core.correction.need import Need
 from twinops.core.observation import Lever, Observation
+from twinops.core.state import TwinState
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Situation:
     """What every guard may look at.
 
     Attributes:
-        status: the last status, earlier decisions settled.
+        state: the one before, earlier decisions settled.
         need: what drives a correction now, None when nothing does.
         limited: the need within bounds and step, None without a need or a lever.
         now: Unix seconds.
@@ -42,7 +42,7 @@ class Situation:
 
     spec: DigitalTwinSpec
     observation: Observation
-    status: DigitalTwinStatus
+    state: TwinState
     need: Need | None
     limited: Limited | None
     now: float
@@ -130,7 +130,7 @@ def may_write(situation: Situation) -> Stop | None:
 
 def not_fighting(situation: Situation) -> Stop | None:
     """Nobody keeps putting our values back."""
-    fight = situation.status.fight
+    fight = situation.state.fight
     if fight is None or not fights.paused(fight, situation.now):
         return None
     if fights.given_up(fight):
@@ -150,7 +150,7 @@ def not_fighting(situation: Situation) -> Stop | None:
 
 def not_failing(situation: Situation) -> Stop | None:
     """The last attempt was not refused a moment ago."""
-    last = records.failing(situation.status.corrections, _lever(situation).object, situation.now)
+    last = records.failing(situation.state.corrections, _lever(situation).object, situation.now)
     return Stop(last.reason or records.WRITE_FAILED, last.message, blocked=True) if last else None
 
 
@@ -191,7 +191,7 @@ def not_there_yet(situation: Situation) -> Stop | None:
 def cooled_down(situation: Situation) -> Stop | None:
     """The last raise had time to show; previews keep the same distance."""
     preview = situation.spec.auto_correction.mode is CorrectionMode.PREVIEW
-    last = records.last_raise(situation.status.corrections, previewed=preview)
+    last = records.last_raise(situation.state.corrections, previewed=preview)
     if last is None:
         return None
     since = situation.now - (last.outcome_time or last.time).timestamp()

@@ -14,10 +14,10 @@ from typing import Any, Final
 from twinops.api import FIELD_MANAGER
 from twinops.api.base import utc
 from twinops.api.twin.corrections import CorrectionAction, Original
-from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.correction import records
 from twinops.core.correction.ownership import is_ours, others_of
 from twinops.core.observation import Lever, is_hpa
+from twinops.core.state import TwinState
 
 LONGEST: Final = 1024
 """Characters; ours are far shorter."""
@@ -48,12 +48,12 @@ def text(original: Original, value: int, twin: str) -> str:
     return json.dumps({key: each for key, each in known.items() if each not in (None, "")}, separators=(",", ":"))
 
 
-def on_twin(status: DigitalTwinStatus, twin: str) -> str:
+def on_twin(state: TwinState, twin: str) -> str:
     """Return what is written on the twin for the raise that is about to be made; empty where the HPA holds it."""
-    record = records.pending(status)
+    record = records.pending(state.corrections)
     if record is None or record.action is not CorrectionAction.RAISE or record.to is None or is_hpa(record.object):
         return ""
-    original = next((o for o in status.originals if (o.object, o.field) == (record.object, record.field)), None)
+    original = next((o for o in state.originals if (o.object, o.field) == (record.object, record.field)), None)
     return "" if original is None else text(original, record.to, twin)
 
 

@@ -1,80 +1,68 @@
-"""Writing outcomes down in status."""
+"""Writing outcomes of corrections down in the twin's state."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from twinops.api.base import utc
 from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Original, Outcome
 from twinops.api.twin.spec import CorrectionMode
-from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.correction import records
 from twinops.core.correction.restore import DEFAULTED
-from twinops.core.status.conditions import shorten
+from twinops.core.state import TwinState
+from twinops.core.text import shorten
 
 
-def applied(
-    status: DigitalTwinStatus, record: CorrectionRecord, original: Original, *, now: float
-) -> DigitalTwinStatus:
-    """Return the status after a raise was carried out."""
+def applied(state: TwinState, record: CorrectionRecord, original: Original, *, now: float) -> TwinState:
+    """Return the state after a raise was carried out."""
     held = original.model_copy(update={"ours": record.to})
-    return status.model_copy(
-        update={
-            "corrections": records.resolve(status.corrections, record.id, Outcome.APPLIED, now=now),
-            "originals": records.with_original(status.originals, held),
-            "need_below_since": None,
-        }
+    return replace(
+        state,
+        corrections=records.resolve(state.corrections, record.id, Outcome.APPLIED, now=now),
+        originals=records.with_original(state.originals, held),
+        need_below_since=None,
     )
 
 
 def given_back(
-    status: DigitalTwinStatus, record: CorrectionRecord, original: Original, message: str, *, now: float
-) -> DigitalTwinStatus:
-    """Return the status after a value was given back, or found to be no longer ours."""
-    return status.model_copy(
-        update={
-            "corrections": records.resolve(status.corrections, record.id, Outcome.APPLIED, now=now, message=message),
-            "originals": records.without_original(status.originals, original),
-            "need_below_since": None,
-        }
+    state: TwinState, record: CorrectionRecord, original: Original, message: str, *, now: float
+) -> TwinState:
+    """Return the state after a value was given back, or found to be no longer ours."""
+    return replace(
+        state,
+        corrections=records.resolve(state.corrections, record.id, Outcome.APPLIED, now=now, message=message),
+        originals=records.without_original(state.originals, original),
+        need_below_since=None,
     )
 
 
 def failed(
-    status: DigitalTwinStatus,
-    record: CorrectionRecord,
-    original: Original | None,
-    failure: records.Failure,
-    *,
-    now: float,
-) -> DigitalTwinStatus:
-    """Return the status after a write was refused. What was never written, and cannot be any more, is not held."""
-    update: dict[str, object] = {"corrections": records.fail(status.corrections, record.id, failure, now=now)}
-    late = original is not None and records.interrupted(status, original, CorrectionAction.RAISE, now)
+    state: TwinState, record: CorrectionRecord, original: Original | None, failure: records.Failure, *, now: float
+) -> TwinState:
+    """Return the state after a write was refused. What was never written, and cannot be any more, is not held."""
+    late = original is not None and records.interrupted(state, original, CorrectionAction.RAISE, now)
+    state = replace(state, corrections=records.fail(state.corrections, record.id, failure, now=now))
     if original is not None and original.ours is None and not late:
-        update["originals"] = records.without_original(status.originals, original)
-    return status.model_copy(update=update)
+        return replace(state, originals=records.without_original(state.originals, original))
+    return state
 
 
-def not_released(
-    status: DigitalTwinStatus, original: Original, why: str, failure: records.Failure, *, now: float
-) -> DigitalTwinStatus:
-    """Return the status after giving back outside a sync was refused."""
-    record = _of_release(original, why, now)
-    tried = status.model_copy(update={"corrections": records.add(status.corrections, record)})
+def not_released(state: TwinState, original: Original, why: str, failure: records.Failure, *, now: float) -> TwinState:
+    """Return the state after giving back outside a sync was refused."""
+    tried = replace(state, corrections=records.add(state.corrections, _of_release(original, why, now)))
     return failed(tried, tried.corrections[-1], original, failure, now=now)
 
 
-def released(status: DigitalTwinStatus, original: Original, why: str, message: str, *, now: float) -> DigitalTwinStatus:
-    """Return the status after a value was given back outside a sync: on suspend, deletion or uninstall."""
+def released(state: TwinState, original: Original, why: str, message: str, *, now: float) -> TwinState:
+    """Return the state after a value was given back outside a sync: on suspend, deletion or uninstall."""
     done = {"outcome": Outcome.APPLIED, "outcome_time": utc(now), "message": shorten(message)}
     record = _of_release(original, why, now).model_copy(update=done)
-    return status.model_copy(
-        update={
-            "corrections": records.add(status.corrections, record),
-            "originals": records.without_original(status.originals, original),
-            "need_below_since": None,
-        }
+    return replace(
+        state,
+        corrections=records.add(state.corrections, record),
+        originals=records.without_original(state.originals, original),
+        need_below_since=None,
     )
 
 

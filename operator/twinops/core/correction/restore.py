@@ -11,10 +11,10 @@ from enum import StrEnum
 
 from twinops.api.twin.corrections import Original
 from twinops.api.twin.spec import CorrectionMode, DigitalTwinSpec
-from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.correction.need import Demand
 from twinops.core.correction.ownership import is_ours, others_of
 from twinops.core.observation import Lever, Observation
+from twinops.core.state import TwinState
 
 BELOW_SECONDS = 600
 """How long the need must have been below what is held."""
@@ -99,7 +99,7 @@ class Reason:
 
 
 def below_since(
-    spec: DigitalTwinSpec, observation: Observation, status: DigitalTwinStatus, demand: Demand, held: Original | None
+    spec: DigitalTwinSpec, observation: Observation, state: TwinState, demand: Demand, held: Original | None
 ) -> float | None:
     """Return since when (Unix seconds) the need has been below what is held, None when it is not.
 
@@ -114,8 +114,8 @@ def below_since(
     # What calls for more than the original would raise it again as soon as it is back.
     if demand.called > value or demand.holding > enough:
         return None
-    before = status.need_below_since.timestamp() if status.need_below_since else None
-    last = status.last_sync_time.timestamp() if status.last_sync_time else observation.now
+    before = state.need_below_since.timestamp() if state.need_below_since else None
+    last = state.last_sync_time.timestamp() if state.last_sync_time else observation.now
     away = observation.now - last > max(BELOW_SECONDS, 2 * spec.sync_frequency_seconds)
     return observation.now if before is None or away or before > observation.now else before
 

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from twinops.api.references import ObjectRef
 from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Original, Outcome
-from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.correction import fights, records
 from twinops.core.correction.ownership import is_ours, others_of
 from twinops.core.correction.restore import DEFAULTED, half_way
 from twinops.core.events import NORMAL, TWIN, WARNING, Event, about_lever
-from twinops.core.observation import Lever
-
-_Key = tuple[ObjectRef, str]
+from twinops.core.observation import Lever, LeverKey
+from twinops.core.state import TwinState
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Status with every earlier decision settled.
+    """The state with every earlier decision settled.
 
     Attributes:
         events: what was found out, each on the twin and on the object whose value it is.
         reversions: how many values were put back by others.
     """
 
-    status: DigitalTwinStatus
+    state: TwinState
     events: tuple[Event, ...] = ()
     reversions: int = 0
 
@@ -35,7 +33,7 @@ class Settled:
 class _Findings:
     """What is gathered while going through the originals."""
 
-    status: DigitalTwinStatus
+    state: TwinState
     now: float
     generation: int
     cooldown_seconds: float
@@ -45,41 +43,41 @@ class _Findings:
     def add_events(self, lever: Lever, event_type: str, reason: str, message: str) -> None:
         self.events += [Event(about, event_type, reason, message) for about in (TWIN, about_lever(lever))]
 
-    def change(self, **update: object) -> None:
-        self.status = self.status.model_copy(update=update)
+    def change(self, **update: Any) -> None:
+        self.state = replace(self.state, **update)
 
     def drop(self, original: Original) -> None:
-        self.change(originals=records.without_original(self.status.originals, original))
+        self.change(originals=records.without_original(self.state.originals, original))
 
     def keep(self, original: Original, ours: int | None) -> None:
         held = original.model_copy(update={"ours": ours})
-        self.change(originals=records.with_original(self.status.originals, held))
+        self.change(originals=records.with_original(self.state.originals, held))
 
     def resolve(self, record: CorrectionRecord, outcome: Outcome, message: str = "") -> None:
-        found = records.resolve(self.status.corrections, record.id, outcome, now=self.now, message=message)
+        found = records.resolve(self.state.corrections, record.id, outcome, now=self.now, message=message)
         self.change(corrections=found)
 
     def interrupted(self, record: CorrectionRecord) -> None:
         # An answer that is lost is no refusal: tried again at once, and only then less and less often.
         failure = records.Failure(records.INTERRUPTED, at_once=True)
-        self.change(corrections=records.fail(self.status.corrections, record.id, failure, now=self.now))
+        self.change(corrections=records.fail(self.state.corrections, record.id, failure, now=self.now))
 
 
 def settle(
-    status: DigitalTwinStatus,
-    levers: Mapping[_Key, Lever],
+    state: TwinState,
+    levers: Mapping[LeverKey, Lever],
     *,
     now: float,
     generation: int,
     cooldown_seconds: float,
-    unread: Collection[_Key] = (),
+    unread: Collection[LeverKey] = (),
     asked: bool = False,
 ) -> Settled:
     """Settle every earlier decision.
 
     Args:
-        status: the last status.
-        levers: by object and field, everything in ``status.originals`` as it is now; what is gone is
+        state: the one before.
+        levers: by object and field, everything in ``state.originals`` as it is now; what is gone is
             left out.
         now: Unix seconds.
         generation: of the twin's spec.
@@ -87,12 +85,12 @@ def settle(
         unread: what could not be read now; nothing is made of it.
         asked: whether a person has asked for this sync. As a change of the spec does, that forgives failures.
     """
-    found = _Findings(status, now, generation, cooldown_seconds)
-    found.change(fight=fights.calm(status.fight, now=now, generation=generation))
-    if asked or 0 <= status.observed_generation != generation:
-        found.change(corrections=records.anew(status.corrections))
-    unfinished = records.pending(status)
-    for original in status.originals:
+    found = _Findings(state, now, generation, cooldown_seconds)
+    found.change(fight=fights.calm(state.fight, now=now, generation=generation))
+    if asked or 0 <= state.observed_generation != generation:
+        found.change(corrections=records.anew(state.corrections))
+    unfinished = records.pending(state.corrections)
+    for original in state.originals:
         key = (original.object, original.field)
         mine = unfinished if unfinished and unfinished.object == original.object else None
         if key in unread:
@@ -104,11 +102,11 @@ def settle(
             _resolve(found, original, mine, lever)
         else:
             _watch(found, original, lever)
-    left = records.pending(found.status)
+    left = records.pending(found.state.corrections)
     if left is not None and (left.object, left.field) not in unread:
         # Its original was never written down, so nothing was sent.
         found.interrupted(left)
-    return Settled(found.status, tuple(found.events), found.reversions)
+    return Settled(found.state, tuple(found.events), found.reversions)
 
 
 def _gone(found: _Findings, original: Original, record: CorrectionRecord | None) -> None:
@@ -117,7 +115,7 @@ def _gone(found: _Findings, original: Original, record: CorrectionRecord | None)
         found.resolve(record, Outcome.FAILED, f"{_what(original)} does not exist any more")
         return
     told = f"{original.object.kind}/{original.object.name} does not exist any more"
-    for raised in records.held(found.status, original):
+    for raised in records.held(found.state, original):
         # What does not stand any more is nothing to cool down from: its successor may need the same at once.
         found.resolve(raised, Outcome.REVERTED, told)
 
@@ -148,7 +146,7 @@ def _watch(found: _Findings, original: Original, lever: Lever) -> None:
     if _landed(found, original, lever):
         return
     if original.ours is None:
-        if not records.interrupted(found.status, original, CorrectionAction.RAISE, found.now):
+        if not records.interrupted(found.state, original, CorrectionAction.RAISE, found.now):
             found.drop(original)
         return
     if is_ours(lever, original.ours):
@@ -158,7 +156,7 @@ def _watch(found: _Findings, original: Original, lever: Lever) -> None:
         return
     found.drop(original)
     found.change(need_below_since=None)
-    returned = records.interrupted(found.status, original, CorrectionAction.GIVE_BACK, found.now)
+    returned = records.interrupted(found.state, original, CorrectionAction.GIVE_BACK, found.now)
     if returned and lever.value == returned[-1].to:
         found.resolve(returned[-1], Outcome.APPLIED, records.LATE)
         return
@@ -174,12 +172,12 @@ def _landed(found: _Findings, original: Original, lever: Lever) -> bool:
     """Tell whether a raise that was given up has been carried out after all, and hold its value."""
     if lever.value is None or not is_ours(lever, lever.value) or lever.value == original.ours:
         return False
-    late = records.interrupted(found.status, original, CorrectionAction.RAISE, found.now)
+    late = records.interrupted(found.state, original, CorrectionAction.RAISE, found.now)
     # Before the first raise nothing of ours lies above the original, so what does is ours however late it comes.
     base = original.ours or (DEFAULTED if original.value is None else original.value)
     if lever.value <= base or not (late or original.ours is None):
         return False
-    given_up = records.given_up(found.status, original, CorrectionAction.RAISE)
+    given_up = records.given_up(found.state, original, CorrectionAction.RAISE)
     known = next((record for record in reversed(given_up) if record.to == lever.value), None)
     if known is not None:
         found.resolve(known, Outcome.APPLIED, records.LATE)
@@ -200,13 +198,13 @@ def _adopted(found: _Findings, original: Original, lever: Lever, manager: str) -
 
 def _reverted(found: _Findings, original: Original, lever: Lever, manager: str) -> None:
     text = f"{manager} set {_what(original)} from {original.ours} to {lever.value}"
-    record = records.last_raise(found.status.corrections, original.object, original.field)
+    record = records.last_raise(found.state.corrections, original.object, original.field)
     if record is not None:
         found.resolve(record, Outcome.REVERTED, text)
     found.reversions += 1
     found.add_events(lever, NORMAL, "CorrectionReverted", text)
     turn = fights.reverted(
-        found.status.fight,
+        found.state.fight,
         manager,
         now=found.now,
         generation=found.generation,

@@ -18,7 +18,7 @@ from twinops.api.twin.corrections import StartUp
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.core.assess.debounce import after_gap
 from twinops.core.observation import Observation, Pod
-from twinops.core.status.conditions import shorten
+from twinops.core.text import shorten
 from twinops.metric_definitions import DISTORTED_BY_START_UP
 
 INITIALIZATION_SECONDS = 300.0

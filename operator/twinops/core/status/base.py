@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from twinops.api.base import utc
-from twinops.api.twin.observed import ObservedMetric
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.availability import GRACE_SECONDS
-from twinops.core.observation import Sample
 from twinops.core.status.columns import action_words
-from twinops.core.status.conditions import shorten
 
 UNKNOWN = "unknown"
 """What a column says of which nothing is known."""
@@ -48,27 +44,3 @@ def base(previous: DigitalTwinStatus, sync: Sync) -> DigitalTwinStatus:
             "summary": previous.summary and previous.summary.model_copy(update=done),
         }
     )
-
-
-def observed(samples: Mapping[str, Sample], since: Mapping[str, float]) -> list[ObservedMetric]:
-    """Return every answer as it stands in status, sorted by metric.
-
-    Args:
-        samples: the answers, by metric.
-        since: Unix seconds from when on a metric was not seen, of those that are not.
-    """
-    return [
-        ObservedMetric(
-            name=sample.metric,
-            value=None if sample.value is None else float(f"{sample.value:.6g}"),
-            unit=sample.unit,
-            time=None if sample.time is None else utc(sample.time),
-            quality=sample.quality,
-            reason=sample.reason,
-            message=shorten(sample.message),
-            query=sample.query,
-            basis=shorten(sample.basis),
-            unseen_since=utc(since[sample.metric]) if sample.metric in since else None,
-        )
-        for sample in sorted(samples.values(), key=lambda sample: sample.metric)
-    ]

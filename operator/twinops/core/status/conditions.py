@@ -6,9 +6,7 @@ from collections.abc import Iterable
 
 from twinops.api.base import utc
 from twinops.api.conditions import Condition, ConditionStatus, ConditionType
-from twinops.printable import printable
-
-MAX_MESSAGE = 1024
+from twinops.core.text import shorten
 
 ALWAYS_TOLD = (
     ConditionType.READY,
@@ -78,8 +76,3 @@ class Conditions:
         """Return the conditions in their fixed order."""
         order = {kind.value: place for place, kind in enumerate(ALWAYS_TOLD)}
         return sorted(self._conditions.values(), key=lambda c: (order.get(c.type, len(order)), c.type))
-
-
-def shorten(message: str, limit: int = MAX_MESSAGE) -> str:
-    """Return the message, printable and cut to what the schema allows."""
-    return printable(message, limit)

@@ -7,7 +7,6 @@ what was told of it is taken back without any claim that it is over.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -17,12 +16,13 @@ from twinops.api.twin.drift import Drift
 from twinops.api.twin.observed import Health, ObservedMetric, Quality
 from twinops.api.twin.spec import MAX_METRICS
 from twinops.api.twin.status import DigitalTwinStatus, Summary
-from twinops.core.assess.availability import judged, sight
+from twinops.core.assess.availability import judged, observed, sight
 from twinops.core.assess.drift import unknown_of
 from twinops.core.assess.health import remember
 from twinops.core.forecast.skill import withdrawn_skill
 from twinops.core.observation import Sample, Workload
-from twinops.core.status.base import UNKNOWN, Sync, base, observed
+from twinops.core.rights import Refusal
+from twinops.core.status.base import UNKNOWN, Sync, base
 from twinops.core.status.columns import replica_words
 from twinops.core.status.conditions import Conditions
 
@@ -32,21 +32,6 @@ FAILED_SYNCS_BEFORE_UNREADY = 3
 _CRASHED = "InternalError"
 _VERDICTS = (ConditionType.HEALTHY, ConditionType.DRIFTED)
 _LAST_SEEN = "last seen before "
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why the API server did not give what a sync needs.
-
-    Attributes:
-        reason: CamelCase.
-        message: what is missing, and how to mend it.
-        lasting: whether the same request will be refused again until a person acts.
-    """
-
-    reason: str
-    message: str
-    lasting: bool
 
 
 def render_stalled(previous: DigitalTwinStatus, sync: Sync, reason: str, message: str) -> DigitalTwinStatus:
@@ -84,9 +69,9 @@ def render_metrics_failed(
     reason = "MetricsBackendUnavailable"
     conditions = Conditions(previous.conditions, now=sync.now, generation=sync.generation)
     conditions.no(ConditionType.METRICS_AVAILABLE, reason, message)
-    since = sight(samples, previous.observed, sync.now, judged=judged(previous)).since
+    since = sight(samples, previous.observed, sync.now, judged=judged(previous.health, previous.drift)).since
     status = _failed(previous, conditions, sync, reason, message)
-    update: dict[str, Any] = {"observed": observed(samples, since)}
+    update: dict[str, Any] = {"observed": list(observed(samples, since))}
     if workload is not None:
         summary = (status.summary or Summary()).model_copy(update={"replicas": replica_words(workload)})
         update |= {"replicas": workload.ready, "summary": summary}

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from twinops.api.conditions import ConditionType
+from twinops.api.twin.corrections import CorrectionRecord
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.assessment import Assessment
+from twinops.core.correction.decide import Decision
+from twinops.core.correction.guards import WAITING
+from twinops.core.correction.records import WRITE_FAILED, standing_failure
 from twinops.core.observation import Observation
-from twinops.core.status.base import Sync, base, observed
+from twinops.core.status.base import Sync, base
 from twinops.core.status.columns import summarise
 from twinops.core.status.conditions import Conditions
 from twinops.core.status.failed import (
-    Refusal,
     is_lasting,
     render_cluster_failed,
     render_crashed,
@@ -27,10 +30,9 @@ from twinops.errors import SpecError
 
 __all__ = [
     "Blocked",
-    "Refusal",
     "Sync",
+    "blocked_by",
     "is_lasting",
-    "observed",
     "render_cluster_failed",
     "render_crashed",
     "render_metrics_failed",
@@ -51,6 +53,21 @@ class Blocked:
     reason: str
     message: str
     waits: bool = False
+
+
+def blocked_by(decision: Decision, corrections: Sequence[CorrectionRecord]) -> Blocked | None:
+    """Return why a correction that is due is not made, None when nothing stands in its way.
+
+    Args:
+        decision: of this sync.
+        corrections: the records in status, oldest first.
+    """
+    failed = standing_failure(corrections, decision.object) if decision.writes else None
+    if failed is not None and failed.retry_time is not None:
+        # Trying again is no sign that nothing stands in the way any more.
+        return Blocked(failed.reason or WRITE_FAILED, failed.message)
+    waits = decision.reason in WAITING
+    return Blocked(decision.reason, decision.message, waits=waits) if decision.blocked or waits else None
 
 
 def render_synced(
@@ -102,7 +119,7 @@ def render_synced(
             ),
             "health_score": assessment.health_score,
             "health": assessment.health,
-            "observed": observed(observation.samples, assessment.sight.since),
+            "observed": list(assessment.observed),
             "predictions": assessment.predictions,
             "forecast_skill": assessment.skill,
             "risks": list(assessment.risks),

@@ -24,17 +24,18 @@ from support.correcting import (
     risk,
     scale,
     spec,
-    status,
+    state,
 )
+from support.planning import planned
 from twinops.api.base import utc
 from twinops.api.twin.corrections import CorrectionAction, Outcome
-from twinops.api.twin.drift import Drift
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.api.twin.status import DigitalTwinStatus
-from twinops.controllers.twin.corrections import CorrectionService, Done, Plan, Stated
+from twinops.controllers.twin.corrections import CorrectionService, Done
 from twinops.core.correction.original_annotation import on_twin
-from twinops.core.events import about_twin, of_twin
+from twinops.core.correction.plan import Plan
+from twinops.core.events import about_twin, about_workload, of_twin
 from twinops.core.observation import FieldOwner, Observation
+from twinops.core.state import TwinState
 from twinops.errors import ClusterError, Conflict, Refused, Unavailable
 from twinops.ports.kubernetes import TwinRef
 
@@ -57,7 +58,7 @@ class Twin:
         self.clock = FakeClock(NOW)
         self.service = CorrectionService(self.levers, self.clock)
         self.spec = spec_ or spec(**LIMITS)
-        self.status = status()
+        self.state = state()
         self.risks = [risk()]
         self.cpu = 70.0
 
@@ -66,20 +67,33 @@ class Twin:
         seen = observation(lever or hpa(), cpuUsage=self.cpu)
         return dataclasses.replace(seen, lever=lever, now=self.clock.now())
 
-    async def plan(self, found: Drift | None = None) -> Plan:
-        before = self.status.model_copy(update={"last_sync_time": utc(self.clock.now() - 60)})
-        return await self.service.plan(REF, self.spec, self.seen(), found or Drift(), self.risks, before, 1)
+    @property
+    def before(self) -> TwinState:
+        """The state that a sync a minute ago has left."""
+        return dataclasses.replace(self.state, last_sync_time=utc(self.clock.now() - 60))
+
+    async def plan(self, seen: Observation | None = None, state: TwinState | None = None, **more: Any) -> Plan:
+        known = self.before if state is None else state
+        given = {"risks": self.risks} | more
+        plan, looked = await planned(self.levers, REF, self.spec, seen or self.seen(), known, **given)
+        self.service.log_plan(REF, plan)
+        self.events = plan.events
+        self.target = about_workload(looked.workload)
+        return plan
+
+    async def carry_out(self, plan: Plan) -> Done:
+        return await self.service.carry_out(REF, plan, plan.state, self.target)
 
     async def sync(self) -> tuple[Plan, Done]:
         plan = await self.plan()
-        self.status = plan.status
-        done = await self.service.carry_out(REF, plan, plan.status) if plan.writes else Done(plan.status)
-        self.status = done.status
+        self.state = plan.state
+        done = await self.carry_out(plan) if plan.writes else Done(plan.state)
+        self.state = done.state
         return plan, done
 
     @property
     def outcomes(self) -> list[str]:
-        return [f"{record.action.value} {record.to} {record.outcome.value}" for record in self.status.corrections]
+        return [f"{record.action.value} {record.to} {record.outcome.value}" for record in self.state.corrections]
 
     @property
     def live(self) -> tuple[int | None, tuple[FieldOwner, ...]]:
@@ -93,13 +107,13 @@ async def test_a_raise_from_intent_to_outcome() -> None:
     plan = await twin.plan()
     assert plan.writes
     assert twin.levers.written == []
-    assert plan.status.corrections[-1].outcome is Outcome.PENDING
-    assert twin.service.holds(plan.status)
-    done = await twin.service.carry_out(REF, plan, plan.status)
-    twin.status = done.status
+    assert plan.state.corrections[-1].outcome is Outcome.PENDING
+    assert plan.state.originals
+    done = await twin.carry_out(plan)
+    twin.state = done.state
     assert twin.live == (4, (OURS,))
     assert twin.outcomes == ["Raise 4 Applied"]
-    assert [held.ours for held in twin.status.originals] == [4]
+    assert [held.ours for held in twin.state.originals] == [4]
     twin_object = about_twin(REF.namespace, REF.name, REF.uid, "7")
     posted = [of_twin(event, twin_object) for event in done.events]
     assert {event.about.namespace for event in posted} == {"shop"}
@@ -117,7 +131,7 @@ async def test_a_raise_from_intent_to_outcome() -> None:
 @in_fake_time
 async def test_a_restart_between_intent_and_write_applies_once() -> None:
     twin = Twin(KUBECTL)
-    twin.status = (await twin.plan()).status
+    twin.state = (await twin.plan()).state
     await asyncio.sleep(3600)
     await twin.sync()
     assert twin.outcomes == ["Raise 4 Failed", "Raise 4 Applied"]
@@ -128,8 +142,8 @@ async def test_a_restart_between_intent_and_write_applies_once() -> None:
 async def test_a_restart_between_write_and_outcome_applies_nothing_again() -> None:
     twin = Twin(KUBECTL)
     plan = await twin.plan()
-    await twin.service.carry_out(REF, plan, plan.status)
-    twin.status = plan.status
+    await twin.carry_out(plan)
+    twin.state = plan.state
     await asyncio.sleep(3600)
     await twin.sync()
     assert twin.outcomes == ["Raise 4 Applied"]
@@ -165,7 +179,7 @@ async def test_a_refused_write_is_told_and_waits() -> None:
     twin.levers.faults = [Refused("422 invalid", status=422)]
     _, done = await twin.sync()
     assert twin.outcomes == ["Raise 4 Failed"]
-    assert twin.status.originals == []
+    assert twin.state.originals == ()
     assert [event.reason for event in done.events] == ["CorrectionFailed"]
     await asyncio.sleep(5)
     plan, _ = await twin.sync()
@@ -203,22 +217,19 @@ def test_a_refusal_that_lasts_is_met_less_and_less_often(error: Any, reason: str
         twin.levers.meddle = refuse
         told: list[str] = []
         for _ in range(67):
-            plan, done = await twin.sync()
-            told += [event.reason for event in (*plan.events, *done.events)]
+            _, done = await twin.sync()
+            told += [event.reason for event in (*twin.events, *done.events)]
             await asyncio.sleep(60)
         assert tried == tries
         assert told == ["CorrectionFailed"]
-        (entry,) = twin.status.corrections
+        (entry,) = twin.state.corrections
         assert (entry.outcome, entry.reason, entry.attempts) == (Outcome.FAILED, reason, len(tries))
-        assert twin.status.originals == []
-        twin.status = twin.status.model_copy(update={"observed_generation": 1})
-        before = twin.status.model_copy(update={"last_sync_time": utc(twin.clock.now() - 60)})
-        blocked = await twin.service.plan(REF, twin.spec, twin.seen(), Drift(), twin.risks, before, 1)
+        assert twin.state.originals == ()
+        twin.state = dataclasses.replace(twin.state, observed_generation=1)
+        blocked = await twin.plan()
         assert (blocked.decision.reason, blocked.writes) == (reason, False)
-        for generation, stated in ((2, Stated()), (1, Stated(asked=True))):
-            again = await twin.service.plan(
-                REF, twin.spec, twin.seen(), Drift(), twin.risks, before, generation, stated
-            )
+        for generation, asked in ((2, False), (1, True)):
+            again = await twin.plan(generation=generation, asked=asked)
             assert again.writes
 
     check()
@@ -236,14 +247,14 @@ class TestLate:
         await asyncio.sleep(5)
         await twin.sync()
         assert twin.outcomes == ["Raise 4 Failed"]
-        assert twin.service.holds(twin.status)
+        assert twin.state.originals
         twin.levers.edit(HPA, value=4, owners=(OURS,))
         for _ in range(12):
             await asyncio.sleep(60)
             await twin.sync()
         assert twin.outcomes == ["Raise 4 Applied", "GiveBack 2 Applied"]
         assert twin.live == (2, (KUBECTL,))
-        assert not twin.service.holds(twin.status)
+        assert not twin.state.originals
 
     @in_fake_time
     async def test_one_that_never_arrives_is_forgotten(self) -> None:
@@ -255,7 +266,7 @@ class TestLate:
             await asyncio.sleep(60)
             await twin.sync()
         assert twin.outcomes == ["Raise 4 Failed"]
-        assert not twin.service.holds(twin.status)
+        assert not twin.state.originals
 
     @in_fake_time
     async def test_one_that_arrives_instead_of_the_next(self) -> None:
@@ -271,7 +282,7 @@ class TestLate:
         await asyncio.sleep(5)
         await twin.sync()
         assert twin.outcomes[0] == "Raise 4 Applied"
-        assert [(held.value, held.manager) for held in twin.status.originals] == [(2, "kubectl-client-side-apply")]
+        assert [(held.value, held.manager) for held in twin.state.originals] == [(2, "kubectl-client-side-apply")]
 
     @in_fake_time
     async def test_a_deletion_waits_until_it_cannot_arrive_any_more(self) -> None:
@@ -303,12 +314,12 @@ class TestLostStatus:
         async def check() -> None:
             twin = Twin(owner, spec_=spec({"ownershipPolicy": "Force"}, **LIMITS))
             await twin.sync()
-            known = twin.status.originals[0]
-            twin.status, twin.risks, twin.cpu = DigitalTwinStatus(), [], 20.0
-            plan, _ = await twin.sync()
-            (held,) = twin.status.originals
+            known = twin.state.originals[0]
+            twin.state, twin.risks, twin.cpu = TwinState(), [], 20.0
+            await twin.sync()
+            (held,) = twin.state.originals
             assert held.model_copy(update={"time": known.time}) == known
-            assert "CorrectionTakenUp" in {event.reason for event in plan.events}
+            assert "CorrectionTakenUp" in {event.reason for event in twin.events}
             for _ in range(11):
                 await asyncio.sleep(60)
                 await twin.sync()
@@ -323,15 +334,14 @@ class TestLostStatus:
         twin.levers = FakeLevers(scale(3, KUBECTL))
         twin.service = CorrectionService(twin.levers, twin.clock)
         seen = dataclasses.replace(observation(scale(3, KUBECTL), cpuUsage=70), now=NOW)
-        plan = await twin.service.plan(REF, twin.spec, seen, Drift(), [risk()], status(), 1)
-        noted_on_twin = on_twin(plan.status, "checkout")
-        await twin.service.carry_out(REF, plan, plan.status)
+        plan = await twin.plan(seen, state())
+        noted_on_twin = on_twin(plan.state, "checkout")
+        await twin.carry_out(plan)
         lever = twin.levers.levers[SCALE]
         assert (lever.value, lever.witness) == (4, "")
         lost = dataclasses.replace(observation(lever, ready=4, cpuUsage=20), now=NOW)
-        stated = Stated(original=noted_on_twin)
-        again = await twin.service.plan(REF, twin.spec, lost, Drift(), [], DigitalTwinStatus(), 1, stated)
-        assert [(held.value, held.manager, held.ours) for held in again.status.originals] == [
+        again = await twin.plan(lost, TwinState(), risks=[], annotation=noted_on_twin)
+        assert [(held.value, held.manager, held.ours) for held in again.state.originals] == [
             (3, "kubectl-client-side-apply", 4)
         ]
 
@@ -359,8 +369,8 @@ class TestLostStatus:
             dataclasses.replace(twin.seen(), holder="other"),
             dataclasses.replace(twin.seen(), rival="other"),
         ):
-            plan = await twin.service.plan(REF, twin.spec, seen, Drift(), [], DigitalTwinStatus(), 1)
-            assert plan.status.originals == []
+            plan = await twin.plan(seen, TwinState(), risks=[])
+            assert plan.state.originals == ()
 
 
 class TestUnread:
@@ -374,13 +384,14 @@ class TestUnread:
 
         twin = Twin(KUBECTL)
         await twin.sync()
-        held = twin.status.originals
-        twin.service = CorrectionService(Blind(*twin.levers.levers.values()), twin.clock)
+        held = twin.state.originals
+        twin.levers = Blind(*twin.levers.levers.values())
+        twin.service = CorrectionService(twin.levers, twin.clock)
         for reason in ("Forbidden", "LeverUnavailable", "HPANotFound"):
             seen = dataclasses.replace(twin.seen(), lever=None, no_lever_reason=reason, no_lever_message="told")
-            plan = await twin.service.plan(REF, twin.spec, seen, Drift(), [], twin.status, 1)
+            plan = await twin.plan(seen, twin.state, risks=[])
             assert (plan.decision.reason, plan.decision.blocked, plan.writes) == (reason, True, False)
-            assert plan.status.originals == held
+            assert plan.state.originals == held
         assert not (await TestRelease.release(twin)).complete
 
     @in_fake_time
@@ -388,9 +399,9 @@ class TestUnread:
         twin = Twin(KUBECTL)
         await twin.sync()
         seen = dataclasses.replace(twin.seen(), lever=None, no_lever_reason="Forbidden", no_lever_message="told")
-        plan = await twin.service.plan(REF, twin.spec, seen, Drift(), [], twin.status, 1)
+        plan = await twin.plan(seen, twin.state, risks=[])
         assert not plan.writes
-        assert twin.service.holds(plan.status)
+        assert plan.state.originals
 
 
 @pytest.mark.parametrize(
@@ -415,7 +426,7 @@ def test_what_is_told_of_a_refusal(said: str, told: str) -> None:
         twin = Twin()
         twin.levers.faults = [Refused(said, status=403)]
         await twin.sync()
-        (entry,) = twin.status.corrections
+        (entry,) = twin.state.corrections
         assert (entry.reason, entry.message) == ("Forbidden", told)
 
     check()
@@ -458,7 +469,7 @@ def test_what_was_not_judged_is_not_overwritten(change: dict[str, Any]) -> None:
         await twin.sync()
         assert twin.levers.written == []
         assert twin.outcomes == ["Raise 4 Failed"]
-        assert twin.status.originals == []
+        assert twin.state.originals == ()
 
     check()
 
@@ -468,9 +479,9 @@ async def test_an_hpa_deleted_meanwhile_is_a_failure_like_others() -> None:
     twin = Twin()
     plan = await twin.plan()
     twin.levers.levers.clear()
-    done = await twin.service.carry_out(REF, plan, plan.status)
-    assert done.status.corrections[-1].outcome is Outcome.FAILED
-    assert done.status.originals == []
+    done = await twin.carry_out(plan)
+    assert done.state.corrections[-1].outcome is Outcome.FAILED
+    assert done.state.originals == ()
 
 
 @in_fake_time
@@ -486,8 +497,8 @@ async def test_ten_minutes_without_need_give_it_back() -> None:
     _, done = await twin.sync()
     assert twin.live == (2, (KUBECTL,))
     assert twin.outcomes == ["Raise 4 Applied", "GiveBack 2 Applied"]
-    assert not twin.service.holds(twin.status)
-    assert twin.status.need_below_since is None
+    assert not twin.state.originals
+    assert twin.state.need_below_since is None
     assert {event.reason for event in done.events} == {"CorrectionGivenBack"}
 
 
@@ -498,11 +509,11 @@ async def test_an_operator_that_was_away_for_an_hour_looks_for_ten_minutes_first
     twin.risks, twin.cpu = [], 20.0
     await asyncio.sleep(60)
     await twin.sync()
-    before = twin.status.model_copy(update={"last_sync_time": utc(twin.clock.now())})
+    before = dataclasses.replace(twin.state, last_sync_time=utc(twin.clock.now()))
     await asyncio.sleep(3600)
-    plan = await twin.service.plan(REF, twin.spec, twin.seen(), Drift(), [], before, 1)
+    plan = await twin.plan(state=before, risks=[])
     assert not plan.writes
-    assert plan.status.need_below_since == utc(twin.clock.now())
+    assert plan.state.need_below_since == utc(twin.clock.now())
 
 
 @in_fake_time
@@ -514,7 +525,7 @@ async def test_a_value_put_back_is_answered_at_the_next_sync_and_a_fight_is_left
         twin.levers.edit(HPA, value=2, owners=(KUBECTL,))
         plan, done = await twin.sync()
         assert plan.reversions == 1
-        reasons = [event.reason for event in plan.events if event.about.kind == "DigitalTwin"]
+        reasons = [event.reason for event in twin.events if event.about.kind == "DigitalTwin"]
         assert reasons == expected
         assert plan.writes is (len(expected) == 1)
         assert len(done.events) in (0, 3)
@@ -530,13 +541,13 @@ async def test_a_value_put_back_is_answered_at_the_next_sync_and_a_fight_is_left
 @in_fake_time
 async def test_a_preview_writes_nothing_and_is_told_once() -> None:
     twin = Twin(KUBECTL, spec_=spec({"mode": "Preview"}, **LIMITS))
-    plan, _ = await twin.sync()
-    assert [event.reason for event in plan.events] == ["CorrectionPreviewed"]
-    again, _ = await twin.sync()
-    assert again.events == ()
+    await twin.sync()
+    assert [event.reason for event in twin.events] == ["CorrectionPreviewed"]
+    await twin.sync()
+    assert twin.events == ()
     assert twin.outcomes == ["Raise 4 Previewed"]
     assert twin.levers.written == []
-    assert twin.status.recommended_replicas == 4
+    assert twin.state.recommended_replicas == 4
 
 
 @in_fake_time
@@ -544,10 +555,11 @@ async def test_lasting_drift_that_is_not_eligible_asks_for_a_person_once() -> No
     twin = Twin()
     twin.risks = []
     found = drift(alert("memoryUsage", eligible=False, not_eligible_reason="replicas do not help", recommendation="x"))
-    plan = await twin.plan(found)
-    assert [event.reason for event in plan.events] == ["ReviewNeeded"]
-    twin.status = plan.status.model_copy(update={"drift": found})
-    assert (await twin.plan(found)).events == ()
+    plan = await twin.plan(drift=found)
+    assert [event.reason for event in twin.events] == ["ReviewNeeded"]
+    twin.state = dataclasses.replace(plan.state, drift=found)
+    await twin.plan(drift=found)
+    assert twin.events == ()
 
 
 class TestRelease:
@@ -555,7 +567,7 @@ class TestRelease:
 
     @staticmethod
     async def release(twin: Twin, why: str = "Deleted", deadline: float = 20) -> Done:
-        return await twin.service.release(REF, twin.status, why=why, now=twin.clock.now(), deadline_seconds=deadline)
+        return await twin.service.release(REF, twin.state, why=why, now=twin.clock.now(), deadline_seconds=deadline)
 
     @in_fake_time
     async def test_everything_goes_back(self) -> None:
@@ -564,23 +576,23 @@ class TestRelease:
         done = await self.release(twin, "Suspended")
         assert done.complete
         assert twin.live == (2, (KUBECTL,))
-        record = done.status.corrections[-1]
+        record = done.state.corrections[-1]
         assert (record.action, record.trigger, record.outcome) == (
             CorrectionAction.GIVE_BACK,
             "Suspended",
             Outcome.APPLIED,
         )
-        assert not twin.service.holds(done.status)
-        twin.status = done.status
+        assert not done.state.originals
+        twin.state = done.state
         again = await self.release(twin)
-        assert (again.status, again.events, again.complete) == (done.status, (), True)
+        assert (again.state, again.events, again.complete) == (done.state, (), True)
 
     @in_fake_time
     async def test_an_intent_that_was_interrupted_is_settled_first(self) -> None:
         twin = Twin(KUBECTL)
         plan = await twin.plan()
-        await twin.service.carry_out(REF, plan, plan.status)
-        twin.status = plan.status
+        await twin.carry_out(plan)
+        twin.state = plan.state
         assert (await self.release(twin)).complete
         assert twin.live == (2, (KUBECTL,))
 
@@ -600,7 +612,7 @@ class TestRelease:
         twin.levers.levers.clear()
         done = await self.release(twin)
         assert done.complete
-        assert not twin.service.holds(done.status)
+        assert not done.state.originals
 
     @pytest.mark.parametrize("fault", [DOWN, Refused("403", status=403)])
     def test_what_could_not_be_given_back_is_tried_again(self, fault: ClusterError) -> None:
@@ -611,8 +623,8 @@ class TestRelease:
             twin.levers.faults = [fault]
             done = await self.release(twin)
             assert not done.complete
-            assert twin.service.holds(done.status)
-            twin.status = done.status
+            assert done.state.originals
+            twin.state = done.state
             assert (await self.release(twin)).complete
 
         check()
@@ -624,7 +636,7 @@ class TestRelease:
                 await asyncio.sleep(3600)
 
         twin = Twin()
-        held = DigitalTwinStatus(originals=[original(2)])
+        held = state(originals=[original(2)])
         before = twin.clock.monotonic()
         service = CorrectionService(Silent(), twin.clock)
         done = await service.release(REF, held, why="Deleted", now=NOW, deadline_seconds=20)
@@ -639,6 +651,6 @@ class TestRelease:
         done = await self.release(twin)
         assert not done.complete
         assert twin.live == (2, (OURS,))
-        twin.status = done.status
+        twin.state = done.state
         assert (await self.release(twin)).complete
         assert twin.live == (2, (FieldOwner("kubectl", "Apply"),))

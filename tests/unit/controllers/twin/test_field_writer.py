@@ -10,11 +10,12 @@ import pytest
 from fakes.clock import FakeClock, in_fake_time
 from fakes.levers import FakeLevers
 from support.correcting import HPA, KUBECTL, NOW, hpa, observation, risk, spec, status
+from support.planning import planned
 from twinops.api.twin.corrections import Outcome
-from twinops.api.twin.drift import Drift
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.corrections import CorrectionService
+from twinops.core.state import TwinState
 from twinops.ports.kubernetes import TwinRef
 
 AGES = {"older": "2025-01-01T00:00:00Z", "younger": "2026-01-01T00:00:00Z"}
@@ -53,17 +54,18 @@ class Pair:
         seen = dataclasses.replace(observation(lever, cpuUsage=70), now=self.now, rival=rival, holder=holder)
         twin = spec(self.specs[name].get("autoCorrection"), limits={"cpuUsage": 95})
         before = self.statuses[name]
-        plan = await self.service.plan(ref, twin, seen, Drift(), [risk()], before, 1)
-        done = (await self.service.carry_out(ref, plan, plan.status)).status if plan.writes else plan.status
-        self.statuses[name] = done
+        plan, _ = await planned(self.levers, ref, twin, seen, TwinState.from_status(before), [risk()])
+        done = (await self.service.carry_out(ref, plan, plan.state)).state if plan.writes else plan.state
+        self.statuses[name] = done.to_status(before)
         self.known(name)
         return "" if plan.writes else plan.decision.reason
 
     async def suspended(self, name: str) -> None:
+        before = self.statuses[name]
         done = await self.service.release(
-            self.known(name), self.statuses[name], why="Suspended", now=self.now, deadline_seconds=20
+            self.known(name), TwinState.from_status(before), why="Suspended", now=self.now, deadline_seconds=20
         )
-        self.statuses[name] = done.status
+        self.statuses[name] = done.state.to_status(before)
         self.known(name)
 
     @property

@@ -47,7 +47,7 @@ class Observations:
         self._clock = clock
         self._levers = levers
 
-    async def observe(self, *_: Any) -> Observed:
+    async def observe(self, *_: Any, **__: Any) -> Observed:
         self.calls += 1
         if self.failure is not None:
             raise self.failure

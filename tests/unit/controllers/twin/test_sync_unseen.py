@@ -48,7 +48,7 @@ class Seen:
         self._clock = clock
         self.fault: Exception | None = None
 
-    async def observe(self, *_: object) -> Observed:
+    async def observe(self, *_: object, **__: object) -> Observed:
         if self.fault is not None:
             raise self.fault
         seen = observation(hpa(2), cpuUsage=53.0, latencyMs=100.0)

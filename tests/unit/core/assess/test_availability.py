@@ -19,15 +19,11 @@ from twinops.core.assess.health import assess_health, hindsight
 from twinops.core.forecast.horizon import QUANTILES, HorizonForecast
 from twinops.core.forecast.result import ForecastResult, Skill
 from twinops.core.observation import Observation, Sample
+from twinops.core.rights import Refusal
+from twinops.core.state import TwinState
 from twinops.core.status.base import Sync
 from twinops.core.status.events import transitions
-from twinops.core.status.failed import (
-    Refusal,
-    render_cluster_failed,
-    render_crashed,
-    render_metrics_failed,
-    render_stalled,
-)
+from twinops.core.status.failed import render_cluster_failed, render_crashed, render_metrics_failed, render_stalled
 from twinops.core.status.render import render_synced
 
 T0 = 1_700_000_000.0
@@ -65,8 +61,8 @@ class Life:
             forecasts = {name: (ahead(name, 600.0 if name == "latencyMs" else 40.0),) for name in samples}
             skills = [Skill(name, 0.7, 0.9, 1.0, 100, state="packed") for name in samples]
             forecast_result = ForecastResult(forecasts=forecasts, skills=skills, samples=dict.fromkeys(samples, 500))
-            observation = Observation(self.now, samples, forecast_result)
-            found = assess(self.spec, observation, self.status)
+            observation = Observation(self.now, samples, forecast_result, limits=LIMITS)
+            found = assess(self.spec, observation, TwinState.from_status(self.status))
             base = self.status.model_copy(update={"recommended_replicas": 4})
             self._then(render_synced(base, self.spec, self._sync(), observation, found, {}, None))
         return self.status

@@ -11,11 +11,11 @@ from support.correcting import NOW, observation, spec
 from twinops.api.base import utc
 from twinops.api.twin.drift import Direction, DriftAlert
 from twinops.api.twin.observed import ObservedMetric, Quality
-from twinops.api.twin.status import DigitalTwinStatus
-from twinops.core.assess.assessment import Assessment, assess
+from twinops.core.assess.assessment import Assessment, assess, limits_in_force
+from twinops.core.assess.availability import observed
 from twinops.core.correction.need import Demand, demand
 from twinops.core.observation import Observation, Sample
-from twinops.core.status.base import observed
+from twinops.core.state import TwinState
 
 TWIN = spec(
     expectedState={"metrics": {"cpuUsage": 50, "latencyMs": 120}},
@@ -24,6 +24,7 @@ TWIN = spec(
     syncFrequencySeconds=60,
 )
 # 180 ms is the edge of what is allowed.
+LIMITS = limits_in_force(TWIN, None)
 
 
 def bounded(least: float | None, most: float | None) -> Sample:
@@ -36,20 +37,20 @@ OPEN_WITHIN, OPEN_BEYOND = bounded(100, None), bounded(10_000, None)
 
 def seen(sample: Sample, cpu: float = 40) -> Observation:
     found = observation(cpuUsage=cpu)
-    return dataclasses.replace(found, samples={**found.samples, "latencyMs": sample})
+    return dataclasses.replace(found, samples={**found.samples, "latencyMs": sample}, limits=LIMITS)
 
 
 def lasting(sample: Sample, cpu: float = 40) -> tuple[Observation, Assessment]:
     """Return what is made of a metric after it has been so for five syncs."""
-    status = DigitalTwinStatus()
+    state = TwinState()
     for sync in range(5):
         at = NOW + 60 * sync
         base = seen(dataclasses.replace(sample, time=at), cpu)
         now = dataclasses.replace(
             base, now=at, samples={k: dataclasses.replace(s, time=at) for k, s in base.samples.items()}
         )
-        found = assess(TWIN, now, status)
-        status = status.model_copy(update={"risks": list(found.risks), "drift": found.drift})
+        found = assess(TWIN, now, state)
+        state = dataclasses.replace(state, risks=found.risks, drift=found.drift)
     return now, found
 
 
@@ -121,10 +122,10 @@ def test_another_metric_drives_whatever_bounds_say() -> None:
 
 def test_alert_stays_as_it_was_while_bounds_prove_nothing() -> None:
     _now, before = lasting(OPEN_BEYOND)
-    observed = [ObservedMetric(name="latencyMs", quality=Quality.BOUNDED, time=utc(NOW))]
-    status = DigitalTwinStatus(drift=before.drift, observed=observed)
+    observed = (ObservedMetric(name="latencyMs", quality=Quality.BOUNDED, time=utc(NOW)),)
+    state = TwinState(drift=before.drift, observed=observed)
 
-    after = assess(TWIN, seen(FIRST_BUCKET), status).drift
+    after = assess(TWIN, seen(FIRST_BUCKET), state).drift
 
     [old], [new] = too_high(before), after.alerts
     assert (new.recent, new.persistent, new.since) == (old.recent, old.persistent, old.since)
@@ -133,12 +134,12 @@ def test_alert_stays_as_it_was_while_bounds_prove_nothing() -> None:
 
 def test_bounds_within_what_is_allowed_end_an_alert() -> None:
     _now, before = lasting(OPEN_BEYOND)
-    status, found = DigitalTwinStatus(drift=before.drift), before
+    state, found = TwinState(drift=before.drift), before
     for sync in range(5, 10):
         at = NOW + 60 * sync
         now = dataclasses.replace(seen(dataclasses.replace(FAST, time=at)), now=at)
-        found = assess(TWIN, now, status)
-        status = DigitalTwinStatus(drift=found.drift)
+        found = assess(TWIN, now, state)
+        state = TwinState(drift=found.drift)
 
     assert too_high(found) == []
 
@@ -152,26 +153,26 @@ def test_bounds_within_what_is_allowed_end_an_alert() -> None:
     ],
 )
 def test_bounds_that_prove_nothing_leave_no_verdict_to_stand(sample: Sample, *, lost: bool) -> None:
-    status = DigitalTwinStatus()
+    state = TwinState()
     for sync in range(4):
         at = NOW + 5 * sync
         now = dataclasses.replace(seen(dataclasses.replace(sample, time=at)), now=at)
-        found = assess(TWIN, now, status)
+        found = assess(TWIN, now, state)
         told = observed(now.samples, found.sight.since)
-        status = DigitalTwinStatus(drift=found.drift, health=found.health, observed=told)
+        state = TwinState(drift=found.drift, health=found.health, observed=told)
         assert ("latencyMs" in found.sight.lost) is lost
         assert [one.unseen_since for one in told if one.name == "latencyMs"] == [None]
 
 
 def test_what_bounds_proved_stands_for_a_moment_when_it_is_not_seen() -> None:
     now = seen(COARSE)
-    first = assess(TWIN, now, DigitalTwinStatus())
+    first = assess(TWIN, now, TwinState())
     told = observed(now.samples, first.sight.since)
-    status = DigitalTwinStatus(drift=first.drift, health=first.health, observed=told)
+    state = TwinState(drift=first.drift, health=first.health, observed=told)
 
     gone = seen(Sample("latencyMs", Quality.MISSING, reason="NoSuchSeries"))
 
-    assert "latencyMs" in assess(TWIN, dataclasses.replace(gone, now=NOW + 5), status).sight.fading
+    assert "latencyMs" in assess(TWIN, dataclasses.replace(gone, now=NOW + 5), state).sight.fading
 
 
 def test_status_remembers_the_word_that_the_next_sync_goes_by() -> None:

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from support.correcting import HPA, original, spec, status
+from support.correcting import HPA, original, spec, state
 from support.virtual_shop import PER_DAY, STEP, ForecastInput, run
 from twinops.api.base import utc
 from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Outcome
 from twinops.api.twin.observed import Quality
 from twinops.api.twin.spec import CorrectionMode
-from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.censoring import calibration_excluded
 from twinops.core.forecast.forecaster import Forecaster
 from twinops.core.forecast.recorded import Recorded
@@ -26,6 +25,7 @@ from twinops.core.forecast.result import ForecastResult, Skill
 from twinops.core.metrics.censoring import lower_bounds
 from twinops.core.observation import Sample
 from twinops.core.series import Series
+from twinops.core.state import TwinState
 
 HISTORY_DAYS, DAYS = 3, 7
 LIMITS = {"cpuUsage": 65.0, "throughputRps": 600.0, "latencyMs": 60.0}
@@ -84,7 +84,7 @@ def live(*, corrected: bool) -> Week:
         limits=LIMITS,
         replicas=recorded(past, [moment.ready for moment in past]),
     )
-    last, forecast_results, bent = status(), [], []
+    last, forecast_results, bent = state(), [], []
     for moment in week:
         last = after(last, moment)
         bent.append(calibration_excluded(TWIN, last, moment.now))
@@ -112,10 +112,10 @@ def recorded(moments: Sequence[ForecastInput], values: Sequence[float]) -> Recor
     return Recorded(Series(times, np.array(values, dtype=float), float(STEP)))
 
 
-def after(last: DigitalTwinStatus, moment: ForecastInput) -> DigitalTwinStatus:
-    """Return the status as the operator leaves it for this sync."""
+def after(last: TwinState, moment: ForecastInput) -> TwinState:
+    """Return the state as the operator leaves it for this sync."""
     if moment.held:
-        return last if last.originals else status(originals=[original()])
+        return last if last.originals else state(originals=[original()])
     if not moment.released:
         return last
     given_back = CorrectionRecord(
@@ -130,7 +130,7 @@ def after(last: DigitalTwinStatus, moment: ForecastInput) -> DigitalTwinStatus:
         outcome=Outcome.APPLIED,
         outcome_time=utc(moment.now),
     )
-    return status(corrections=[given_back])
+    return state(corrections=[given_back])
 
 
 @pytest.fixture(scope="module")

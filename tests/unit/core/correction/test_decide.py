@@ -21,7 +21,7 @@ from support.correcting import (
     risk,
     scale,
     spec,
-    status,
+    state,
     workload,
 )
 from twinops.api.base import utc
@@ -29,11 +29,11 @@ from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Fig
 from twinops.api.twin.drift import Drift
 from twinops.api.twin.observed import Quality
 from twinops.api.twin.spec import CorrectionMode, DigitalTwinSpec
-from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.correction.decide import DecisionResult, decide, noted
 from twinops.core.correction.need import demand
 from twinops.core.correction.records import CHANGED, INTERRUPTED
 from twinops.core.observation import Observation, Sample
+from twinops.core.state import TwinState
 
 LIMITS = {"limits": {"cpuUsage": 95}}
 
@@ -59,12 +59,12 @@ def record(outcome: Outcome = Outcome.APPLIED, *, age: float = 60, **more: Any) 
 def decided(
     twin: DigitalTwinSpec | None = None,
     seen: Observation | None = None,
-    previous: DigitalTwinStatus | None = None,
+    previous: TwinState | None = None,
     risks: Any = None,
 ) -> DecisionResult:
     twin, seen = twin or spec(**LIMITS), seen or observation(cpuUsage=70)
     needed = demand(twin, seen, Drift(), [risk()] if risks is None else risks)
-    return decide(twin, seen, previous or status(), needed)
+    return decide(twin, seen, previous or state(), needed)
 
 
 def test_a_lasting_risk_raises_the_minimum() -> None:
@@ -134,18 +134,18 @@ STALE = dataclasses.replace(observation(), samples={"cpuUsage": Sample("cpuUsage
         pytest.param(
             None,
             None,
-            status(fight=Fight(manager="argo", generation=1, cycles=1, until=utc(NOW + 60))),
+            state(fight=Fight(manager="argo", generation=1, cycles=1, until=utc(NOW + 60))),
             "BackedOff",
             True,
             id="backed off",
         ),
         pytest.param(
-            None, None, status(fight=Fight(manager="argo", generation=1, cycles=4)), "GaveUp", True, id="gave up"
+            None, None, state(fight=Fight(manager="argo", generation=1, cycles=4)), "GaveUp", True, id="gave up"
         ),
         pytest.param(
             None,
             None,
-            status(corrections=[record(Outcome.FAILED, age=59, message="no", retry_time=utc(NOW + 1))]),
+            state(corrections=[record(Outcome.FAILED, age=59, message="no", retry_time=utc(NOW + 1))]),
             "WriteFailed",
             True,
             id="refused a moment ago",
@@ -153,7 +153,7 @@ STALE = dataclasses.replace(observation(), samples={"cpuUsage": Sample("cpuUsage
         pytest.param(
             None,
             None,
-            status(
+            state(
                 corrections=[
                     record(Outcome.FAILED, age=59, message="no right", reason="Forbidden", retry_time=utc(NOW + 3600))
                 ]
@@ -165,7 +165,7 @@ STALE = dataclasses.replace(observation(), samples={"cpuUsage": Sample("cpuUsage
         pytest.param(None, STALE, None, "NoFreshMetrics", True, id="the value is held, not fresh"),
         pytest.param(None, observation(hpa(4), cpuUsage=70), None, "InPlace", False, id="there already"),
         pytest.param(
-            None, None, status(corrections=[record(age=299)]), "Cooldown", False, id="the last raise is too young"
+            None, None, state(corrections=[record(age=299)]), "Cooldown", False, id="the last raise is too young"
         ),
         pytest.param(
             None, observation(hpa(3, maximum=3), cpuUsage=70), None, "AtMaximum", True, id="the bounds end here"
@@ -190,26 +190,26 @@ def test_guards(twin: Any, seen: Any, previous: Any, reason: str, *, blocked: bo
 @pytest.mark.parametrize(
     "previous",
     [
-        pytest.param(status(corrections=[record(age=300)]), id="the cooldown is over"),
-        pytest.param(status(corrections=[record(Outcome.REVERTED, age=5)]), id="the last raise was put back"),
-        pytest.param(status(corrections=[record(Outcome.PREVIEWED, age=5)]), id="the last raise was a preview"),
-        pytest.param(status(corrections=[record(age=-100)]), id="the clock was set back"),
+        pytest.param(state(corrections=[record(age=300)]), id="the cooldown is over"),
+        pytest.param(state(corrections=[record(Outcome.REVERTED, age=5)]), id="the last raise was put back"),
+        pytest.param(state(corrections=[record(Outcome.PREVIEWED, age=5)]), id="the last raise was a preview"),
+        pytest.param(state(corrections=[record(age=-100)]), id="the clock was set back"),
         pytest.param(
-            status(corrections=[record(Outcome.FAILED, age=61, message="403", retry_time=utc(NOW - 1))]),
+            state(corrections=[record(Outcome.FAILED, age=61, message="403", retry_time=utc(NOW - 1))]),
             id="refused a minute ago",
         ),
         pytest.param(
-            status(corrections=[record(Outcome.FAILED, age=5, message="403", retry_time=utc(NOW + 86_400))]),
+            state(corrections=[record(Outcome.FAILED, age=5, message="403", retry_time=utc(NOW + 86_400))]),
             id="refused before the clock was set back",
         ),
-        pytest.param(status(corrections=[record(Outcome.FAILED, age=5, message=CHANGED)]), id="changed meanwhile"),
-        pytest.param(status(corrections=[record(Outcome.FAILED, age=5, message=INTERRUPTED)]), id="interrupted"),
+        pytest.param(state(corrections=[record(Outcome.FAILED, age=5, message=CHANGED)]), id="changed meanwhile"),
+        pytest.param(state(corrections=[record(Outcome.FAILED, age=5, message=INTERRUPTED)]), id="interrupted"),
         pytest.param(
-            status(fight=Fight(manager="argo", generation=1, cycles=1, until=utc(NOW - 1))), id="the back-off is over"
+            state(fight=Fight(manager="argo", generation=1, cycles=1, until=utc(NOW - 1))), id="the back-off is over"
         ),
     ],
 )
-def test_what_does_not_stop_a_raise(previous: DigitalTwinStatus) -> None:
+def test_what_does_not_stop_a_raise(previous: TwinState) -> None:
     assert decided(previous=previous).decision.to == 4
 
 
@@ -217,7 +217,7 @@ def test_a_raise_that_was_settled_in_this_very_sync_starts_the_cooldown() -> Non
     # Times are kept in microseconds: this one rounds up, to after the moment it was taken from.
     now = 1_700_000_000.1234567
     assert utc(now).timestamp() > now
-    previous = status(corrections=[record(time=utc(now), outcome_time=utc(now))])
+    previous = state(corrections=[record(time=utc(now), outcome_time=utc(now))])
     seen = dataclasses.replace(observation(cpuUsage=70), now=now)
     assert decided(seen=seen, previous=previous).decision.reason == "Cooldown"
 
@@ -237,7 +237,7 @@ def test_a_stale_metric_does_not_hide_a_smaller_need_that_is_fresh() -> None:
     samples = {"cpuUsage": Sample("cpuUsage", Quality.STALE, 70.0), "latencyMs": Sample("latencyMs", Quality.GOOD, 300)}
     seen = dataclasses.replace(observation(), samples=samples)
     needed = demand(twin, seen, drift(alert("latencyMs")), [risk(upper=300)])
-    decision = decide(twin, seen, status(), needed).decision
+    decision = decide(twin, seen, state(), needed).decision
     assert (decision.trigger, decision.to) == ("Drift/latencyMs", 4)
 
 
@@ -252,7 +252,7 @@ def test_recommended_replicas(risks: Any, recommended: int) -> None:
 
 def test_intent_and_original_are_written_down_before_anything_is_sent() -> None:
     seen = observation(hpa(2, KUBECTL), cpuUsage=70)
-    written = noted(status(), decided(seen=seen), seen.lever, NOW)
+    written = noted(state(), decided(seen=seen), seen.lever, NOW)
     (entry,) = written.corrections
     assert (entry.outcome, entry.from_, entry.to, entry.limited_by) == (Outcome.PENDING, 2, 4, [])
     (held,) = written.originals
@@ -263,7 +263,7 @@ def test_intent_and_original_are_written_down_before_anything_is_sent() -> None:
 
 def test_a_second_raise_keeps_the_first_original() -> None:
     seen = observation(hpa(3, OURS), cpuUsage=70)
-    previous = status(originals=[original(2, ours=3)], corrections=[record(age=400)])
+    previous = state(originals=[original(2, ours=3)], corrections=[record(age=400)])
     written = noted(previous, decided(seen=seen, previous=previous), seen.lever, NOW)
     assert [(held.value, held.ours) for held in written.originals] == [(2, 3)]
     assert [entry.outcome for entry in written.corrections] == [Outcome.APPLIED, Outcome.PENDING]
@@ -271,17 +271,17 @@ def test_a_second_raise_keeps_the_first_original() -> None:
 
 def test_a_preview_is_recorded_once_and_holds_nothing() -> None:
     twin, seen = spec({"mode": "Preview"}, **LIMITS), observation(cpuUsage=70)
-    first = noted(status(), decided(twin, seen), seen.lever, NOW)
+    first = noted(state(), decided(twin, seen), seen.lever, NOW)
     again = noted(first, decided(twin, seen, first), seen.lever, NOW + 60)
     assert [(r.outcome, r.to) for r in again.corrections] == [(Outcome.PREVIEWED, 4)]
-    assert again.originals == []
+    assert again.originals == ()
     later = dataclasses.replace(seen, now=NOW + 300)
     more = noted(again, decided(twin, later, again, [risk(upper=190)]), seen.lever, NOW + 300)
     assert [r.to for r in more.corrections] == [4, 6]
 
 
 def test_previews_are_as_far_apart_as_corrections_would_be() -> None:
-    twin, seen, last = spec({"mode": "Preview"}, **LIMITS), observation(cpuUsage=70), status()
+    twin, seen, last = spec({"mode": "Preview"}, **LIMITS), observation(cpuUsage=70), state()
     for sync in range(20):
         now = NOW + 60 * sync
         need = risk(upper=150 + 40 * (sync % 2))
@@ -296,7 +296,7 @@ def test_a_preview_is_made_while_another_twin_holds_the_field() -> None:
 
 def test_a_blocked_need_is_recorded_once_per_reason() -> None:
     seen = observation(hpa(2, SERVER_SIDE), cpuUsage=70)
-    first = noted(status(), decided(seen=seen), seen.lever, NOW)
+    first = noted(state(), decided(seen=seen), seen.lever, NOW)
     again = noted(first, decided(seen=seen, previous=first, risks=[risk(upper=190)]), seen.lever, NOW + 60)
     assert [(r.outcome, r.to) for r in again.corrections] == [(Outcome.BLOCKED, 4)]
     assert again.corrections[0].message.startswith("OwnedByServerSideApply: ")
@@ -304,13 +304,13 @@ def test_a_blocked_need_is_recorded_once_per_reason() -> None:
 
 def test_being_blocked_without_a_need_is_no_record() -> None:
     seen = observation(hpa(2, SERVER_SIDE), cpuUsage=70)
-    assert noted(status(), decided(seen=seen, risks=[]), seen.lever, NOW).corrections == []
+    assert noted(state(), decided(seen=seen, risks=[]), seen.lever, NOW).corrections == ()
 
 
 def test_the_list_keeps_ten_and_drops_what_changed_nothing_first() -> None:
     done = [record(age=5000 - place) for place in range(3)]
     previews = [record(Outcome.PREVIEWED, age=1000 - place, to=5 + place) for place in range(7)]
-    full = status(corrections=[done[0], previews[0], *done[1:], *previews[1:]])
+    full = state(corrections=[done[0], previews[0], *done[1:], *previews[1:]])
     written = noted(full, decided(previous=full), hpa(2), NOW)
     assert len(written.corrections) == 10
     assert [r for r in written.corrections if r.outcome is Outcome.APPLIED] == done
@@ -319,7 +319,7 @@ def test_the_list_keeps_ten_and_drops_what_changed_nothing_first() -> None:
 
 
 def test_giving_back_is_decided_before_raising() -> None:
-    previous = status(originals=[original(2)], need_below_since=utc(NOW - 700))
+    previous = state(originals=[original(2)], need_below_since=utc(NOW - 700))
     seen = observation(hpa(6, OURS), cpuUsage=20)
     decision = decided(seen=seen, previous=previous, risks=[]).decision
     assert (decision.action, decision.current, decision.to) == (CorrectionAction.GIVE_BACK, 6, 2)
@@ -328,7 +328,7 @@ def test_giving_back_is_decided_before_raising() -> None:
 
 
 def test_what_is_held_goes_back_in_preview_too() -> None:
-    previous, seen = status(originals=[original(2)]), observation(hpa(6, OURS), cpuUsage=70)
+    previous, seen = state(originals=[original(2)]), observation(hpa(6, OURS), cpuUsage=70)
     decision = decided(spec({"mode": "Preview"}, **LIMITS), seen, previous).decision
     assert decision.action is CorrectionAction.GIVE_BACK
     assert decision.writes
@@ -336,13 +336,13 @@ def test_what_is_held_goes_back_in_preview_too() -> None:
 
 def test_a_refused_give_back_waits_before_it_tries_again() -> None:
     refused = record(Outcome.FAILED, age=10, action=CorrectionAction.GIVE_BACK, message="403", retry_time=utc(NOW + 50))
-    previous = status(originals=[original(2)], corrections=[refused])
+    previous = state(originals=[original(2)], corrections=[refused])
     decision = decided(spec({"enabled": False}), observation(hpa(6, OURS)), previous).decision
     assert (decision.action, decision.reason, decision.blocked) == (None, "WriteFailed", True)
 
 
 def test_a_maximum_that_a_person_raised_on_our_word_counts_at_once() -> None:
-    previous = status(originals=[original(2, ours=10, bounds_max=10)])
+    previous = state(originals=[original(2, ours=10, bounds_max=10)])
     blocked = decided(seen=observation(hpa(10, OURS, maximum=10), ready=10, cpuUsage=190), previous=previous, risks=[])
     assert blocked.recommended == 10
     twin, raised = spec(**LIMITS), [risk(upper=190, current=True)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from support.correcting import HPA, NOW, alert, drift, hpa, observation, original, spec, status
+from support.correcting import HPA, NOW, alert, drift, hpa, observation, original, spec, state
 from support.virtual_twin import Seen, VirtualTwin, World
 from twinops.api.base import utc
 from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Outcome, ReplicaStep
@@ -113,7 +113,7 @@ def test_load_that_can_be_counted_in_replicas_is_followed_however_many_steps_it_
     assert [to for _, _, to in raises(seen)] == [4, 5, 10]
     assert not {"NoEffect", "Verifying"} & {sync.decision.reason for sync in seen}
     assert seen[-1].recommended == 10
-    assert seen[-1].status.replica_steps == []
+    assert seen[-1].state.replica_steps == ()
 
 
 @pytest.mark.parametrize("metrics", [("latencyMs", "throughputRps"), ("latencyMs", "cpuUsage")])
@@ -140,10 +140,10 @@ def test_a_raise_that_was_given_back_may_be_made_again() -> None:
 
 
 def test_another_generation_starts_afresh() -> None:
-    virtual = VirtualTwin(World(lambda _: 150), THROUGHPUT, status=status(last_sync_time=None, observed_generation=1))
+    virtual = VirtualTwin(World(lambda _: 150), THROUGHPUT, state=state(last_sync_time=None, observed_generation=1))
     virtual.run(1)
-    assert [step.generation for step in virtual.status.replica_steps] == [1]
-    virtual.status = virtual.status.model_copy(update={"observed_generation": 2})
+    assert [step.generation for step in virtual.state.replica_steps] == [1]
+    virtual.generation, virtual.state = 2, dataclasses.replace(virtual.state, observed_generation=2)
     assert virtual._sync(3600).decision.action is not None
 
 
@@ -191,7 +191,7 @@ def test_when_a_further_step_may_be_taken(known: ReplicaStep, value: float, load
     values = {"latencyMs": value} | ({} if load is None else {"throughputRps": load})
     seen = observation(hpa(4), ready=4, **values)
     needed = demand(LATENCY, seen, drift(alert("latencyMs")), [])
-    assert decide(LATENCY, seen, status(replica_steps=[known]), needed).decision.reason == reason
+    assert decide(LATENCY, seen, state(replica_steps=[known]), needed).decision.reason == reason
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_a_floor_that_was_put_back_is_answered_unless_it_was_in_vain(
 ) -> None:
     seen = observation(hpa(2), ready=4, latencyMs=600.0)
     needed = demand(LATENCY, seen, drift(alert("latencyMs")), [])
-    decision = decide(LATENCY, seen, status(replica_steps=[step(effects=effects)]), needed).decision
+    decision = decide(LATENCY, seen, state(replica_steps=[step(effects=effects)]), needed).decision
     assert (decision.reason, decision.to) == decided
 
 
@@ -223,7 +223,7 @@ def test_one_sample_tells_nothing_of_what_we_raised() -> None:
         outcome=Outcome.APPLIED,
         outcome_time=utc(NOW - 400),
     )
-    previous = status(replica_steps=[step(effects=[0.9])], corrections=[done], originals=[original(3, ours=4)])
+    previous = state(replica_steps=[step(effects=[0.9])], corrections=[done], originals=[original(3, ours=4)])
     seen = observation(hpa(4), ready=4, latencyMs=600.0)
     needed = demand(LATENCY, seen, drift(alert("latencyMs")), [])
     assert decide(LATENCY, seen, previous, needed).decision.reason == "Verifying"

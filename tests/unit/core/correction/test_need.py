@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.correcting import alert, drift, observation, risk, spec, status, workload
+from support.correcting import alert, drift, observation, risk, spec, state, workload
 from twinops.api.twin.drift import Direction, Drift
 from twinops.api.twin.observed import Quality
 from twinops.core.baseline.estimate import BaselineEstimate
@@ -311,7 +311,7 @@ def test_pods_that_were_not_counted_are_not_guessed() -> None:
     assert (found.recommended, found.known) == (10, False)
     [need] = found.needs
     assert (need.acts, need.fresh) == (False, True)
-    decision = decide(twin, counted(None, ready=10, cpuUsage=188), status(), found).decision
+    decision = decide(twin, counted(None, ready=10, cpuUsage=188), state(), found).decision
     assert (decision.action, decision.reason, decision.blocked) == (None, "PodsNotCounted", True)
 
 

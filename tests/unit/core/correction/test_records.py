@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.correcting import HPA, NOW, SCALE, original, status
+from support.correcting import HPA, NOW, SCALE, original, state
 from twinops.api.base import utc
 from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Outcome
 from twinops.api.twin.spec import CorrectionMode
@@ -42,8 +42,8 @@ def raised(metric: str, *, age: float = 60, **more: Any) -> CorrectionRecord:
     ],
 )
 def test_what_a_value_is_held_for(records: list[CorrectionRecord], metrics: set[str]) -> None:
-    assert held_by(status(originals=[original(2)], corrections=records)) == metrics
+    assert held_by(state(originals=[original(2)], corrections=records)) == metrics
 
 
 def test_a_twin_that_holds_nothing_holds_it_for_nothing() -> None:
-    assert held_by(status(corrections=[raised("cpuUsage")])) == set()
+    assert held_by(state(corrections=[raised("cpuUsage")])) == set()

@@ -20,7 +20,7 @@ from support.correcting import (
     risk,
     scale,
     spec,
-    status,
+    state,
 )
 from twinops.api.base import utc
 from twinops.api.twin.corrections import Original
@@ -114,14 +114,14 @@ def test_since_when_the_need_is_below(
 ) -> None:
     twin = spec(BOUNDS, limits={"cpuUsage": 95})
     seen = observation(lever, **values)
-    previous = status(need_below_since=None if before is None else utc(NOW - before), last_sync_time=utc(NOW - last))
+    previous = state(need_below_since=None if before is None else utc(NOW - before), last_sync_time=utc(NOW - last))
     assert below_since(twin, seen, previous, demand(twin, seen, Drift(), []), held) == below
 
 
 def test_a_long_interval_is_no_gap() -> None:
     twin = spec(limits={"cpuUsage": 95}, syncFrequencySeconds=3600)
     seen = observation(hpa(6, OURS), cpuUsage=20)
-    previous = status(need_below_since=utc(NOW - 3600), last_sync_time=utc(NOW - 3600))
+    previous = state(need_below_since=utc(NOW - 3600), last_sync_time=utc(NOW - 3600))
     assert below_since(twin, seen, previous, demand(twin, seen, Drift(), []), original(2)) == NOW - 3600
 
 
@@ -140,13 +140,13 @@ def test_an_hpa_is_not_given_back_while_a_need_would_raise_it_again(
 ) -> None:
     twin, looked = spec(limits={"cpuUsage": 95}), observation(hpa(8, OURS), ready=8, cpuUsage=seen)
     needed = demand(twin, looked, Drift(), given)
-    assert below_since(twin, looked, status(), needed, original(2, ours=8)) == below
+    assert below_since(twin, looked, state(), needed, original(2, ours=8)) == below
 
 
 def test_a_listed_risk_keeps_what_is_held() -> None:
     twin, seen = spec(limits={"cpuUsage": 95}), observation(hpa(6, OURS), cpuUsage=20)
     needed = demand(twin, seen, Drift(), [risk(upper=190, persistent=False)])
-    assert below_since(twin, seen, status(need_below_since=utc(NOW - 300)), needed, original(2)) is None
+    assert below_since(twin, seen, state(need_below_since=utc(NOW - 300)), needed, original(2)) is None
 
 
 @pytest.mark.parametrize(

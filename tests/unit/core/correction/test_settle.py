@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from support.correcting import HPA, KUBECTL, NOW, OURS, SERVER_SIDE, hpa, original, status
+from support.correcting import HPA, KUBECTL, NOW, OURS, SERVER_SIDE, hpa, original, state
 from twinops.api.base import utc
 from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Outcome
 from twinops.api.twin.spec import CorrectionMode
@@ -40,7 +41,7 @@ APPLIED_BEFORE: dict[str, Any] = {"manager": "kubectl", "operation": "Apply"}
 
 def settled(lever: Lever | None, corrections: list[CorrectionRecord], originals: list[Any]) -> Settled:
     levers = {} if lever is None else {(lever.object, lever.field): lever}
-    given = status(corrections=corrections, originals=originals, need_below_since=utc(NOW - 60))
+    given = state(corrections=corrections, originals=originals, need_below_since=utc(NOW - 60))
     return settle(given, levers, now=NOW, generation=1, cooldown_seconds=300)
 
 
@@ -86,76 +87,76 @@ def test_an_interrupted_decision(
     lever: Lever | None, entry: CorrectionRecord, held: Any, outcome: Outcome, ours: list[int]
 ) -> None:
     found = settled(lever, [entry], [held])
-    assert found.status.corrections[0].outcome is outcome
-    assert found.status.corrections[0].outcome_time == utc(NOW)
-    assert [each.ours for each in found.status.originals] == ours
+    assert found.state.corrections[0].outcome is outcome
+    assert found.state.corrections[0].outcome_time == utc(NOW)
+    assert [each.ours for each in found.state.originals] == ours
     assert found.reversions == 0
 
 
 def test_an_intent_without_an_original_was_never_sent() -> None:
     found = settled(hpa(2), [RAISE], [])
-    assert found.status.corrections[0].outcome is Outcome.FAILED
+    assert found.state.corrections[0].outcome is Outcome.FAILED
 
 
 def test_a_value_that_is_still_ours_stays_held() -> None:
     found = settled(hpa(6, OURS), [RAISED], [original(2)])
-    assert found.status.originals == [original(2)]
-    assert found.status.corrections == [RAISED]
+    assert found.state.originals == (original(2),)
+    assert found.state.corrections == (RAISED,)
     assert found.events == ()
 
 
 def test_a_value_that_was_put_back_is_not_held_any_more() -> None:
     found = settled(hpa(2, KUBECTL), [RAISED], [original(2)])
-    assert found.status.originals == []
-    assert found.status.corrections[0].outcome is Outcome.REVERTED
+    assert found.state.originals == ()
+    assert found.state.corrections[0].outcome is Outcome.REVERTED
     told = "kubectl-client-side-apply set spec.minReplicas of HorizontalPodAutoscaler/checkout from 6 to 2"
-    assert found.status.corrections[0].message == told
+    assert found.state.corrections[0].message == told
     assert found.reversions == 1
-    assert found.status.fight is not None
-    assert (found.status.fight.manager, found.status.fight.until) == ("kubectl-client-side-apply", None)
+    assert found.state.fight is not None
+    assert (found.state.fight.manager, found.state.fight.until) == ("kubectl-client-side-apply", None)
     assert [(event.about, event.reason) for event in found.events] == [
         (TWIN, "CorrectionReverted"),
         (InvolvedObject(HPA.api_version, HPA.kind, HPA.name, uid="hpa-uid"), "CorrectionReverted"),
     ]
-    assert found.status.need_below_since is None
+    assert found.state.need_below_since is None
 
 
 def test_the_second_time_within_ten_minutes_is_a_fight() -> None:
-    first = settled(hpa(2, KUBECTL), [RAISED], [original(2)]).status
-    again = first.model_copy(update={"corrections": [RAISED], "originals": [original(2)]})
+    first = settled(hpa(2, KUBECTL), [RAISED], [original(2)]).state
+    again = dataclasses.replace(first, corrections=(RAISED,), originals=(original(2),))
     lever = hpa(2, KUBECTL)
     found = settle(again, {(HPA, lever.field): lever}, now=NOW + 300, generation=1, cooldown_seconds=300)
-    assert found.status.fight is not None
-    assert found.status.fight.until == utc(NOW + 300 + 900)
+    assert found.state.fight is not None
+    assert found.state.fight.until == utc(NOW + 300 + 900)
     assert reasons(found) == ["CorrectionReverted", "CorrectionFight"]
 
 
 def test_our_value_in_somebody_elses_hands_is_theirs_now() -> None:
     found = settled(hpa(6, SERVER_SIDE), [RAISED], [original(2)])
-    assert found.status.originals == []
-    assert found.status.corrections == [RAISED]
-    assert found.status.fight is None
+    assert found.state.originals == ()
+    assert found.state.corrections == (RAISED,)
+    assert found.state.fight is None
     assert reasons(found) == ["CorrectionAdopted"]
 
 
 def test_an_object_that_is_gone_is_not_held_any_more() -> None:
     found = settled(None, [RAISED], [original(2)])
-    assert found.status.originals == []
+    assert found.state.originals == ()
     assert found.reversions == 0
-    assert found.status.fight is None
+    assert found.state.fight is None
 
 
 def test_a_raise_does_not_stand_once_its_object_is_gone() -> None:
-    gone = settled(None, [RAISED], [original(2)]).status.corrections[0]
+    gone = settled(None, [RAISED], [original(2)]).state.corrections[0]
     assert gone.outcome is Outcome.REVERTED
     assert gone.message == "HorizontalPodAutoscaler/checkout does not exist any more"
     assert last_raise([gone]) is None  # so that nothing waits for its cooldown
 
 
 def test_a_change_of_the_spec_ends_a_fight() -> None:
-    first = settled(hpa(2, KUBECTL), [RAISED], [original(2)]).status
+    first = settled(hpa(2, KUBECTL), [RAISED], [original(2)]).state
     assert first.fight is not None
-    assert settle(first, {}, now=NOW + 1, generation=2, cooldown_seconds=300).status.fight is None
+    assert settle(first, {}, now=NOW + 1, generation=2, cooldown_seconds=300).state.fight is None
 
 
 def interrupted(action: CorrectionAction, to: int, age: float = 5) -> CorrectionRecord:
@@ -225,8 +226,8 @@ def test_a_write_that_arrives_after_it_was_given_up(
     lever: Lever, entry: CorrectionRecord, held: Any, outcome: Outcome, ours: list[int | None], told: list[str]
 ) -> None:
     found = settled(lever, [entry], [held])
-    assert found.status.corrections[0].outcome is outcome
-    assert [each.ours for each in found.status.originals] == ours
+    assert found.state.corrections[0].outcome is outcome
+    assert [each.ours for each in found.state.originals] == ours
     assert reasons(found) == told
     assert found.reversions == told.count("CorrectionReverted")
 
@@ -234,24 +235,23 @@ def test_a_write_that_arrives_after_it_was_given_up(
 @pytest.mark.parametrize("lever", [hpa(10, KUBECTL), hpa(7, FieldOwner("argocd-controller", "Update")), hpa(10, OURS)])
 def test_more_than_the_twin_set_is_adopted(lever: Lever) -> None:
     found = settled(lever, [RAISED], [original(2)])
-    assert found.status.originals == []
-    assert found.status.corrections == [RAISED]
-    assert (found.status.fight, found.reversions) == (None, 0)
+    assert found.state.originals == ()
+    assert found.state.corrections == (RAISED,)
+    assert (found.state.fight, found.reversions) == (None, 0)
     assert reasons(found) == ["CorrectionAdopted"]
     assert f"stays {lever.value}" in found.events[0].message
 
 
 def test_what_cannot_be_read_is_left_as_it_is() -> None:
-    given = status(corrections=[BACK], originals=[original(2)])
+    given = state(corrections=[BACK], originals=[original(2)])
     key = (HPA, "spec.minReplicas")
-    assert settle(given, {}, now=NOW, generation=1, cooldown_seconds=300, unread={key}).status == given
+    assert settle(given, {}, now=NOW, generation=1, cooldown_seconds=300, unread={key}).state == given
 
 
 def test_answers_that_are_lost_again_and_again_are_one_record() -> None:
-    last = settled(hpa(2, KUBECTL), [RAISE], [original(2, ours=None)]).status
+    last = settled(hpa(2, KUBECTL), [RAISE], [original(2, ours=None)]).state
     for sync in range(1, 4):
         again = RAISE.model_copy(update={"id": f"again-{sync}"})
-        given = last.model_copy(update={"corrections": [*last.corrections, again]})
-        last = settled(hpa(2, KUBECTL), given.corrections, given.originals).status
+        last = settled(hpa(2, KUBECTL), [*last.corrections, again], list(last.originals)).state
     (entry,) = last.corrections
     assert (entry.attempts, entry.retry_time) == (4, utc(NOW + 540))

@@ -18,7 +18,7 @@ from support.correcting import (
     original,
     risk,
     spec,
-    status,
+    state,
     workload,
 )
 from support.virtual_twin import VirtualTwin, World
@@ -30,6 +30,7 @@ from twinops.core.correction.decide import DecisionResult, decide, noted
 from twinops.core.correction.need import demand
 from twinops.core.correction.start_up import LONGEST_ROLLOUT_SECONDS, LONGEST_SECONDS, STUCK_SECONDS, starting
 from twinops.core.observation import Observation, Pod
+from twinops.core.state import TwinState
 
 CPU = spec(expectedState={"metrics": {"cpuUsage": 50}})
 BOTH = spec(expectedState={"metrics": {"cpuUsage": 50, "latencyMs": 100}}, limitsPerReplica={"throughputRps": 50})
@@ -43,9 +44,9 @@ def seen(*pods: Pod, rollout: str = "", known: bool = True, desired: int | None 
     return dataclasses.replace(looked, workload=target)
 
 
-def decided(looked: Observation, previous: DigitalTwinStatus | None = None, **more: Any) -> DecisionResult:
+def decided(looked: Observation, previous: TwinState | None = None, **more: Any) -> DecisionResult:
     needed = demand(more.get("twin", CPU), looked, drift(alert("cpuUsage"), alert("latencyMs")), more.get("risks", []))
-    return decide(more.get("twin", CPU), looked, previous or status(), needed)
+    return decide(more.get("twin", CPU), looked, previous or state(), needed)
 
 
 @pytest.mark.parametrize(
@@ -107,14 +108,14 @@ def test_offered_load_goes_on_and_the_rest_is_not_known() -> None:
 
 def test_nothing_is_given_back_on_what_pods_use_that_start_up() -> None:
     looked = dataclasses.replace(seen(OLD, YOUNG, cpuUsage=5.0), lever=hpa(6, OURS))
-    previous = status(originals=[original(2)], need_below_since=utc(NOW - 900))
+    previous = state(originals=[original(2)], need_below_since=utc(NOW - 900))
     found = decide(CPU, looked, previous, demand(CPU, looked, Drift(), []))
     assert (found.decision.action, found.below_since) == (None, None)
 
 
 def until(pods_known: bool, *, rollout: str, fresh_pods: bool) -> float | None:  # noqa: FBT001 - a fact of the case
     """Return the seconds until the need is met although pods start up, None when it never is in two hours."""
-    last = status(last_sync_time=None)
+    last = state(last_sync_time=None)
     for minute in range(120):
         now = NOW + 60 * minute
         newest = Pod("new", now - 30 if fresh_pods else NOW - 30, None)
@@ -122,8 +123,9 @@ def until(pods_known: bool, *, rollout: str, fresh_pods: bool) -> float | None: 
         found = decided(looked, last)
         if found.decision.action is CorrectionAction.RAISE:
             return 60.0 * minute
-        last = noted(last, found, looked.lever, now).model_copy(update={"last_sync_time": utc(now)})
-        last = DigitalTwinStatus.from_wire(last.to_wire())
+        last = dataclasses.replace(noted(last, found, looked.lever, now), last_sync_time=utc(now))
+        # As it comes back from the API server, so that nothing lives in memory alone.
+        last = TwinState.from_status(DigitalTwinStatus.from_wire(last.to_status(DigitalTwinStatus()).to_wire()))
     return None
 
 
@@ -144,7 +146,7 @@ def test_a_real_need_is_not_held_back_for_ever(case: dict[str, Any], seconds: fl
 
 
 def test_where_pods_are_not_known_their_last_samples_are_waited_for() -> None:
-    previous = status(start_up=StartUp(since=utc(NOW - 300), changed=utc(NOW - 300), last=utc(NOW - 100)))
+    previous = state(start_up=StartUp(since=utc(NOW - 300), changed=utc(NOW - 300), last=utc(NOW - 100)))
     assert decided(seen(known=False), previous).decision.reason == "StartingUp"
     later = dataclasses.replace(seen(known=False), now=NOW + 20)
     found = decided(later, previous)
@@ -173,7 +175,7 @@ def test_load_that_grows_during_a_deploy_is_followed_after_it() -> None:
 def test_a_start_that_nobody_saw_end_does_not_wear_out_the_next_one(away: float, *, holds: bool) -> None:
     """Suspended, or without metrics, a twin looks at no pods; what starts up after that is something else."""
     before = StartUp(since=utc(NOW - 7200), changed=utc(NOW - 7200), last=utc(NOW - away))
-    forecast_result = decided(seen(OLD, YOUNG), status(start_up=before))
+    forecast_result = decided(seen(OLD, YOUNG), state(start_up=before))
     assert (forecast_result.decision.reason == "StartingUp") is holds
     assert forecast_result.start_up is not None
     assert (forecast_result.start_up.since == utc(NOW)) is holds

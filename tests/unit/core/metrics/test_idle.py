@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support.correcting import NOW, OURS, hpa, observation, original, risk, spec, status
+from support.correcting import NOW, OURS, hpa, observation, original, risk, spec, state
 from twinops.api.base import utc
 from twinops.api.conditions import ConditionType, find
 from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Outcome
@@ -16,7 +16,7 @@ from twinops.api.twin.drift import Drift
 from twinops.api.twin.observed import ObservedMetric, Quality
 from twinops.api.twin.spec import CorrectionMode
 from twinops.api.twin.status import DigitalTwinStatus
-from twinops.core.assess.assessment import assess
+from twinops.core.assess.assessment import assess, limits_in_force
 from twinops.core.assess.drift import assess_drift
 from twinops.core.assess.health import assess_health
 from twinops.core.correction.decide import decide, noted
@@ -25,6 +25,7 @@ from twinops.core.forecast.horizon import QUANTILES, HorizonForecast
 from twinops.core.forecast.result import ForecastResult
 from twinops.core.metrics.idle import idle_metrics
 from twinops.core.observation import Observation, Sample
+from twinops.core.state import TwinState
 from twinops.core.status.base import Sync
 from twinops.core.status.render import render_synced
 
@@ -76,7 +77,7 @@ def test_a_latency_that_is_measured_is_what_it_is() -> None:
 
 def seen(samples: Mapping[str, Sample], *, ready: int = 15, now: float = NOW) -> Observation:
     looked = observation(hpa(15, OURS), ready=ready)
-    return dataclasses.replace(looked, samples=samples, now=now)
+    return dataclasses.replace(looked, samples=samples, now=now, limits=limits_in_force(TWIN, looked.workload))
 
 
 @pytest.mark.parametrize("quality", [Quality.EMPTY, Quality.MISSING, Quality.NAN, Quality.STALE, Quality.HELD])
@@ -92,11 +93,11 @@ def test_what_was_raised_by_day_is_given_back_by_night(quality: Quality, raised_
         assert found.recommended == 2
         if found.decision.action is not None:
             break
-        last = noted(last, found, looked.lever, now).model_copy(update={"last_sync_time": utc(now)})
+        last = dataclasses.replace(noted(last, found, looked.lever, now), last_sync_time=utc(now))
     assert (found.decision.action, found.decision.trigger, minute) == (CorrectionAction.GIVE_BACK, "NeedPassed", 10)
 
 
-def raised(metric: str) -> DigitalTwinStatus:
+def raised(metric: str) -> TwinState:
     done = CorrectionRecord(
         id="raise",
         time=utc(NOW - 3600),
@@ -108,7 +109,7 @@ def raised(metric: str) -> DigitalTwinStatus:
         why="",
         outcome=Outcome.APPLIED,
     )
-    return status(originals=[original(2, ours=15)], corrections=[done])
+    return state(originals=[original(2, ours=15)], corrections=[done])
 
 
 def test_without_a_known_traffic_an_empty_latency_holds_on() -> None:
@@ -149,7 +150,7 @@ def test_nothing_is_at_risk_and_the_others_samples_are_counted() -> None:
     ahead = HorizonForecast(900, tuple(900.0 for _ in QUANTILES), 0.9, 100, calibrated=True)
     forecast_result = ForecastResult(forecasts={"latencyMs": (ahead,)}, samples={"cpuUsage": 400, "latencyMs": 3})
     at_night = dataclasses.replace(seen(night()), forecast_result=forecast_result)
-    by_day = status(
+    by_day = state(
         observed=[ObservedMetric(name="latencyMs", quality=Quality.GOOD, value=400.0)],
         risks=[risk("latencyMs", limit=500, upper=900)],
     )
@@ -161,7 +162,7 @@ def test_nothing_is_at_risk_and_the_others_samples_are_counted() -> None:
 
 def test_metrics_are_available_though_two_have_nothing_to_measure() -> None:
     looked = seen(night())
-    told = render_synced(status(), TWIN, Sync(1, NOW, None), looked, assess(TWIN, looked, status()), {}, None)
+    told = render_synced(DigitalTwinStatus(), TWIN, Sync(1, NOW, None), looked, assess(TWIN, looked, state()), {}, None)
     condition: Any = find(told.conditions, ConditionType.METRICS_AVAILABLE)
     assert (condition.status.value, condition.reason) == ("True", "AllAnswering")
     assert "latencyMs has nothing to measure without traffic" in condition.message

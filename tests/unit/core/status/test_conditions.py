@@ -6,7 +6,8 @@ import pytest
 
 from twinops.api.base import utc
 from twinops.api.conditions import Condition, ConditionStatus, ConditionType
-from twinops.core.status.conditions import MAX_MESSAGE, Conditions, shorten
+from twinops.core.status.conditions import Conditions
+from twinops.core.text import MAX_MESSAGE, shorten
 
 READY = ConditionType.READY
 

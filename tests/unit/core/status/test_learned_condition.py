@@ -15,6 +15,7 @@ from twinops.core.assess.assessment import assess
 from twinops.core.baseline.estimate import BaselineEstimate
 from twinops.core.forecast.result import ForecastResult
 from twinops.core.observation import Observation, Sample
+from twinops.core.state import TwinState
 from twinops.core.status.base import Sync
 from twinops.core.status.render import render_synced
 
@@ -58,7 +59,7 @@ def test_drifted_while_learning(
     samples = {name: Sample(name, Quality.GOOD, value) for name, value in (("cpuUsage", 40), ("latencyMs", 100))}
     observation = Observation(now=1000.0, samples=samples, forecast_result=ForecastResult(baselines=baselines))
     before = DigitalTwinStatus()
-    assessment = assess(spec, observation, before)
+    assessment = assess(spec, observation, TwinState())
     assert assessment.drift == Drift()
     status = render_synced(before, spec, Sync(1, 1000.0, None), observation, assessment, {}, None)
     condition = find(status.conditions, ConditionType.DRIFTED)

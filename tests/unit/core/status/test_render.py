@@ -16,6 +16,7 @@ from twinops.api.twin.predictions import ForecastSkill
 from twinops.api.twin.spec import CorrectionMode, DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.assessment import Assessment
+from twinops.core.assess.availability import observed
 from twinops.core.forecast.horizon import HorizonForecast
 from twinops.core.forecast.result import ForecastResult
 from twinops.core.observation import Observation, Sample
@@ -47,6 +48,7 @@ def assessment(**known: object) -> Assessment:
         "drift": Drift(),
         "skill": None,
         "samples_collected": 7,
+        "observed": (),
     }
     return Assessment(**(defaults | known))  # type: ignore[arg-type]
 
@@ -63,7 +65,8 @@ def synced(
     forecast_result = ForecastResult(warming=warming, history_complete=complete)
     observation = Observation(1000.0, {s.metric: s for s in samples}, forecast_result=forecast_result)
     before = previous or DigitalTwinStatus()
-    return render_synced(before, SPEC, sync(), observation, assessment(**known), refused or {}, blocked)
+    found = assessment(observed=observed(observation.samples, {}), **known)
+    return render_synced(before, SPEC, sync(), observation, found, refused or {}, blocked)
 
 
 def told(status: DigitalTwinStatus, kind: ConditionType) -> tuple[str, str]:
