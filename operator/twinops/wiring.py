@@ -22,10 +22,11 @@ from twinops.adapters.kubernetes.watched import Watched
 from twinops.adapters.kubernetes.workloads import ClusterWorkloads
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
+from twinops.controllers.shared.claims import SOURCE_KIND, ObjectKey
 from twinops.controllers.shared.lease import Elector
 from twinops.controllers.shared.resync import Resync
 from twinops.controllers.shared.status_writer import StatusWriter
-from twinops.controllers.shared.store import SOURCE_KIND, ObjectKey, TwinStore
+from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.shared.sync_loop import SyncLoop
 from twinops.controllers.shared.watchdog import Watchdog
 from twinops.controllers.shared.work_queue import WorkQueue
@@ -41,7 +42,6 @@ from twinops.controllers.twin.sync import SyncService
 from twinops.controllers.twin.watch_events import WatchEvents
 from twinops.core.status.events import NORMAL
 from twinops.engine.forecaster_cache import ForecasterCache
-from twinops.ports.kubernetes import TwinRef
 from twinops.ports.process import Clock, Telemetry
 from twinops.settings import Settings
 
@@ -56,6 +56,7 @@ class ProcessContext:
     settings: Settings
     clock: Clock
     telemetry: Telemetry
+    store: TwinStore
     watchdog: Watchdog
 
 
@@ -110,15 +111,15 @@ class Leader:
         twins = ClusterTwins(fenced)
         self._caches = _Caches(client.for_watches(), around, self._hpa_seen)
         levers = ClusterLevers(fenced, discovery, self._caches.hpas, self._caches.scaled_objects)
-        index, wakeups = TwinStore(), WorkQueue(clock, spacing_seconds=settings.sync_spacing_seconds)
+        store = around.store
+        queue = WorkQueue(store, clock, spacing_seconds=settings.sync_spacing_seconds)
         corrections = CorrectionService(levers, clock)
-        self._watchdog = around.watchdog
         self._backend = PrometheusBackend(connections=settings.metrics_threads)
         self._events = ClusterEvents(client, clock, instance=settings.identity)
         self._sources = ClusterSources(fenced, clock, namespace=settings.namespace)
         self._circuits = CircuitBreakers(self._backend, clock, suspect=self._doubt)
         self._memories = ForecasterCache(self._circuits)
-        self._releases = Releases(twins, corrections, self._events, clock, busy=wakeups.is_running)
+        self._releases = Releases(twins, corrections, self._events, clock, busy=queue.is_running)
         self._checks = SourceChecks(
             self._sources,
             self._backend.probes,
@@ -128,7 +129,7 @@ class Leader:
             answered=self._circuits.probe_answered,
             failed=self._circuits.probe_failed,
         )
-        self._index, self._wakeups = index, wakeups
+        self._store, self._queue = store, queue
         self._telling: set[asyncio.Task[None]] = set()
         writer = StatusWriter(
             twins,
@@ -144,25 +145,25 @@ class Leader:
             levers=levers,
             gatherer=Gatherer(self._circuits, PrometheusTexts()),
             memories=self._memories,
-            index=index,
+            index=store,
             one_shot_managers=settings.one_shot_managers,
         )
-        self._syncs = SyncService(
-            index=index,
+        syncs = SyncService(
+            store=store,
             observer=observer,
             corrections=corrections,
-            publisher=Publisher(index, twins, writer, self._events),
+            publisher=Publisher(store, twins, writer, self._events),
             telemetry=telemetry,
             clock=clock,
             grace_seconds=settings.grace_seconds,
         )
-        self.ticker = SyncLoop(
-            self._syncs, index, wakeups, clock, around.watchdog, concurrency=settings.sync_concurrency
-        )
-        self._departures = Departures(twins, index, clock, serves=self.ticker.serves)
+        # What else is kept of a twin while its daemon runs.
+        store.on_forget(telemetry.forget, lambda ref: writer.forget(ref.uid), lambda ref: self._memories.drop(ref.uid))
+        self.ticker = SyncLoop(syncs, store, queue, clock, around.watchdog, concurrency=settings.sync_concurrency)
+        self._departures = Departures(twins, store, clock, serves=self.ticker.serves)
         self.watching = WatchEvents(
-            index,
-            wakeups,
+            store,
+            queue,
             release=self._releases.start,
             leaving=self._departures.start,
             source_changed=self._source_changed,
@@ -171,9 +172,8 @@ class Leader:
         )
         self.roll_call = Resync(
             twins,
-            index,
+            store,
             clock,
-            gone=self._gone,
             leaving=self.watching.twin_leaves,
             namespaces=settings.watch_namespaces,
         )
@@ -212,19 +212,14 @@ class Leader:
         self._checks.seen(name)
 
     def _source_recovered(self, name: str) -> None:
-        dependents = self._index.dependents(ObjectKey(SOURCE_KIND, "", name))
-        self._wakeups.request_all([ref.uid for ref in dependents], f"{SOURCE_KIND} {name} answers again")
+        dependents = self._store.dependents(ObjectKey(SOURCE_KIND, "", name))
+        self._queue.request_all([ref.uid for ref in dependents], f"{SOURCE_KIND} {name} answers again")
 
     def _source_gone(self, name: str) -> None:
         self._sources.forget(name)
         self._circuits.forget(name)
         self._backend.forget(name)
         self._checks.gone(name)
-
-    def _gone(self, ref: TwinRef) -> None:
-        self._syncs.forget(ref)
-        self._watchdog.forget(ref)
-        self._wakeups.rouse(ref.uid, "vanished")
 
     def _tell_busy(self, body: Mapping[str, Any]) -> None:
         message = "sync already in progress; the requested one runs next"

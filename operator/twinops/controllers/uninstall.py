@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from twinops.api import DAEMON_FINALIZER, GIVE_BACK_FINALIZER, ORIGINAL_ANNOTATION
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import CorrectionAction, DigitalTwinStatus, Original
+from twinops.controllers.shared.bodies import read_status
 from twinops.controllers.twin.corrections import CorrectionService
-from twinops.controllers.twin.publish import read_status
 from twinops.core.correction.original_annotation import recovered
 from twinops.core.correction.records import pending
 from twinops.core.correction.restore import DEFAULTED

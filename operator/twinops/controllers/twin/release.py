@@ -9,9 +9,10 @@ import structlog
 
 from twinops.api import GIVE_BACK_FINALIZER
 from twinops.controllers.shared.backoff import Backoff
+from twinops.controllers.shared.bodies import read_status
 from twinops.controllers.shared.twin_tasks import TwinTasks
 from twinops.controllers.twin.corrections import CorrectionService
-from twinops.controllers.twin.publish import involved, read_status
+from twinops.controllers.twin.publish import involved
 from twinops.core.status.events import WARNING
 from twinops.errors import Conflict, NotFound, StatusUnreadable, TwinOpsError
 from twinops.ports.kubernetes import EventRecorder, TwinRef, Twins

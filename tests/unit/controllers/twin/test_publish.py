@@ -17,7 +17,7 @@ from twinops.api import GIVE_BACK_FINALIZER, ORIGINAL_ANNOTATION
 from twinops.api.base import utc
 from twinops.api.twin.spec import CorrectionMode
 from twinops.api.twin.status import CorrectionAction, CorrectionRecord, DigitalTwinStatus, ObjectRef, Outcome
-from twinops.controllers.shared.status_writer import Purpose, StatusWriter
+from twinops.controllers.shared.status_writer import Purpose, StatusWriter, WriteOutcome
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.publish import Publisher, TwinAtSync
 from twinops.core.status.render import Sync
@@ -33,15 +33,18 @@ class Scene:
         self.ref = self.twins.add("checkout")
         clock, telemetry = FakeClock(NOW), FakeTelemetry()
         writer = StatusWriter(self.twins, clock, telemetry, fence=lambda: None)
-        self.publisher = Publisher(TwinStore(), self.twins, writer, self)
+        self.store = TwinStore()
+        self.publisher = Publisher(self.store, self.twins, writer, self)
 
     async def post(self, involved: Mapping[str, Any], *, kind: str, reason: str, message: str) -> None:
         pass
 
     def twin(self) -> TwinAtSync:
-        body = copy.deepcopy(self.twins.bodies[self.ref.uid])
+        seen = self.store.put(copy.deepcopy(self.twins.bodies[self.ref.uid]))
+        record = self.store.get(self.ref.uid)
+        assert record is not None
         sync = Sync(generation=1, now=NOW, request=None)
-        return TwinAtSync(self.ref, body, sync, DigitalTwinStatus(), DigitalTwinStatus(), None)
+        return TwinAtSync(record, seen, sync, DigitalTwinStatus(), DigitalTwinStatus())
 
     @property
     def guarded(self) -> bool:
@@ -76,8 +79,9 @@ def test_what_is_set_before_a_raise_goes_when_nothing_is_held(reference: ObjectR
     async def check() -> None:
         scene = Scene()
         for to in (6, 9):
-            done = await scene.publisher.intend(scene.twin(), intent(reference, to))
-            assert done.written
+            outcome, twin = await scene.publisher.intend(scene.twin(), intent(reference, to))
+            assert outcome is WriteOutcome.WRITTEN
+            assert GIVE_BACK_FINALIZER in twin.object.finalizers
             assert scene.guarded
             assert (json.loads(scene.annotation or "{}").get("ours") == to) is noted
         await scene.publisher.publish(scene.twin(), status(), holds=True, purpose=Purpose.OUTCOME)
