@@ -22,8 +22,8 @@ from twinops.adapters.kubernetes.watched import Watched
 from twinops.adapters.kubernetes.workloads import ClusterWorkloads
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
-from twinops.controllers.shared.claims import SOURCE_KIND, ObjectKey
 from twinops.controllers.shared.lease import Elector
+from twinops.controllers.shared.links import SOURCE_KIND, ObjectKey
 from twinops.controllers.shared.resync import Resync
 from twinops.controllers.shared.status_writer import StatusWriter
 from twinops.controllers.shared.store import TwinStore

@@ -19,8 +19,10 @@ class FakeTwins:
         self.attempts = 0
         self._version = 0
 
-    def add(self, name: str, *, namespace: str = "shop", status: Mapping[str, Any] | None = None) -> TwinRef:
-        ref = TwinRef(namespace, name, f"uid-{name}")
+    def add(
+        self, name: str, *, namespace: str = "shop", uid: str = "", status: Mapping[str, Any] | None = None
+    ) -> TwinRef:
+        ref = TwinRef(namespace, name, uid or f"uid-{name}")
         metadata = {"name": name, "namespace": namespace, "uid": ref.uid, "generation": 1}
         self.bodies[ref.uid] = {"metadata": metadata, "spec": {}, "status": dict(status or {})}
         self._touch(ref)

@@ -13,7 +13,7 @@ from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.shared.backoff import Failure
 from twinops.controllers.shared.bodies import annotations_of, read_spec, read_status
-from twinops.controllers.shared.claims import Links, links_of
+from twinops.controllers.shared.links import Links, links_of
 from twinops.errors import SpecError, StatusUnreadable
 from twinops.ports.kubernetes import EventNote, TwinRef
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from twinops.api.twin.status import DigitalTwinStatus, ObjectRef
-from twinops.controllers.shared.claims import Keys, ObjectKey, key_of
+from twinops.controllers.shared.links import Keys, ObjectKey, key_of
 from twinops.controllers.shared.record import Parsed, TwinObject, TwinRecord, parse_object, parse_status
 from twinops.ports.kubernetes import TwinRef
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from twinops.api import GIVE_BACK_FINALIZER
-from twinops.controllers.shared.claims import HPA_KIND, SOURCE_KIND, Keys, ObjectKey, group_of
+from twinops.controllers.shared.links import HPA_KIND, SOURCE_KIND, Keys, ObjectKey, group_of
 from twinops.controllers.shared.record import Seen, TwinRecord
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.shared.work_queue import Accepted, WorkQueue

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from support.correcting import HPA, original
 from twinops.api.twin.status import ObjectRef
-from twinops.controllers.shared.claims import SOURCE_KIND, ObjectKey
+from twinops.controllers.shared.links import SOURCE_KIND, ObjectKey
 from twinops.controllers.shared.store import TwinStore
 from twinops.ports.kubernetes import TwinRef
 
@@ -162,3 +164,92 @@ def test_what_is_held_and_no_longer_named_still_concerns_the_twin() -> None:
     assert store.dependents(key) == (mine,)
     store.put(twin("mine", version="2"))
     assert store.dependents(key) == ()
+
+
+class Naive:
+    """Who is whose rival and holder, found by looking at all bodies each time."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, dict[str, Any]] = {}
+
+    def rival(self, uid: str) -> str:
+        mine = self.bodies[uid]
+        older = [
+            other
+            for other in self.bodies.values()
+            if self._corrects(mine) & self._corrects(other) and self._age(other) < self._age(mine)
+        ]
+        return self._first(older)
+
+    def holder(self, uid: str, lever: str) -> str:
+        keys = self._named(self.bodies[uid]) | {("hpa", lever)}
+        others = [other for key, other in self.bodies.items() if key != uid]
+        return self._first([other for other in others if self._held(other) and keys & self._holds(other)])
+
+    def _first(self, bodies: list[dict[str, Any]]) -> str:
+        return min(bodies, key=self._age)["metadata"]["name"] if bodies else ""
+
+    def _age(self, body: dict[str, Any]) -> tuple[str, str]:
+        return body["metadata"]["creationTimestamp"], body["metadata"]["uid"]
+
+    def _named(self, body: dict[str, Any]) -> set[tuple[str, str]]:
+        named = body["spec"].get("autoCorrection", {}).get("horizontalPodAutoscalerRef")
+        return {("target", body["spec"]["source"]["targetRef"]["name"])} | (
+            {("hpa", named["name"])} if named else set()
+        )
+
+    def _corrects(self, body: dict[str, Any]) -> set[tuple[str, str]]:
+        off = body["spec"].get("suspend") or "deletionTimestamp" in body["metadata"]
+        return set() if off else self._named(body)
+
+    def _held(self, body: dict[str, Any]) -> set[tuple[str, str]]:
+        return {("hpa", one["object"]["name"]) for one in body.get("status", {}).get("originals", ())}
+
+    def _holds(self, body: dict[str, Any]) -> set[tuple[str, str]]:
+        return self._held(body) | self._named(body)
+
+
+NAMES = st.sampled_from(["a", "b", "c", "d"])
+THINGS = st.sampled_from(["x", "y"])
+PUT = st.tuples(
+    NAMES, THINGS, st.none() | THINGS, st.sampled_from(["", "x", "y"]), st.booleans(), st.sampled_from([0, 1, 1, 1])
+)
+
+
+@given(st.lists(PUT | NAMES, max_size=30))
+@settings(deadline=None)
+def test_rival_and_holder_are_those_of_a_naive_search(steps: list[Any]) -> None:
+    store, naive = TwinStore(), Naive()
+    lives = dict.fromkeys("abcd", 0)
+    for version, step in enumerate(steps, start=1):
+        if isinstance(step, str):
+            uid = f"uid-shop-{step}-{lives[step]}"
+            store.drop(uid)
+            naive.bodies.pop(uid, None)
+            lives[step] += 1
+        else:
+            name, target, named, holds, suspend, stays = step
+            more: dict[str, Any] = {"autoCorrection": {"horizontalPodAutoscalerRef": {"name": named}}} if named else {}
+            created = f"2026-01-0{3 - 'abcd'.index(name) // 2}T00:00:00Z"
+            body = twin(
+                name,
+                created=created,
+                version=str(version),
+                target=target,
+                holds=holds,
+                suspend=suspend,
+                deleting=not stays,
+                **more,
+            )
+            body["metadata"]["uid"] = f"uid-shop-{name}-{lives[name]}"
+            store.put(body)
+            naive.bodies[body["metadata"]["uid"]] = body
+        assert {record.ref.uid for record in store} == set(naive.bodies)
+        for uid in naive.bodies:
+            assert store.rival(uid) == naive.rival(uid)
+            assert {lever: store.holder(uid, hpa(lever)) for lever in "xy"} == {
+                lever: naive.holder(uid, lever) for lever in "xy"
+            }
+    for uid in list(naive.bodies):
+        store.drop(uid)
+    assert store._dependents == {}
