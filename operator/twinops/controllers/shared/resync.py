@@ -23,7 +23,7 @@ LONGEST_RETRY_SECONDS = 30.0
 
 
 AT_ONCE = 50
-"""Twins that are parsed before others have their turn: a quarter of a millisecond each."""
+"""Twins that are parsed before others have their turn: less than a millisecond each."""
 
 
 class TwinLister(Protocol):
