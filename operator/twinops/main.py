@@ -19,6 +19,7 @@ from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.leases import ClusterLeases
 from twinops.adapters.telemetry import PrometheusTelemetry
 from twinops.controllers.shared.lease import ElectionTimes, Elector
+from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.shared.watchdog import Watchdog
 from twinops.errors import SettingsError, TwinOpsError
 from twinops.handlers.operator import kopf_registry, kopf_settings
@@ -101,8 +102,9 @@ class Operator:
         self._kubeconfig = kubeconfig
         self._clock = SystemClock()
         self._telemetry = PrometheusTelemetry(self._clock)
-        self._watchdog = Watchdog(self._clock)
-        self._context = ProcessContext(settings, self._clock, self._telemetry, self._watchdog)
+        self._store = TwinStore()
+        self._watchdog = Watchdog(self._store, self._clock)
+        self._context = ProcessContext(settings, self._clock, self._telemetry, self._store, self._watchdog)
 
     async def run(self, stop: asyncio.Event) -> int:
         """Stand by, lead, and end when ``stop`` is set or the lease is lost. Returns the exit status."""

@@ -23,9 +23,11 @@ from twinops.adapters.kubernetes.workloads import ClusterWorkloads
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
 from twinops.controllers.shared.lease import Elector
+from twinops.controllers.shared.links import SOURCE_KIND, ObjectKey
+from twinops.controllers.shared.record import TwinObject
 from twinops.controllers.shared.resync import Resync
 from twinops.controllers.shared.status_writer import StatusWriter
-from twinops.controllers.shared.store import SOURCE_KIND, ObjectKey, TwinStore
+from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.shared.sync_loop import SyncLoop
 from twinops.controllers.shared.watchdog import Watchdog
 from twinops.controllers.shared.work_queue import WorkQueue
@@ -36,13 +38,13 @@ from twinops.controllers.twin.corrections import CorrectionService
 from twinops.controllers.twin.departures import Departures
 from twinops.controllers.twin.gather import Gatherer
 from twinops.controllers.twin.observe import Observer
-from twinops.controllers.twin.publish import TWIN_STATUS, Publisher, about
+from twinops.controllers.twin.publish import TWIN_STATUS, Publisher
 from twinops.controllers.twin.release import Releases
 from twinops.controllers.twin.sync import SyncService
 from twinops.controllers.twin.watch_events import WatchEvents
 from twinops.core.events import NORMAL, Event
 from twinops.engine.forecaster_cache import ForecasterCache
-from twinops.ports.kubernetes import SourceRef, TwinRef
+from twinops.ports.kubernetes import SourceRef
 from twinops.ports.process import Clock, Telemetry
 from twinops.settings import Settings
 
@@ -57,6 +59,7 @@ class ProcessContext:
     settings: Settings
     clock: Clock
     telemetry: Telemetry
+    store: TwinStore
     watchdog: Watchdog
 
 
@@ -183,9 +186,8 @@ class Leader:
 
     def __init__(self, context: ProcessContext, client: KubeClient, elector: Elector) -> None:
         clock = context.clock
-        self._watchdog = context.watchdog
-        self._store = TwinStore()
-        self._queue = WorkQueue(clock, spacing_seconds=context.settings.sync_spacing_seconds)
+        self._store = context.store
+        self._queue = WorkQueue(self._store, clock, spacing_seconds=context.settings.sync_spacing_seconds)
         self._cluster = _Cluster(context, client, elector, self._hpa_seen)
         throttle = WriteThrottle(
             clock,
@@ -199,14 +201,19 @@ class Leader:
         self._metrics = _Metrics(context, sources, source_writer, self._source_recovered)
         corrections = CorrectionService(self._cluster.levers, clock)
         publisher = Publisher(self._store, twins, twin_writer, events)
-        self._syncs = self._sync_service(context, corrections, publisher)
         self.sync_loop = SyncLoop(
-            self._syncs,
+            self._sync_service(context, corrections, publisher),
             self._store,
             self._queue,
             clock,
             context.watchdog,
             concurrency=context.settings.sync_concurrency,
+        )
+        # What else is kept of a twin while its daemon runs.
+        self._store.on_forget(
+            telemetry.forget,
+            lambda ref: twin_writer.forget(ref.uid),
+            lambda ref: self._metrics.forecasters.drop(ref.uid),
         )
         self._releases = Releases(twins, corrections, events, clock, busy=self._queue.is_running)
         self._departures = Departures(twins, self._store, clock, serves=self.sync_loop.serves)
@@ -223,7 +230,6 @@ class Leader:
             twins,
             self._store,
             clock,
-            gone=self._gone,
             leaving=self.watching.twin_leaves,
             namespaces=context.settings.watch_namespaces,
         )
@@ -243,7 +249,7 @@ class Leader:
             one_shot_managers=settings.one_shot_managers,
         )
         return SyncService(
-            index=self._store,
+            store=self._store,
             observer=observer,
             corrections=corrections,
             publisher=publisher,
@@ -279,11 +285,6 @@ class Leader:
         dependents = self._store.dependents(ObjectKey(SOURCE_KIND, "", name))
         self._queue.request_all([ref.uid for ref in dependents], f"{SOURCE_KIND} {name} answers again")
 
-    def _gone(self, ref: TwinRef) -> None:
-        self._syncs.forget(ref)
-        self._watchdog.forget(ref)
-        self._queue.rouse(ref.uid, "vanished")
-
-    def _tell_busy(self, body: Mapping[str, Any]) -> None:
+    def _tell_busy(self, twin: TwinObject) -> None:
         message = "sync already in progress; the requested one runs next"
-        self._cluster.events.post(Event(about(body), NORMAL, "SyncInProgress", message))
+        self._cluster.events.post(Event(twin.about, NORMAL, "SyncInProgress", message))

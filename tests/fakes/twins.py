@@ -12,8 +12,10 @@ from twinops.ports.kubernetes import TwinRef
 class FakeTwins(FakeObjects[TwinRef]):
     """Holds twins by uid."""
 
-    def add(self, name: str, *, namespace: str = "shop", status: Mapping[str, Any] | None = None) -> TwinRef:
-        return self.keep(TwinRef(namespace, name, f"uid-{name}"), {}, status)
+    def add(
+        self, name: str, *, namespace: str = "shop", uid: str = "", status: Mapping[str, Any] | None = None
+    ) -> TwinRef:
+        return self.keep(TwinRef(namespace, name, uid or f"uid-{name}"), {}, status)
 
     async def set_finalizers(
         self,

@@ -1,13 +1,24 @@
-"""How much of a twin's body is kept: what is used, and nothing that its author could make large at will."""
+"""Reading a twin's body: how much of it is kept, and its spec and status as parsed.
+
+Only what is used is kept, and nothing that its author could make large at will.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
+from pydantic import ValidationError
+
 from twinops.api import ORIGINAL_ANNOTATION, SYNC_REQUESTED_ANNOTATION, TOUCHED_ANNOTATION
+from twinops.api.twin.spec import DigitalTwinSpec
+from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.correction import original_annotation
+from twinops.errors import SpecError, StatusUnreadable
 from twinops.printable import printable
+
+log = structlog.get_logger()
 
 LONGEST_REQUEST = 256
 """Characters of a sync request that count."""
@@ -38,8 +49,7 @@ def trimmed(body: Mapping[str, Any]) -> dict[str, Any]:
     the body that is given.
     """
     metadata: dict[str, Any] = {key: value for key in _METADATA if (value := body["metadata"].get(key)) is not None}
-    told = body["metadata"].get("annotations") or {}
-    annotations = {key: printable(told[key], most) for key, most in _ANNOTATIONS.items() if key in told}
+    annotations = annotations_of(body)
     if annotations:
         metadata["annotations"] = annotations
     rest = {key: body[key] for key in ("apiVersion", "kind", "spec", "status") if key in body}
@@ -52,3 +62,46 @@ def trim(body: dict[str, Any]) -> dict[str, Any]:
     body.clear()
     body.update(kept)
     return body
+
+
+def annotations_of(body: Mapping[str, Any]) -> dict[str, str]:
+    """Return our own annotations, printable and cut to the length that is kept of each."""
+    given = body["metadata"].get("annotations") or {}
+    return {key: printable(given[key], most) for key, most in _ANNOTATIONS.items() if key in given}
+
+
+def read_spec(body: Mapping[str, Any]) -> DigitalTwinSpec | SpecError:
+    """Return the spec, or what is wrong with it and how to mend it."""
+    try:
+        return DigitalTwinSpec.from_wire(body.get("spec") or {})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return SpecError(f"spec.{where}: {first['msg']}; correct it and apply again", reason="InvalidSpec")
+
+
+def read_status(body: Mapping[str, Any]) -> DigitalTwinStatus:
+    """Return the status of a twin.
+
+    Of one that cannot be read whole (an older operator may meet a newer status) every part that can
+    be read is kept.
+
+    Raises:
+        StatusUnreadable: the originals cannot be read; to go on would lose them.
+    """
+    raw = body.get("status") or {}
+    try:
+        return DigitalTwinStatus.from_wire(raw)
+    except ValidationError as error:
+        meta = body["metadata"]
+        log.warning("status unreadable in part", namespace=meta["namespace"], twin=meta["name"], error=str(error))
+    readable = {}
+    for field, value in raw.items():
+        try:
+            DigitalTwinStatus.from_wire({field: value})
+        except ValidationError as error:
+            if field == "originals":
+                raise StatusUnreadable(f"status.originals cannot be read: {error}") from error
+        else:
+            readable[field] = value
+    return DigitalTwinStatus.from_wire(readable)

@@ -1,16 +1,17 @@
-"""Keeping the index of twins true when a watch misses something: a list now and then."""
+"""Keeping the store of twins true when a watch misses something: a list now and then."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
 
 from twinops.controllers.shared.backoff import Backoff
+from twinops.controllers.shared.record import TwinRecord
 from twinops.controllers.shared.store import TwinStore
 from twinops.errors import ClusterError
-from twinops.ports.kubernetes import TwinRef
 from twinops.ports.process import Clock
 
 log = structlog.get_logger()
@@ -19,6 +20,10 @@ PERIOD_SECONDS = 300.0
 FIRST_RETRY_SECONDS = 2.0
 LONGEST_RETRY_SECONDS = 30.0
 """Seconds until the first list is tried again: the first time, and in the end."""
+
+
+AT_ONCE = 50
+"""Twins that are parsed before others have their turn: less than a millisecond each."""
 
 
 class TwinLister(Protocol):
@@ -30,15 +35,14 @@ class TwinLister(Protocol):
 
 
 class Resync:
-    """Compares the index with a list of all twins.
+    """Compares the store with a list of all twins.
 
     Twins that vanish while a watch is broken send no event; without this they would be synced for ever.
 
     Args:
         twins: lists them.
-        index: what is known.
-        gone: called for each twin that is known and no longer there.
-        leaving: called with the body of each twin that is being deleted, in case its event was missed, too.
+        store: what is known; each twin that is no longer there is dropped from it.
+        leaving: called with each twin that is being deleted, in case its event was missed, too.
         clock: for the pauses.
         namespaces: namespaces to list, all when empty.
     """
@@ -46,22 +50,20 @@ class Resync:
     def __init__(
         self,
         twins: TwinLister,
-        index: TwinStore,
+        store: TwinStore,
         clock: Clock,
         *,
-        gone: Callable[[TwinRef], None],
-        leaving: Callable[[Mapping[str, Any]], None],
+        leaving: Callable[[TwinRecord], None],
         namespaces: Sequence[str] = (),
     ) -> None:
         self._twins = twins
-        self._index = index
+        self._store = store
         self._clock = clock
-        self._gone = gone
         self._leaving = leaving
         self._namespaces = namespaces
 
     async def first(self) -> None:
-        """Fill the index before any twin ticks, so that twins know their rivals. Tries until it succeeds."""
+        """Fill the store before any twin ticks, so that twins know their rivals. Tries until it succeeds."""
         retries = Backoff(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
         while True:
             try:
@@ -82,20 +84,24 @@ class Resync:
                 log.warning("twins not listed", error=str(error))
 
     async def call(self) -> None:
-        """List once and mend the index.
+        """List once and mend the store.
 
         Raises:
             ClusterError: the API server did not answer; nothing was changed.
         """
         # Taken before the list: a twin that comes meanwhile is in neither, and must not be dropped.
-        known = list(self._index)
+        known = [record.ref for record in self._store]
         listed = await self._twins.list(self._namespaces)
-        there = {self._index.put(body).uid for body in listed}
-        for body in listed:
-            if body["metadata"].get("deletionTimestamp"):
-                self._leaving(body)
+        there = set[str]()
+        for number, body in enumerate(listed):
+            there.add(self._store.put(body).ref.uid)
+            if number % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)
+        for uid in there:
+            record = self._store.get(uid)
+            if record is not None and record.object.deleting:
+                self._leaving(record)
         for ref in known:
             if ref.uid not in there:
-                self._index.drop(ref.uid)
-                self._gone(ref)
+                self._store.drop(ref.uid)
                 log.info("twin vanished unseen", namespace=ref.namespace, twin=ref.name)

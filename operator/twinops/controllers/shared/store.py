@@ -1,123 +1,105 @@
-"""The twins this operator knows, by uid: their newest body, and who corrects and holds which target.
+"""The twins that this operator serves: one record each, and who corrects and holds which object.
 
 Filled by a list at the start and by watch events after that; a cache that a restart rebuilds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from twinops.api.references import ObjectRef
-from twinops.api.twin.spec import CorrectionMode
-from twinops.controllers.shared.bodies import trimmed
+from twinops.api.twin.status import DigitalTwinStatus
+from twinops.controllers.shared.links import Keys, ObjectKey, key_of
+from twinops.controllers.shared.record import Parsed, TwinObject, TwinRecord, parse_object, parse_status
 from twinops.ports.kubernetes import TwinRef
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectKey:
-    """Names an object that twins depend on: a target, an HPA, a metrics source (without namespace)."""
-
-    kind: str
-    namespace: str
-    name: str
-    group: str = ""
-
-
-SOURCE_KIND = "MetricsSource"
-HPA_KIND = "HorizontalPodAutoscaler"
 
 REMEMBERED_GONE = 10_000
 """Twins that have gone are remembered until so many others have."""
 
-
-def group_of(api_version: str) -> str:
-    """Return the API group of an ``apiVersion``; empty for the core group."""
-    return api_version.rpartition("/")[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """What a twin keeps others from correcting.
-
-    Attributes:
-        corrects: what its spec lets it correct.
-        holds: what it has raised and not given back yet, whatever its spec says, and what it names meanwhile.
-    """
-
-    corrects: frozenset[ObjectKey]
-    holds: frozenset[ObjectKey]
-
-
-def claims(body: Mapping[str, Any]) -> Claims:
-    """Return what this twin claims."""
-    held = _held(body)
-    return Claims(_corrects(body), frozenset(held | _levers(body)) if held else frozenset())
-
-
-@dataclass(slots=True)
-class _Entry:
-    ref: TwinRef
-    body: Mapping[str, Any]
-    levers: frozenset[ObjectKey]
-    claims: Claims
-    depends: frozenset[ObjectKey]
-    age: tuple[str, str]
+Forget = Callable[[TwinRef], None]
 
 
 class TwinStore:
-    """Newest body of every twin, and the links between twins and what they depend on."""
+    """The record of every twin, by UID, and the links between twins and what they depend on."""
 
     def __init__(self) -> None:
         """Start empty."""
-        self._entries: dict[str, _Entry] = {}
+        self._records: dict[str, TwinRecord] = {}
         self._dependents: dict[ObjectKey, set[str]] = {}
         self._gone: dict[str, None] = {}
+        self._forgets: list[Forget] = []
 
     def __len__(self) -> int:
-        """Return how many twins are known."""
-        return len(self._entries)
+        """Return how many twins there are."""
+        return len(self._records)
 
-    def __iter__(self) -> Iterator[TwinRef]:
-        """Iterate over the twins known now."""
-        return iter([entry.ref for entry in self._entries.values()])
+    def __iter__(self) -> Iterator[TwinRecord]:
+        """Iterate over the twins that there are now."""
+        return iter(list(self._records.values()))
 
-    def put(self, body: Mapping[str, Any]) -> TwinRef:
-        """Keep what is used of this body unless a newer one is known or the twin is gone, and return whose it is."""
-        meta = body["metadata"]
-        ref = TwinRef(meta["namespace"], meta["name"], meta["uid"])
-        if ref.uid in self._gone:
-            return ref
-        known = self._entries.get(ref.uid)
-        if known is not None and _version(known.body) > _version(body):
-            return ref
-        if known is not None:
-            self._unlink(known)
-        age = (str(meta.get("creationTimestamp", "")), ref.uid)
-        entry = _Entry(ref, trimmed(body), frozenset(_levers(body)), claims(body), _depends(body), age)
-        self._entries[ref.uid] = entry
-        for key in entry.depends:
-            self._dependents.setdefault(key, set()).add(ref.uid)
-        return ref
+    def get(self, uid: str) -> TwinRecord | None:
+        """Return a twin's record, None when there is no such twin."""
+        return self._records.get(uid)
 
-    def drop(self, uid: str) -> None:
-        """Forget a twin that is gone; what was on its way about it then brings it back no more."""
+    def put(self, body: Mapping[str, Any], *, status: DigitalTwinStatus | None = None) -> TwinObject:
+        """Take in what a list, a watch event, a write or a conflict returned, and return it as parsed.
+
+        What is older than what is known, or of a twin that is gone, changes nothing. Nor does the same version, of
+        which nothing is parsed again: a watch sends each write of ours once more.
+
+        Args:
+            body: the whole object.
+            status: from which the body's status was written, so that it need not be parsed.
+        """
+        uid = body["metadata"]["uid"]
+        record = self._records.get(uid)
+        if record is not None and _same_version(record.object, body):
+            # The watch's own copy lives as long as the twin: keep that one instead of another.
+            record.object = dataclasses.replace(record.object, raw_status=body.get("status") or {})
+            return record.object
+        parsed = status if status is not None else _status_of(body, record)
+        given = parse_object(body, parsed)
+        older = record is not None and _version(record.object.resource_version) > _version(given.resource_version)
+        if older or uid in self._gone:
+            return given
+        if record is None:
+            self._records[uid] = TwinRecord(given, parsed)
+            self._link(given)
+            return given
+        if record.object.links == given.links:
+            given = dataclasses.replace(given, links=record.object.links)
+        else:
+            self._unlink(record.object)
+            self._link(given)
+        record.update(given, parsed)
+        return given
+
+    def drop(self, uid: str) -> TwinRecord | None:
+        """Remove a twin that is gone, and return its record; what is on its way about it brings it back no more."""
         self._gone[uid] = None
         if len(self._gone) > REMEMBERED_GONE:
             del self._gone[next(iter(self._gone))]
-        entry = self._entries.pop(uid, None)
-        if entry is not None:
-            self._unlink(entry)
+        record = self._records.pop(uid, None)
+        if record is not None:
+            self._unlink(record.object)
+            self.forget(record)
+        return record
 
-    def body(self, uid: str) -> Mapping[str, Any] | None:
-        """Return the newest body known, None for an unknown twin."""
-        entry = self._entries.get(uid)
-        return None if entry is None else entry.body
+    def forget(self, record: TwinRecord) -> None:
+        """Drop everything that the syncs of a twin have left: its daemon has ended, or the twin is gone."""
+        record.reset()
+        for forget in self._forgets:
+            forget(record.ref)
+
+    def on_forget(self, *forgets: Forget) -> None:
+        """Name what else must forget a twin whose daemon has ended, or which is gone."""
+        self._forgets += forgets
 
     def dependents(self, key: ObjectKey) -> tuple[TwinRef, ...]:
         """Return the twins that name this object, or hold it."""
-        return tuple(self._entries[uid].ref for uid in sorted(self._dependents.get(key, ())))
+        return tuple(self._records[uid].ref for uid in sorted(self._dependents.get(key, ())))
 
     def rival(self, uid: str) -> str:
         """Return the name of the older twin that corrects the same target or HPA; empty when there is none.
@@ -125,92 +107,71 @@ class TwinStore:
         Of several twins on one target the oldest corrects; twins that are suspended, only preview or
         have corrections switched off do not count.
         """
-        mine = self._entries.get(uid)
+        mine = self._records.get(uid)
         if mine is None:
             return ""
-        corrects = mine.claims.corrects
-        older = [
-            entry for entry in self._others(uid, corrects) if entry.claims.corrects & corrects and entry.age < mine.age
-        ]
-        return min(older, key=lambda entry: entry.age).ref.name if older else ""
+        corrects, age = mine.object.links.corrects, mine.object.age
+        older = [twin for twin in self._others(uid, corrects) if twin.links.corrects & corrects and twin.age < age]
+        return _oldest(older)
 
     def holder(self, uid: str, lever: ObjectRef | None) -> str:
         """Return the name of another twin that holds a value of the same target or HPA; empty when there is none.
 
-        Until it has given that back, what stands in the field is not the original. The spec does not matter:
+        Until it has restored that, what stands in the field is not the original. The spec does not matter:
         a twin that was suspended or switched off a moment ago holds on until its own next sync.
 
         Args:
             uid: of the twin that asks.
             lever: what was found for it to correct, an HPA that its spec does not name among others.
         """
-        mine = self._entries.get(uid)
+        mine = self._records.get(uid)
         if mine is None:
             return ""
-        keys = mine.levers | ({_key_of(lever, mine.ref.namespace)} if lever else set())
-        holders = [entry for entry in self._others(uid, keys) if entry.claims.holds & keys]
-        return min(holders, key=lambda entry: entry.age).ref.name if holders else ""
+        named = mine.object.links.named
+        keys = named if lever is None else named | {key_of(lever, mine.ref.namespace)}
+        return _oldest([twin for twin in self._others(uid, keys) if twin.links.holds & keys])
 
-    def _others(self, uid: str, keys: frozenset[ObjectKey]) -> Iterator[_Entry]:
+    def _others(self, uid: str, keys: Keys) -> Iterator[TwinObject]:
         others = {other for key in keys for other in self._dependents.get(key, ())} - {uid}
-        return (self._entries[other] for other in others)
+        return (self._records[other].object for other in others)
 
-    def _unlink(self, entry: _Entry) -> None:
-        for key in entry.depends:
+    def _link(self, given: TwinObject) -> None:
+        for key in given.links.depends:
+            self._dependents.setdefault(key, set()).add(given.ref.uid)
+
+    def _unlink(self, known: TwinObject) -> None:
+        for key in known.links.depends:
             linked = self._dependents.get(key)
             if linked is not None:
-                linked.discard(entry.ref.uid)
+                linked.discard(known.ref.uid)
                 if not linked:
                     del self._dependents[key]
 
 
-def _version(body: Mapping[str, Any]) -> int:
-    """Return the resourceVersion as a number.
+def _oldest(twins: list[TwinObject]) -> str:
+    return min(twins, key=lambda twin: twin.age).ref.name if twins else ""
+
+
+def _status_of(body: Mapping[str, Any], record: TwinRecord | None) -> Parsed:
+    """Return the parsed status, that of the version before where only something else has changed."""
+    known = None if record is None else record.known()
+    if record is None or known is None or record.object.raw_status != (body.get("status") or {}):
+        return parse_status(body)
+    return known
+
+
+def _same_version(known: TwinObject, body: Mapping[str, Any]) -> bool:
+    version = body["metadata"].get("resourceVersion", "")
+    return bool(version) and known.resource_version == version
+
+
+def _version(resource_version: str) -> int:
+    """Return a resourceVersion as a number.
 
     Kubernetes has promised since 1.35 that those of one resource can be compared so; an unreadable one
     (some other API server) counts as newest.
     """
     try:
-        return int(body["metadata"].get("resourceVersion", "0"))
+        return int(resource_version or "0")
     except ValueError:
         return 0
-
-
-def _key_of(reference: ObjectRef, namespace: str) -> ObjectKey:
-    return ObjectKey(reference.kind, namespace, reference.name, group_of(reference.api_version))
-
-
-def _held(body: Mapping[str, Any]) -> set[ObjectKey]:
-    namespace = body["metadata"]["namespace"]
-    held = (original["object"] for original in (body.get("status") or {}).get("originals") or ())
-    return {ObjectKey(each["kind"], namespace, each["name"], group_of(each["apiVersion"])) for each in held}
-
-
-def _levers(body: Mapping[str, Any]) -> set[ObjectKey]:
-    spec, namespace = body.get("spec") or {}, body["metadata"]["namespace"]
-    target = (spec.get("source") or {}).get("targetRef")
-    keys = set()
-    if target:
-        group = group_of(target.get("apiVersion", "apps/v1"))
-        keys.add(ObjectKey(target.get("kind", "Deployment"), namespace, target["name"], group))
-    hpa = (spec.get("autoCorrection") or {}).get("horizontalPodAutoscalerRef")
-    if hpa:
-        keys.add(ObjectKey(HPA_KIND, namespace, hpa["name"], "autoscaling"))
-    return keys
-
-
-def _depends(body: Mapping[str, Any]) -> frozenset[ObjectKey]:
-    source = ((body.get("spec") or {}).get("source") or {}).get("metricsSourceRef") or {}
-    return frozenset(_levers(body) | _held(body) | {ObjectKey(SOURCE_KIND, "", source.get("name", "default"))})
-
-
-def _corrects(body: Mapping[str, Any]) -> frozenset[ObjectKey]:
-    spec = body.get("spec") or {}
-    correction = spec.get("autoCorrection") or {}
-    idle = (
-        spec.get("suspend", False)
-        or not correction.get("enabled", True)
-        or correction.get("mode", CorrectionMode.APPLY) != CorrectionMode.APPLY
-        or body["metadata"].get("deletionTimestamp") is not None
-    )
-    return frozenset() if idle else frozenset(_levers(body))

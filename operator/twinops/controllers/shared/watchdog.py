@@ -1,10 +1,12 @@
-"""Tells whether twins still tick, for the liveness probe."""
+"""Whether twins still tick, for the liveness probe."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
+from twinops.controllers.shared.record import TwinRecord
+from twinops.controllers.shared.store import TwinStore
 from twinops.ports.kubernetes import TwinRef
 from twinops.ports.process import Clock
 
@@ -33,38 +35,38 @@ class Verdict:
 
 
 class Watchdog:
-    """Notes each twin's ticks; a tick counts whether its sync succeeded or not.
+    """Notes each twin's ticks in its record; a tick counts whether its sync succeeded or not.
 
     Only a restart mends daemons that died, so it is asked for when they are many, or all there are. A sync that
     waits for a MetricsSource or the API server is alive: a restart would not make these answer. A loop that is
     stuck needs no watchdog: it cannot answer the probe.
+
+    Args:
+        store: the records. Only twins with a daemon are expected to tick.
+        clock: monotonic time.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, store: TwinStore, clock: Clock) -> None:
+        self._store = store
         self._clock = clock
-        self._due: dict[TwinRef, float] = {}
 
-    def ticked(self, ref: TwinRef, interval: float) -> None:
-        """Take note of a tick (or of a new twin); the next one is ``interval`` seconds away."""
-        self._due[ref] = self._clock.monotonic() + max(INTERVALS * interval, LEAST_SECONDS)
+    def ticked(self, record: TwinRecord) -> None:
+        """Take note of a tick (or of a new daemon); the next one is an interval away."""
+        record.daemon.due = self._clock.monotonic() + max(INTERVALS * record.object.interval, LEAST_SECONDS)
 
-    def began(self, ref: TwinRef) -> None:
+    def began(self, record: TwinRecord) -> None:
         """Take note that a sync began: it may take as long as those that it asks."""
-        self._due[ref] = max(self._due.get(ref, 0.0), self._clock.monotonic() + LONGEST_SYNC_SECONDS)
-
-    def forget(self, ref: TwinRef) -> None:
-        """Expect nothing of a twin that is gone."""
-        self._due.pop(ref, None)
-
-    def overdue(self) -> tuple[TwinRef, ...]:
-        """Return the twins that have not ticked for too long."""
-        now = self._clock.monotonic()
-        return tuple(ref for ref, due in self._due.items() if due < now)
+        record.daemon.due = max(record.daemon.due or 0.0, self._clock.monotonic() + LONGEST_SYNC_SECONDS)
 
     def verdict(self) -> Verdict:
         """Tell whether this process should be left running."""
-        overdue = self.overdue()
-        healthy = not overdue or len(overdue) < math.ceil(SHARE * len(self._due))
+        now, expected, overdue = self._clock.monotonic(), 0, list[TwinRef]()
+        for record in self._store:
+            if (due := record.daemon.due) is not None:
+                expected += 1
+                if due < now:
+                    overdue.append(record.ref)
+        healthy = not overdue or len(overdue) < math.ceil(SHARE * expected)
         names = ", ".join(f"{ref.namespace}/{ref.name}" for ref in overdue[:NAMED])
-        message = f"{len(overdue)} of {len(self._due)} twins are overdue" + (f": {names}" if names else "")
+        message = f"{len(overdue)} of {expected} twins are overdue" + (f": {names}" if names else "")
         return Verdict(healthy, message)

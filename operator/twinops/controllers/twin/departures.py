@@ -39,14 +39,14 @@ class Departures:
 
     Args:
         twins: reads twins and takes finalizers off.
-        index: knows which twins are still there.
+        store: tells which twins are still there.
         clock: for the pauses.
         serves: tells by UID whether the twin's daemon runs; until it has ended the finalizer stays.
     """
 
-    def __init__(self, twins: Twins, index: TwinStore, clock: Clock, *, serves: Callable[[str], bool]) -> None:
+    def __init__(self, twins: Twins, store: TwinStore, clock: Clock, *, serves: Callable[[str], bool]) -> None:
         self._twins = twins
-        self._index = index
+        self._store = store
         self._clock = clock
         self._serves = serves
         self._tasks = TwinTasks("departure")
@@ -76,8 +76,8 @@ class Departures:
             await self._clock.sleep(pause)
 
     def _held(self, ref: TwinRef) -> bool:
-        body = self._index.body(ref.uid)
-        return body is not None and DAEMON_FINALIZER in (body["metadata"].get("finalizers") or ())
+        record = self._store.get(ref.uid)
+        return record is not None and DAEMON_FINALIZER in record.object.finalizers
 
     async def _let_go(self, ref: TwinRef) -> bool:
         """Take the finalizer off; return whether it is."""

@@ -174,10 +174,6 @@ class Observer:
         """Return what is known of the metrics while their source does not answer."""
         return self._gatherer.unavailable(spec, error, previous.observed, now).samples
 
-    def forget(self, ref: TwinRef) -> None:
-        """Drop the memory of a twin that is gone."""
-        self._memories.drop(ref.uid)
-
     async def _source(self, name: str) -> SourceAccess:
         try:
             return await self._sources.access(name)

@@ -9,9 +9,10 @@ import structlog
 
 from twinops.api import GIVE_BACK_FINALIZER
 from twinops.controllers.shared.backoff import Backoff
+from twinops.controllers.shared.bodies import read_status
 from twinops.controllers.shared.twin_tasks import TwinTasks
 from twinops.controllers.twin.corrections import CorrectionService
-from twinops.controllers.twin.publish import about, read_status
+from twinops.controllers.twin.publish import about
 from twinops.core.events import WARNING, Event, of_twin
 from twinops.core.state import TwinState
 from twinops.errors import Conflict, NotFound, StatusUnreadable, TwinOpsError

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import structlog
-from pydantic import ValidationError
 
-from twinops.api import ORIGINAL_ANNOTATION, SYNC_REQUESTED_ANNOTATION
 from twinops.api.conditions import ConditionType, is_true
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
-from twinops.controllers.shared.backoff import Backoff
-from twinops.controllers.shared.bodies import LONGEST_REQUEST
+from twinops.controllers.shared.backoff import Failure
+from twinops.controllers.shared.record import TwinRecord
 from twinops.controllers.shared.status_kind import Purpose
 from twinops.controllers.shared.status_writer import WriteOutcome
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.corrections import CorrectionService
 from twinops.controllers.twin.observe import Observed, Observer, Unmeasured
-from twinops.controllers.twin.publish import Publisher, TwinAtSync, read_status
+from twinops.controllers.twin.publish import Publisher, TwinAtSync
 from twinops.core.assess.availability import GRACE_SECONDS
 from twinops.core.correction.records import next_look, pause, pending
 from twinops.core.correction.restore import unwanted
@@ -54,13 +50,6 @@ from twinops.ports.process import Clock, Telemetry
 
 log = structlog.get_logger()
 
-TARGET_RETRY = 8.0
-"""Seconds; a target that is missing may be of a kind that no watch covers. Grows to a minute."""
-
-FAILED_RETRY = 30.0
-LONGEST_FAILED_RETRY = 300.0
-"""Seconds; a backend that failed is asked again this soon, however long the interval, and less often later."""
-
 SILENT_RETRY = 60.0
 """Seconds; a workload whose metrics have not begun yet, or ended a moment ago, is looked at again this soon."""
 
@@ -69,14 +58,6 @@ WARM_RETRY = 5.0
 
 LONGEST_HEARTBEAT = 300.0
 """Seconds; a status that was written longer ago, and more than an interval, says nothing of now."""
-
-CONFLICT_RETRY = 1.0
-LONGEST_CONFLICT_RETRY = 30.0
-"""Seconds; somebody else has written at the same time, for the first time or again and again."""
-
-HELD_RETRY = 10.0
-LONGEST_HELD_RETRY = 120.0
-"""Seconds; what could not be given back is tried again this soon, and less often later."""
 
 RELEASE_SECONDS = 20.0
 """How long giving back may take within one sync."""
@@ -107,7 +88,7 @@ class SyncService:
     """Syncs twins, one call each.
 
     Args:
-        index: newest bodies.
+        store: the records of the twins.
         observer: reads everything a sync needs.
         corrections: decides about corrections and carries them out.
         publisher: writes status and posts Events.
@@ -119,7 +100,7 @@ class SyncService:
     def __init__(
         self,
         *,
-        index: TwinStore,
+        store: TwinStore,
         observer: Observer,
         corrections: CorrectionService,
         publisher: Publisher,
@@ -127,22 +108,13 @@ class SyncService:
         clock: Clock,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
-        self._index = index
+        self._store = store
         self._observer = observer
         self._corrections = corrections
         self._publisher = publisher
         self._telemetry = telemetry
         self._clock = clock
         self._grace = grace_seconds
-        # Written status lags behind: what must last from sync to sync is read from here first.
-        self._computed: dict[str, DigitalTwinStatus] = {}
-        # What a success ends differs: one kind of failure must not begin anew because of another kind's success.
-        self._retries = Backoff()
-        self._targets = Backoff(TARGET_RETRY)
-        self._sources = Backoff(FAILED_RETRY, LONGEST_FAILED_RETRY)
-        self._held = Backoff(HELD_RETRY, LONGEST_HELD_RETRY)
-        self._unwritten = Backoff()
-        self._conflicts = Backoff(CONFLICT_RETRY, LONGEST_CONFLICT_RETRY)
 
     def resume(self, ref: TwinRef) -> bool:
         """Take up a twin whose daemon starts, and tell whether its first sync can wait for its slot.
@@ -150,34 +122,26 @@ class SyncService:
         It can when status speaks of the current spec and nothing is half done. What status says is
         published as metrics until then, unless it is of long ago.
         """
-        body = self._index.body(ref.uid)
-        if body is None:
+        record = self._store.get(ref.uid)
+        if record is None:
             return False
         try:
-            status = read_status(body)
+            status = record.written()
         except StatusUnreadable:
             return False
-        last, longest = status.last_sync_time, max(_interval_of(body), LONGEST_HEARTBEAT) + self._grace
+        twin = record.object
+        last, longest = status.last_sync_time, max(twin.interval, LONGEST_HEARTBEAT) + self._grace
         if last is not None and self._clock.now() - last.timestamp() <= longest:
             self._telemetry.assessed(ref, status)
         return (
-            status.observed_generation == body["metadata"].get("generation")
-            and status.last_handled_sync_request == _request_of(body)
+            status.observed_generation == twin.generation
+            and status.last_handled_sync_request == twin.request
             and not is_true(status.conditions, ConditionType.STALLED)
             and not is_true(status.conditions, ConditionType.RECONCILING)
             and status.failed_syncs == 0
             and not status.originals
             and pending(status.corrections) is None
         )
-
-    def forget(self, ref: TwinRef) -> None:
-        """Drop what is remembered of a twin that is gone."""
-        self._computed.pop(ref.uid, None)
-        for retries in (self._retries, self._targets, self._sources, self._held, self._unwritten, self._conflicts):
-            retries.forget(ref.uid)
-        self._publisher.forget(ref)
-        self._observer.forget(ref)
-        self._telemetry.forget(ref)
 
     async def sync(self, ref: TwinRef, late_seconds: float) -> float | None:
         """Sync once; return seconds after which to try again when that is sooner than the next slot.
@@ -186,25 +150,22 @@ class SyncService:
             ref: the twin.
             late_seconds: how long after its slot the sync begins.
         """
-        body = self._index.body(ref.uid)
-        if body is None or body["metadata"].get("deletionTimestamp"):
+        record = self._store.get(ref.uid)
+        if record is None or record.object.deleting:
             return None
         started = self._clock.monotonic()
-        result, retry = await self._run(self._begin(ref, body))
+        result, retry = await self._run(self._begin(record))
         if result not in FAILURES:
-            for retries in (self._retries, self._targets, self._sources):
-                retries.forget(ref.uid)
+            record.succeeded(Failure.SYNC, Failure.TARGET, Failure.SOURCE)
         seconds = self._clock.monotonic() - started
         self._telemetry.synced(ref, result=result, seconds=seconds, late_seconds=late_seconds)
         return retry
 
     async def _run(self, twin: TwinAtSync) -> tuple[str, float | None]:
         """Sync, and return the result in a word and when to try again."""
-        try:
-            spec = _spec_of(twin.body)
-        except SpecError as error:
-            return STALLED, await self._stall(twin, error)
-        twin = replace(twin, spec=spec)
+        spec = twin.object.spec
+        if isinstance(spec, SpecError):
+            return STALLED, await self._stall(twin, spec)
         try:
             if spec.suspend:
                 return SUSPENDED, await self._suspended(twin)
@@ -216,32 +177,22 @@ class SyncService:
             return METRICS_UNAVAILABLE, await self._metrics_failed(twin, spec, error)
         except ClusterError as error:
             log.warning("cluster did not answer", namespace=twin.ref.namespace, twin=twin.ref.name, error=str(error))
-            wait = self._retries.failed(twin.ref.uid, at_least=error.retry_after or 0)
+            wait = twin.record.failed(Failure.SYNC, at_least=error.retry_after or 0)
             return CLUSTER_ERROR, max(wait, await self._cluster_failed(twin, error) or 0)
 
-    def _begin(self, ref: TwinRef, body: Mapping[str, Any]) -> TwinAtSync:
-        written = read_status(body)
-        return TwinAtSync(
-            ref=ref,
-            body=body,
-            sync=Sync(
-                generation=body["metadata"].get("generation", 0),
-                now=self._clock.now(),
-                request=_request_of(body),
-                grace_seconds=self._grace,
-            ),
-            written=written,
-            previous=self._computed.get(ref.uid, written),
-            spec=None,
-        )
+    def _begin(self, record: TwinRecord) -> TwinAtSync:
+        twin, written, computed = record.object, record.written(), record.daemon.computed
+        sync = Sync(generation=twin.generation, now=self._clock.now(), request=twin.request, grace_seconds=self._grace)
+        # Written status lags behind: what must last from sync to sync is read from the computed one first.
+        return TwinAtSync(record, twin, sync, written, written if computed is None else computed)
 
     async def crashed(self, ref: TwinRef) -> None:
         """Say in status that a sync has failed for a reason of our own. Never raises."""
-        body = self._index.body(ref.uid)
-        if body is None:
+        record = self._store.get(ref.uid)
+        if record is None:
             return
         try:
-            twin = self._begin(ref, body)
+            twin = self._begin(record)
             status = self._known(twin, render_crashed(twin.previous, twin.sync))
             await self._publisher.publish(twin, status, holds=True)
         except Exception:  # What made the sync crash may well make this crash, too; the log has both.
@@ -266,11 +217,11 @@ class SyncService:
             return twin
         status = done.state.to_status(twin.previous)
         await self._publish(twin, status, done.events, Purpose.OUTCOME)
-        return replace(twin, body=self._index.body(twin.ref.uid) or twin.body, previous=status)
+        return replace(twin, object=twin.record.object, previous=status)
 
     async def _synced(self, twin: TwinAtSync, spec: DigitalTwinSpec) -> float | None:
         observed = await self._observer.observe(
-            twin.ref, spec, twin.previous, twin.sync.now, annotation=_original_of(twin.body)
+            twin.ref, spec, twin.previous, twin.sync.now, annotation=twin.object.original
         )
         # In a thread: however much there is to compute, the loop must go on renewing the lease.
         done = await asyncio.to_thread(
@@ -302,18 +253,18 @@ class SyncService:
         # The sync is not over: whoever asked for it waits for the outcome.
         before = ("last_sync_time", "last_handled_sync_request")
         status = status.model_copy(update={name: getattr(twin.previous, name) for name in before})
-        intent = await self._publisher.intend(twin, status)
-        if not intent.written or intent.body is None:
+        intended, twin = await self._publisher.intend(twin, status)
+        if intended is not WriteOutcome.WRITTEN:
             # Nothing was done yet: the next sync decides afresh.
-            return self._again(twin.ref, intent.outcome)
-        self._computed[twin.ref.uid] = status
+            return _again(twin.record, intended)
+        twin.record.compute(status)
         target = about_workload(findings.observed.observation.workload)
         corrected = await self._corrections.carry_out(twin.ref, done.plan, done.state, target)
         outcome = findings.render(corrected.state, status)
         if outcome.corrections:
             self._telemetry.corrected(twin.ref, outcome.corrections[-1].outcome)
         events = (*done.plan.events, *corrected.events)
-        retry = await self._publish(replace(twin, body=intent.body), outcome, events, Purpose.OUTCOME)
+        retry = await self._publish(twin, outcome, events, Purpose.OUTCOME)
         return next_look(outcome.corrections) if retry is None else retry
 
     async def _suspended(self, twin: TwinAtSync) -> float | None:
@@ -329,20 +280,20 @@ class SyncService:
         purpose = Purpose.OUTCOME if done.events else Purpose.OBSERVATION
         retry = await self._publish(twin, status, done.events, purpose)
         if not done.complete:
-            return self._held.failed(twin.ref.uid, at_least=pause(done.state.corrections) or 0.0)
-        self._held.forget(twin.ref.uid)
+            return twin.record.failed(Failure.RESTORE, at_least=pause(done.state.corrections) or 0.0)
+        twin.record.succeeded(Failure.RESTORE)
         return retry
 
     async def _stall(self, twin: TwinAtSync, error: SpecError) -> float | None:
         status = render_stalled(twin.previous, twin.sync, error.reason, str(error))
-        wait = (self._targets if isinstance(error, TargetNotFound) else self._retries).failed(twin.ref.uid)
+        wait = twin.record.failed(Failure.TARGET if isinstance(error, TargetNotFound) else Failure.SYNC)
         return await self._publish(twin, status) or wait
 
     async def _metrics_failed(self, twin: TwinAtSync, spec: DigitalTwinSpec, error: MetricsUnavailable) -> float | None:
         samples = self._observer.unavailable(spec, error, twin.previous, twin.sync.now)
         workload = error.workload if isinstance(error, Unmeasured) else None
         status = render_metrics_failed(twin.previous, twin.sync, samples, str(error), workload)
-        wait = self._sources.failed(twin.ref.uid)
+        wait = twin.record.failed(Failure.SOURCE)
         return await self._publish(twin, status) or wait
 
     async def _cluster_failed(self, twin: TwinAtSync, error: ClusterError) -> float | None:
@@ -358,7 +309,7 @@ class SyncService:
 
     def _known(self, twin: TwinAtSync, status: DigitalTwinStatus) -> DigitalTwinStatus:
         """Take a status for what is known now, whether or not it is written; metrics say the same."""
-        self._computed[twin.ref.uid] = status
+        twin.record.compute(status)
         self._telemetry.assessed(twin.ref, status)
         return status
 
@@ -371,28 +322,23 @@ class SyncService:
     ) -> float | None:
         self._known(twin, status)
         outcome = await self._publisher.publish(twin, status, events, holds=bool(status.originals), purpose=purpose)
-        return self._again(twin.ref, outcome)
-
-    def _again(self, ref: TwinRef, outcome: WriteOutcome) -> float | None:
-        """Return when to sync again because of a write that failed, None when it did not."""
-        match outcome:
-            case WriteOutcome.CONFLICT:
-                # Somebody else has written: what stands there counts, not what was computed here.
-                self._computed.pop(ref.uid, None)
-                return self._conflicts.failed(ref.uid)
-            case WriteOutcome.UNAVAILABLE | WriteOutcome.REFUSED:
-                return self._unwritten.failed(ref.uid)
-            case WriteOutcome.WRITTEN:
-                self._conflicts.forget(ref.uid)
-                self._unwritten.forget(ref.uid)
-                return None
-            case _:
-                return None
+        return _again(twin.record, outcome)
 
 
-def _original_of(body: Mapping[str, Any]) -> str:
-    original: str = (body["metadata"].get("annotations") or {}).get(ORIGINAL_ANNOTATION, "")
-    return original
+def _again(record: TwinRecord, outcome: WriteOutcome) -> float | None:
+    """Return when to sync again because of a write that failed, None when it did not."""
+    match outcome:
+        case WriteOutcome.CONFLICT:
+            # Somebody else has written: what stands there counts, not what was computed here.
+            record.daemon.computed = None
+            return record.failed(Failure.CONFLICT)
+        case WriteOutcome.UNAVAILABLE | WriteOutcome.REFUSED:
+            return record.failed(Failure.WRITE)
+        case WriteOutcome.WRITTEN:
+            record.succeeded(Failure.CONFLICT, Failure.WRITE)
+            return None
+        case _:
+            return None
 
 
 def _asked(twin: TwinAtSync) -> bool:
@@ -403,26 +349,3 @@ def _asked(twin: TwinAtSync) -> bool:
 def _patient(twin: TwinAtSync) -> bool:
     """Tell whether what was refused may wait: a person who asks, or changes the spec, may have mended it."""
     return not _asked(twin) and twin.previous.observed_generation == twin.sync.generation
-
-
-def _interval_of(body: Mapping[str, Any]) -> float:
-    interval = (body.get("spec") or {}).get("syncFrequencySeconds")
-    return float(interval) if isinstance(interval, int | float) else 0.0
-
-
-def _request_of(body: Mapping[str, Any]) -> str | None:
-    asked = (body["metadata"].get("annotations") or {}).get(SYNC_REQUESTED_ANNOTATION)
-    return None if asked is None else asked[:LONGEST_REQUEST]
-
-
-def _spec_of(body: Mapping[str, Any]) -> DigitalTwinSpec:
-    try:
-        return DigitalTwinSpec.from_wire(body.get("spec") or {})
-    except ValidationError as error:
-        raise SpecError(_first_mistake(error), reason="InvalidSpec") from error
-
-
-def _first_mistake(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"spec.{where}: {first['msg']}; correct it and apply again"

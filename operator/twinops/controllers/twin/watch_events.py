@@ -1,16 +1,16 @@
-"""What watch events mean: which twins to wake, and which to give back for."""
+"""What watch events mean: which twins to wake, and which to release."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from twinops.api import GIVE_BACK_FINALIZER, SYNC_REQUESTED_ANNOTATION
-from twinops.controllers.shared.bodies import trimmed
-from twinops.controllers.shared.store import HPA_KIND, SOURCE_KIND, Claims, ObjectKey, TwinStore, claims, group_of
+from twinops.api import GIVE_BACK_FINALIZER
+from twinops.controllers.shared.links import HPA_KIND, SOURCE_KIND, Keys, ObjectKey, group_of
+from twinops.controllers.shared.record import Seen, TwinObject, TwinRecord
+from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.shared.work_queue import Accepted, WorkQueue
 from twinops.ports.kubernetes import TwinRef
 
@@ -18,101 +18,84 @@ _SCALING = frozenset({"replicas", "minReplicas"})
 """Fields of a spec that move with every scaling, our own corrections among them: no reason to look at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What an event about a twin is compared with."""
-
-    generation: int
-    requested: str | None
-    claims: Claims
-
-
 class WatchEvents:
-    """Keeps the index of twins true and wakes the twins that an event concerns.
+    """Keeps the store of twins true and wakes the twins that an event concerns.
 
     Args:
-        index: the twins known.
-        wakeups: how their daemons are woken.
+        store: the records of the twins.
+        queue: where syncs are requested.
         release: called for a twin that is being deleted while it still holds something; calls for
             a twin that is being released already are ignored.
         leaving: called likewise for every twin that is being deleted.
         source_changed: called with the name of a MetricsSource that is new or changed.
         source_gone: called with the name of one that went.
-        busy: called with a twin's body when a sync is requested while one runs, once for each that runs; that
+        busy: called with a twin when a sync is requested while one runs, once for each that runs; that
             request runs next.
     """
 
     def __init__(
         self,
-        index: TwinStore,
-        wakeups: WorkQueue,
+        store: TwinStore,
+        queue: WorkQueue,
         *,
         release: Callable[[TwinRef], None],
         leaving: Callable[[TwinRef], None],
         source_changed: Callable[[str], None],
         source_gone: Callable[[str], None],
-        busy: Callable[[Mapping[str, Any]], None],
+        busy: Callable[[TwinObject], None],
     ) -> None:
-        self._index = index
-        self._wakeups = wakeups
+        self._store = store
+        self._queue = queue
         self._release = release
         self._leaving = leaving
         self._source_changed = source_changed
         self._source_gone = source_gone
         self._busy = busy
         self._fingerprints: dict[ObjectKey, str] = {}
-        self._seen: dict[str, _Seen] = {}
-        self._told_busy: dict[str, float] = {}
 
     def twin_seen(self, body: Mapping[str, Any], *, deleted: bool) -> None:
         """Take note of a twin, and wake its daemon when its spec or its sync request is new.
 
         Others are woken when it makes room for them, or takes what was theirs.
         """
-        body = trimmed(body)
-        meta = body["metadata"]
-        uid = meta["uid"]
-        before = self._seen.pop(uid, None)
+        uid, name = body["metadata"]["uid"], body["metadata"]["name"]
         if deleted:
-            self._told_busy.pop(uid, None)
-            self._index.drop(uid)
-            self._wakeups.rouse(uid, "deleted")
-            if before is not None:
-                self._wake_others(uid, before.claims.corrects | before.claims.holds, f"twin {meta['name']} went")
+            record = self._store.drop(uid)
+            if record is not None and record.seen is not None:
+                self._wake_others(uid, record.seen.links.corrects | record.seen.links.holds, f"twin {name} went")
             return
-        self._index.put(body)
-        if self._index.body(uid) is None:
-            # It has gone already: this was on its way before that.
+        seen = self._store.put(body)
+        record = self._store.get(uid)
+        if record is None or record.object is not seen:
+            # It has gone already, or a newer version is known, whose own event follows: this was on its way before.
             return
-        requested = (meta.get("annotations") or {}).get(SYNC_REQUESTED_ANNOTATION)
-        now = self._seen[uid] = _Seen(meta.get("generation", 0), requested, claims(body))
+        before, now = record.seen, Seen(seen.generation, seen.request, seen.links)
+        record.seen = now
         if before is not None:
-            moved = (before.claims.corrects ^ now.claims.corrects) | (before.claims.holds - now.claims.holds)
-            self._wake_others(uid, moved, f"twin {meta['name']} changed")
-        if meta.get("deletionTimestamp"):
-            self.twin_leaves(body)
+            moved = (before.links.corrects ^ now.links.corrects) | (before.links.holds - now.links.holds)
+            self._wake_others(uid, moved, f"twin {name} changed")
+        if seen.deleting:
+            self.twin_leaves(record)
             return
-        if before is None or (before.generation, before.requested) == (now.generation, now.requested):
+        if before is None or (before.generation, before.request) == (now.generation, now.request):
             return
         why = "spec changed" if before.generation != now.generation else "sync requested"
-        accepted = self._wakeups.request(uid, why)
-        if before.requested != now.requested and accepted is Accepted.IN_PROGRESS:
-            self._tell_busy(uid, body)
+        accepted = self._queue.request(uid, why)
+        if before.request != now.request and accepted is Accepted.IN_PROGRESS:
+            self._tell_busy(record)
 
-    def _tell_busy(self, uid: str, body: Mapping[str, Any]) -> None:
-        began = self._wakeups.began(uid)
-        if self._told_busy.get(uid) != began:
-            self._told_busy[uid] = began
-            self._busy(body)
+    def _tell_busy(self, record: TwinRecord) -> None:
+        daemon = record.daemon
+        if daemon.busy_told != daemon.wake_up.began:
+            daemon.busy_told = daemon.wake_up.began
+            self._busy(record.object)
 
-    def twin_leaves(self, body: Mapping[str, Any]) -> None:
+    def twin_leaves(self, record: TwinRecord) -> None:
         """Begin what a twin that is being deleted waits for."""
-        meta = body["metadata"]
-        ref = TwinRef(meta["namespace"], meta["name"], meta["uid"])
-        self._wakeups.rouse(ref.uid, "being deleted")
-        self._leaving(ref)
-        if GIVE_BACK_FINALIZER in (meta.get("finalizers") or ()):
-            self._release(ref)
+        self._queue.request(record.ref.uid, "being deleted", at_once=True)
+        self._leaving(record.ref)
+        if GIVE_BACK_FINALIZER in record.object.finalizers:
+            self._release(record.ref)
 
     def dependency_seen(self, body: Mapping[str, Any], *, listed: bool, deleted: bool) -> None:
         """Wake the twins that name this object or its target, when its spec is new or it came or went.
@@ -127,7 +110,7 @@ class WatchEvents:
         """
         key = _key(body)
         is_source = key.kind == SOURCE_KIND
-        dependents = {ref.uid for each in (key, *_targets(body)) for ref in self._index.dependents(each)}
+        dependents = {ref.uid for each in (key, *_targets(body)) for ref in self._store.dependents(each)}
         before = self._fingerprints.pop(key, None)
         if deleted:
             if is_source:
@@ -144,11 +127,11 @@ class WatchEvents:
             if before is None and listed:
                 return
         verb = "went" if deleted else "changed"
-        self._wakeups.request_all(sorted(dependents), f"{key.kind} {key.name} {verb}")
+        self._queue.request_all(sorted(dependents), f"{key.kind} {key.name} {verb}")
 
-    def _wake_others(self, uid: str, keys: frozenset[ObjectKey], why: str) -> None:
-        others = {ref.uid for key in keys for ref in self._index.dependents(key)} - {uid}
-        self._wakeups.request_all(sorted(others), why)
+    def _wake_others(self, uid: str, keys: Keys, why: str) -> None:
+        others = {ref.uid for key in keys for ref in self._store.dependents(key)} - {uid}
+        self._queue.request_all(sorted(others), why)
 
 
 def _key(body: Mapping[str, Any]) -> ObjectKey:

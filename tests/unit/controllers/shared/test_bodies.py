@@ -86,16 +86,16 @@ def test_a_request_is_cut_and_printable() -> None:
 
 
 def test_many_twins_with_large_annotations_take_little_memory() -> None:
-    index = TwinStore()
+    store = TwinStore()
     tracemalloc.start()
     try:
         for number in range(200):
-            index.put(body(number, **{"other.io/note": f"{number:06d}" + "a" * LARGEST}))
+            store.put(body(number, **{"other.io/note": f"{number:06d}" + "a" * LARGEST}))
         kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
 
-    assert len(index) == 200
+    assert len(store) == 200
     assert kept < 200 * 8 * 1024
 
 

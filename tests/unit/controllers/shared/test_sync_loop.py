@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from fakes.clock import FakeClock, in_fake_time
+from twinops.controllers.shared.backoff import Failure
 from twinops.controllers.shared.store import TwinStore
-from twinops.controllers.shared.sync_loop import FINISH_SECONDS, RETRY_AFTER_CRASH, SyncLoop
+from twinops.controllers.shared.sync_loop import FINISH_SECONDS, SyncLoop
 from twinops.controllers.shared.watchdog import Watchdog
 from twinops.controllers.shared.work_queue import WorkQueue
 from twinops.ports.kubernetes import TwinRef
 
+RETRY_AFTER_CRASH = Failure.CRASH.first
 REF = TwinRef("shop", "checkout", "u1")
 
 
@@ -24,7 +26,6 @@ class Syncs:
 
     def __init__(self, clock: FakeClock, *, settled: bool = False) -> None:
         self.times: list[float] = []
-        self.forgotten: list[TwinRef] = []
         self.told: list[TwinRef] = []
         self.retry: float | None = None
         self.crash = False
@@ -49,9 +50,6 @@ class Syncs:
     def resume(self, _: TwinRef) -> bool:
         return self._settled
 
-    def forget(self, ref: TwinRef) -> None:
-        self.forgotten.append(ref)
-
     @property
     def gaps(self) -> list[float]:
         return [later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)]
@@ -63,21 +61,25 @@ class Scene:
     def __init__(self, *, interval: int = 60, settled: bool = False) -> None:
         self.clock = FakeClock()
         self.syncs = Syncs(self.clock, settled=settled)
-        self.index = TwinStore()
-        self.wakeups = WorkQueue(self.clock)
-        self.ticker = SyncLoop(self.syncs, self.index, self.wakeups, self.clock, Watchdog(self.clock))
+        self.store = TwinStore()
+        self.forgotten: list[TwinRef] = []
+        self.store.on_forget(self.forgotten.append)
+        self.queue = WorkQueue(self.store, self.clock)
+        self.watchdog = Watchdog(self.store, self.clock)
+        self.sync_loop = SyncLoop(self.syncs, self.store, self.queue, self.clock, self.watchdog)
         self._version = 0
         self.interval(interval)
 
     def interval(self, seconds: int, **meta: Any) -> None:
         self._version += 1
         meta |= {"namespace": "shop", "name": "checkout", "uid": "u1", "resourceVersion": str(self._version)}
-        self.index.put({"metadata": meta, "spec": {"syncFrequencySeconds": seconds}})
+        spec = {"source": {"systemType": "Custom"}, "syncFrequencySeconds": seconds}
+        self.store.put({"metadata": meta, "spec": spec})
 
     async def run(self, seconds: float, **then: Any) -> None:
         """Let the daemon live so long, doing things at times: ``at_30=callable``."""
         stop = asyncio.get_running_loop().create_future()
-        living = asyncio.create_task(self.ticker.run(REF, stop))
+        living = asyncio.create_task(self.sync_loop.run(REF, stop))
         begin = self.clock.monotonic()
         for name, act in sorted(then.items(), key=lambda item: float(item[0][3:])):
             await asyncio.sleep(begin + float(name[3:]) - self.clock.monotonic())
@@ -107,7 +109,7 @@ async def test_a_restart_does_not_sync_everything_at_once() -> None:
 @in_fake_time
 async def test_a_request_is_answered_at_once() -> None:
     scene = Scene(interval=3600)
-    await scene.run(100, at_50=lambda: scene.wakeups.request("u1", "asked"))
+    await scene.run(100, at_50=lambda: scene.queue.request("u1", "asked"))
     assert scene.syncs.times == [1000, 1050]
 
 
@@ -117,8 +119,8 @@ async def test_requests_during_a_sync_run_once_after_it() -> None:
     scene.syncs.takes = 10
     await scene.run(
         100,
-        at_3=lambda: scene.wakeups.request("u1", "asked"),
-        at_5=lambda: scene.wakeups.request("u1", "asked again"),
+        at_3=lambda: scene.queue.request("u1", "asked"),
+        at_5=lambda: scene.queue.request("u1", "asked again"),
     )
     assert scene.syncs.times == [1000, 1010]
 
@@ -154,7 +156,7 @@ async def test_an_interval_changes_live() -> None:
 
     def edit() -> None:
         scene.interval(5)
-        scene.wakeups.request("u1", "spec changed")
+        scene.queue.request("u1", "spec changed")
 
     await scene.run(100, at_40=edit)
     assert len(scene.syncs.times) > 10
@@ -172,25 +174,27 @@ async def test_a_wall_clock_that_jumps_makes_neither_a_burst_nor_a_gap() -> None
 async def test_a_daemon_that_ends_leaves_nothing_behind() -> None:
     scene = Scene()
     await scene.run(10)
-    assert scene.syncs.forgotten == [REF]
-    assert len(scene.wakeups) == 0
+    assert scene.forgotten == [REF]
+    record = scene.store.get(REF.uid)
+    assert record is not None
+    assert record.daemon.due is None
 
 
 async def ended(scene: Scene, *, stop_after: float | None = None, delete: Callable[[], None] | None = None) -> float:
     """Let a daemon begin a sync, then stop it or delete its twin; return the seconds that it took to end."""
     stop = asyncio.get_running_loop().create_future()
-    living = asyncio.create_task(scene.ticker.run(REF, stop))
+    living = asyncio.create_task(scene.sync_loop.run(REF, stop))
     await asyncio.sleep(stop_after or 1)
-    assert scene.ticker.serves(REF.uid)
+    assert scene.sync_loop.serves(REF.uid)
     begin = scene.clock.monotonic()
     if delete is None:
         stop.set_result(None)
     else:
         delete()
     await living
-    assert not scene.ticker.serves(REF.uid)
-    assert scene.syncs.forgotten == [REF]
-    assert not scene.wakeups.is_running(REF.uid)
+    assert not scene.sync_loop.serves(REF.uid)
+    assert set(scene.forgotten) == {REF}
+    assert not scene.queue.is_running(REF.uid)
     return scene.clock.monotonic() - begin
 
 
@@ -212,11 +216,11 @@ async def test_a_daemon_that_is_told_to_stop_ends_in_seconds(takes: float, secon
 @in_fake_time
 async def test_a_daemon_that_waits_for_a_place_ends_in_seconds() -> None:
     scene = Scene()
-    full = SyncLoop(scene.syncs, scene.index, scene.wakeups, scene.clock, Watchdog(scene.clock), concurrency=1)
+    full = SyncLoop(scene.syncs, scene.store, scene.queue, scene.clock, scene.watchdog, concurrency=1)
     scene.syncs.takes = 600.0
     stop = asyncio.get_running_loop().create_future()
     daemons = [asyncio.create_task(full.run(TwinRef("shop", uid, uid), stop)) for uid in ("u1", "u2")]
-    scene.index.put({"metadata": {"namespace": "shop", "name": "u2", "uid": "u2"}, "spec": {}})
+    scene.store.put({"metadata": {"namespace": "shop", "name": "u2", "uid": "u2"}, "spec": {}})
     await asyncio.sleep(1)
     stop.set_result(None)
     await asyncio.wait_for(asyncio.gather(*daemons), FINISH_SECONDS + 1)
@@ -226,11 +230,10 @@ async def test_a_daemon_that_waits_for_a_place_ends_in_seconds() -> None:
 async def test_a_daemon_ends_by_itself_when_its_twin_is_being_deleted_or_gone() -> None:
     def being_deleted(scene: Scene) -> None:
         scene.interval(3600, deletionTimestamp="2026-01-01T00:00:00Z")
-        scene.wakeups.rouse("u1", "being deleted")
+        scene.queue.request("u1", "being deleted", at_once=True)
 
     def gone(scene: Scene) -> None:
-        scene.index.drop("u1")
-        scene.wakeups.rouse("u1", "deleted")
+        scene.store.drop("u1")
 
     for delete in (being_deleted, gone):
         scene = Scene(interval=3600)
@@ -240,8 +243,8 @@ async def test_a_daemon_ends_by_itself_when_its_twin_is_being_deleted_or_gone() 
 @in_fake_time
 async def test_a_daemon_made_for_a_twin_that_has_gone_ends_at_once() -> None:
     scene = Scene()
-    scene.index.drop("u1")
-    await scene.ticker.run(REF, asyncio.get_running_loop().create_future())
+    scene.store.drop("u1")
+    await scene.sync_loop.run(REF, asyncio.get_running_loop().create_future())
     assert scene.syncs.times == []
 
 
@@ -253,15 +256,16 @@ class Crowd:
         self.timeout = timeout
         self.synced: dict[str, list[float]] = {}
         self.latest = 0.0
-        self.watchdog = Watchdog(self.clock)
-        index = TwinStore()
-        self.ticker = SyncLoop(self, index, WorkQueue(self.clock), self.clock, self.watchdog, concurrency=concurrency)
+        store = TwinStore()
+        self.watchdog = Watchdog(store, self.clock)
+        queue = WorkQueue(store, self.clock)
+        self.sync_loop = SyncLoop(self, store, queue, self.clock, self.watchdog, concurrency=concurrency)
         self.refs = []
         for number in range(hung + well):
             kind = "hung" if number < hung else "well"
-            source = {"metricsSourceRef": {"name": "shared" if one_source else kind}}
+            source = {"systemType": "Custom", "metricsSourceRef": {"name": "shared" if one_source else kind}}
             meta = {"namespace": "shop", "name": f"{kind}-{number}", "uid": f"u{number}", "resourceVersion": "1"}
-            self.refs.append(index.put({"metadata": meta, "spec": {"source": source}}))
+            self.refs.append(store.put({"metadata": meta, "spec": {"source": source}}).ref)
 
     async def sync(self, ref: TwinRef, late_seconds: float) -> float | None:
         if ref.name.startswith("hung"):
@@ -278,12 +282,9 @@ class Crowd:
     def resume(self, _: TwinRef) -> bool:
         return True
 
-    def forget(self, _: TwinRef) -> None:
-        pass
-
     async def live(self, seconds: float) -> None:
         stop = asyncio.get_running_loop().create_future()
-        daemons = [asyncio.create_task(self.ticker.run(ref, stop)) for ref in self.refs]
+        daemons = [asyncio.create_task(self.sync_loop.run(ref, stop)) for ref in self.refs]
         for _ in range(int(seconds / 10)):
             await asyncio.sleep(10)
             assert self.watchdog.verdict().healthy, self.watchdog.verdict().message
@@ -319,7 +320,7 @@ def test_twins_that_wait_for_a_source_neither_delay_others_nor_end_the_process(
 @in_fake_time
 async def test_the_wait_for_a_place_counts_as_lag() -> None:
     crowd = Crowd(0, 3, timeout=1, one_source=True, concurrency=1)
-    place = await crowd.ticker._places.take(("elsewhere", "quick"))
+    place = await crowd.sync_loop._places.take(("elsewhere", "quick"))
     living = asyncio.create_task(crowd.live(120))
     await asyncio.sleep(70)
     place.release()

@@ -7,12 +7,27 @@ import asyncio
 import pytest
 
 from fakes.clock import FakeClock, in_fake_time
+from twinops.controllers.shared.record import TwinRecord
+from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.shared.watchdog import LONGEST_SYNC_SECONDS, Watchdog
-from twinops.ports.kubernetes import TwinRef
 
 
-def twin(number: int) -> TwinRef:
-    return TwinRef("shop", f"twin-{number}", f"uid-{number}")
+class Scene:
+    """A watchdog and the twins that it watches over."""
+
+    def __init__(self) -> None:
+        self.store = TwinStore()
+        self.watchdog = Watchdog(self.store, FakeClock())
+
+    def twin(self, number: int, interval: int = 60) -> TwinRecord:
+        """Return a twin's record, made when it is asked for first."""
+        uid = f"uid-{number}"
+        if self.store.get(uid) is None:
+            spec = {"source": {"systemType": "Custom"}, "syncFrequencySeconds": interval}
+            self.store.put({"metadata": {"namespace": "shop", "name": f"twin-{number}", "uid": uid}, "spec": spec})
+        record = self.store.get(uid)
+        assert record is not None
+        return record
 
 
 @pytest.mark.parametrize(
@@ -29,48 +44,51 @@ def twin(number: int) -> TwinRef:
         pytest.param(5, 1, 60, 181, False, id="one of a few"),
     ],
 )
-def test_verdict(twins: int, silent: int, interval: float, after: float, healthy: bool) -> None:  # noqa: FBT001 - a table case
+def test_verdict(twins: int, silent: int, interval: int, after: float, healthy: bool) -> None:  # noqa: FBT001 - a table case
     @in_fake_time
-    async def scene() -> None:
-        watchdog = Watchdog(FakeClock())
+    async def check() -> None:
+        scene = Scene()
         for number in range(twins):
-            watchdog.ticked(twin(number), interval)
+            scene.watchdog.ticked(scene.twin(number, interval))
         await asyncio.sleep(after)
         for number in range(silent, twins):
-            watchdog.ticked(twin(number), interval)
-        verdict = watchdog.verdict()
+            scene.watchdog.ticked(scene.twin(number))
+        verdict = scene.watchdog.verdict()
         assert verdict.healthy is healthy
         assert f"of {twins} twins" in verdict.message
 
-    scene()
+    check()
 
 
 @in_fake_time
 async def test_the_message_names_some_of_the_overdue() -> None:
-    watchdog = Watchdog(FakeClock())
+    scene = Scene()
     for number in range(20):
-        watchdog.ticked(twin(number), 60)
+        scene.watchdog.ticked(scene.twin(number))
     await asyncio.sleep(1000)
-    assert watchdog.verdict().message == "20 of 20 twins are overdue: shop/twin-0, shop/twin-1, shop/twin-2"
+    message = "20 of 20 twins are overdue: shop/twin-0, shop/twin-1, shop/twin-2"
+    assert scene.watchdog.verdict().message == message
 
 
 @in_fake_time
-async def test_a_twin_that_is_gone_is_not_missed() -> None:
-    watchdog = Watchdog(FakeClock())
-    watchdog.ticked(twin(1), 60)
-    watchdog.forget(twin(1))
-    watchdog.forget(twin(2))
+async def test_a_twin_without_a_daemon_or_that_is_gone_is_not_missed() -> None:
+    scene = Scene()
+    for number in (1, 2):
+        scene.watchdog.ticked(scene.twin(number))
+    scene.twin(3)
+    scene.store.forget(scene.twin(1))
+    scene.store.drop("uid-2")
     await asyncio.sleep(1000)
-    assert watchdog.verdict().healthy
-    assert watchdog.overdue() == ()
+    verdict = scene.watchdog.verdict()
+    assert (verdict.healthy, verdict.message) == (True, "0 of 0 twins are overdue")
 
 
 @in_fake_time
 async def test_a_sync_that_waits_for_others_is_alive_and_one_that_never_ends_is_not() -> None:
-    watchdog = Watchdog(FakeClock())
-    watchdog.ticked(twin(1), 5)
-    watchdog.began(twin(1))
+    scene = Scene()
+    scene.watchdog.ticked(scene.twin(1, 5))
+    scene.watchdog.began(scene.twin(1))
     await asyncio.sleep(LONGEST_SYNC_SECONDS - 1)
-    assert watchdog.verdict().healthy
+    assert scene.watchdog.verdict().healthy
     await asyncio.sleep(2)
-    assert not watchdog.verdict().healthy
+    assert not scene.watchdog.verdict().healthy

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from fakes.clock import FakeClock, in_fake_time, until
 from fakes.twins import FakeTwins
 from twinops.api import DAEMON_FINALIZER, GIVE_BACK_FINALIZER
+from twinops.controllers.shared.record import TwinRecord
 from twinops.controllers.shared.resync import Resync
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.departures import PATIENCE, Departures
@@ -41,14 +41,14 @@ class Scene:
 
     def __init__(self) -> None:
         self.twins = Moody()
-        self.index = TwinStore()
+        self.store = TwinStore()
         self.serving = {"uid-checkout"}
         self.ref = self.twins.add("checkout")
         meta = self.twins.bodies[self.ref.uid]["metadata"]
         meta |= {"finalizers": [DAEMON_FINALIZER, GIVE_BACK_FINALIZER], "deletionTimestamp": "2026-01-01T00:00:00Z"}
-        self.index.put(self.twins.bodies[self.ref.uid])
+        self.store.put(self.twins.bodies[self.ref.uid])
         self.clock = FakeClock()
-        self.departures = Departures(self.twins, self.index, self.clock, serves=self.serving.__contains__)
+        self.departures = Departures(self.twins, self.store, self.clock, serves=self.serving.__contains__)
 
     def finalizers(self) -> list[str]:
         found: list[str] = self.twins.bodies[self.ref.uid]["metadata"]["finalizers"]
@@ -76,7 +76,7 @@ async def test_where_kopf_does_its_part_nobody_is_asked_anything() -> None:
     scene.departures.start(scene.ref)
     scene.serving.clear()
     await asyncio.sleep(PATIENCE / 2)
-    scene.index.drop(scene.ref.uid)
+    scene.store.drop(scene.ref.uid)
     await asyncio.sleep(60)
     assert scene.twins.asked == 0
     await scene.departures.aclose()
@@ -105,13 +105,13 @@ async def test_a_twin_that_has_gone_meanwhile_ends_it() -> None:
 @in_fake_time
 async def test_a_deletion_that_no_event_told_of_is_found_by_the_roll_call() -> None:
     scene = Scene()
-    left: list[Mapping[str, Any]] = []
+    left: list[TwinRecord] = []
     other = scene.twins.add("other")
 
     class Lister:
         async def list(self, _: Any = ()) -> list[Any]:
             return [await scene.twins.get(scene.ref), await scene.twins.get(other)]
 
-    call = Resync(Lister(), scene.index, scene.clock, gone=lambda _: None, leaving=left.append)
+    call = Resync(Lister(), scene.store, scene.clock, leaving=left.append)
     await call.call()
-    assert [body["metadata"]["name"] for body in left] == ["checkout"]
+    assert [record.ref.name for record in left] == ["checkout"]

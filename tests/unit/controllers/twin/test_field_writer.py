@@ -39,7 +39,7 @@ class Pair:
         """Tell the index of a twin as it is now."""
         wire = {"source": {"systemType": "WebService", "targetRef": {"name": "checkout"}}, **self.specs[name]}
         meta = {"namespace": "shop", "name": name, "uid": name, "creationTimestamp": AGES[name]}
-        return self.index.put({"metadata": meta, "spec": wire, "status": self.statuses[name].to_wire()})
+        return self.index.put({"metadata": meta, "spec": wire, "status": self.statuses[name].to_wire()}).ref
 
     def edit(self, name: str, **changed: Any) -> None:
         self.specs[name] = changed

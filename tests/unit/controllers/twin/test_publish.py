@@ -50,12 +50,15 @@ class Scene:
         self.events = FakeEvents()
         clock, telemetry = FakeClock(NOW), FakeTelemetry()
         writer = twin_writer(self.twins, clock, telemetry)
-        self.publisher = Publisher(TwinStore(), self.twins, writer, self.events)
+        self.store = TwinStore()
+        self.publisher = Publisher(self.store, self.twins, writer, self.events)
 
     def twin(self) -> TwinAtSync:
-        body = copy.deepcopy(self.twins.bodies[self.ref.uid])
+        seen = self.store.put(copy.deepcopy(self.twins.bodies[self.ref.uid]))
+        record = self.store.get(self.ref.uid)
+        assert record is not None
         sync = Sync(generation=1, now=NOW, request=None)
-        return TwinAtSync(self.ref, body, sync, DigitalTwinStatus(), DigitalTwinStatus(), None)
+        return TwinAtSync(record, seen, sync, DigitalTwinStatus(), DigitalTwinStatus())
 
     @property
     def guarded(self) -> bool:
@@ -90,8 +93,9 @@ def test_what_is_set_before_a_raise_goes_when_nothing_is_held(reference: ObjectR
     async def check() -> None:
         scene = Scene()
         for to in (6, 9):
-            done = await scene.publisher.intend(scene.twin(), intent(reference, to))
-            assert done.written
+            outcome, twin = await scene.publisher.intend(scene.twin(), intent(reference, to))
+            assert outcome is WriteOutcome.WRITTEN
+            assert GIVE_BACK_FINALIZER in twin.object.finalizers
             assert scene.guarded
             assert (json.loads(scene.annotation or "{}").get("ours") == to) is noted
         await scene.publisher.publish(scene.twin(), status(), holds=True, purpose=Purpose.OUTCOME)
@@ -109,7 +113,7 @@ async def test_events_are_posted_about_the_twin_as_it_was_read_and_about_objects
     new = status(conditions=[UNHEALTHY])
     event = Event(about_lever(hpa(6)), NORMAL, "CorrectionApplied", "raised")
     assert await scene.publisher.publish(twin, new, [event], holds=True) is WriteOutcome.WRITTEN
-    version = twin.body["metadata"]["resourceVersion"]
+    version = twin.object.resource_version
     assert [(posted.about, posted.type, posted.reason) for posted in scene.events.posted] == [
         (about_twin("shop", "checkout", "uid-checkout", version), WARNING, "Unhealthy"),
         (InvolvedObject(HPA.api_version, HPA.kind, HPA.name, "shop", "hpa-uid"), NORMAL, "CorrectionApplied"),

@@ -57,24 +57,21 @@ class Observations:
     def unavailable(self, *_: Any) -> dict[str, Any]:
         return {}
 
-    def forget(self, _: Any) -> None:
-        pass
-
 
 class Scene:
     """One twin, and everything that syncs it."""
 
     def __init__(self, levers: FakeLevers | None = None) -> None:
         self.clock = FakeClock(START)
-        self.twins, self.telemetry, self.index = FakeTwins(), FakeTelemetry(), TwinStore()
+        self.twins, self.telemetry, self.store = FakeTwins(), FakeTelemetry(), TwinStore()
         levers = levers or FakeLevers(hpa(2, KUBECTL))
         self.observer = Observations(self.clock, levers)
         writer = twin_writer(self.twins, self.clock, self.telemetry)
         self.syncs = SyncService(
-            index=self.index,
+            store=self.store,
             observer=cast("Observer", self.observer),
             corrections=CorrectionService(levers, self.clock),
-            publisher=Publisher(self.index, self.twins, writer, FakeEvents()),
+            publisher=Publisher(self.store, self.twins, writer, FakeEvents()),
             telemetry=self.telemetry,
             clock=self.clock,
         )
@@ -82,7 +79,7 @@ class Scene:
         self.twins.bodies[self.ref.uid]["spec"] = {
             "source": {"systemType": "WebService", "targetRef": {"name": "checkout"}}
         }
-        self.index.put(copy.deepcopy(self.twins.bodies[self.ref.uid]))
+        self.store.put(copy.deepcopy(self.twins.bodies[self.ref.uid]))
 
     async def retries(self, count: int, before: Callable[[], None] = lambda: None) -> list[float]:
         """Sync so often, each time after the wait that was asked for."""
@@ -97,7 +94,8 @@ class Scene:
 
     async def live(self, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
         """Let the twin's daemon run while something happens."""
-        ticker = SyncLoop(self.syncs, self.index, WorkQueue(self.clock), self.clock, Watchdog(self.clock))
+        queue, watchdog = WorkQueue(self.store, self.clock), Watchdog(self.store, self.clock)
+        ticker = SyncLoop(self.syncs, self.store, queue, self.clock, watchdog)
         living = asyncio.create_task(ticker.run(self.ref, asyncio.get_running_loop().create_future()))
         await asyncio.sleep(5)
         await act()
@@ -193,8 +191,8 @@ def test_what_may_not_be_given_back_is_tried_less_and_less_often(correction: dic
         scene = Scene(levers)
         body = scene.twins.bodies[scene.ref.uid]
         body["spec"]["autoCorrection"] = correction
-        body["status"] = status(observed_generation=1, originals=[original()]).to_wire()
-        scene.index.put(copy.deepcopy(body))
+        scene.twins.edit(scene.ref, status=status(observed_generation=1, originals=[original()]).to_wire())
+        scene.store.put(copy.deepcopy(body))
         tried: list[float] = []
 
         def refuse() -> None:
@@ -211,7 +209,7 @@ def test_what_may_not_be_given_back_is_tried_less_and_less_often(correction: dic
         assert [(entry["outcome"], entry["attempts"]) for entry in told] == [("Failed", 3)]
 
         scene.twins.edit(scene.ref, spec=True)
-        scene.index.put(copy.deepcopy(scene.twins.bodies[scene.ref.uid]))
+        scene.store.put(copy.deepcopy(scene.twins.bodies[scene.ref.uid]))
         await scene.syncs.sync(scene.ref, 0.0)
         assert set(tried[3:]) == {3600}, "a new spec is a reason to try again"
 

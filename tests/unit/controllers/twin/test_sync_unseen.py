@@ -57,9 +57,6 @@ class Seen:
     def unavailable(self, *_: object) -> Mapping[str, Sample]:
         return {"cpuUsage": Sample("cpuUsage", Quality.ERROR, reason="MetricsUnavailable")}
 
-    def forget(self, _: object) -> None:
-        """Nothing is remembered."""
-
 
 class Scene:
     """One twin, its syncs, and what became of them."""
@@ -68,14 +65,14 @@ class Scene:
         self.clock = FakeClock()
         self.twins, self.telemetry, self.events = FakeTwins(), FakeTelemetry(), FakeEvents()
         self.levers = levers or FakeLevers(hpa(2))
-        self.index = TwinStore()
+        self.store = TwinStore()
         self.seen = Seen(self.clock)
         writer = twin_writer(self.twins, self.clock, self.telemetry)
         self.syncs = SyncService(
-            index=self.index,
+            store=self.store,
             observer=observer(self) if observer else cast("Observer", self.seen),
             corrections=CorrectionService(self.levers, self.clock),
-            publisher=Publisher(self.index, self.twins, writer, self.events),
+            publisher=Publisher(self.store, self.twins, writer, self.events),
             telemetry=self.telemetry,
             clock=self.clock,
             grace_seconds=GRACE,
@@ -85,7 +82,7 @@ class Scene:
             "source": {"systemType": "WebService", "targetRef": {"name": "checkout"}},
             "expectedState": {"metrics": {"cpuUsage": 50}},
         }
-        self.index.put(copy.deepcopy(self.twins.bodies[self.ref.uid]))
+        self.store.put(copy.deepcopy(self.twins.bodies[self.ref.uid]))
 
     async def run(self, seconds: float, *, fault: Exception | None = None) -> None:
         """Sync as the daemon does, for so long."""
@@ -277,7 +274,7 @@ def real_observer(scene: Scene) -> Observer:
         levers=scene.levers,
         gatherer=cast("Gatherer", stub),
         memories=cast("ForecasterCache", stub),
-        index=scene.index,
+        index=scene.store,
     )
 
 
@@ -289,7 +286,7 @@ async def test_a_lever_that_may_not_be_read_never_stops_observing() -> None:
     held = {"originals": [original(2, ours=6).to_wire()], "observedGeneration": 1}
     scene = Scene(Unreadable(Refused(f"{LISTING}: 403", status=403)), real_observer)
     scene.twins.edit(scene.ref, status=held)
-    scene.index.put(copy.deepcopy(scene.body))
+    scene.store.put(copy.deepcopy(scene.body))
     await scene.run(1)
     assert scene.told("Ready") == ("True", "Synced")
     assert scene.told("CorrectionBlocked") == ("True", "Forbidden")
@@ -327,8 +324,9 @@ def test_a_lever_that_is_of_no_use_now_never_stops_observing(other: str) -> None
             holds = other == "another twin holds"
             born = f"2026-01-0{3 if holds else 1}T00:00:00Z"
             rival = {**meta, "name": "rival", "uid": "uid-rival", "creationTimestamp": born}
-            scene.index.put({"metadata": rival, "spec": copy.deepcopy(spec), "status": held if holds else {}})
-        scene.index.put(copy.deepcopy(scene.body))
+            scene.store.put({"metadata": rival, "spec": copy.deepcopy(spec), "status": held if holds else {}})
+        scene.twins.edit(scene.ref)
+        scene.store.put(copy.deepcopy(scene.body))
         for _ in range(10):
             await scene.run(1)
             assert scene.told("Ready") == ("True", "Synced")

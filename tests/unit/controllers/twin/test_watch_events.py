@@ -10,6 +10,7 @@ import pytest
 from fakes.clock import FakeClock, in_fake_time
 from support.correcting import original
 from twinops.api import GIVE_BACK_FINALIZER
+from twinops.controllers.shared.record import TwinObject, TwinRecord
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.shared.work_queue import WorkQueue
 from twinops.controllers.twin.watch_events import WatchEvents
@@ -22,26 +23,32 @@ class Scene:
     """A watching service whose outcomes are written down."""
 
     def __init__(self) -> None:
-        self.index = TwinStore()
-        self.wakeups = WorkQueue(FakeClock())
+        self.store = TwinStore()
+        self.queue = WorkQueue(self.store, FakeClock())
         self.released: list[TwinRef] = []
         self.leaving: list[TwinRef] = []
         self.sources: list[str] = []
-        self.busy: list[Body] = []
+        self.busy: list[TwinObject] = []
         self.watching = WatchEvents(
-            self.index,
-            self.wakeups,
+            self.store,
+            self.queue,
             release=self.released.append,
             leaving=self.leaving.append,
             source_changed=self.sources.append,
             source_gone=lambda name: self.sources.append(f"-{name}"),
-            busy=lambda body: self.busy.append(dict(body)),
+            busy=self.busy.append,
         )
         self.watching.twin_seen(twin(), deleted=False)
 
     async def woken(self, uid: str = "u1") -> str | None:
         """Return why the twin was woken, None when it was not."""
-        return await self.wakeups.wait(uid, 10)
+        return await self.queue.wait(self.record(uid), 10)
+
+    def record(self, uid: str = "u1") -> TwinRecord:
+        """Return the twin's record."""
+        record = self.store.get(uid)
+        assert record is not None
+        return record
 
 
 def twin(*, generation: int = 1, version: str = "1", asked: str | None = None, **meta: Any) -> Body:
@@ -117,8 +124,8 @@ def test_a_twin_is_woken_when_another_one_makes_room_or_takes_it(
     async def check() -> None:
         scene = Scene()
         scene.watching.twin_seen(before, deleted=False)
-        # The operator's own writes reach the index before the watch tells of them.
-        scene.index.put(after)
+        # The operator's own writes reach the store before the watch tells of them.
+        scene.store.put(after)
         scene.watching.twin_seen(after, deleted=deleted)
         assert await scene.woken() == expected
 
@@ -146,7 +153,7 @@ def test_a_twin_wakes_for_its_spec_and_for_requests(body: Body, expected: str | 
 @in_fake_time
 async def test_a_request_during_a_sync_is_told_and_runs_next() -> None:
     scene = Scene()
-    with scene.wakeups.running("u1"):
+    with scene.queue.running(scene.record()):
         scene.watching.twin_seen(twin(asked="now", version="2"), deleted=False)
         assert len(scene.busy) == 1
     assert await scene.woken() == "sync requested"
@@ -157,19 +164,17 @@ async def test_many_requests_during_a_sync_are_told_once() -> None:
     scene = Scene()
     for sync in range(1, 3):
         await asyncio.sleep(60)
-        with scene.wakeups.running("u1"):
+        with scene.queue.running(scene.record()):
             for number in range(100):
                 version = str(1000 * sync + number)
                 scene.watching.twin_seen(twin(asked=version, version=version), deleted=False)
             assert len(scene.busy) == sync
-    scene.watching.twin_seen(twin(), deleted=True)
-    assert scene.watching._told_busy == {}
 
 
 @in_fake_time
 async def test_a_new_spec_during_a_sync_is_no_request() -> None:
     scene = Scene()
-    with scene.wakeups.running("u1"):
+    with scene.queue.running(scene.record()):
         scene.watching.twin_seen(twin(generation=2, version="2"), deleted=False)
     assert scene.busy == []
     assert await scene.woken() == "spec changed"
@@ -190,7 +195,7 @@ async def test_a_deleted_twin_that_holds_nothing_is_not() -> None:
     scene.watching.twin_seen(going, deleted=False)
     scene.watching.twin_seen(going, deleted=True)
     assert scene.released == []
-    assert len(scene.index) == 0
+    assert len(scene.store) == 0
 
 
 Step = tuple[Body, bool, bool]
@@ -276,5 +281,4 @@ async def test_a_twin_that_went_is_not_brought_back_by_what_was_on_its_way() -> 
     scene = Scene()
     scene.watching.twin_seen(twin(version="2"), deleted=True)
     scene.watching.twin_seen(twin(version="1"), deleted=False)
-    assert len(scene.index) == 0
-    assert len(scene.wakeups) == 0
+    assert len(scene.store) == 0
