@@ -139,7 +139,7 @@ class OnlineExceedance:
     def _refill(self, run: ExceedanceRun, values: Floats, bounds: Floats, first: int, excluded: Flags | None) -> None:
         """Store the forecasts whose outcome lies beyond the end of the past."""
         count, kinds = values.shape[1], len(self._horizons)
-        beyond, known = values > bounds, np.isfinite(values)
+        beyond, known, waiting = values > bounds, np.isfinite(values), self._waiting
         for h, horizon in enumerate(self._horizons):
             for t in range(max(0, count - int(horizon)), count):
                 if (first + t) % self._every[h]:
@@ -148,7 +148,6 @@ class OnlineExceedance:
                 row = np.s_[t, h::kinds]
                 self._store(place, run.highest[row], run.scale[row], run.experts[row], run.states[t])
                 after = slice(t + 1, count)
-                waiting = self._waiting
                 if t + 1 < count:
                     waiting.highest[place] = np.where(known, values, -np.inf)[:, after].max(axis=1)
                     waiting.crossed[place] = beyond[:, after].any(axis=1)
@@ -158,8 +157,7 @@ class OnlineExceedance:
 
     def _place(self, origin: int) -> Indices:
         """Return the places of the forecasts of this step, shape (h,)."""
-        places: Indices = self._begin + origin // self._every % self._places
-        return places
+        return np.asarray(self._begin + origin // self._every % self._places)
 
     def _store(
         self, place: int | Indices, centre: Floats, scale: Floats, exceedance: Floats, state: npt.NDArray[np.integer]
@@ -225,8 +223,7 @@ class OnlineExceedance:
             return
         missing = number - self._number - 1
         longest = int(self._horizons[-1])
-        nothing = np.full(len(self._which), np.nan)
-        excluded = np.zeros(len(nothing), dtype=bool)
+        nothing, excluded = np.full(len(self._which), np.nan), np.zeros(len(self._which), dtype=bool)
         self._since += max(0, missing - longest) * self._step
         for skipped in range(number - min(missing, longest), number):
             self._take_in(skipped, nothing, nothing, excluded)
