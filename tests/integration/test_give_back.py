@@ -518,6 +518,9 @@ def test_replicas_that_an_hpa_has_left_behind_are_taken_over_and_given_back(shop
     )
     former = FieldOwner("kube-controller-manager", "Update", "scale")
     assert shop.field() == (2, (former,))
+    # The third pod may become ready before it goes.
+    shop.kubectl("wait", "deployment/checkout", "--for=jsonpath={.status.replicas}=2", "--timeout=60s")
+    shop.kubectl("wait", "deployment/checkout", "--for=jsonpath={.status.readyReplicas}=2", "--timeout=60s")
     twin = Twin(shop, BOUNDS)
     twin.sync()
     assert shop.field() == (NEEDED, (OURS_BY_SCALE,))
