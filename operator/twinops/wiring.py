@@ -200,7 +200,7 @@ class Leader:
         twin_writer = StatusWriter(TWIN_STATUS, twins, throttle, clock, telemetry, fence=fence)
         self._metrics = _Metrics(context, sources, source_writer, self._source_recovered)
         corrections = CorrectionService(self._cluster.levers, clock)
-        publisher = Publisher(self._store, twins, twin_writer, events)
+        publisher = Publisher(self._store, twins, twin_writer, events, telemetry)
         self.sync_loop = SyncLoop(
             self._sync_service(context, corrections, publisher),
             self._store,
@@ -245,7 +245,7 @@ class Leader:
             levers=cluster.levers,
             gatherer=Gatherer(self._metrics.circuits, PrometheusTexts()),
             memories=self._metrics.forecasters,
-            index=self._store,
+            store=self._store,
             one_shot_managers=settings.one_shot_managers,
         )
         return SyncService(

@@ -64,7 +64,7 @@ class Operator:
             store=self.store,
             observer=cast("Observer", self),
             corrections=CorrectionService(self.levers, self.clock),
-            publisher=Publisher(self.store, self.twins, self.writer, self),
+            publisher=Publisher(self.store, self.twins, self.writer, self, self.telemetry),
             telemetry=self.telemetry,
             clock=self.clock,
         )

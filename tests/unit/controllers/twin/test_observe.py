@@ -55,7 +55,7 @@ def observed(error: Exception | None, *, failed_syncs: int = 0) -> Observation:
         levers=partners,
         gatherer=partners,
         memories=partners,
-        index=TwinStore(),
+        store=TwinStore(),
         one_shot_managers=("ci-*",),
     )
     ref = TwinRef("shop", "checkout", "uid")

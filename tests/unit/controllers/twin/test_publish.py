@@ -24,7 +24,8 @@ from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.shared.status_kind import Purpose
 from twinops.controllers.shared.status_writer import WriteOutcome
 from twinops.controllers.shared.store import TwinStore
-from twinops.controllers.twin.publish import MOST_UNTOLD, Publisher, TwinAtSync
+from twinops.controllers.twin.publish import MOST_UNTOLD, Publisher
+from twinops.controllers.twin.twin_at_sync import TwinAtSync
 from twinops.core.events import NORMAL, TWIN, WARNING, Event, InvolvedObject, about_lever, about_twin
 from twinops.core.status.base import Sync
 from twinops.errors import Refused, Unavailable
@@ -51,7 +52,7 @@ class Scene:
         clock, telemetry = FakeClock(NOW), FakeTelemetry()
         writer = twin_writer(self.twins, clock, telemetry)
         self.store = TwinStore()
-        self.publisher = Publisher(self.store, self.twins, writer, self.events)
+        self.publisher = Publisher(self.store, self.twins, writer, self.events, telemetry)
 
     def twin(self) -> TwinAtSync:
         seen = self.store.put(copy.deepcopy(self.twins.bodies[self.ref.uid]))

@@ -71,7 +71,7 @@ class Scene:
             store=self.store,
             observer=cast("Observer", self.observer),
             corrections=CorrectionService(levers, self.clock),
-            publisher=Publisher(self.store, self.twins, writer, FakeEvents()),
+            publisher=Publisher(self.store, self.twins, writer, FakeEvents(), self.telemetry),
             telemetry=self.telemetry,
             clock=self.clock,
         )

@@ -72,7 +72,7 @@ class Scene:
             store=self.store,
             observer=observer(self) if observer else cast("Observer", self.seen),
             corrections=CorrectionService(self.levers, self.clock),
-            publisher=Publisher(self.store, self.twins, writer, self.events),
+            publisher=Publisher(self.store, self.twins, writer, self.events, self.telemetry),
             telemetry=self.telemetry,
             clock=self.clock,
             grace_seconds=GRACE,
@@ -274,7 +274,7 @@ def real_observer(scene: Scene) -> Observer:
         levers=scene.levers,
         gatherer=cast("Gatherer", stub),
         memories=cast("ForecasterCache", stub),
-        index=scene.store,
+        store=scene.store,
     )
 
 
