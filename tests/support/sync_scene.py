@@ -38,6 +38,10 @@ SPEC: Mapping[str, Any] = {
     "expectedState": {"metrics": {"cpuUsage": 50}},
     "autoCorrection": {"minReplicas": 1, "maxReplicas": 20},
 }
+FORECASTS = "forecasts.update"
+"""The name in the journal of the request for forecasts."""
+READS = ("sources.access", "workloads.get", "levers.find", "metrics.gather", FORECASTS)
+"""What a sync reads, in this order."""
 CALM, BUSY = 50.0, 90.0
 """Percent of CPU that ask for nothing, and for a correction."""
 

@@ -10,7 +10,7 @@ import pytest
 
 from fakes.clock import in_fake_time
 from support.correcting import HPA, OURS, hpa, original, spec, status, workload
-from support.sync_scene import SyncScene
+from support.sync_scene import FORECASTS, READS, SyncScene
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.twin.observe import Observed, Unmeasured
 from twinops.core.correction.original_annotation import text
@@ -25,7 +25,6 @@ from twinops.errors import (
     Unavailable,
 )
 
-READS = ["sources.access", "workloads.get", "levers.find", "metrics.gather", "forecasts.update"]
 GET = "GET /apis/x/v1/namespaces/shop/y/z"
 
 
@@ -62,11 +61,11 @@ class Scene(SyncScene):
 async def test_everything_is_read_once_and_the_source_first() -> None:
     scene = Scene()
     seen = (await scene.observe()).observation
-    assert scene.journal.sent() == READS
+    assert scene.journal.sent() == list(READS)
     points = scene.journal.points
     assert points.index("sources.access done") < points.index("workloads.get")
     assert max(points.index("workloads.get done"), points.index("levers.find done")) < points.index("metrics.gather")
-    assert points.index("metrics.gather done") < points.index("forecasts.update")
+    assert points.index("metrics.gather done") < points.index(FORECASTS)
     assert (seen.now, seen.workload, seen.lever) == (scene.clock.now(), scene.workloads.found, scene.levers.levers[HPA])
     assert {name: sample.value for name, sample in seen.samples.items()} == scene.gatherer.values
     assert seen.forecast_result is scene.forecasters.result
@@ -77,7 +76,7 @@ async def test_everything_is_read_once_and_the_source_first() -> None:
 async def test_the_limits_are_reckoned_once_and_the_forecasts_get_the_same() -> None:
     scene = Scene()
     seen = (await scene.observe(limits={"cpuUsage": 80})).observation
-    [(_, arguments, _)] = [each for each in scene.journal.arguments if each[0] == "forecasts.update"]
+    [(_, arguments, _)] = [each for each in scene.journal.arguments if each[0] == FORECASTS]
     assert arguments[-1].limits is seen.limits
     assert seen.limits["cpuUsage"] == 80
 
@@ -95,7 +94,7 @@ async def test_the_limits_are_reckoned_once_and_the_forecasts_get_the_same() -> 
     ],
 )
 def test_what_ends_a_sync_is_followed_by_no_other_request(
-    request_name: str, error: Exception, raised: type[Exception], sent: list[str]
+    request_name: str, error: Exception, raised: type[Exception], sent: tuple[str, ...]
 ) -> None:
     @in_fake_time
     async def check() -> None:
@@ -103,7 +102,7 @@ def test_what_ends_a_sync_is_followed_by_no_other_request(
         scene.fail(request_name, error)
         with pytest.raises(raised) as caught:
             await scene.observe()
-        assert scene.journal.sent() == sent
+        assert scene.journal.sent() == list(sent)
         assert "Secret" not in str(caught.value), "the twin's author may not see it"
         if isinstance(caught.value, Unmeasured):
             assert caught.value.workload == scene.workloads.found
@@ -116,7 +115,7 @@ async def test_without_a_target_there_is_no_workload_and_no_lever() -> None:
     scene = Scene()
     seen = (await scene.observe(source={"systemType": "WebService"})).observation
     assert (seen.workload, seen.lever, seen.no_lever_reason) == (None, None, "NoTarget")
-    assert scene.journal.sent() == ["sources.access", "metrics.gather", "forecasts.update"]
+    assert scene.journal.sent() == ["sources.access", "metrics.gather", FORECASTS]
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,10 @@ import pytest
 
 from fakes.clock import in_fake_time
 from support.correcting import HPA
-from support.sync_scene import BUSY, CALM, SyncScene, compute_inline
+from support.sync_scene import BUSY, CALM, FORECASTS, READS, SyncScene, compute_inline
 from twinops.api import SYNC_REQUESTED_ANNOTATION
 from twinops.errors import Refused, Unavailable
 
-READS = ["sources.access", "workloads.get", "levers.find", "metrics.gather", "forecasts.update"]
 APPLIED = ("CorrectionApplied", "HorizontalPodAutoscaler")
 
 
@@ -149,7 +148,7 @@ def test_an_observation_that_is_not_written(fault: Fault, outcome: str, seconds:
     @in_fake_time
     async def check() -> None:
         scene = SyncScene()
-        scene.journal.hooks["forecasts.update done"] = lambda: fault(scene)
+        scene.journal.hooks[f"{FORECASTS} done"] = lambda: fault(scene)
         expect(await scene.sync(), seconds)
         assert scene.telemetry.writes == {outcome: 1}
         assert scene.telemetry.syncs == {"synced": 1}
@@ -251,7 +250,7 @@ async def test_a_conflict_lets_the_next_sync_start_from_what_stands_there() -> N
     scene = SyncScene()
     scene.gatherer.values["cpuUsage"] = BUSY
     await scene.run(2)
-    scene.journal.hooks["forecasts.update done"] = lambda: conflict(scene)
+    scene.journal.hooks[f"{FORECASTS} done"] = lambda: conflict(scene)
     scene.gatherer.values["cpuUsage"] = CALM
     await scene.sync()
     scene.journal.hooks.clear()
