@@ -221,7 +221,7 @@ class SyncService:
 
     async def _synced(self, twin: TwinAtSync, spec: DigitalTwinSpec) -> float | None:
         observed = await self._observer.observe(
-            twin.ref, spec, twin.previous, twin.sync.now, annotation=twin.object.original
+            twin.record, spec, twin.previous, twin.sync.now, annotation=twin.object.original
         )
         # In a thread: however much there is to compute, the loop must go on renewing the lease.
         done = await asyncio.to_thread(

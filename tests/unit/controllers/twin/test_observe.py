@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -43,7 +44,7 @@ class Partners:
     async def gather(self, *_: Any, **__: Any) -> Gathered:
         return Gathered(samples=SEEN)
 
-    async def update(self, *_: Any) -> Any:
+    async def sync(self, *_: Any) -> Any:
         return ForecastResult()
 
 
@@ -54,12 +55,12 @@ def observed(error: Exception | None, *, failed_syncs: int = 0) -> Observation:
         workloads=partners,
         levers=partners,
         gatherer=partners,
-        memories=partners,
+        histories=partners,
         index=TwinStore(),
         one_shot_managers=("ci-*",),
     )
-    ref = TwinRef("shop", "checkout", "uid")
-    return asyncio.run(observer.observe(ref, spec(), DigitalTwinStatus(failed_syncs=failed_syncs), NOW)).observation
+    twin = cast("Any", SimpleNamespace(ref=TwinRef("shop", "checkout", "uid")))
+    return asyncio.run(observer.observe(twin, spec(), DigitalTwinStatus(failed_syncs=failed_syncs), NOW)).observation
 
 
 def test_a_lever() -> None:

@@ -32,7 +32,7 @@ from twinops.controllers.twin.sync import SyncService
 from twinops.core.forecast.result import ForecastResult
 from twinops.core.metrics.batches import Gathered
 from twinops.core.observation import Lever, Sample, Workload
-from twinops.engine.forecaster_cache import ForecasterCache
+from twinops.engine.history_loader import HistoryLoader
 from twinops.errors import ClusterError, MetricsUnavailable, Refused, Unavailable
 from twinops.ports.metrics import SourceAccess
 
@@ -260,7 +260,7 @@ def real_observer(scene: Scene) -> Observer:
         async def gather(self, *_: object, **__: object) -> Gathered:
             return Gathered({"cpuUsage": Sample("cpuUsage", Quality.GOOD, 53.0)})
 
-        async def update(self, *_: object) -> ForecastResult:
+        async def sync(self, *_: object) -> ForecastResult:
             return (await scene.seen.observe()).observation.forecast_result
 
         def unavailable(self, spec: DigitalTwinSpec, error: object, previous: object, now: float) -> Gathered:
@@ -273,7 +273,7 @@ def real_observer(scene: Scene) -> Observer:
         workloads=stub,
         levers=scene.levers,
         gatherer=cast("Gatherer", stub),
-        memories=cast("ForecasterCache", stub),
+        histories=cast("HistoryLoader", stub),
         index=scene.store,
     )
 
