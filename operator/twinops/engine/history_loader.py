@@ -10,7 +10,7 @@ from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.core.forecast.forecaster import QUICK_ORIGINS, Forecaster
 from twinops.core.forecast.result import ForecastResult
 from twinops.core.metrics.queries import PARTIAL
-from twinops.engine.fair_slots import FairSlots
+from twinops.engine.fair_semaphore import FairSemaphore
 from twinops.engine.forecast_input import REPLICAS, ForecastInput
 from twinops.engine.forecaster_key import ForecasterKey
 from twinops.engine.history import TwinHistory
@@ -62,9 +62,9 @@ class HistoryLoader:
     def __init__(self, backend: MetricsBackend, *, loads: int = 4, patience_seconds: float = 3.0) -> None:
         self._reader = HistoryReader(backend)
         # By source: while one does not answer, the twins of others are still read.
-        self._reads = FairSlots(loads, spare=(loads // 4,))
-        # A history is large: its slot is held until everything is learned from it.
-        self._histories = FairSlots(2 * loads, spare=(loads // 2,))
+        self._reads = FairSemaphore(loads, spare=(loads // 4,))
+        # A history is large: its permit is held until everything is learned from it.
+        self._histories = FairSemaphore(2 * loads, spare=(loads // 2,))
         self._worth_waiting = 2 * loads
         self._patience = patience_seconds
         # Syncs compute in the same threads, and must find one free.
@@ -98,7 +98,7 @@ class HistoryLoader:
             job = self._fill(history, source) if kind is ReadKind.FILL else self._load(history, source)
             self._count(source.name, history.start_read(kind, job, slot_input))
         if history.read is not None and len(self._reading.get(source.name, ())) <= self._worth_waiting:
-            # With more reads before it, a sync would occupy a sync slot without getting its history in time.
+            # With more reads before it, a sync would occupy a permit to sync without getting its history in time.
             await asyncio.wait({history.read.task}, timeout=self._patience)
         return history.result()
 
@@ -129,16 +129,16 @@ class HistoryLoader:
 
     async def _load(self, history: TwinHistory, source: SourceAccess) -> None:
         """Read the whole history, and learn from it."""
-        held = await self._histories.take((source.name,))
+        permit = await self._histories.acquire((source.name,))
         warm_up: asyncio.Task[None] | None = None
         try:
-            with await self._reads.take((source.name,)):
+            with await self._reads.acquire((source.name,)):
                 warm_up = await self._learn_anew(history, source)
         finally:
             if warm_up is None:
-                held.release()
+                permit.release()
             else:
-                warm_up.add_done_callback(lambda _: held.release())
+                warm_up.add_done_callback(lambda _: permit.release())
 
     async def _learn_anew(self, history: TwinHistory, source: SourceAccess) -> asyncio.Task[None] | None:
         """Read the whole history and forecast from its newest part; return the task that learns from all of it."""
@@ -172,7 +172,7 @@ class HistoryLoader:
 
     async def _fill(self, history: TwinHistory, source: SourceAccess) -> None:
         """Read the slots between the last sync and this one."""
-        with await self._reads.take((source.name,)):
+        with await self._reads.acquire((source.name,)):
             slot_input = history.begin_read()
             gap = history.gap(slot_input)
             if gap is None:

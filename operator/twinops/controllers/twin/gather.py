@@ -17,7 +17,7 @@ from twinops.core.metrics.planner import make_plan, metric_names
 from twinops.core.metrics.queries import QueryTexts
 from twinops.core.metrics.reasons import SampleReason
 from twinops.core.observation import Sample, Workload
-from twinops.engine.fair_slots import FairSlots
+from twinops.engine.fair_semaphore import FairSemaphore
 from twinops.errors import MetricsUnavailable
 from twinops.metric_definitions import definition
 from twinops.ports.metrics import MetricsBackend, SourceAccess
@@ -35,7 +35,7 @@ class Gatherer:
         self._backend = backend
         self._texts = texts
         self._planning = ThreadPoolExecutor(1, thread_name_prefix="planning")
-        self._turns = FairSlots(1)
+        self._permits = FairSemaphore(1)
 
     async def gather(
         self,
@@ -109,11 +109,11 @@ class Gatherer:
             return plan()
         # Queries that somebody wrote are rendered and parsed off the event loop that renews the Lease, one twin at a
         # time, and by turns: many twins with the longest queries must not delay those of another namespace.
-        slot = await self._turns.take(requester() or (namespace, ""))
+        permit = await self._permits.acquire(requester() or (namespace, ""))
         try:
             return await asyncio.get_running_loop().run_in_executor(self._planning, plan)
         finally:
-            slot.release()
+            permit.release()
 
     async def _ask(self, source: SourceAccess, texts: Iterable[str], now: float) -> Answers:
         different = list(dict.fromkeys(texts))
