@@ -38,7 +38,7 @@ SPEC: Mapping[str, Any] = {
     "expectedState": {"metrics": {"cpuUsage": 50}},
     "autoCorrection": {"minReplicas": 1, "maxReplicas": 20},
 }
-FORECASTS = "forecasts.update"
+FORECASTS = "histories.sync"
 """The name in the journal of the request for forecasts."""
 READS = ("sources.access", "workloads.get", "levers.find", "metrics.gather", FORECASTS)
 """What a sync reads, in this order."""
@@ -95,13 +95,13 @@ class FakeGatherer:
         return Gathered({name: Sample(name, Quality.ERROR, reason="MetricsUnavailable") for name in self.values})
 
 
-class FakeForecasters:
+class FakeHistories:
     """Forecasts nothing."""
 
     def __init__(self) -> None:
         self.result = ForecastResult()
 
-    async def update(self, *_: object, **__: object) -> ForecastResult:
+    async def sync(self, *_: object, **__: object) -> ForecastResult:
         return self.result
 
 
@@ -119,7 +119,7 @@ class SyncScene:
         self.clock, self.journal, self.leads = FakeClock(START), Journal(), True
         self.twins, self.telemetry, self.events = FakeTwins(), FakeTelemetry(), FakeEvents()
         self.levers, self.sources = FakeLevers(hpa(2, KUBECTL)), FakeSources()
-        self.workloads, self.gatherer, self.forecasters = FakeWorkloads(), FakeGatherer(), FakeForecasters()
+        self.workloads, self.gatherer, self.histories = FakeWorkloads(), FakeGatherer(), FakeHistories()
         self.task: asyncio.Future[None] | None = None
         self.ref = self.twins.add("checkout")
         self._grace = grace_seconds
@@ -138,7 +138,7 @@ class SyncScene:
         self.writer = StatusWriter(
             TWIN_STATUS, twins, self.throttle, self.clock, self.telemetry, fence=self._fence
         )  # fmt: skip
-        self.store.on_forget(self.telemetry.forget, lambda ref: self.writer.forget(ref.uid))
+        self.store.on_forget(self.telemetry.forget)
         self.corrections = CorrectionService(levers, self.clock)
         self.syncs = SyncService(
             store=self.store,
@@ -158,7 +158,7 @@ class SyncScene:
             workloads=self._journaled("workloads", self.workloads),
             levers=self._journaled("levers", self.levers),
             gatherer=self._journaled("metrics", self.gatherer),
-            memories=self._journaled("forecasts", self.forecasters),
+            histories=self._journaled("histories", self.histories),
             store=self.store,
             one_shot_managers=("ci-*",),
         )

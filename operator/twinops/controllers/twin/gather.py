@@ -17,7 +17,7 @@ from twinops.core.metrics.planner import make_plan, metric_names
 from twinops.core.metrics.queries import QueryTexts
 from twinops.core.metrics.reasons import SampleReason
 from twinops.core.observation import Sample, Workload
-from twinops.engine.fair_slots import FairSlots
+from twinops.engine.fair_semaphore import FairSemaphore
 from twinops.errors import MetricsUnavailable
 from twinops.metric_definitions import definition
 from twinops.ports.metrics import MetricsBackend, SourceAccess
@@ -35,7 +35,7 @@ class Gatherer:
         self._backend = backend
         self._texts = texts
         self._planning = ThreadPoolExecutor(1, thread_name_prefix="planning")
-        self._turns = FairSlots(1)
+        self._permits = FairSemaphore(1)
 
     async def gather(
         self,
@@ -117,11 +117,11 @@ class Gatherer:
             return plan()
         # Queries from the spec may be long. They are rendered and parsed outside the event loop, which renews the
         # Lease: one twin at a time, in fair order, so that many twins with long queries do not delay another namespace.
-        slot = await self._turns.take(requester() or (namespace, ""))
+        permit = await self._permits.acquire(requester() or (namespace, ""))
         try:
             return await asyncio.get_running_loop().run_in_executor(self._planning, plan)
         finally:
-            slot.release()
+            permit.release()
 
     async def _ask(self, source: SourceAccess, texts: Iterable[str], now: float) -> Answers:
         different = list(dict.fromkeys(texts))

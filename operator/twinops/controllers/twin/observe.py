@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from twinops.api.conditions import ConditionType, find
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
+from twinops.controllers.shared.record import TwinRecord
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.gather import Gatherer
 from twinops.controllers.twin.held_values import HeldValues
@@ -20,7 +21,7 @@ from twinops.core.rights import refusal
 from twinops.core.state import TwinState
 from twinops.core.status.failed import FAILED_SYNCS_BEFORE_UNREADY
 from twinops.engine.forecast_input import ForecastInput
-from twinops.engine.forecaster_cache import ForecasterCache
+from twinops.engine.history_loader import HistoryLoader
 from twinops.errors import MetricsUnavailable, NotFound, Refused, SourceInvalid, SpecError, Unavailable
 from twinops.ports.kubernetes import Levers, Sources, TwinRef, Workloads
 from twinops.ports.metrics import SourceAccess
@@ -69,7 +70,7 @@ class Observer:
         workloads: targets.
         levers: what corrections may write to.
         gatherer: asks for the metrics.
-        memories: keeps what is learned from each metric's past.
+        histories: loads the histories of metrics, and forecasts from them.
         store: of all twins, by which others that correct the same target are found.
         one_shot_managers: patterns of field managers that an administrator calls one-shot.
     """
@@ -81,7 +82,7 @@ class Observer:
         workloads: Workloads,
         levers: Levers,
         gatherer: Gatherer,
-        memories: ForecasterCache,
+        histories: HistoryLoader,
         store: TwinStore,
         one_shot_managers: tuple[str, ...] = (),
     ) -> None:
@@ -91,11 +92,11 @@ class Observer:
         self._levers = levers
         self._held_values = HeldValues(levers)
         self._gatherer = gatherer
-        self._memories = memories
+        self._histories = histories
         self._store = store
 
     async def observe(
-        self, ref: TwinRef, spec: DigitalTwinSpec, previous: DigitalTwinStatus, now: float, *, annotation: str = ""
+        self, twin: TwinRecord, spec: DigitalTwinSpec, previous: DigitalTwinStatus, now: float, *, annotation: str = ""
     ) -> Observed:
         """Read everything, each thing once: the source, then target and lever together, then metrics, then history.
 
@@ -103,7 +104,7 @@ class Observer:
         moment ago.
 
         Args:
-            ref: the twin.
+            twin: its record, which keeps its history.
             spec: its spec.
             previous: the last status.
             now: Unix seconds.
@@ -114,6 +115,7 @@ class Observer:
             Unmeasured: the metrics backend did not answer.
             ClusterError: the API server refused, or did not answer.
         """
+        ref = twin.ref
         # First, and from a cache: while a source is missing, its twins must not request anything else.
         source = await self._source(spec.source.metrics_source_ref.name)
         workload, found = await asyncio.gather(self._workload(ref, spec), self._lever(ref, spec, previous))
@@ -124,8 +126,8 @@ class Observer:
         except MetricsUnavailable as error:
             raise Unmeasured(str(error), workload) from error
         limits, state = limits_in_force(spec, workload), TwinState.from_status(previous)
-        forecast_result = await self._memories.update(
-            ref.uid,
+        forecast_result = await self._histories.sync(
+            twin,
             source,
             spec,
             ForecastInput(

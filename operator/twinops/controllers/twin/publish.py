@@ -76,7 +76,13 @@ class Publisher:
         annotation = on_twin(TwinState.from_status(status), twin.ref.name)
         guarded, wire = await self._with_finalizer(twin, annotation), status.to_wire()
         done = await self._writer.write(
-            twin.ref, guarded.body(), wire, material=True, purpose=Purpose.INTENT, interval=twin.object.interval
+            twin.ref,
+            guarded.body(),
+            wire,
+            material=True,
+            purpose=Purpose.INTENT,
+            interval=twin.object.interval,
+            last_write=twin.record.daemon,
         )
         return done.outcome, replace(twin, object=self._taken(guarded, done.body, status, wire))
 
@@ -114,6 +120,7 @@ class Publisher:
             material=_is_material(twin, status),
             purpose=purpose,
             interval=twin.object.interval,
+            last_write=record.daemon,
         )
         # After a conflict, too: the next sync must start from what stands on the API server.
         now = self._taken(twin.object, done.body, status, wire)

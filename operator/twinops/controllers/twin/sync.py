@@ -215,7 +215,7 @@ class SyncService:
 
     async def _synced(self, twin: TwinAtSync, spec: DigitalTwinSpec) -> float | None:
         observed = await self._observer.observe(
-            twin.ref, spec, twin.previous, twin.sync.now, annotation=twin.object.original
+            twin.record, spec, twin.previous, twin.sync.now, annotation=twin.object.original
         )
         # In a thread, because the event loop must go on renewing the Lease however long this takes.
         done = await asyncio.to_thread(

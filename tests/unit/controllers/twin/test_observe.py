@@ -42,9 +42,10 @@ class Scene(SyncScene):
     async def observe(
         self, previous: DigitalTwinStatus | None = None, *, annotation: str = "", **more: Any
     ) -> Observed:
-        now = self.clock.now()
+        record, now = self.store.get(self.ref.uid), self.clock.now()
+        assert record is not None
         return await self.observer().observe(
-            self.ref, spec(**more), previous or DigitalTwinStatus(), now, annotation=annotation
+            record, spec(**more), previous or DigitalTwinStatus(), now, annotation=annotation
         )
 
     def add_twin(self, name: str, *, created: str, holds: bool = False) -> None:
@@ -68,7 +69,7 @@ async def test_everything_is_read_once_and_the_source_first() -> None:
     assert points.index("metrics.gather done") < points.index(FORECASTS)
     assert (seen.now, seen.workload, seen.lever) == (scene.clock.now(), scene.workloads.found, scene.levers.levers[HPA])
     assert {name: sample.value for name, sample in seen.samples.items()} == scene.gatherer.values
-    assert seen.forecast_result is scene.forecasters.result
+    assert seen.forecast_result is scene.histories.result
     assert (seen.lever_unread, seen.rival, seen.holder, seen.one_shot_managers) == (False, "", "", ("ci-*",))
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from fakes.clock import until
 from fakes.metrics_backend import FakeBackend
+from support.histories import Histories
 from twinops.api.source.spec import MetricsSourceSpec
 from twinops.api.twin.observed import Quality
 from twinops.api.twin.spec import DigitalTwinSpec
@@ -22,7 +23,6 @@ from twinops.core.metrics.queries import PARTIAL
 from twinops.core.observation import Sample
 from twinops.core.schedule import next_slot
 from twinops.engine.forecast_input import ForecastInput
-from twinops.engine.forecaster_cache import ForecasterCache
 from twinops.engine.history_queries import RELOAD_PAUSE
 from twinops.engine.time_grid import MAX_POINTS
 from twinops.errors import MetricsUnavailable
@@ -65,16 +65,16 @@ def spec(step: int = STEP, length: int = LENGTH, **more: Any) -> DigitalTwinSpec
 
 
 @asynccontextmanager
-async def caching(backend: FakeBackend, patience: float = 5.0) -> AsyncIterator[ForecasterCache]:
-    cache = ForecasterCache(backend, loads=1, patience_seconds=patience)
+async def caching(backend: FakeBackend, patience: float = 5.0) -> AsyncIterator[Histories]:
+    histories = Histories(backend, loads=1, patience_seconds=patience)
     try:
-        yield cache
+        yield histories
     finally:
-        await cache.aclose()
+        await histories.aclose()
 
 
 async def sync(
-    cache: ForecasterCache,
+    histories: Histories,
     at: float,
     samples: Mapping[str, Sample],
     *,
@@ -85,7 +85,7 @@ async def sync(
     **more: Any,
 ) -> ForecastResult:
     forecast_input = ForecastInput(now=at, queries=dict.fromkeys(samples, promql), samples=samples, **more)
-    return await cache.update(uid, source, twin or spec(), forecast_input)
+    return await histories.sync(uid, source, twin or spec(), forecast_input)
 
 
 def known(result: ForecastResult, metric: str = "cpuUsage") -> int:
@@ -94,8 +94,8 @@ def known(result: ForecastResult, metric: str = "cpuUsage") -> int:
 
 async def test_first_sync_knows_the_past_and_foresees() -> None:
     backend = FakeBackend(history=recorded())
-    async with caching(backend) as cache:
-        result = await sync(cache, NOW, good(daily(NOW)))
+    async with caching(backend) as histories:
+        result = await sync(histories, NOW, good(daily(NOW)))
 
     assert result.history_complete
     assert known(result) == 61
@@ -104,18 +104,18 @@ async def test_first_sync_knows_the_past_and_foresees() -> None:
 
 
 async def test_whole_past_is_learned_from_in_the_background() -> None:
-    async with caching(FakeBackend(history=recorded())) as cache:
-        first = await sync(cache, NOW, good(daily(NOW)), twin=spec(length=86_400))
+    async with caching(FakeBackend(history=recorded())) as histories:
+        first = await sync(histories, NOW, good(daily(NOW)), twin=spec(length=86_400))
         assert first.warming
 
         async def warm() -> bool:
-            return not (await sync(cache, NOW, good(daily(NOW)), twin=spec(length=86_400))).warming
+            return not (await sync(histories, NOW, good(daily(NOW)), twin=spec(length=86_400))).warming
 
         for _ in range(500):
             if await warm():
                 break
             await asyncio.sleep(0.01)
-        second = await sync(cache, NOW + 60, good(daily(NOW + 60)), twin=spec(length=86_400))
+        second = await sync(histories, NOW + 60, good(daily(NOW + 60)), twin=spec(length=86_400))
 
     assert not second.warming
     [before], [after] = first.skills, second.skills
@@ -124,14 +124,16 @@ async def test_whole_past_is_learned_from_in_the_background() -> None:
 
 async def test_restart_resumes_from_status_without_learning_everything_again() -> None:
     twin = spec(length=86_400)
-    async with caching(FakeBackend(history=recorded())) as cache:
-        await sync(cache, NOW, good(daily(NOW)), twin=twin)
+    async with caching(FakeBackend(history=recorded())) as histories:
+        await sync(histories, NOW, good(daily(NOW)), twin=twin)
         for minute in range(1, 40):
             await asyncio.sleep(0.001)
-            before = await sync(cache, NOW + 60 * minute, good(daily(NOW + 60 * minute)), twin=twin)
+            before = await sync(histories, NOW + 60 * minute, good(daily(NOW + 60 * minute)), twin=twin)
     [skill] = before.skills
-    async with caching(FakeBackend(history=recorded())) as cache:
-        after = await sync(cache, NOW + 2460, good(daily(NOW + 2460)), twin=twin, states={skill.metric: skill.state})
+    async with caching(FakeBackend(history=recorded())) as histories:
+        after = await sync(
+            histories, NOW + 2460, good(daily(NOW + 2460)), twin=twin, states={skill.metric: skill.state}
+        )
 
     assert not after.warming
     [resumed] = after.skills
@@ -141,20 +143,20 @@ async def test_restart_resumes_from_status_without_learning_everything_again() -
 
 async def test_restart_does_not_resume_from_what_was_learned_by_another_query() -> None:
     twin = spec(length=86_400)
-    async with caching(FakeBackend(history=recorded())) as cache:
-        [skill] = (await sync(cache, NOW, good(daily(NOW)), twin=twin)).skills
-    async with caching(FakeBackend(history=recorded())) as cache:
+    async with caching(FakeBackend(history=recorded())) as histories:
+        [skill] = (await sync(histories, NOW, good(daily(NOW)), twin=twin)).skills
+    async with caching(FakeBackend(history=recorded())) as histories:
         states = {skill.metric: skill.state}
-        after = await sync(cache, NOW + 60, good(daily(NOW)), twin=twin, states=states, promql="in other units")
+        after = await sync(histories, NOW + 60, good(daily(NOW)), twin=twin, states=states, promql="in other units")
 
     assert after.warming
 
 
 async def test_steady_syncs_do_not_ask_again() -> None:
     backend = FakeBackend(history=recorded())
-    async with caching(backend) as cache:
+    async with caching(backend) as histories:
         for minute in range(5):
-            result = await sync(cache, NOW + 60 * minute, good(60.0 * minute))
+            result = await sync(histories, NOW + 60 * minute, good(60.0 * minute))
 
     assert len(backend.range_batches) == 1
     assert known(result) == 65
@@ -163,20 +165,20 @@ async def test_steady_syncs_do_not_ask_again() -> None:
 @pytest.mark.parametrize("jitter", [-29.0, -1.0, 0.5, 29.0])
 async def test_syncs_out_of_time_neither_skip_nor_add_entries(jitter: float) -> None:
     backend = FakeBackend(history=recorded())
-    async with caching(backend) as cache:
-        await sync(cache, NOW, good(0))
-        await sync(cache, NOW + 60 + jitter, good(1))
-        result = await sync(cache, NOW + 120, good(2))
+    async with caching(backend) as histories:
+        await sync(histories, NOW, good(0))
+        await sync(histories, NOW + 60 + jitter, good(1))
+        result = await sync(histories, NOW + 120, good(2))
 
     assert known(result) == 63
     assert len(backend.range_batches) == 1
 
 
 async def test_second_value_for_one_slot_does_not_count_twice() -> None:
-    async with caching(FakeBackend(history=recorded())) as cache:
-        await sync(cache, NOW, good(5))
-        await sync(cache, NOW + 60, good(5))
-        result = await sync(cache, NOW + 63, good(6))
+    async with caching(FakeBackend(history=recorded())) as histories:
+        await sync(histories, NOW, good(5))
+        await sync(histories, NOW + 60, good(5))
+        result = await sync(histories, NOW + 63, good(6))
 
     assert known(result) == 62
 
@@ -191,18 +193,18 @@ async def test_second_value_for_one_slot_does_not_count_twice() -> None:
     ],
 )
 async def test_bad_samples_leave_holes(samples: dict[str, Sample]) -> None:
-    async with caching(FakeBackend(history=recorded())) as cache:
-        before = await sync(cache, NOW, good(0))
-        after = await sync(cache, NOW + 60, samples)
+    async with caching(FakeBackend(history=recorded())) as histories:
+        before = await sync(histories, NOW, good(0))
+        after = await sync(histories, NOW + 60, samples)
 
     assert known(after) == known(before)
 
 
 async def test_outage_is_filled_from_prometheus_afterwards() -> None:
     backend = FakeBackend(history=recorded())
-    async with caching(backend) as cache:
-        await sync(cache, NOW, good(0))
-        result = await sync(cache, NOW + 600, good(600))
+    async with caching(backend) as histories:
+        await sync(histories, NOW, good(0))
+        result = await sync(histories, NOW + 600, good(600))
 
     [query] = backend.range_batches[1]
     slots = (round(query.start - int(NOW)), round(query.end - int(NOW)))
@@ -212,10 +214,10 @@ async def test_outage_is_filled_from_prometheus_afterwards() -> None:
 
 async def test_outage_that_prometheus_does_not_know_about_leaves_a_hole() -> None:
     backend = FakeBackend(history=recorded())
-    async with caching(backend) as cache:
-        await sync(cache, NOW, good(0))
+    async with caching(backend) as histories:
+        await sync(histories, NOW, good(0))
         backend.failure = MetricsUnavailable("down")
-        result = await sync(cache, NOW + 600, good(600))
+        result = await sync(histories, NOW + 600, good(600))
 
     assert known(result) == 62
     assert result.history_complete
@@ -225,9 +227,9 @@ async def test_long_intervals_are_filled_in_between() -> None:
     backend = FakeBackend(history=recorded())
     twin = spec(step=3600, length=86_400)
     start = next_slot(NOW, 3600, "uid-1")
-    async with caching(backend) as cache:
+    async with caching(backend) as histories:
         for hour in range(3):
-            result = await sync(cache, start + 3600 * hour, good(3600.0 * hour), twin=twin)
+            result = await sync(histories, start + 3600 * hour, good(3600.0 * hour), twin=twin)
 
     assert known(result) == 97 + 8
     assert [len(batch) for batch in backend.range_batches] == [1, 1, 1]
@@ -245,8 +247,8 @@ async def test_long_intervals_are_filled_in_between() -> None:
 )
 async def test_three_weeks_are_read_in_two_resolutions(step: int, spans: list[tuple[int, int]]) -> None:
     backend = FakeBackend()
-    async with caching(backend) as cache:
-        await sync(cache, NOW, good(0), twin=spec(step=step, length=5_184_000))
+    async with caching(backend) as histories:
+        await sync(histories, NOW, good(0), twin=spec(step=step, length=5_184_000))
 
     [asked] = backend.range_batches
     assert [query.step for query in asked] == [step for step, _ in spans]
@@ -259,8 +261,8 @@ async def test_three_weeks_are_read_in_two_resolutions(step: int, spans: list[tu
 
 async def test_number_of_pods_is_read_beside_the_metrics() -> None:
     backend = FakeBackend(history=lambda query: recorded(lambda _: 4.0 if query.promql == "pods" else 50.0)(query))
-    async with caching(backend) as cache:
-        result = await sync(cache, NOW, good(50), replicas_query="pods", replicas=2)
+    async with caching(backend) as histories:
+        result = await sync(histories, NOW, good(50), replicas_query="pods", replicas=2)
 
     assert {query.promql for query in backend.range_batches[0]} == {"cpu", "pods"}
     [forecast] = result.forecasts["cpuUsage"]
@@ -282,10 +284,10 @@ async def test_gap_is_filled_with_the_pods_of_then(monkeypatch: pytest.MonkeyPat
 
     observing = Forecaster.observe
     twin = spec(step=hour, length=hour)
-    async with caching(backend) as cache:
-        await sync(cache, NOW, good(50), twin=twin, replicas_query="pods", replicas=3)
+    async with caching(backend) as histories:
+        await sync(histories, NOW, good(50), twin=twin, replicas_query="pods", replicas=3)
         monkeypatch.setattr(Forecaster, "observe", observe)
-        await sync(cache, NOW + hour, good(50), twin=twin, replicas_query="pods", replicas=12)
+        await sync(histories, NOW + hour, good(50), twin=twin, replicas_query="pods", replicas=12)
 
     assert [(round(slot), pods) for slot, pods in taken] == [(1, 3), (2, 3), (3, 3), (4, 12)]
 
@@ -304,38 +306,38 @@ async def test_past_of_a_mean_is_not_learned_without_the_pods_of_then(
     def history(query: RangeQuery) -> RangeAnswer:
         return recorded()(query) if counted is None or query.promql != "pods" else counted
 
-    async with caching(FakeBackend(history=history)) as cache:
-        await sync(cache, NOW, good(50), replicas_query="pods", replicas=2)
-        result = await sync(cache, NOW + 60, good(50), replicas_query="pods", replicas=2)
+    async with caching(FakeBackend(history=history)) as histories:
+        await sync(histories, NOW, good(50), replicas_query="pods", replicas=2)
+        result = await sync(histories, NOW + 60, good(50), replicas_query="pods", replicas=2)
 
     assert known(result) == samples
 
 
 async def test_mean_over_pods_that_are_not_counted_now_is_not_learned_from() -> None:
-    async with caching(FakeBackend(history=recorded())) as cache:
-        await sync(cache, NOW, good(50), replicas_query="pods", replicas=2)
-        unknown = await sync(cache, NOW + 60, good(50), replicas_query="pods", replicas=None)
-        counted = await sync(cache, NOW + 120, good(50), replicas_query="pods", replicas=2)
+    async with caching(FakeBackend(history=recorded())) as histories:
+        await sync(histories, NOW, good(50), replicas_query="pods", replicas=2)
+        unknown = await sync(histories, NOW + 60, good(50), replicas_query="pods", replicas=None)
+        counted = await sync(histories, NOW + 120, good(50), replicas_query="pods", replicas=2)
 
     assert (known(unknown), known(counted)) == (61, 62)
 
 
 async def test_pods_of_a_built_in_query_are_not_those_of_a_persons_own() -> None:
     backend = FakeBackend(history=recorded())
-    async with caching(backend) as cache:
-        await sync(cache, NOW, good(50), replicas_query="pods", replicas=2)
-        await sync(cache, NOW + RELOAD_PAUSE, good(50), promql="my_cpu")
+    async with caching(backend) as histories:
+        await sync(histories, NOW, good(50), replicas_query="pods", replicas=2)
+        await sync(histories, NOW + RELOAD_PAUSE, good(50), promql="my_cpu")
 
     assert {query.promql for query in backend.range_batches[-1]} == {"my_cpu"}
 
 
 async def test_clock_that_jumps_ahead_and_back_does_no_lasting_harm() -> None:
     backend = FakeBackend(history=recorded())
-    async with caching(backend) as cache:
-        await sync(cache, NOW, good(0))
-        await sync(cache, NOW + 10 * 86_400, good(1))
-        back = await sync(cache, NOW + 60, good(60))
-        later = await sync(cache, NOW + 120, good(60))
+    async with caching(backend) as histories:
+        await sync(histories, NOW, good(0))
+        await sync(histories, NOW + 10 * 86_400, good(1))
+        back = await sync(histories, NOW + 60, good(60))
+        later = await sync(histories, NOW + 120, good(60))
 
     assert known(back) == 61
     assert known(later) == 62
@@ -343,13 +345,13 @@ async def test_clock_that_jumps_ahead_and_back_does_no_lasting_harm() -> None:
 
 async def test_failed_read_is_tried_again_and_live_samples_count_meanwhile() -> None:
     backend = FakeBackend(history=recorded(), failure=MetricsUnavailable("down"))
-    async with caching(backend) as cache:
-        first = await sync(cache, NOW, good(0))
+    async with caching(backend) as histories:
+        first = await sync(histories, NOW, good(0))
         assert not first.history_complete
         assert known(first) == 1
 
         backend.failure = None
-        second = await sync(cache, NOW + 60, good(60))
+        second = await sync(histories, NOW + 60, good(60))
 
     assert second.history_complete
     assert known(second) == 61
@@ -357,9 +359,9 @@ async def test_failed_read_is_tried_again_and_live_samples_count_meanwhile() -> 
 
 async def test_refused_past_is_done_without() -> None:
     backend = FakeBackend(history=lambda _query: RangeAnswer(error="bad_data"))
-    async with caching(backend) as cache:
-        first = await sync(cache, NOW, good(0))
-        second = await sync(cache, NOW + 60, good(60))
+    async with caching(backend) as histories:
+        first = await sync(histories, NOW, good(0))
+        second = await sync(histories, NOW + 60, good(60))
 
     assert first.history_complete
     assert second.history_complete
@@ -380,9 +382,9 @@ async def test_past_that_cannot_be_read_is_asked_for_ever_more_rarely(
     backend = FakeBackend(history=lambda _query: answer, failure=failure)
     minutes: list[int] = []
     sent = 0
-    async with caching(backend) as cache:
+    async with caching(backend) as histories:
         for minute in range(300):
-            await sync(cache, NOW + 60 * minute, good(0))
+            await sync(histories, NOW + 60 * minute, good(0))
             if len(backend.range_batches) > sent:
                 minutes.append(minute)
             sent = len(backend.range_batches)
@@ -402,8 +404,8 @@ async def test_past_that_cannot_be_read_is_incomplete_until_it_is_given_up(
     error: str, failure: Exception | None
 ) -> None:
     backend = FakeBackend(history=lambda _query: RangeAnswer(error=error), failure=failure)
-    async with caching(backend) as cache:
-        complete = [(await sync(cache, NOW + 60 * minute, good(0))).history_complete for minute in range(5)]
+    async with caching(backend) as histories:
+        complete = [(await sync(histories, NOW + 60 * minute, good(0))).history_complete for minute in range(5)]
 
     assert complete == [False, False, False, True, True]
 
@@ -414,12 +416,12 @@ async def test_one_metric_that_fails_does_not_keep_the_others_from_their_past() 
             self.failure = MetricsUnavailable("504") if any(one.promql == "heavy" for one in queries) else None
             return await super().ranges(source, queries)
 
-    async with caching(OneBreaksAll(history=recorded())) as cache:
+    async with caching(OneBreaksAll(history=recorded())) as histories:
         for minute in range(4):
             samples = good(60.0 * minute) | good(1, "latencyMs")
             queries = {"cpuUsage": "cpu", "latencyMs": "heavy"}
             forecast_input = ForecastInput(now=NOW + 60 * minute, queries=queries, samples=samples)
-            result = await cache.update("uid-1", SOURCE, spec(), forecast_input)
+            result = await histories.sync("uid-1", SOURCE, spec(), forecast_input)
 
     assert result.history_complete
     assert known(result) == 63
@@ -432,9 +434,9 @@ async def test_past_that_is_too_long_for_one_answer_is_read_in_pieces_newest_fir
         return RangeAnswer(error="too_large") if too_long else recorded()(query)
 
     backend = FakeBackend(history=limited)
-    async with caching(backend) as cache:
+    async with caching(backend) as histories:
         for minute in range(4):
-            result = await sync(cache, NOW + 60 * minute, good(60.0 * minute))
+            result = await sync(histories, NOW + 60 * minute, good(60.0 * minute))
 
     asked = [(query.start, query.end) for batch in backend.range_batches for query in batch]
     assert [(end - start) / STEP + 1 for start, end in asked] == [61, 31, 16, 16, 16, 13]
@@ -445,16 +447,16 @@ async def test_past_that_is_too_long_for_one_answer_is_read_in_pieces_newest_fir
 
 async def test_slow_read_does_not_hold_up_the_sync_and_is_there_later() -> None:
     backend = FakeBackend(history=recorded(), gate=asyncio.Event())
-    async with caching(backend, patience=0.01) as cache:
-        first = await sync(cache, NOW, good(0))
+    async with caching(backend, patience=0.01) as histories:
+        first = await sync(histories, NOW, good(0))
         assert not first.history_complete
-        second = await sync(cache, NOW + 60, good(60))
+        second = await sync(histories, NOW + 60, good(60))
         assert not second.history_complete
 
         assert backend.gate is not None
         backend.gate.set()
-        cache._loader._patience = 5.0
-        third = await sync(cache, NOW + 120, good(120))
+        histories.loader._patience = 5.0
+        third = await sync(histories, NOW + 120, good(120))
 
     assert third.history_complete
     assert len(backend.range_batches) == 1
@@ -463,9 +465,9 @@ async def test_slow_read_does_not_hold_up_the_sync_and_is_there_later() -> None:
 
 async def test_reads_are_bounded_in_number() -> None:
     backend = FakeBackend(history=recorded(), gate=asyncio.Event())
-    async with caching(backend, patience=0.01) as cache:
-        await sync(cache, NOW, good(0), uid="uid-1")
-        waiting = await sync(cache, NOW, good(0), uid="uid-2")
+    async with caching(backend, patience=0.01) as histories:
+        await sync(histories, NOW, good(0), uid="uid-1")
+        waiting = await sync(histories, NOW, good(0), uid="uid-2")
 
         assert len(backend.range_batches) == 1
         assert not waiting.history_complete
@@ -475,9 +477,9 @@ async def test_pasts_that_are_still_being_learned_from_are_bounded_in_number() -
     """A past is large: ten thousand of them would not fit into memory after a restart."""
     backend = FakeBackend(history=recorded())
     twin = spec(length=86_400)
-    async with caching(backend, patience=0.01) as cache, cache._loader._warm_ups:
+    async with caching(backend, patience=0.01) as histories, histories.loader._warm_ups:
         for uid in range(6):
-            await sync(cache, NOW, good(40), uid=f"uid-{uid}", twin=twin)
+            await sync(histories, NOW, good(40), uid=f"uid-{uid}", twin=twin)
         for _ in range(20):
             await asyncio.sleep(0.01)
         assert len(backend.range_batches) == 2
@@ -486,12 +488,12 @@ async def test_pasts_that_are_still_being_learned_from_are_bounded_in_number() -
 async def test_twin_that_goes_while_it_is_learned_from_leaves_room_for_others() -> None:
     backend = FakeBackend(history=recorded())
     twin = spec(length=86_400)
-    async with caching(backend, patience=5.0) as cache:
-        async with cache._loader._warm_ups:
+    async with caching(backend, patience=5.0) as histories:
+        async with histories.loader._warm_ups:
             for uid in range(4):
-                await sync(cache, NOW, good(40), uid=f"uid-{uid}", twin=twin)
-                cache.drop(f"uid-{uid}")
-        result = await sync(cache, NOW, good(40), uid="uid-9", twin=twin)
+                await sync(histories, NOW, good(40), uid=f"uid-{uid}", twin=twin)
+                histories.drop(f"uid-{uid}")
+        result = await sync(histories, NOW, good(40), uid="uid-9", twin=twin)
 
     assert result.history_complete
     assert len(backend.range_batches) == 5
@@ -499,14 +501,14 @@ async def test_twin_that_goes_while_it_is_learned_from_leaves_room_for_others() 
 
 async def test_syncs_that_wait_for_their_turn_read_up_to_the_newest_of_them() -> None:
     backend = FakeBackend(history=recorded(), gate=asyncio.Event())
-    async with caching(backend, patience=0.01) as cache:
-        await sync(cache, NOW, good(0), uid="uid-2")
+    async with caching(backend, patience=0.01) as histories:
+        await sync(histories, NOW, good(0), uid="uid-2")
         for minute in range(3):
-            await sync(cache, NOW + 60 * minute, good(40))
+            await sync(histories, NOW + 60 * minute, good(40))
         assert backend.gate is not None
         backend.gate.set()
-        cache._loader._patience = 5.0
-        result = await sync(cache, NOW + 180, good(40))
+        histories.loader._patience = 5.0
+        result = await sync(histories, NOW + 180, good(40))
 
     assert known(result) == 61
     assert backend.range_batches[1][0].end == int(NOW) + 180
@@ -514,15 +516,15 @@ async def test_syncs_that_wait_for_their_turn_read_up_to_the_newest_of_them() ->
 
 async def test_syncs_wait_for_their_past_only_near_the_head_of_the_line() -> None:
     backend = FakeBackend(history=recorded(), gate=asyncio.Event())
-    async with caching(backend, patience=3600) as cache:
-        near = [asyncio.ensure_future(sync(cache, NOW, good(0), uid=f"uid-{at}")) for at in range(2)]
+    async with caching(backend, patience=3600) as histories:
+        near = [asyncio.ensure_future(sync(histories, NOW, good(0), uid=f"uid-{at}")) for at in range(2)]
         await until(lambda: len(backend.range_batches) > 0)
-        far = await sync(cache, NOW, good(0), uid="uid-2")
+        far = await sync(histories, NOW, good(0), uid="uid-2")
 
         assert backend.gate is not None
         backend.gate.set()
         waited = await asyncio.gather(*near)
-        later = await sync(cache, NOW + 60, good(60), uid="uid-2")
+        later = await sync(histories, NOW + 60, good(60), uid="uid-2")
 
     assert not far.history_complete
     assert [result.history_complete for result in waited] == [True, True]
@@ -544,52 +546,52 @@ async def test_syncs_wait_for_their_past_only_near_the_head_of_the_line() -> Non
 )
 async def test_past_is_read_anew_when_it_is_another_one(changed: dict[str, Any], reads: int) -> None:
     backend = FakeBackend(history=recorded())
-    async with caching(backend) as cache:
-        await sync(cache, NOW, good(0))
-        await sync(cache, NOW + 60, good(60), **changed)
+    async with caching(backend) as histories:
+        await sync(histories, NOW, good(0))
+        await sync(histories, NOW + 60, good(60), **changed)
 
     assert len(backend.range_batches) == reads
 
 
 async def test_another_query_is_another_past_but_not_at_every_sync() -> None:
     backend = FakeBackend(history=recorded())
-    async with caching(backend) as cache:
-        await sync(cache, NOW, good(0))
-        flapping = [await sync(cache, NOW + 60 * k, good(60), promql="ab"[k % 2]) for k in range(1, 5)]
+    async with caching(backend) as histories:
+        await sync(histories, NOW, good(0))
+        flapping = [await sync(histories, NOW + 60 * k, good(60), promql="ab"[k % 2]) for k in range(1, 5)]
         assert len(backend.range_batches) == 1
         assert [known(result) for result in flapping] == [61] * 4, "another query's values do not mix with it"
-        await sync(cache, NOW + RELOAD_PAUSE, good(60), promql="b")
+        await sync(histories, NOW + RELOAD_PAUSE, good(60), promql="b")
 
     assert len(backend.range_batches) == 2
 
 
 async def test_mended_query_is_asked_at_once() -> None:
     backend = FakeBackend(history=lambda _query: RangeAnswer(error="bad_data"))
-    async with caching(backend) as cache:
-        await sync(cache, NOW, bad())
-        await sync(cache, NOW + 5, good(0), promql="mended")
+    async with caching(backend) as histories:
+        await sync(histories, NOW, bad())
+        await sync(histories, NOW + 5, good(0), promql="mended")
 
     assert [batch[0].promql for batch in backend.range_batches] == ["cpu", "mended"]
 
 
 async def test_dropped_twin_starts_anew() -> None:
     backend = FakeBackend(history=recorded())
-    async with caching(backend) as cache:
-        await sync(cache, NOW, good(0))
-        cache.drop("uid-1")
-        cache.drop("uid-1")
-        await sync(cache, NOW + 60, good(60))
+    async with caching(backend) as histories:
+        await sync(histories, NOW, good(0))
+        histories.drop("uid-1")
+        histories.drop("uid-1")
+        await sync(histories, NOW + 60, good(60))
 
     assert len(backend.range_batches) == 2
 
 
 async def test_metric_without_query_keeps_its_past_until_the_metric_goes() -> None:
     backend = FakeBackend(history=recorded())
-    async with caching(backend) as cache:
-        await sync(cache, NOW, good(0))
+    async with caching(backend) as histories:
+        await sync(histories, NOW, good(0))
         forecast_input = ForecastInput(now=NOW + 60, queries={}, samples=bad())
-        without_query = await cache.update("uid-1", SOURCE, spec(), forecast_input)
-        gone = await sync(cache, NOW + 120, {})
+        without_query = await histories.sync("uid-1", SOURCE, spec(), forecast_input)
+        gone = await sync(histories, NOW + 120, {})
 
     assert known(without_query) >= 60
     assert not gone.samples
@@ -601,15 +603,15 @@ async def test_series_that_overlap_say_nothing_where_they_do() -> None:
         early, late = times[:31], times[30:]
         return RangeAnswer(((early, np.full(early.size, 1.0)), (late, np.full(late.size, 2.0))))
 
-    async with caching(FakeBackend(history=two)) as cache:
-        result = await sync(cache, NOW, bad())
+    async with caching(FakeBackend(history=two)) as histories:
+        result = await sync(histories, NOW, bad())
 
     assert known(result) == 60
 
 
 async def test_nothing_known_foresees_nothing() -> None:
-    async with caching(FakeBackend()) as cache:
-        result = await sync(cache, NOW, bad())
+    async with caching(FakeBackend()) as histories:
+        result = await sync(histories, NOW, bad())
 
     assert result.history_complete
     assert not result.forecasts
@@ -623,10 +625,10 @@ def hiding(error: str, hidden: Callable[[RangeQuery], bool]) -> Callable[[RangeQ
 
 async def test_partial_past_is_not_learned_from_and_asked_for_again_in_one_piece() -> None:
     backend = FakeBackend(history=hiding(PARTIAL, lambda _query: True))
-    async with caching(backend) as cache:
-        first = await sync(cache, NOW, good(0))
+    async with caching(backend) as histories:
+        first = await sync(histories, NOW, good(0))
         backend.history = recorded()
-        second = await sync(cache, NOW + 60, good(60))
+        second = await sync(histories, NOW + 60, good(60))
 
     assert (first.history_complete, known(first)) == (False, 1)
     assert (second.history_complete, known(second)) == (True, 61)
@@ -635,12 +637,12 @@ async def test_partial_past_is_not_learned_from_and_asked_for_again_in_one_piece
 
 async def test_gap_of_which_a_part_is_known_is_read_again_later() -> None:
     backend = FakeBackend(history=recorded())
-    async with caching(backend) as cache:
-        await sync(cache, NOW, good(0))
+    async with caching(backend) as histories:
+        await sync(histories, NOW, good(0))
         backend.history = hiding(PARTIAL, lambda _query: True)
-        partial = await sync(cache, NOW + 600, good(600))
+        partial = await sync(histories, NOW + 600, good(600))
         backend.history = recorded()
-        whole = await sync(cache, NOW + 660, good(660))
+        whole = await sync(histories, NOW + 660, good(660))
 
     assert (partial.history_complete, known(partial)) == (False, 62)
     # The hour before, read anew, with the slots that were a gap.
@@ -649,9 +651,9 @@ async def test_gap_of_which_a_part_is_known_is_read_again_later() -> None:
 
 async def test_totals_are_not_learned_where_a_part_of_the_pods_was_counted() -> None:
     backend = FakeBackend(history=hiding(PARTIAL, lambda query: query.promql == "count(cpu)"))
-    async with caching(backend) as cache:
+    async with caching(backend) as histories:
         samples = {**good(40), **good(5, "latencyMs")}
-        result = await sync(cache, NOW, samples, replicas_query="count(cpu)", replicas=2)
+        result = await sync(histories, NOW, samples, replicas_query="count(cpu)", replicas=2)
 
     assert not result.history_complete
     assert (known(result), known(result, "latencyMs")) == (0, 61)
@@ -671,8 +673,8 @@ async def test_time_before_the_oldest_store_is_no_part_that_is_missing(
     *, hidden: Callable[[RangeQuery], bool], complete: bool
 ) -> None:
     backend = FakeBackend(history=hiding(NO_STORE, hidden))
-    async with caching(backend) as cache:
-        result = await sync(cache, NOW, good(0), twin=WEEKS)
+    async with caching(backend) as histories:
+        result = await sync(histories, NOW, good(0), twin=WEEKS)
 
     assert result.history_complete == complete
     assert (known(result) >= RECENT_STEPS) == complete
@@ -689,18 +691,18 @@ class HungPast(FakeBackend):
 
 async def test_a_source_whose_past_hangs_keeps_no_other_from_being_read() -> None:
     hung = SourceAccess("hung", MetricsSourceSpec(url="http://hung:9090"))
-    cache = ForecasterCache(HungPast(history=recorded()), loads=4, patience_seconds=0.01)
+    histories = Histories(HungPast(history=recorded()), loads=4, patience_seconds=0.01)
     try:
         for number in range(40):
-            await sync(cache, NOW, good(1.0), uid=f"hung-{number}", source=hung)
+            await sync(histories, NOW, good(1.0), uid=f"hung-{number}", source=hung)
         for number in range(6):
             uid = f"well-{number}"
-            await sync(cache, NOW, good(1.0), uid=uid)
+            await sync(histories, NOW, good(1.0), uid=uid)
 
             async def known_now(uid: str = uid) -> bool:
-                return known(await sync(cache, NOW, good(1.0), uid=uid)) > 1
+                return known(await sync(histories, NOW, good(1.0), uid=uid)) > 1
 
             await until(known_now, within=10)
     finally:
-        await cache.aclose()
-    assert cache._loader._reading == {}
+        await histories.aclose()
+    assert histories.loader._reading == {}
