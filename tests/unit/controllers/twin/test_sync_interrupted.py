@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from fakes.clock import in_fake_time
 from support.correcting import HPA
-from support.sync_scene import SyncScene, compute_inline
+from support.sync_scene import CALM, SyncScene, compute_inline
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.state import TwinState
 
@@ -110,6 +111,59 @@ def test_without_a_correction_the_next_sync_goes_on_and_nothing_is_changed(how: 
         assert (ready["status"], ready["reason"]) == ("True", "Synced")
         healthy = [event for event in scene.events.posted if event.reason == "Healthy"]
         assert len(healthy) <= 1
+
+    with capture_logs():
+        check()
+
+
+RESTORES: dict[str, tuple[dict[str, Any], int]] = {
+    "suspended": ({"suspend": True}, 8),
+    "switched off": ({"autoCorrection": {"enabled": False}}, 20),
+}
+"""What makes a twin restore what it holds, and the number of points of such a sync."""
+
+
+async def scene_of_restore(how: str) -> SyncScene:
+    """Return a scene that has raised the value, and whose next sync restores it."""
+    scene = SyncScene()
+    await scene.until_due()
+    await scene.run(1)
+    scene.body["spec"] |= RESTORES[how][0]
+    scene.twins.edit(scene.ref, spec=True)
+    scene.see()
+    scene.gatherer.values["cpuUsage"] = CALM
+    scene.journal.clear()
+    return scene
+
+
+@pytest.mark.parametrize("why", RESTORES)
+def test_how_many_awaits_a_restore_has(why: str) -> None:
+    @in_fake_time
+    async def check() -> None:
+        scene = await scene_of_restore(why)
+        await scene.run(1)
+        assert (len(scene.journal.points), scene.floor) == (RESTORES[why][1], 2)
+
+    check()
+
+
+@pytest.mark.parametrize(
+    ("why", "number"), [(why, number) for why, (_, points) in RESTORES.items() for number in range(points)]
+)
+@pytest.mark.parametrize("how", ["crash", "cancel", "restart"])
+def test_what_is_held_is_restored_once(how: str, why: str, number: int) -> None:
+    @in_fake_time
+    async def check() -> None:
+        scene = await scene_of_restore(why)
+        await at(scene, number, crash if how == "crash" else scene.cancel)
+        if scene.floor == 5:
+            assert scene.guarded, "until it is restored"
+            assert [each["value"] for each in scene.status["originals"]] == [2]
+        if how == "restart":
+            scene.start()
+        await scene.run(8)
+        assert (scene.floor, scene.levers.written) == (2, [5, 2])
+        assert ("originals" in scene.status, scene.guarded) == (False, False)
 
     with capture_logs():
         check()
