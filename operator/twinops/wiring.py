@@ -231,6 +231,7 @@ class Leader:
             twins,
             self._store,
             clock,
+            gone=self.watching.twin_went,
             leaving=self.watching.twin_leaves,
             namespaces=context.settings.watch_namespaces,
         )
