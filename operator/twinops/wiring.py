@@ -196,7 +196,8 @@ class Leader:
         )
         sources, twins, events = self._cluster.sources, self._cluster.twins, self._cluster.events
         fence, telemetry = elector.fence, context.telemetry
-        source_writer = StatusWriter(SOURCE_STATUS, sources, throttle, clock, telemetry, fence=fence)
+        # A throttle of its own: while no MetricsSource can be written, twins must still write their intents.
+        source_writer = StatusWriter(SOURCE_STATUS, sources, WriteThrottle(clock), clock, telemetry, fence=fence)
         twin_writer = StatusWriter(TWIN_STATUS, twins, throttle, clock, telemetry, fence=fence)
         self._metrics = _Metrics(context, sources, source_writer, self._source_recovered)
         corrections = CorrectionService(self._cluster.levers, clock)
@@ -225,6 +226,7 @@ class Leader:
             twins,
             self._store,
             clock,
+            gone=self.watching.twin_went,
             leaving=self.watching.twin_leaves,
             namespaces=context.settings.watch_namespaces,
         )

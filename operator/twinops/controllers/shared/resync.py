@@ -42,6 +42,7 @@ class Resync:
     Args:
         twins: lists them.
         store: what is known; each twin that is no longer there is dropped from it.
+        gone: called with each twin that was dropped; its own event, if one follows, finds it dropped already.
         leaving: called with each twin that is being deleted, in case its event was missed, too.
         clock: for the pauses.
         namespaces: namespaces to list, all when empty.
@@ -53,12 +54,14 @@ class Resync:
         store: TwinStore,
         clock: Clock,
         *,
+        gone: Callable[[TwinRecord], None],
         leaving: Callable[[TwinRecord], None],
         namespaces: Sequence[str] = (),
     ) -> None:
         self._twins = twins
         self._store = store
         self._clock = clock
+        self._gone = gone
         self._leaving = leaving
         self._namespaces = namespaces
 
@@ -103,5 +106,6 @@ class Resync:
                 self._leaving(record)
         for ref in known:
             if ref.uid not in there:
-                self._store.drop(ref.uid)
+                if (record := self._store.drop(ref.uid)) is not None:
+                    self._gone(record)
                 log.info("twin vanished unseen", namespace=ref.namespace, twin=ref.name)

@@ -80,7 +80,7 @@ class HasWriteTime(Protocol):
 
 
 class StatusWriter(Generic[Ref]):
-    """Writes statuses of one kind within the budget of all kinds, and only while this process leads.
+    """Writes statuses of one kind within its budget, and only while this process leads.
 
     Material writes are never held back. A heartbeat passes when the budget leaves room, the object
     that waited longest first, and always before an object's writes lie more than the throttle's
@@ -89,7 +89,7 @@ class StatusWriter(Generic[Ref]):
     Args:
         kind: what differs from kind to kind.
         client: reads and writes objects of this kind.
-        throttle: budget and pauses, shared with the writers of other kinds.
+        throttle: budget and pauses of this kind.
         clock: monotonic time, and wall time only to read the last write from a status after a restart.
         telemetry: counts what is written.
         fence: raises LeadershipLost unless this process surely leads.

@@ -1,4 +1,4 @@
-"""What all status writes of a process share, of whatever kind: the budget, and the pauses of the API server."""
+"""What all status writes of one kind share: the budget, and the pauses of the API server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class WriteThrottle:
 
     Args:
         clock: monotonic time.
-        per_second: status writes for the whole operator.
+        per_second: status writes for all objects together.
         heartbeat_seconds: longest time between two writes of one object.
     """
 

@@ -61,8 +61,8 @@ class WatchEvents:
         uid, name = body["metadata"]["uid"], body["metadata"]["name"]
         if deleted:
             record = self._store.drop(uid)
-            if record is not None and record.seen is not None:
-                self._wake_others(uid, record.seen.links.corrects | record.seen.links.holds, f"twin {name} went")
+            if record is not None:
+                self.twin_went(record)
             return
         seen = self._store.put(body)
         record = self._store.get(uid)
@@ -89,6 +89,12 @@ class WatchEvents:
         if daemon.busy_told != daemon.wake_up.began:
             daemon.busy_told = daemon.wake_up.began
             self._busy(record.object)
+
+    def twin_went(self, record: TwinRecord) -> None:
+        """Wake the twins for which one that was dropped from the store makes room."""
+        if record.seen is not None:
+            ref, links = record.ref, record.seen.links
+            self._wake_others(ref.uid, links.corrects | links.holds, f"twin {ref.name} went")
 
     def twin_leaves(self, record: TwinRecord) -> None:
         """Begin what a twin that is being deleted waits for."""

@@ -79,7 +79,7 @@ class Operator:
             source_gone=lambda _: None,
             busy=lambda _: None,
         )
-        self.resync = Resync(self, self.store, self.clock, leaving=self.events.twin_leaves)
+        self.resync = Resync(self, self.store, self.clock, gone=self.events.twin_went, leaving=self.events.twin_leaves)
         self.daemons: dict[str, tuple[asyncio.Task[None], asyncio.Future[None]]] = {}
         self.alive: dict[str, TwinRef] = {}
         self.born: list[TwinRef] = []

@@ -112,6 +112,6 @@ async def test_a_deletion_that_no_event_told_of_is_found_by_the_roll_call() -> N
         async def list(self, _: Any = ()) -> list[Any]:
             return [await scene.twins.get(scene.ref), await scene.twins.get(other)]
 
-    call = Resync(Lister(), scene.store, scene.clock, leaving=left.append)
+    call = Resync(Lister(), scene.store, scene.clock, gone=lambda _: None, leaving=left.append)
     await call.call()
     assert [record.ref.name for record in left] == ["checkout"]

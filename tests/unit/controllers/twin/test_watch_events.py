@@ -11,6 +11,7 @@ from fakes.clock import FakeClock, in_fake_time
 from support.correcting import original
 from twinops.api import GIVE_BACK_FINALIZER
 from twinops.controllers.shared.record import TwinObject, TwinRecord
+from twinops.controllers.shared.resync import Resync
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.shared.work_queue import WorkQueue
 from twinops.controllers.twin.watch_events import WatchEvents
@@ -282,3 +283,20 @@ async def test_a_twin_that_went_is_not_brought_back_by_what_was_on_its_way() -> 
     scene.watching.twin_seen(twin(version="2"), deleted=True)
     scene.watching.twin_seen(twin(version="1"), deleted=False)
     assert len(scene.store) == 0
+
+
+@in_fake_time
+async def test_a_list_that_misses_a_twin_before_its_deletion_is_seen_makes_room_all_the_same() -> None:
+    scene = Scene()
+    scene.watching.twin_seen(beside("1", holds=True), deleted=False)
+
+    class Lister:
+        async def list(self, _: Any = ()) -> list[Any]:
+            return [twin()]
+
+    watching = scene.watching
+    resync = Resync(Lister(), scene.store, FakeClock(), gone=watching.twin_went, leaving=watching.twin_leaves)
+    # The list was answered after the deletion, and is taken in before the event.
+    await resync.call()
+    watching.twin_seen(beside("1", holds=True), deleted=True)
+    assert await scene.woken() == "twin other went"
