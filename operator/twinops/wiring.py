@@ -43,7 +43,7 @@ from twinops.controllers.twin.release import Releases
 from twinops.controllers.twin.sync import SyncService
 from twinops.controllers.twin.watch_events import WatchEvents
 from twinops.core.events import NORMAL, Event
-from twinops.engine.forecaster_cache import ForecasterCache
+from twinops.engine.history_loader import HistoryLoader
 from twinops.ports.kubernetes import SourceRef
 from twinops.ports.process import Clock, Telemetry
 from twinops.settings import Settings
@@ -121,7 +121,7 @@ class _Cluster:
 
 
 class _Metrics:
-    """Metrics sources: the Prometheus client, circuit breakers, health checks and forecasters.
+    """Metrics sources: the Prometheus client, circuit breakers, health checks and histories.
 
     Args:
         context: of the process.
@@ -140,7 +140,7 @@ class _Metrics:
         self._sources = sources
         self._backend = PrometheusBackend(connections=context.settings.metrics_threads)
         self.circuits = CircuitBreakers(self._backend, context.clock, suspect=self._check_soon)
-        self.forecasters = ForecasterCache(self.circuits)
+        self.histories = HistoryLoader(self.circuits)
         self.checks = SourceChecks(
             sources,
             self._backend.probes,
@@ -167,7 +167,7 @@ class _Metrics:
 
     async def aclose(self) -> None:
         """Stop loading histories and close the connections."""
-        await self.forecasters.aclose()
+        await self.histories.aclose()
         await self._backend.aclose()
 
     def _check_soon(self, name: str) -> None:
@@ -201,7 +201,7 @@ class Leader:
         twin_writer = StatusWriter(TWIN_STATUS, twins, throttle, clock, telemetry, fence=fence)
         self._metrics = _Metrics(context, sources, source_writer, self._source_recovered)
         corrections = CorrectionService(self._cluster.levers, clock)
-        publisher = Publisher(self._store, twins, twin_writer, events)
+        publisher = Publisher(self._store, twins, twin_writer, events, telemetry)
         self.sync_loop = SyncLoop(
             self._sync_service(context, corrections, publisher),
             self._store,
@@ -210,12 +210,7 @@ class Leader:
             context.watchdog,
             concurrency=context.settings.sync_concurrency,
         )
-        # What else is kept of a twin while its daemon runs.
-        self._store.on_forget(
-            telemetry.forget,
-            lambda ref: twin_writer.forget(ref.uid),
-            lambda ref: self._metrics.forecasters.drop(ref.uid),
-        )
+        self._store.on_forget(telemetry.forget)
         self._releases = Releases(twins, corrections, events, clock, busy=self._queue.is_running)
         self._departures = Departures(twins, self._store, clock, serves=self.sync_loop.serves)
         self.watching = WatchEvents(
@@ -246,8 +241,8 @@ class Leader:
             workloads=cluster.workloads,
             levers=cluster.levers,
             gatherer=Gatherer(self._metrics.circuits, PrometheusTexts()),
-            memories=self._metrics.forecasters,
-            index=self._store,
+            histories=self._metrics.histories,
+            store=self._store,
             one_shot_managers=settings.one_shot_managers,
         )
         return SyncService(

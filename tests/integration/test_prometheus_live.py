@@ -16,6 +16,7 @@ import pytest
 from devcluster.cluster import DevCluster
 from devcluster.components.prometheus import Prometheus
 from devcluster.options import PrometheusOptions
+from support.histories import Histories
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
 from twinops.api.source.spec import MetricsSourceSpec
@@ -25,7 +26,6 @@ from twinops.controllers.twin.gather import Gatherer
 from twinops.core.metrics.batches import Gathered
 from twinops.core.observation import Sample
 from twinops.engine.forecast_input import ForecastInput
-from twinops.engine.forecaster_cache import ForecasterCache
 from twinops.errors import MetricsUnavailable
 from twinops.ports.metrics import RangeQuery, SourceAccess
 
@@ -238,12 +238,12 @@ async def test_range_query_reads_the_past(site: Site, backend: PrometheusBackend
 
 
 async def test_new_twin_knows_its_past_at_the_first_sync(site: Site, backend: PrometheusBackend) -> None:
-    cache = ForecasterCache(backend)
+    histories = Histories(backend)
     spec = DigitalTwinSpec.from_wire({"source": {"systemType": "Custom"}, "predictions": {"historySeconds": 86_400}})
     good = {"m": Sample("m", Quality.GOOD, 0.0)}
     forecast_input = ForecastInput(now=time.time(), queries={"m": "past_minutes"}, samples=good)
-    result = await cache.update("uid", site.source, spec, forecast_input)
-    await cache.aclose()
+    result = await histories.sync("uid", site.source, spec, forecast_input)
+    await histories.aclose()
 
     assert result.history_complete
     assert result.samples["m"] >= len(PAST_MINUTES)

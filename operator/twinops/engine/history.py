@@ -221,7 +221,7 @@ class TwinHistory:
             self.warm_up = None
 
     def close(self) -> None:
-        """Cancel what is under way, so that its slots become free, and drop the forecaster. Any → CLOSED."""
+        """Cancel what is under way, so that their permits are released, and drop the forecaster. Any → CLOSED."""
         self._state = HistoryState.CLOSED
         for task in self.tasks:
             task.cancel()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Protocol
 
+from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.core.forecast.forecaster import QUICK_ORIGINS, Forecaster
 from twinops.core.forecast.result import ForecastResult
 from twinops.core.metrics.queries import PARTIAL
-from twinops.engine.fair_slots import FairSlots
+from twinops.engine.fair_semaphore import FairSemaphore
 from twinops.engine.forecast_input import REPLICAS, ForecastInput
+from twinops.engine.forecaster_key import ForecasterKey
 from twinops.engine.history import TwinHistory
 from twinops.engine.history_queries import Learned
 from twinops.engine.history_reader import HistoryReader, RecordedHistory
@@ -23,6 +26,21 @@ _FILLED_AT_ONCE = 16
 
 _LEARNERS = 2
 """Short backtests that are computed at the same time, beside one whole backtest."""
+
+
+class HasHistory(Protocol):
+    """Holds the history of one twin from sync to sync, and closes it when the twin is gone.
+
+    Attributes:
+        history: None before the first sync.
+    """
+
+    history: TwinHistory | None
+
+    @property
+    def uid(self) -> str:
+        """The twin's UID."""
+        ...
 
 
 class HistoryLoader:
@@ -44,9 +62,9 @@ class HistoryLoader:
     def __init__(self, backend: MetricsBackend, *, loads: int = 4, patience_seconds: float = 3.0) -> None:
         self._reader = HistoryReader(backend)
         # By source: while one does not answer, the twins of others are still read.
-        self._reads = FairSlots(loads, spare=(loads // 4,))
-        # A history is large: its slot is held until everything is learned from it.
-        self._histories = FairSlots(2 * loads, spare=(loads // 2,))
+        self._reads = FairSemaphore(loads, spare=(loads // 4,))
+        # A history is large: its permit is held until everything is learned from it.
+        self._histories = FairSemaphore(2 * loads, spare=(loads // 2,))
         self._worth_waiting = 2 * loads
         self._patience = patience_seconds
         # Syncs compute in the same threads, and must find one free.
@@ -54,15 +72,24 @@ class HistoryLoader:
         # One at a time: a warm-up only computes, and syncs go first.
         self._warm_ups = asyncio.Semaphore(1)
         self._reading: dict[str, set[asyncio.Task[None]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def sync(self, history: TwinHistory, source: SourceAccess, forecast_input: ForecastInput) -> ForecastResult:
+    async def sync(
+        self, twin: HasHistory, source: SourceAccess, spec: DigitalTwinSpec, forecast_input: ForecastInput
+    ) -> ForecastResult:
         """Take in what a sync gathered, read what is missing, and return the forecasts as of now.
 
+        The history is read anew when a metric's query (and so its window), the source, the step, the horizons or
+        the length changes. Gaps of more than one slot, which long intervals and outages leave, are read with the
+        next sync that has values.
+
         Args:
-            history: the twin's.
+            twin: whose history is used; another one is put in its place when what it depends on changes.
             source: the twin's MetricsSource.
+            spec: the twin's.
             forecast_input: what the sync gathered.
         """
+        history = _history_of(twin, source, spec)
         slot_input = history.follow(forecast_input)
         kind = history.read_needed(slot_input)
         if kind is None:
@@ -71,12 +98,25 @@ class HistoryLoader:
             job = self._fill(history, source) if kind is ReadKind.FILL else self._load(history, source)
             self._count(source.name, history.start_read(kind, job, slot_input))
         if history.read is not None and len(self._reading.get(source.name, ())) <= self._worth_waiting:
-            # With more reads before it, a sync would occupy a sync slot without getting its history in time.
+            # With more reads before it, a sync would occupy a permit to sync without getting its history in time.
             await asyncio.wait({history.read.task}, timeout=self._patience)
         return history.result()
 
+    async def aclose(self) -> None:
+        """Cancel all reads and backtests of all twins. The histories stay, and are closed by those who hold them."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        """Keep a task until it ends, so that ``aclose`` can cancel it."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def _count(self, source: str, task: asyncio.Task[None]) -> None:
         """Count a read of a source until it ends."""
+        self._keep(task)
         self._reading.setdefault(source, set()).add(task)
 
         def ended(task: asyncio.Task[None]) -> None:
@@ -89,16 +129,16 @@ class HistoryLoader:
 
     async def _load(self, history: TwinHistory, source: SourceAccess) -> None:
         """Read the whole history, and learn from it."""
-        held = await self._histories.take((source.name,))
+        permit = await self._histories.acquire((source.name,))
         warm_up: asyncio.Task[None] | None = None
         try:
-            with await self._reads.take((source.name,)):
+            with await self._reads.acquire((source.name,)):
                 warm_up = await self._learn_anew(history, source)
         finally:
             if warm_up is None:
-                held.release()
+                permit.release()
             else:
-                warm_up.add_done_callback(lambda _: held.release())
+                warm_up.add_done_callback(lambda _: permit.release())
 
     async def _learn_anew(self, history: TwinHistory, source: SourceAccess) -> asyncio.Task[None] | None:
         """Read the whole history and forecast from its newest part; return the task that learns from all of it."""
@@ -115,7 +155,10 @@ class HistoryLoader:
             async with self._learners:
                 await asyncio.to_thread(_learn, forecaster, found, given, queries, QUICK_ORIGINS)
         warm_up = self._warm_up(history, found, given, queries) if forecaster.cold else None
-        return history.learned(forecaster, Learned(queries, frozenset(found.recorded), given.now), warm_up)
+        task = history.learned(forecaster, Learned(queries, frozenset(found.recorded), given.now), warm_up)
+        if task is not None:
+            self._keep(task)
+        return task
 
     async def _warm_up(
         self, history: TwinHistory, found: RecordedHistory, given: ForecastInput, queries: Mapping[str, str]
@@ -129,7 +172,7 @@ class HistoryLoader:
 
     async def _fill(self, history: TwinHistory, source: SourceAccess) -> None:
         """Read the slots between the last sync and this one."""
-        with await self._reads.take((source.name,)):
+        with await self._reads.acquire((source.name,)):
             slot_input = history.begin_read()
             gap = history.gap(slot_input)
             if gap is None:
@@ -142,6 +185,16 @@ class HistoryLoader:
             history.fill(filled)
             if entry % _FILLED_AT_ONCE == 0:
                 await asyncio.sleep(0)
+
+
+def _history_of(twin: HasHistory, source: SourceAccess, spec: DigitalTwinSpec) -> TwinHistory:
+    """Return the twin's history, an empty one in place of one that depends on something else."""
+    key = ForecasterKey.of(twin.uid, source, spec)
+    if twin.history is None or twin.history.key != key:
+        if twin.history is not None:
+            twin.history.close()
+        twin.history = TwinHistory(twin.uid, key)
+    return twin.history
 
 
 def _learn(

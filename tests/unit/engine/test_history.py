@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 
 from fakes.clock import FakeClock, FakeTimeLoop
 from fakes.metrics_backend import FakeBackend
+from support.histories import Histories
 from twinops.api.source.spec import MetricsSourceSpec
 from twinops.api.twin.observed import Quality
 from twinops.api.twin.spec import DigitalTwinSpec
@@ -27,7 +28,6 @@ from twinops.core.observation import Sample
 from twinops.engine import history as history_module
 from twinops.engine import history_loader
 from twinops.engine.forecast_input import ForecastInput, SlotInput
-from twinops.engine.forecaster_cache import ForecasterCache
 from twinops.engine.forecaster_key import ForecasterKey
 from twinops.engine.history import HistoryState, InvalidTransition, TwinHistory
 from twinops.engine.history_queries import Learned
@@ -297,7 +297,7 @@ class CountingForecaster:
 
 @dataclass
 class World(FakeBackend):
-    """A cache on a backend that answers late, partly, wrongly or not at all, and computing that takes its time."""
+    """Histories on a backend that answers late, partly, wrongly or not at all, and computing that takes its time."""
 
     answers: str = "whole"
     latency: float = 5.0
@@ -309,7 +309,7 @@ class World(FakeBackend):
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
-        self.cache = ForecasterCache(self, loads=1, patience_seconds=3.0)
+        self.kept = Histories(self, loads=1, patience_seconds=3.0)
         self.moves: set[tuple[HistoryState, HistoryState]] = set()
 
     async def ranges(self, source: SourceAccess, queries: Sequence[RangeQuery]) -> Sequence[RangeAnswer]:
@@ -340,16 +340,18 @@ class World(FakeBackend):
         self.number += 1
         given = sync_input(self.clock.now(), self.number, promql)
         source = SourceAccess("default", MetricsSourceSpec(url=url))
-        self.syncs[uid] = asyncio.create_task(self.cache.update(uid, source, SPEC, given))
+        self.syncs[uid] = asyncio.create_task(self.kept.sync(uid, source, SPEC, given))
 
     def cancel(self, uid: str) -> None:
         """Cancel a twin's tasks from outside."""
-        for task in self.cache._histories[uid].tasks if uid in self.cache._histories else ():
+        history = self.kept.of(uid)
+        for task in () if history is None else history.tasks:
             task.cancel()
 
     def check(self) -> None:
         """Check that states and fields agree."""
-        self.histories += [one for one in self.cache._histories.values() if one not in self.histories]
+        held = [holder.history for holder in self.kept.holders.values()]
+        self.histories += [one for one in held if one is not None and one not in self.histories]
         for history in self.histories:
             reads = set() if history.read is None else {history.read.kind}
             expected: dict[HistoryState, tuple[bool, bool, set[ReadKind]]] = {
@@ -375,7 +377,7 @@ class World(FakeBackend):
         elif event == "wait":
             await self.wait(*values)
         elif event == "drop":
-            self.cache.drop(*values)
+            self.kept.drop(*values)
         elif event == "cancel":
             self.cancel(*values)
         elif event == "jump":
@@ -392,7 +394,7 @@ class World(FakeBackend):
     async def check_rest(self) -> None:
         """Check that all ends well once nothing more happens."""
         await self.wait(10_000)
-        loader = self.cache._loader
+        loader = self.kept.loader
         assert (loader._reads.free, loader._histories.free, loader._reading) == (1, 2, {})
         assert (loader._learners._value, loader._warm_ups._value) == (history_loader._LEARNERS, 1)
         for history in self.histories:
@@ -452,9 +454,9 @@ def test_any_order_of_events_leaves_states_and_fields_in_agreement(events: Seque
                 world.check()
             await world.check_rest()
             for uid in ["uid-1", "uid-2", "uid-3"]:
-                world.cache.drop(uid)
+                world.kept.drop(uid)
             world.check()
-            await world.cache.aclose()
+            await world.kept.aclose()
 
     with asyncio.Runner(loop_factory=FakeTimeLoop) as runner:
         runner.run(scene())

@@ -2,7 +2,7 @@
 
 It uses ``kubernetes.aio``'s ``ApiClient`` for connection, TLS and credentials, not its models: objects are returned
 as the API server sends them, unknown fields included. No request is retried here; the caller decides whether it may
-be repeated. Requests for one resource never take all connections (see ``FairSlots``), so that one whose webhook or
+be repeated. Requests for one resource never take all connections (see ``FairSemaphore``), so that one whose webhook or
 API service hangs does not block the others.
 """
 
@@ -28,7 +28,7 @@ from twinops.adapters.kubernetes.answers import (
 from twinops.adapters.kubernetes.connection import load_configuration
 from twinops.adapters.kubernetes.paths import resource_of
 from twinops.api import FIELD_MANAGER
-from twinops.engine.fair_slots import FairSlots
+from twinops.engine.fair_semaphore import FairSemaphore
 
 JSON: Final = "application/json"
 JSON_PATCH: Final = "application/json-patch+json"
@@ -50,7 +50,7 @@ class KubeClient:
         api: the client whose connection, TLS and credentials are used; closed by ``aclose``.
         timeout_seconds: time-out of a request that does not give its own.
         fence: called right before every write; the write is not sent when it raises.
-        slots: shares the connections among resources; None for an allocation of its own.
+        permits: shares the connections among resources; None for an allocation of its own.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class KubeClient:
         *,
         timeout_seconds: float = TIMEOUT_SECONDS,
         fence: Callable[[], None] | None = None,
-        slots: FairSlots | None = None,
+        permits: FairSemaphore | None = None,
     ) -> None:
         self._api = api
         connections = api.configuration.connection_pool_maxsize
-        self._slots = slots or FairSlots(connections, spare=(connections // 4,))
+        self._permits = permits or FairSemaphore(connections, spare=(connections // 4,))
         self._timeout_seconds = timeout_seconds
         self._fence = fence
         self._owned: list[KubeClient] = []
@@ -90,7 +90,7 @@ class KubeClient:
             timeout_seconds: time-out of a request; a write that the fence allowed must end before another
                 process can acquire the lease.
         """
-        return KubeClient(self._api, timeout_seconds=timeout_seconds, fence=fence, slots=self._slots)
+        return KubeClient(self._api, timeout_seconds=timeout_seconds, fence=fence, permits=self._permits)
 
     def apart(self) -> KubeClient:
         """Return a client with its own connection pool, for requests that must never queue. Closed with this one."""
@@ -106,7 +106,7 @@ class KubeClient:
         configuration = copy.copy(self._api.configuration)
         configuration.connection_pool_maxsize = 0
         client = KubeClient(
-            ApiClient(configuration), timeout_seconds=self._timeout_seconds, slots=FairSlots(_LISTS_AT_ONCE)
+            ApiClient(configuration), timeout_seconds=self._timeout_seconds, permits=FairSemaphore(_LISTS_AT_ONCE)
         )
         self._owned.append(client)
         return client
@@ -267,10 +267,10 @@ class KubeClient:
         limit = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         try:
             async with asyncio.timeout(limit):
-                slot = await self._slots.take((resource_of(path),))
+                permit = await self._permits.acquire((resource_of(path),))
             try:
                 if self._fence is not None and method != "GET":
-                    # After the slot was taken: the lease may be lost while the request waits for it.
+                    # After the permit was acquired: the lease may be lost while the request waits for it.
                     self._fence()
                 total = aiohttp.ClientTimeout(total=limit)
                 answer = await self._request(
@@ -278,7 +278,7 @@ class KubeClient:
                 )
                 raw: bytes = await answer.read()
             finally:
-                slot.release()
+                permit.release()
         except BROKEN as error:
             raise unavailable(what, error) from error
         if not 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP's success codes

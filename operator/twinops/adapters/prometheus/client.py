@@ -14,7 +14,7 @@ from twinops.adapters.prometheus.endpoint import Endpoint
 from twinops.api.base import utc
 from twinops.controllers.shared.requester import requester
 from twinops.core.metrics.queries import InstantAnswer
-from twinops.engine.fair_slots import Key
+from twinops.engine.fair_semaphore import Key
 from twinops.errors import MetricsBusy
 from twinops.ports.metrics import RangeAnswer, RangeQuery, SourceAccess
 
@@ -38,7 +38,7 @@ class PrometheusBackend:
     changed spec or credential gives a new endpoint; running syncs finish with the one they began with.
 
     Within a source, namespaces and within them twins are served in turn, and none gets all connections, see
-    ``FairSlots``. Instant queries go before range queries. A query that timed out is not sent again for a while.
+    ``FairSemaphore``. Instant queries go before range queries. A query that timed out is not sent again for a while.
 
     Args:
         connections: concurrent requests to one source.

@@ -18,7 +18,7 @@ from twinops.adapters.prometheus import decode
 from twinops.adapters.prometheus.slow_queries import SlowAskers, SlowQueries
 from twinops.adapters.prometheus.transport import NoAnswer, QueryFailed, Transport
 from twinops.core.metrics.queries import PARTIAL, InstantAnswer
-from twinops.engine.fair_slots import FairSlots, Key, Slot
+from twinops.engine.fair_semaphore import FairSemaphore, Key, Permit
 from twinops.errors import MetricsBusy, MetricsUnavailable, SourceInvalid
 from twinops.ports.metrics import NO_STORE, RangeAnswer, RangeQuery, SourceAccess
 
@@ -63,10 +63,12 @@ class Endpoint:
         except (OSError, ValueError) as error:
             raise SourceInvalid(f"the CA bundle of metrics source {source.name} is not valid PEM") from error
         self._client = PrometheusConnect(source.spec.url.rstrip("/"), session=self._transport, method="POST")
-        # One more than there are slots, for the probe.
+        # One more than there are permits, for the probe.
         self._threads = ThreadPoolExecutor(connections + 1, thread_name_prefix=f"metrics-{source.name}")
         spare = connections // 4
-        self._places = FairSlots(connections, spare=(min(spare, 1), spare), most=(connections, -(-connections // 2)))
+        self._permits = FairSemaphore(
+            connections, spare=(min(spare, 1), spare), most=(connections, -(-connections // 2))
+        )
         self._slow = SlowQueries()
         self._slow_askers = SlowAskers()
         self._answered_at = 0.0
@@ -85,12 +87,12 @@ class Endpoint:
         if wait:
             return InstantAnswer(error="timeout", next_attempt=at + wait)
         try:
-            place = await self._place(who, self._timeout, background=self._slow_askers.is_slow(who))
+            permit = await self._permit(who, self._timeout, background=self._slow_askers.is_slow(who))
         except MetricsBusy:
             return InstantAnswer(error="busy")
         began = time.monotonic()
         try:
-            answer = await self._ask(partial(self.instant, promql, at), _instant_error, place)
+            answer = await self._ask(partial(self.instant, promql, at), _instant_error, permit)
         except NoAnswer:
             if self._answered_at <= began:
                 raise
@@ -104,19 +106,19 @@ class Endpoint:
 
     async def ask_range(self, who: Key, query: RangeQuery) -> RangeAnswer:
         """Send one range query when no instant query waits."""
-        place = await self._place(who, _HISTORY_PATIENCE_SECONDS, background=True)
-        return await self._ask(partial(self.range, query), _range_error, place)
+        permit = await self._permit(who, _HISTORY_PATIENCE_SECONDS, background=True)
+        return await self._ask(partial(self.range, query), _range_error, permit)
 
     async def probe(self, promql: str, at: float) -> InstantAnswer:
         """Send one instant query over the connection for probes."""
         return await self._ask(partial(self.instant, promql, at), _instant_error, None)
 
     async def _ask(
-        self, call: Callable[[], _Answer], failed: Callable[[QueryFailed], _Answer], place: Slot | None
+        self, call: Callable[[], _Answer], failed: Callable[[QueryFailed], _Answer], permit: Permit | None
     ) -> _Answer:
         """Run a blocking call in a thread of this source, bounded in time.
 
-        A thread that exceeds its time-out keeps its slot until it ends, so that hung threads do not accumulate.
+        A thread that exceeds its time-out keeps its permit until it ends, so that hung threads do not accumulate.
 
         Raises:
             NoAnswer: the call did not end in time.
@@ -124,12 +126,12 @@ class Endpoint:
         try:
             future = self._threads.submit(call)
         except RuntimeError as error:
-            if place is not None:
-                place.release()
+            if permit is not None:
+                permit.release()
             raise MetricsUnavailable(f"metrics source {self.source.name} has just been removed") from error
         loop = asyncio.get_running_loop()
-        if place is not None:
-            future.add_done_callback(lambda _: _give_back(loop, place))
+        if permit is not None:
+            future.add_done_callback(lambda _: _give_back(loop, permit))
         try:
             async with asyncio.timeout(self._timeout + _GRACE_SECONDS):
                 answer = await asyncio.wrap_future(future)
@@ -166,20 +168,20 @@ class Endpoint:
         except _NOT_DECODABLE as error:
             raise QueryFailed("result_type") from error
 
-    async def _place(self, who: Key, patience: float, *, background: bool) -> Slot:
+    async def _permit(self, who: Key, patience: float, *, background: bool) -> Permit:
         try:
             async with asyncio.timeout(patience):
-                return await self._places.take(who, background=background)
+                return await self._permits.acquire(who, background=background)
         except TimeoutError as error:
             raise MetricsBusy(
                 f"metrics source {self.source.name}: other queries have kept its connections busy for {patience:.0f} s"
             ) from error
 
 
-def _give_back(loop: asyncio.AbstractEventLoop, place: Slot) -> None:
-    """Release a slot from another thread."""
+def _give_back(loop: asyncio.AbstractEventLoop, permit: Permit) -> None:
+    """Release a permit from another thread."""
     if not loop.is_closed():
-        loop.call_soon_threadsafe(place.release)
+        loop.call_soon_threadsafe(permit.release)
 
 
 def _instant_error(failure: QueryFailed) -> InstantAnswer:

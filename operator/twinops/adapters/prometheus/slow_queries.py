@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from twinops.core.schedule import fraction
-from twinops.engine.fair_slots import Key
+from twinops.engine.fair_semaphore import Key
 
 FIRST_PAUSE_SECONDS = 30.0
 LONGEST_PAUSE_SECONDS = 900.0
@@ -77,7 +77,7 @@ class _Score:
 class SlowAskers:
     """Finds askers with many recent time-outs: their queries run after all others, on half of the connections.
 
-    ``FairSlots`` bounds the cost of one slow asker; this bounds the cost of any number of them.
+    ``FairSemaphore`` bounds the cost of one slow asker; this bounds the cost of any number of them.
 
     Args:
         monotonic: clock in seconds.

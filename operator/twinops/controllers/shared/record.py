@@ -15,6 +15,7 @@ from twinops.controllers.shared.backoff import Failure
 from twinops.controllers.shared.bodies import annotations_of, read_spec, read_status
 from twinops.controllers.shared.links import Links, links_of
 from twinops.core.events import Event, InvolvedObject, about_twin
+from twinops.engine.history import TwinHistory
 from twinops.errors import SpecError, StatusUnreadable
 from twinops.ports.kubernetes import TwinRef
 
@@ -204,6 +205,7 @@ class DaemonState:
         untold: Events that wait for a status write to succeed.
         refusal_told: whether an Event told that the API server refuses its status.
         busy_told: when the sync began during which an Event last told that one is in progress.
+        written_at: monotonic seconds of the last status write that succeeded; None before the first one.
     """
 
     computed: DigitalTwinStatus | None = None
@@ -214,6 +216,7 @@ class DaemonState:
     untold: tuple[Event, ...] = ()
     refusal_told: bool = False
     busy_told: float | None = None
+    written_at: float | None = None
 
 
 class TwinRecord:
@@ -224,21 +227,29 @@ class TwinRecord:
         seen: what the next watch event is compared with; None before the first one.
         serving: whether a daemon of this twin runs.
         daemon: what its syncs hand on.
+        history: of its metrics, with the forecaster that was learned from it; None before the first sync that had
+            metrics. It is closed when the twin's daemon ends.
     """
 
-    __slots__ = ("_written", "daemon", "object", "seen", "serving")
+    __slots__ = ("_written", "daemon", "history", "object", "seen", "serving")
 
     def __init__(self, given: TwinObject, written: Parsed) -> None:
         self.object = given
         self.seen: Seen | None = None
         self.serving = False
         self.daemon = DaemonState()
+        self.history: TwinHistory | None = None
         self._written: Parsed | None = written
 
     @property
     def ref(self) -> TwinRef:
         """Return the twin's name and UID."""
         return self.object.ref
+
+    @property
+    def uid(self) -> str:
+        """Return the twin's UID."""
+        return self.object.ref.uid
 
     def update(self, given: TwinObject, written: Parsed) -> None:
         """Replace the object by a newer one, with its parsed status."""
@@ -281,9 +292,12 @@ class TwinRecord:
             self.daemon.failures.pop(one, None)
 
     def reset(self) -> None:
-        """Drop all that its syncs have handed on, and end a wait for the next one."""
+        """Drop all that its syncs have handed on, cancel its reads, and end a wait for the next sync."""
         self.daemon.wake_up.end()
         self.daemon = DaemonState()
+        if self.history is not None:
+            self.history.close()
+            self.history = None
 
     def _parsed(self) -> Parsed:
         if self._written is not None:

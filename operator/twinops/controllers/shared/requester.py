@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from twinops.engine.fair_slots import Key
+from twinops.engine.fair_semaphore import Key
 from twinops.ports.kubernetes import TwinRef
 
 _ASKER: ContextVar[Key | None] = ContextVar("asker", default=None)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
@@ -69,6 +69,16 @@ class Written:
         return self.outcome is WriteOutcome.WRITTEN
 
 
+class HasWriteTime(Protocol):
+    """Holds when the status of one object was written last.
+
+    Attributes:
+        written_at: monotonic seconds of the last write that succeeded; None before the first one of this process.
+    """
+
+    written_at: float | None
+
+
 class StatusWriter(Generic[Ref]):
     """Writes statuses of one kind within its budget, and only while this process leads.
 
@@ -101,11 +111,6 @@ class StatusWriter(Generic[Ref]):
         self._clock = clock
         self._telemetry = telemetry
         self._fence = fence
-        self._written_at: dict[str, float] = {}
-
-    def forget(self, uid: str) -> None:
-        """Drop the time of the last write of an object that is gone."""
-        self._written_at.pop(uid, None)
 
     async def write(
         self,
@@ -116,6 +121,7 @@ class StatusWriter(Generic[Ref]):
         material: bool,
         interval: float,
         purpose: Purpose = Purpose.OBSERVATION,
+        last_write: HasWriteTime | None = None,
     ) -> Written:
         """Write a status, or leave it for later. Never raises for what the cluster answers.
 
@@ -126,11 +132,12 @@ class StatusWriter(Generic[Ref]):
             material: whether it says something new, by the rules of its kind.
             interval: seconds until the object's next sync.
             purpose: what it is written for.
+            last_write: read to space heartbeats, and set by a write that succeeds; None for a kind without heartbeats.
         """
         observing = purpose is Purpose.OBSERVATION
         if material or not observing:
             self._throttle.spend()
-        elif not self._throttle.allows_heartbeat(age=self._age(ref, body), interval=interval):
+        elif not self._throttle.allows_heartbeat(age=self._age(last_write, body), interval=interval):
             return self._count(Written(WriteOutcome.SKIPPED))
         counted_as = purpose.value if not observing else "material" if material else "heartbeat"
         try:
@@ -141,8 +148,8 @@ class StatusWriter(Generic[Ref]):
             return self._count(Written(WriteOutcome.CONFLICT, replaced.body))
         except ClusterError as error:
             return self._count(Written(self._failed(ref, error)))
-        if self._kind.last_write_field:
-            self._written_at[ref.uid] = self._clock.monotonic()
+        if last_write is not None:
+            last_write.written_at = self._clock.monotonic()
         self._telemetry.status_written(counted_as)
         return Written(WriteOutcome.WRITTEN, written)
 
@@ -198,11 +205,10 @@ class StatusWriter(Generic[Ref]):
         named = {self._kind.word: ref.name}
         return {"namespace": ref.namespace, **named} if ref.namespace else named
 
-    def _age(self, ref: Ref, body: Mapping[str, Any]) -> float:
+    def _age(self, last_write: HasWriteTime | None, body: Mapping[str, Any]) -> float:
         """Return seconds since the last write; after a restart by the status, without end when unknown."""
-        written_at = self._written_at.get(ref.uid)
-        if written_at is not None:
-            return self._clock.monotonic() - written_at
+        if last_write is not None and last_write.written_at is not None:
+            return self._clock.monotonic() - last_write.written_at
         try:
             last = datetime.fromisoformat((body.get("status") or {})[self._kind.last_write_field])
         except (KeyError, TypeError, ValueError):

@@ -14,14 +14,14 @@ from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.shared.watchdog import Watchdog
 from twinops.controllers.shared.work_queue import WorkQueue
 from twinops.core.schedule import SyncStart, sleep_seconds
-from twinops.engine.fair_slots import FairSlots, Key
+from twinops.engine.fair_semaphore import FairSemaphore, Key
 from twinops.ports.kubernetes import TwinRef
 from twinops.ports.process import Clock
 
 log = structlog.get_logger()
 
-PLACE_SECONDS = 1.0
-"""A sync that takes longer than this does not work, it waits for others: its place goes to the next twin."""
+PERMIT_SECONDS = 1.0
+"""A sync that takes longer than this waits for others most of the time: its permit goes to the next twin."""
 
 FINISH_SECONDS = 5.0
 """A daemon that is told to stop may finish its sync for so long before that is cut short."""
@@ -53,7 +53,7 @@ class SyncLoop:
         clock: wall and monotonic time.
         watchdog: takes note of every tick.
         concurrency: syncs that may work at the same time; those that wait for an answer do not count. The twins
-            of one MetricsSource leave a quarter of the places to those of others.
+            of one MetricsSource leave a quarter of the permits to those of others.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class SyncLoop:
         self._queue = queue
         self._clock = clock
         self._watchdog = watchdog
-        self._places = FairSlots(concurrency, spare=(concurrency // 4,))
+        self._permits = FairSemaphore(concurrency, spare=(concurrency // 4,))
 
     def serves(self, uid: str) -> bool:
         """Tell whether a daemon of this twin runs."""
@@ -121,7 +121,7 @@ class SyncLoop:
         ref = record.ref
         with self._queue.running(record):
             try:
-                retry = await self._in_its_turn(record, late)
+                retry = await self._sync_with_permit(record, late)
             except Exception:  # A daemon that dies is never started again: log, and go on with the next slot.
                 log.exception("sync crashed", namespace=ref.namespace, twin=ref.name)
                 await self._syncs.crashed(ref)
@@ -138,20 +138,20 @@ class SyncLoop:
             record.succeeded(Failure.CRASH)
             return retry
 
-    async def _in_its_turn(self, record: TwinRecord, late: float) -> float | None:
-        """Sync in a place, and give that up as soon as the sync turns out to wait for somebody."""
+    async def _sync_with_permit(self, record: TwinRecord, late: float) -> float | None:
+        """Sync with a permit, and release that after ``PERMIT_SECONDS``, when the sync turns out to wait for others."""
         asked = self._clock.monotonic()
-        place = await self._places.take(_line(record))
+        permit = await self._permits.acquire(_permit_key(record))
         began = self._clock.monotonic()
         self._watchdog.began(record)
-        lending = asyncio.get_running_loop().call_later(PLACE_SECONDS, place.release)
+        lending = asyncio.get_running_loop().call_later(PERMIT_SECONDS, permit.release)
         try:
             with requested_by(record.ref):
                 return await self._syncs.sync(record.ref, late + began - asked)
         finally:
             lending.cancel()
-            place.release()
-            record.daemon.slow = self._clock.monotonic() - began > PLACE_SECONDS
+            permit.release()
+            record.daemon.slow = self._clock.monotonic() - began > PERMIT_SECONDS
 
     def _until_slot(self, record: TwinRecord, last: SyncStart | None) -> float:
         # The interval as it is now: it may change at any time.
@@ -169,6 +169,6 @@ class SyncLoop:
         return max(0.0, self._clock.monotonic() - slot)
 
 
-def _line(record: TwinRecord) -> Key:
-    """Return where a twin stands in line: by its source, and there apart from those that keep others waiting."""
+def _permit_key(record: TwinRecord) -> Key:
+    """Return what permits are shared by: the twin's source, and within that whether its last sync was slow."""
     return record.object.source, "slow" if record.daemon.slow else "quick"

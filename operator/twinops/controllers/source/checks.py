@@ -18,7 +18,7 @@ from twinops.controllers.shared.status_writer import StatusWriter
 from twinops.controllers.source.probe import Prober, Problem, probe
 from twinops.core.schedule import fraction
 from twinops.core.status.conditions import Conditions
-from twinops.engine.fair_slots import FairSlots
+from twinops.engine.fair_semaphore import FairSemaphore
 from twinops.errors import ClusterError, NotFound
 from twinops.ports.kubernetes import SourceRef, Sources
 from twinops.ports.process import Clock, Telemetry
@@ -36,7 +36,7 @@ CHECK_SOON_SECONDS = 5.0
 """The shortest time between two checks of a source because queries of twins fail."""
 
 CHECKS_AT_ONCE = 16
-"""Sources that are checked at the same time; those that did not answer last time take half of the slots at most."""
+"""Sources that are checked at the same time; those that did not answer last time take half of the permits at most."""
 
 SOURCE_STATUS = StatusKind("source", unless_changed)
 """How the status writer treats MetricsSources: their statuses are written only when something is new."""
@@ -58,7 +58,7 @@ class _Source:
         up: whether it answered last time; None before the first check.
         due: monotonic seconds of the next check; None while none is planned.
         checked: monotonic seconds at which the last check ended.
-        task: the check that runs, or waits for its slot.
+        task: the check that runs, or waits for its permit.
     """
 
     name: str
@@ -106,7 +106,7 @@ class SourceChecks:
         self._failed = failed
         self._checked: dict[str, _Source] = {}
         self._retries = Backoff(DOWN_PERIOD_SECONDS / (1 + SPREAD), LONGEST_DOWN_SECONDS / (1 + SPREAD))
-        self._slots = FairSlots(CHECKS_AT_ONCE, spare=(CHECKS_AT_ONCE // 2,))
+        self._permits = FairSemaphore(CHECKS_AT_ONCE, spare=(CHECKS_AT_ONCE // 2,))
         self._replanned = asyncio.Event()
 
     def check_now(self, name: str) -> None:
@@ -168,11 +168,11 @@ class SourceChecks:
         self._replanned.set()
 
     async def _run_check(self, source: _Source) -> None:
-        slot = await self._slots.take(("down" if source.up is False else f"source {source.name}",))
+        permit = await self._permits.acquire(("down" if source.up is False else f"source {source.name}",))
         try:
             pause = await self._check(source)
         finally:
-            slot.release()
+            permit.release()
         if self._is_checked(source):
             source.checked = self._clock.monotonic()
             # An earlier time that was planned during the check stands.

@@ -73,7 +73,7 @@ class CircuitBreakers:
 
     async def ranges(self, source: SourceAccess, queries: Sequence[RangeQuery]) -> Sequence[RangeAnswer]:
         """Answer as the backend does, or raise at once while the circuit is open, likewise."""
-        # Range queries may wait for long until the backend has a free slot.
+        # Range queries may wait for long until the backend has a free connection.
         return await self._send(source.name, lambda: self._backend.ranges(source, queries), patience=None)
 
     def probe_failed(self, name: str, why: str) -> None:

@@ -17,14 +17,14 @@ from twinops.core.metrics.planner import make_plan, metric_names
 from twinops.core.metrics.queries import QueryTexts
 from twinops.core.metrics.reasons import SampleReason
 from twinops.core.observation import Sample, Workload
-from twinops.engine.fair_slots import FairSlots
+from twinops.engine.fair_semaphore import FairSemaphore
 from twinops.errors import MetricsUnavailable
 from twinops.metric_definitions import definition
 from twinops.ports.metrics import MetricsBackend, SourceAccess
 
 
 class Gatherer:
-    """Asks for every metric of a twin, in one batch and at most one more.
+    """Queries every metric of a twin, in one batch and at most one more.
 
     Args:
         backend: where queries are sent.
@@ -35,7 +35,7 @@ class Gatherer:
         self._backend = backend
         self._texts = texts
         self._planning = ThreadPoolExecutor(1, thread_name_prefix="planning")
-        self._turns = FairSlots(1)
+        self._permits = FairSemaphore(1)
 
     async def gather(
         self,
@@ -49,8 +49,9 @@ class Gatherer:
     ) -> Gathered:
         """Return one sample per metric, as of ``now`` (Unix seconds).
 
-        A metric whose built-in query is known from ``previous`` costs two queries, for its value and its freshness,
-        and a third one where it is a mean over pods, for their number. See ``core.metrics.batches`` for the others.
+        A metric whose built-in query is already chosen in ``previous`` takes two queries, for its value and its
+        freshness, and a third one where it is a mean over pods, for their number. See ``core.metrics.batches`` for
+        the others.
 
         Args:
             spec: the twin's.
@@ -76,7 +77,14 @@ class Gatherer:
     def unavailable(
         self, spec: DigitalTwinSpec, error: MetricsUnavailable, previous: Sequence[ObservedMetric], now: float
     ) -> Gathered:
-        """Return what is known while the source does not answer: errors, and what ``onMissing`` puts in their place."""
+        """Return one sample per metric while the source does not answer: an error, or what ``onMissing`` says instead.
+
+        Args:
+            spec: the twin's.
+            error: why the source did not answer.
+            previous: the answers of the last sync.
+            now: Unix seconds.
+        """
         before = {metric.name: metric for metric in previous}
         rules = {metric.name: metric for metric in spec.source.metrics}
         samples = {}
@@ -107,13 +115,13 @@ class Gatherer:
 
         if all(metric.query is None for metric in spec.source.metrics):
             return plan()
-        # Queries that somebody wrote are rendered and parsed off the event loop that renews the Lease, one twin at a
-        # time, and by turns: many twins with the longest queries must not delay those of another namespace.
-        slot = await self._turns.take(requester() or (namespace, ""))
+        # Queries from the spec may be long. They are rendered and parsed outside the event loop, which renews the
+        # Lease: one twin at a time, in fair order, so that many twins with long queries do not delay another namespace.
+        permit = await self._permits.acquire(requester() or (namespace, ""))
         try:
             return await asyncio.get_running_loop().run_in_executor(self._planning, plan)
         finally:
-            slot.release()
+            permit.release()
 
     async def _ask(self, source: SourceAccess, texts: Iterable[str], now: float) -> Answers:
         different = list(dict.fromkeys(texts))

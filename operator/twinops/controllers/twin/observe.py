@@ -1,4 +1,4 @@
-"""Gathering: everything one sync needs to know, read into one frozen ``Observation``."""
+"""Reads everything one sync needs, from the API server and the metrics backend, into one frozen ``Observation``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from twinops.api.conditions import ConditionType, find
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
+from twinops.controllers.shared.record import TwinRecord
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.gather import Gatherer
 from twinops.controllers.twin.held_values import HeldValues
@@ -20,7 +21,7 @@ from twinops.core.rights import refusal
 from twinops.core.state import TwinState
 from twinops.core.status.failed import FAILED_SYNCS_BEFORE_UNREADY
 from twinops.engine.forecast_input import ForecastInput
-from twinops.engine.forecaster_cache import ForecasterCache
+from twinops.engine.history_loader import HistoryLoader
 from twinops.errors import MetricsUnavailable, NotFound, Refused, SourceInvalid, SpecError, Unavailable
 from twinops.ports.kubernetes import Levers, Sources, TwinRef, Workloads
 from twinops.ports.metrics import SourceAccess
@@ -28,10 +29,11 @@ from twinops.ports.metrics import SourceAccess
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observed:
-    """An observation, and the queries that a person must mend.
+    """An observation, and the queries that a person must correct.
 
     Attributes:
-        refused: by metric, what is wrong with its query and how to mend it.
+        observation: what was read.
+        refused: by metric, what is wrong with its query and how to correct it.
     """
 
     observation: Observation
@@ -39,7 +41,7 @@ class Observed:
 
 
 class Unmeasured(MetricsUnavailable):
-    """The metrics backend did not answer, and the target did.
+    """The metrics backend did not answer, but the target was read.
 
     Args:
         message: what was asked and what came of it.
@@ -53,6 +55,8 @@ class Unmeasured(MetricsUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class _LeverOrReason:
+    """A lever, or why there is none, as a word and a sentence for status."""
+
     lever: Lever | None = None
     reason: str = ""
     message: str = ""
@@ -66,8 +70,8 @@ class Observer:
         workloads: targets.
         levers: what corrections may write to.
         gatherer: asks for the metrics.
-        memories: keeps what is learned from each metric's past.
-        index: knows who else corrects the same target.
+        histories: loads the histories of metrics, and forecasts from them.
+        store: of all twins, by which others that correct the same target are found.
         one_shot_managers: patterns of field managers that an administrator calls one-shot.
     """
 
@@ -78,8 +82,8 @@ class Observer:
         workloads: Workloads,
         levers: Levers,
         gatherer: Gatherer,
-        memories: ForecasterCache,
-        index: TwinStore,
+        histories: HistoryLoader,
+        store: TwinStore,
         one_shot_managers: tuple[str, ...] = (),
     ) -> None:
         self._one_shot_managers = one_shot_managers
@@ -88,16 +92,19 @@ class Observer:
         self._levers = levers
         self._held_values = HeldValues(levers)
         self._gatherer = gatherer
-        self._memories = memories
-        self._index = index
+        self._histories = histories
+        self._store = store
 
     async def observe(
-        self, ref: TwinRef, spec: DigitalTwinSpec, previous: DigitalTwinStatus, now: float, *, annotation: str = ""
+        self, twin: TwinRecord, spec: DigitalTwinSpec, previous: DigitalTwinStatus, now: float, *, annotation: str = ""
     ) -> Observed:
-        """Read everything, once.
+        """Read everything, each thing once: the source, then target and lever together, then metrics, then history.
+
+        A lever that cannot be read does not end the sync, unless it is needed now and the API server failed only a
+        moment ago.
 
         Args:
-            ref: the twin.
+            twin: its record, which keeps its history.
             spec: its spec.
             previous: the last status.
             now: Unix seconds.
@@ -106,9 +113,10 @@ class Observer:
         Raises:
             SpecError: a person must act: source or target cannot be used.
             Unmeasured: the metrics backend did not answer.
-            ClusterError: the API server did not answer.
+            ClusterError: the API server refused, or did not answer.
         """
-        # First, and from a cache: while a source is missing, its twins must not ask for anything else.
+        ref = twin.ref
+        # First, and from a cache: while a source is missing, its twins must not request anything else.
         source = await self._source(spec.source.metrics_source_ref.name)
         workload, found = await asyncio.gather(self._workload(ref, spec), self._lever(ref, spec, previous))
         try:
@@ -118,8 +126,8 @@ class Observer:
         except MetricsUnavailable as error:
             raise Unmeasured(str(error), workload) from error
         limits, state = limits_in_force(spec, workload), TwinState.from_status(previous)
-        forecast_result = await self._memories.update(
-            ref.uid,
+        forecast_result = await self._histories.sync(
+            twin,
             source,
             spec,
             ForecastInput(
@@ -135,9 +143,10 @@ class Observer:
                 states=states(state.forecast_skill),
             ),
         )
-        rival = self._index.rival(ref.uid)
-        # After the lever was read: who gives back meanwhile leaves a value that cannot be written over.
-        holder = self._index.holder(ref.uid, found.lever.object if found.lever else None)
+        rival = self._store.rival(ref.uid)
+        # After the lever was read: a twin that restores it meanwhile changes its resourceVersion, so that a write from
+        # what was read before fails.
+        holder = self._store.holder(ref.uid, found.lever.object if found.lever else None)
         lever, held = await self._held_values.gather(
             ref,
             found.lever,
@@ -171,14 +180,14 @@ class Observer:
     def unavailable(
         self, spec: DigitalTwinSpec, error: MetricsUnavailable, previous: DigitalTwinStatus, now: float
     ) -> Mapping[str, Sample]:
-        """Return what is known of the metrics while their source does not answer."""
+        """Return a sample for each metric while their source does not answer; see ``Gatherer.unavailable``."""
         return self._gatherer.unavailable(spec, error, previous.observed, now).samples
 
     async def _source(self, name: str) -> SourceAccess:
         try:
             return await self._sources.access(name)
         except SourceInvalid as error:
-            # Why it is so speaks of Secrets that the twin's author may not see.
+            # The reason may name Secrets that the twin's author may not read.
             raise SourceInvalid(
                 f"MetricsSource {name} cannot be used; its own status says why: kubectl describe metricssource {name}"
             ) from error
@@ -195,25 +204,26 @@ class Observer:
         try:
             return _LeverOrReason(await self._levers.find(ref.namespace, target, hpa.name if hpa else None))
         except SpecError as error:
-            # No lever stops corrections, never observing.
+            # Without a lever there are no corrections, but everything else is observed.
             return _LeverOrReason(reason=error.reason, message=str(error))
         except (Refused, NotFound, Unavailable) as error:
-            # Nor does one that may not, or cannot, be read; but a moment without an answer is no news where it counts.
+            # The same holds where the lever may not, or cannot, be read. Only where it is needed now, a failure that
+            # has not lasted ends the sync, so that the status does not call the lever unavailable for a moment.
             if isinstance(error, Unavailable) and self._may_correct(ref, spec) and not _for_long(previous):
                 raise
-            told = refusal(str(error), error.status)
-            reason = LEVER_UNAVAILABLE if isinstance(error, Unavailable) else told.reason
-            return _LeverOrReason(reason=reason, message=told.message)
+            refused = refusal(str(error), error.status)
+            reason = LEVER_UNAVAILABLE if isinstance(error, Unavailable) else refused.reason
+            return _LeverOrReason(reason=reason, message=refused.message)
 
     def _may_correct(self, ref: TwinRef, spec: DigitalTwinSpec) -> bool:
-        """Tell whether a lever would be of use now; whether it was missed before is told only where it is."""
+        """Tell whether corrections are on, and no other twin corrects or holds the same target."""
         if not spec.auto_correction.enabled:
             return False
-        return not (self._index.rival(ref.uid) or self._index.holder(ref.uid, None))
+        return not (self._store.rival(ref.uid) or self._store.holder(ref.uid, None))
 
 
 def _for_long(previous: DigitalTwinStatus) -> bool:
-    """Tell whether something that could be the lever has not answered for several syncs."""
+    """Tell whether the lever, or the API server as a whole, could not be read for several syncs."""
     blocked = find(previous.conditions, ConditionType.CORRECTION_BLOCKED)
     unreadable = blocked is not None and blocked.reason == LEVER_UNAVAILABLE
     return unreadable or previous.failed_syncs >= FAILED_SYNCS_BEFORE_UNREADY

@@ -1,87 +1,74 @@
-"""Telling the cluster what a sync found: the status, its Events, and the finalizer that guards originals."""
+"""Publishes what a sync found: status, Events, metrics, and the finalizer of a twin that holds saved values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from twinops.api import GIVE_BACK_FINALIZER, ORIGINAL_ANNOTATION
-from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
-from twinops.controllers.shared.record import TwinObject, TwinRecord
+from twinops.controllers.shared.record import TwinObject
 from twinops.controllers.shared.status_kind import Purpose, StatusKind, unless_changed_or_unguarded
 from twinops.controllers.shared.status_writer import StatusWriter, WriteOutcome
 from twinops.controllers.shared.store import TwinStore
+from twinops.controllers.twin.twin_at_sync import TwinAtSync
 from twinops.core.correction.original_annotation import on_twin
 from twinops.core.events import WARNING, Event, InvolvedObject, about_twin, of_twin
 from twinops.core.state import TwinState
-from twinops.core.status.base import Sync
 from twinops.core.status.diff import is_material
 from twinops.core.status.events import transitions
-from twinops.errors import ClusterError, Conflict, SpecError
+from twinops.errors import ClusterError, Conflict
 from twinops.ports.kubernetes import EventRecorder, TwinRef, Twins
+from twinops.ports.process import Telemetry
 
 log = structlog.get_logger()
 
 MOST_UNTOLD = 20
-"""Events of one twin that wait for a status write to succeed."""
+"""So many Events of one twin are kept while its status cannot be written; older ones are dropped."""
 
 TWIN_STATUS = StatusKind("twin", unless_changed_or_unguarded(GIVE_BACK_FINALIZER), "lastSyncTime")
 """How the status writer treats DigitalTwins."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TwinAtSync:
-    """One twin and the circumstances of one of its syncs.
-
-    Attributes:
-        record: what is kept of the twin.
-        object: the twin as it was when the sync began; what is written carries its resourceVersion.
-        written: the status as it stood on the API server then.
-        previous: the status as last computed, which may be newer than what was written.
-    """
-
-    record: TwinRecord
-    object: TwinObject
-    sync: Sync
-    written: DigitalTwinStatus
-    previous: DigitalTwinStatus
-
-    @property
-    def ref(self) -> TwinRef:
-        """Return the twin's name and UID."""
-        return self.record.ref
-
-    @property
-    def spec(self) -> DigitalTwinSpec | None:
-        """Return the spec, None when it cannot be read."""
-        return None if isinstance(self.object.spec, SpecError) else self.object.spec
-
-
 class Publisher:
-    """Writes statuses and posts the Events that go with them.
+    """Writes statuses, and posts the Events and publishes the metrics that go with them.
 
     Args:
         store: takes in every body that a write or a conflict returns.
         twins: sets finalizers.
         writer: writes statuses, within its budget.
         events: posts Events.
+        telemetry: publishes as metrics what statuses say.
     """
 
-    def __init__(self, store: TwinStore, twins: Twins, writer: StatusWriter[TwinRef], events: EventRecorder) -> None:
+    def __init__(
+        self,
+        store: TwinStore,
+        twins: Twins,
+        writer: StatusWriter[TwinRef],
+        events: EventRecorder,
+        telemetry: Telemetry,
+    ) -> None:
         self._store = store
         self._twins = twins
         self._writer = writer
         self._events = events
+        self._telemetry = telemetry
+
+    def keep(self, twin: TwinAtSync, status: DigitalTwinStatus) -> None:
+        """Let the next sync start from this status, whether or not it is written, and publish it as metrics."""
+        twin.record.compute(status)
+        self._telemetry.assessed(twin.ref, status)
 
     async def intend(self, twin: TwinAtSync, status: DigitalTwinStatus) -> tuple[WriteOutcome, TwinAtSync]:
-        """Put finalizer and intent onto the API server, before anything else is changed.
+        """Set the finalizer and write the intended change to status, before anything else is changed.
 
         Returns:
-            What became of it, and the twin as it stands after that; unless it was written, nothing may be changed.
+            The outcome of the status write, and the twin as it stands after it. Unless the outcome is ``WRITTEN``,
+            nothing may be changed.
 
         Raises:
             ClusterError: the finalizer could not be set.
@@ -89,7 +76,13 @@ class Publisher:
         annotation = on_twin(TwinState.from_status(status), twin.ref.name)
         guarded, wire = await self._with_finalizer(twin, annotation), status.to_wire()
         done = await self._writer.write(
-            twin.ref, guarded.body(), wire, material=True, purpose=Purpose.INTENT, interval=twin.object.interval
+            twin.ref,
+            guarded.body(),
+            wire,
+            material=True,
+            purpose=Purpose.INTENT,
+            interval=twin.object.interval,
+            last_write=twin.record.daemon,
         )
         return done.outcome, replace(twin, object=self._taken(guarded, done.body, status, wire))
 
@@ -102,18 +95,23 @@ class Publisher:
         holds: bool,
         purpose: Purpose = Purpose.OBSERVATION,
     ) -> WriteOutcome:
-        """Write the status where it says something new, and post its Events once it is written.
+        """Keep the status, write it where it says something new, and post its Events once it is written.
+
+        Events of a status that is not written are kept, the newest ``MOST_UNTOLD`` of them, and posted with the next
+        one that is.
 
         Args:
             twin: as it was when the sync began.
             status: to write.
             events: beside those that follow from the change of status.
-            holds: whether the twin holds something that a deletion must give back; if not, the finalizer goes.
-            purpose: ``OUTCOME`` when it records what was changed.
+            holds: whether the twin holds a saved value that a deletion must restore. If not, the finalizer is taken
+                off.
+            purpose: ``OUTCOME`` when the status records what was changed.
 
         Returns:
-            What became of the status.
+            The outcome of the status write.
         """
+        self.keep(twin, status)
         record, wire = twin.record, status.to_wire()
         done = await self._writer.write(
             twin.ref,
@@ -122,8 +120,9 @@ class Publisher:
             material=_is_material(twin, status),
             purpose=purpose,
             interval=twin.object.interval,
+            last_write=record.daemon,
         )
-        # After a conflict, too: or the next sync would start from what has lost already.
+        # After a conflict, too: the next sync must start from what stands on the API server.
         now = self._taken(twin.object, done.body, status, wire)
         untold, record.daemon.untold = (*record.daemon.untold, *events), ()
         if done.outcome is WriteOutcome.REFUSED:
@@ -132,7 +131,7 @@ class Publisher:
             record.daemon.refusal_told = False
             self._post(twin, status, untold)
         else:
-            # What was done to others is told even when the write that says so fails now.
+            # Changes to other objects get their Events even when the status write fails now.
             record.daemon.untold = untold[-MOST_UNTOLD:]
         if done.outcome is not WriteOutcome.CONFLICT and not holds:
             await self._without_finalizer(now)
@@ -145,13 +144,20 @@ class Publisher:
         status: DigitalTwinStatus,
         wire: Mapping[str, Any],
     ) -> TwinObject:
-        """Hand over what a write of this status returned, and return the twin as it stands now as far as is known."""
+        """Put the body that a write of this status returned into the store, and return the twin as it stands now.
+
+        Args:
+            known: the twin as it stood before.
+            body: None where the write returned none; then the twin stands as before.
+            status: that was to be written.
+            wire: the same as JSON.
+        """
         if body is None:
             return known
         return self._store.put(body, status=status if body.get("status") == wire else None)
 
     def _tell_refused(self, twin: TwinAtSync) -> None:
-        """Tell by an Event, once, what cannot stand in a status that is not taken."""
+        """Post an Event that the API server refuses the status, once until a write succeeds."""
         if not twin.record.daemon.refusal_told:
             twin.record.daemon.refusal_told = True
             message = "the API server refuses the twin's status: grant update on digitaltwins/status, or see the log"
@@ -163,16 +169,21 @@ class Publisher:
             self._events.post(of_twin(event, involved))
 
     async def _with_finalizer(self, twin: TwinAtSync, original: str) -> TwinObject:
-        """Set the finalizer, and beside it the original that no other object can hold."""
+        """Set the finalizer, and the annotation with a saved value that has no object of its own to stand on.
+
+        Args:
+            twin: as it stands.
+            original: value of the annotation; empty where none is needed.
+        """
         finalizers = list(twin.object.finalizers)
-        told = not original or twin.object.original == original
+        noted = not original or twin.object.original == original
         if GIVE_BACK_FINALIZER in finalizers:
-            if told:
+            if noted:
                 return twin.object
         else:
             finalizers.append(GIVE_BACK_FINALIZER)
         try:
-            return await self._set(twin.object, finalizers, {} if told else {ORIGINAL_ANNOTATION: original})
+            return await self._set(twin.object, finalizers, {} if noted else {ORIGINAL_ANNOTATION: original})
         except Conflict:
             self._store.put(await self._twins.get(twin.ref))
             raise
@@ -184,7 +195,7 @@ class Publisher:
         try:
             await self._set(twin, finalizers, {ORIGINAL_ANNOTATION: None} if twin.original else {})
         except ClusterError as error:
-            # It harms nobody until the twin is deleted, and the next sync tries again.
+            # It does no harm until the twin is deleted, and the next sync tries again.
             log.debug("finalizer not taken off", namespace=twin.ref.namespace, twin=twin.ref.name, error=str(error))
 
     async def _set(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import structlog
 
@@ -16,60 +17,55 @@ from twinops.controllers.shared.status_kind import Purpose
 from twinops.controllers.shared.status_writer import WriteOutcome
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.corrections import CorrectionService
-from twinops.controllers.twin.observe import Observed, Observer, Unmeasured
-from twinops.controllers.twin.publish import Publisher, TwinAtSync
+from twinops.controllers.twin.failures import FailedSyncs, retry_write
+from twinops.controllers.twin.observe import Observed, Observer
+from twinops.controllers.twin.publish import Publisher
+from twinops.controllers.twin.twin_at_sync import TwinAtSync
 from twinops.core.assess.availability import GRACE_SECONDS
 from twinops.core.correction.records import next_look, pause, pending
 from twinops.core.correction.restore import unwanted
 from twinops.core.events import Event, about_workload
-from twinops.core.rights import refusal
 from twinops.core.state import TwinState
-from twinops.core.status.base import Sync
-from twinops.core.status.failed import (
-    is_lasting,
-    render_cluster_failed,
-    render_crashed,
-    render_metrics_failed,
-    render_stalled,
-    render_suspended,
-)
+from twinops.core.status.failed import render_suspended
 from twinops.core.status.render import blocked_by, render_synced
 from twinops.core.twin import Step, step
-from twinops.errors import (
-    ClusterError,
-    Conflict,
-    MetricsUnavailable,
-    NotFound,
-    Refused,
-    SpecError,
-    StatusUnreadable,
-    TargetNotFound,
-)
+from twinops.errors import ClusterError, MetricsUnavailable, SpecError, StatusUnreadable
 from twinops.ports.kubernetes import TwinRef
 from twinops.ports.process import Clock, Telemetry
 
 log = structlog.get_logger()
 
 SILENT_RETRY = 60.0
-"""Seconds; a workload whose metrics have not begun yet, or ended a moment ago, is looked at again this soon."""
+"""Seconds until the next sync, at most, while a workload's metrics have not begun yet or have just ended."""
 
 WARM_RETRY = 5.0
-"""Seconds; a twin whose history is being learned from shows what came of it this soon."""
+"""Seconds until the next sync, at most, while the twin's history is being read: then its first forecasts are shown."""
 
 LONGEST_HEARTBEAT = 300.0
-"""Seconds; a status that was written longer ago, and more than an interval, says nothing of now."""
+"""Seconds; a status older than this (or one interval, if longer) and the grace period is not published as metrics."""
 
 RELEASE_SECONDS = 20.0
-"""How long giving back may take within one sync."""
+"""Seconds that restoring saved values may take within one sync."""
 
-SYNCED, SUSPENDED, STALLED = "synced", "suspended", "stalled"
-METRICS_UNAVAILABLE, CLUSTER_ERROR = "metrics_unavailable", "cluster_error"
-FAILURES = frozenset({STALLED, METRICS_UNAVAILABLE, CLUSTER_ERROR})
+
+class SyncResult(StrEnum):
+    """How a sync ended, as a label of metrics."""
+
+    SYNCED = "synced"
+    SUSPENDED = "suspended"
+    STALLED = "stalled"
+    METRICS_UNAVAILABLE = "metrics_unavailable"
+    CLUSTER_ERROR = "cluster_error"
+
+    @property
+    def succeeded(self) -> bool:
+        """Tell whether nothing failed but, perhaps, the write of the status."""
+        return self in (SyncResult.SYNCED, SyncResult.SUSPENDED)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Findings:
-    """What one sync has found out and decided."""
+    """What one sync has read and decided."""
 
     twin: TwinAtSync
     spec: DigitalTwinSpec
@@ -77,7 +73,7 @@ class _Findings:
     step: Step
 
     def render(self, state: TwinState, base: DigitalTwinStatus) -> DigitalTwinStatus:
-        """Return the status that tells this state; what it says nothing of stays as in ``base``."""
+        """Return the status that shows this state; fields that neither state nor assessment has stay as in ``base``."""
         status, observation = state.to_status(base), self.observed.observation
         blocked = blocked_by(self.step.decision, status.corrections)
         assessment, refused = self.step.assessment, self.observed.refused
@@ -90,9 +86,9 @@ class SyncService:
     Args:
         store: the records of the twins.
         observer: reads everything a sync needs.
-        corrections: decides about corrections and carries them out.
-        publisher: writes status and posts Events.
-        telemetry: publishes what was found as metrics.
+        corrections: carries out what ``step`` decides about corrections.
+        publisher: writes statuses, and posts Events.
+        telemetry: counts syncs, and publishes what they found as metrics.
         clock: wall time.
         grace_seconds: how long a last verdict stands, and ``Ready`` with it, without anything new behind it.
     """
@@ -112,15 +108,16 @@ class SyncService:
         self._observer = observer
         self._corrections = corrections
         self._publisher = publisher
+        self._failed = FailedSyncs(observer, publisher)
         self._telemetry = telemetry
         self._clock = clock
         self._grace = grace_seconds
 
     def resume(self, ref: TwinRef) -> bool:
-        """Take up a twin whose daemon starts, and tell whether its first sync can wait for its slot.
+        """Publish the metrics of a twin whose daemon starts, and tell whether its first sync can wait for its slot.
 
-        It can when status speaks of the current spec and nothing is half done. What status says is
-        published as metrics until then, unless it is of long ago.
+        It can when the status is of the current spec, no sync has failed and no correction is unfinished. The metrics
+        show what the status says, unless that was written long ago.
         """
         record = self._store.get(ref.uid)
         if record is None:
@@ -155,51 +152,48 @@ class SyncService:
             return None
         started = self._clock.monotonic()
         result, retry = await self._run(self._begin(record))
-        if result not in FAILURES:
+        if result.succeeded:
             record.succeeded(Failure.SYNC, Failure.TARGET, Failure.SOURCE)
         seconds = self._clock.monotonic() - started
         self._telemetry.synced(ref, result=result, seconds=seconds, late_seconds=late_seconds)
         return retry
 
-    async def _run(self, twin: TwinAtSync) -> tuple[str, float | None]:
-        """Sync, and return the result in a word and when to try again."""
-        spec = twin.object.spec
-        if isinstance(spec, SpecError):
-            return STALLED, await self._stall(twin, spec)
-        try:
-            if spec.suspend:
-                return SUSPENDED, await self._suspended(twin)
-            twin = await self._let_go(twin, spec)
-            return SYNCED, await self._synced(twin, spec)
-        except SpecError as error:
-            return STALLED, await self._stall(twin, error)
-        except MetricsUnavailable as error:
-            return METRICS_UNAVAILABLE, await self._metrics_failed(twin, spec, error)
-        except ClusterError as error:
-            log.warning("cluster did not answer", namespace=twin.ref.namespace, twin=twin.ref.name, error=str(error))
-            wait = twin.record.failed(Failure.SYNC, at_least=error.retry_after or 0)
-            return CLUSTER_ERROR, max(wait, await self._cluster_failed(twin, error) or 0)
-
-    def _begin(self, record: TwinRecord) -> TwinAtSync:
-        twin, written, computed = record.object, record.written(), record.daemon.computed
-        sync = Sync(generation=twin.generation, now=self._clock.now(), request=twin.request, grace_seconds=self._grace)
-        # Written status lags behind: what must last from sync to sync is read from the computed one first.
-        return TwinAtSync(record, twin, sync, written, written if computed is None else computed)
-
     async def crashed(self, ref: TwinRef) -> None:
-        """Say in status that a sync has failed for a reason of our own. Never raises."""
+        """Say in status that a defect of the operator ended a sync. Never raises."""
         record = self._store.get(ref.uid)
         if record is None:
             return
         try:
-            twin = self._begin(record)
-            status = self._known(twin, render_crashed(twin.previous, twin.sync))
-            await self._publisher.publish(twin, status, holds=True)
-        except Exception:  # What made the sync crash may well make this crash, too; the log has both.
+            await self._failed.crashed(self._begin(record))
+        except Exception:  # What ended the sync may end this, too; the log has both.
             log.exception("crash not told", namespace=ref.namespace, twin=ref.name)
 
-    async def _let_go(self, twin: TwinAtSync, spec: DigitalTwinSpec) -> TwinAtSync:
-        """Give back what a spec that wants no corrections holds, whether or not metrics answer."""
+    def _begin(self, record: TwinRecord) -> TwinAtSync:
+        return TwinAtSync.begin(record, now=self._clock.now(), grace_seconds=self._grace)
+
+    async def _run(self, twin: TwinAtSync) -> tuple[SyncResult, float | None]:
+        """Sync, and return how that ended and the seconds after which to try again."""
+        spec = twin.object.spec
+        if isinstance(spec, SpecError):
+            return SyncResult.STALLED, await self._failed.stalled(twin, spec)
+        try:
+            if spec.suspend:
+                return SyncResult.SUSPENDED, await self._suspended(twin)
+            twin = await self._restore_unwanted(twin, spec)
+            return SyncResult.SYNCED, await self._synced(twin, spec)
+        except SpecError as error:
+            return SyncResult.STALLED, await self._failed.stalled(twin, error)
+        except MetricsUnavailable as error:
+            return SyncResult.METRICS_UNAVAILABLE, await self._failed.metrics_unavailable(twin, spec, error)
+        except ClusterError as error:
+            return SyncResult.CLUSTER_ERROR, await self._failed.cluster_error(twin, error)
+
+    async def _restore_unwanted(self, twin: TwinAtSync, spec: DigitalTwinSpec) -> TwinAtSync:
+        """Restore what the twin holds when its spec wants no corrections, whether or not metrics can be read.
+
+        Returns:
+            The twin as it stands after that.
+        """
         reason = unwanted(spec)
         if reason is None or not twin.previous.originals:
             return twin
@@ -210,10 +204,10 @@ class SyncService:
             why=reason.trigger,
             now=twin.sync.now,
             deadline_seconds=RELEASE_SECONDS,
-            patient=_patient(twin),
+            patient=twin.backs_off,
         )
         if done.state == state and not done.events:
-            # It waits until it may be tried again.
+            # The next attempt is not due yet.
             return twin
         status = done.state.to_status(twin.previous)
         await self._publish(twin, status, done.events, Purpose.OUTCOME)
@@ -221,16 +215,16 @@ class SyncService:
 
     async def _synced(self, twin: TwinAtSync, spec: DigitalTwinSpec) -> float | None:
         observed = await self._observer.observe(
-            twin.ref, spec, twin.previous, twin.sync.now, annotation=twin.object.original
+            twin.record, spec, twin.previous, twin.sync.now, annotation=twin.object.original
         )
-        # In a thread: however much there is to compute, the loop must go on renewing the lease.
+        # In a thread, because the event loop must go on renewing the Lease however long this takes.
         done = await asyncio.to_thread(
             step,
             spec,
             TwinState.from_status(twin.previous),
             observed.observation,
             generation=twin.sync.generation,
-            asked=_asked(twin),
+            asked=twin.asked,
             grace_seconds=self._grace,
         )
         self._corrections.log_plan(twin.ref, done.plan)
@@ -248,15 +242,15 @@ class SyncService:
         return SILENT_RETRY if retry is None and done.assessment.silent else retry
 
     async def _correct(self, findings: _Findings, status: DigitalTwinStatus) -> float | None:
-        """Write originals and intent, then correct, then write the outcome."""
+        """Write saved value and intent to status, then change the object, then write the outcome."""
         twin, done = findings.twin, findings.step
-        # The sync is not over: whoever asked for it waits for the outcome.
+        # The sync is not over yet: a person who asked for it waits for the outcome.
         before = ("last_sync_time", "last_handled_sync_request")
         status = status.model_copy(update={name: getattr(twin.previous, name) for name in before})
         intended, twin = await self._publisher.intend(twin, status)
         if intended is not WriteOutcome.WRITTEN:
-            # Nothing was done yet: the next sync decides afresh.
-            return _again(twin.record, intended)
+            # Nothing was changed yet: the next sync decides anew.
+            return retry_write(twin.record, intended)
         twin.record.compute(status)
         target = about_workload(findings.observed.observation.workload)
         corrected = await self._corrections.carry_out(twin.ref, done.plan, done.state, target)
@@ -274,7 +268,7 @@ class SyncService:
             why="Suspended",
             now=twin.sync.now,
             deadline_seconds=RELEASE_SECONDS,
-            patient=_patient(twin),
+            patient=twin.backs_off,
         )
         status = render_suspended(done.state.to_status(twin.previous), twin.sync)
         purpose = Purpose.OUTCOME if done.events else Purpose.OBSERVATION
@@ -284,35 +278,6 @@ class SyncService:
         twin.record.succeeded(Failure.RESTORE)
         return retry
 
-    async def _stall(self, twin: TwinAtSync, error: SpecError) -> float | None:
-        status = render_stalled(twin.previous, twin.sync, error.reason, str(error))
-        wait = twin.record.failed(Failure.TARGET if isinstance(error, TargetNotFound) else Failure.SYNC)
-        return await self._publish(twin, status) or wait
-
-    async def _metrics_failed(self, twin: TwinAtSync, spec: DigitalTwinSpec, error: MetricsUnavailable) -> float | None:
-        samples = self._observer.unavailable(spec, error, twin.previous, twin.sync.now)
-        workload = error.workload if isinstance(error, Unmeasured) else None
-        status = render_metrics_failed(twin.previous, twin.sync, samples, str(error), workload)
-        wait = twin.record.failed(Failure.SOURCE)
-        return await self._publish(twin, status) or wait
-
-    async def _cluster_failed(self, twin: TwinAtSync, error: ClusterError) -> float | None:
-        """Say in status what the API server did not give, once that lasts."""
-        if isinstance(error, (Conflict, NotFound)):
-            return None  # what was read is out of date: nothing is known to be wrong
-        status = render_cluster_failed(twin.previous, twin.sync, refusal(str(error), error.status))
-        if not isinstance(error, Refused) and not is_lasting(status, twin.sync):
-            # An API server in trouble is not sent a write by every twin because of it.
-            self._known(twin, status)
-            return None
-        return await self._publish(twin, status)
-
-    def _known(self, twin: TwinAtSync, status: DigitalTwinStatus) -> DigitalTwinStatus:
-        """Take a status for what is known now, whether or not it is written; metrics say the same."""
-        twin.record.compute(status)
-        self._telemetry.assessed(twin.ref, status)
-        return status
-
     async def _publish(
         self,
         twin: TwinAtSync,
@@ -320,32 +285,5 @@ class SyncService:
         events: tuple[Event, ...] = (),
         purpose: Purpose = Purpose.OBSERVATION,
     ) -> float | None:
-        self._known(twin, status)
         outcome = await self._publisher.publish(twin, status, events, holds=bool(status.originals), purpose=purpose)
-        return _again(twin.record, outcome)
-
-
-def _again(record: TwinRecord, outcome: WriteOutcome) -> float | None:
-    """Return when to sync again because of a write that failed, None when it did not."""
-    match outcome:
-        case WriteOutcome.CONFLICT:
-            # Somebody else has written: what stands there counts, not what was computed here.
-            record.daemon.computed = None
-            return record.failed(Failure.CONFLICT)
-        case WriteOutcome.UNAVAILABLE | WriteOutcome.REFUSED:
-            return record.failed(Failure.WRITE)
-        case WriteOutcome.WRITTEN:
-            record.succeeded(Failure.CONFLICT, Failure.WRITE)
-            return None
-        case _:
-            return None
-
-
-def _asked(twin: TwinAtSync) -> bool:
-    """Tell whether a person has asked for this sync."""
-    return twin.sync.request != twin.previous.last_handled_sync_request
-
-
-def _patient(twin: TwinAtSync) -> bool:
-    """Tell whether what was refused may wait: a person who asks, or changes the spec, may have mended it."""
-    return not _asked(twin) and twin.previous.observed_generation == twin.sync.generation
+        return retry_write(twin.record, outcome)

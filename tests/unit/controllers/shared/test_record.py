@@ -10,11 +10,16 @@ from structlog.testing import capture_logs
 from support.correcting import NOW, original
 from twinops.api import ORIGINAL_ANNOTATION, SYNC_REQUESTED_ANNOTATION
 from twinops.api.base import utc
+from twinops.api.source.spec import MetricsSourceSpec
+from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.shared.backoff import Failure
 from twinops.controllers.shared.record import UNREADABLE_INTERVAL, TwinRecord, parse_status
 from twinops.controllers.shared.store import TwinStore
+from twinops.engine.forecaster_key import ForecasterKey
+from twinops.engine.history import HistoryState, TwinHistory
 from twinops.errors import SpecError, StatusUnreadable
+from twinops.ports.metrics import SourceAccess
 
 HELD: dict[str, Any] = {"healthScore": 90, "originals": [original(2).to_wire()]}
 
@@ -133,3 +138,15 @@ def test_failures_are_counted_by_kind_and_go_with_the_daemon() -> None:
     assert record.failed(Failure.SYNC, at_least=1e6) == 1e6
     store.forget(record)
     assert all(record.failed(what) == first[what] for what in Failure)
+
+
+def test_the_history_is_closed_when_the_twin_is_forgotten() -> None:
+    store = TwinStore()
+    store.put(body())
+    record = record_of(store)
+    spec = DigitalTwinSpec.from_wire(body()["spec"])
+    source = SourceAccess("default", MetricsSourceSpec(url="http://prometheus:9090"))
+    history = record.history = TwinHistory("u1", ForecasterKey.of("u1", source, spec))
+    store.drop("u1")
+    found: tuple[object, HistoryState] = (record.history, history.state)
+    assert found == (None, HistoryState.CLOSED)

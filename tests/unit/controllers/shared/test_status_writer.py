@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,12 +17,13 @@ from fakes.telemetry import FakeTelemetry
 from fakes.twins import FakeTwins
 from twinops.api import GIVE_BACK_FINALIZER
 from twinops.api.base import utc
+from twinops.controllers.shared.record import DaemonState
 from twinops.controllers.shared.status_kind import Purpose, StatusKind
 from twinops.controllers.shared.status_writer import StatusWriter, WriteOutcome, Written
 from twinops.controllers.shared.write_throttle import LONGEST_PAUSE_SECONDS, SPREAD, WriteThrottle
 from twinops.controllers.source.checks import SOURCE_STATUS
 from twinops.controllers.twin.publish import TWIN_STATUS
-from twinops.errors import ClusterError, Conflict, LeadershipLost, Refused, Unavailable
+from twinops.errors import ClusterError, Conflict, LeadershipLost, NotFound, Refused, Unavailable
 from twinops.ports.kubernetes import ResourceRef
 
 OLD, NEW = {"healthScore": 80}, {"healthScore": 90}
@@ -39,6 +41,7 @@ class Rig:
         self.throttle = WriteThrottle(self.clock, per_second=per_second)
         self.writer = self.writer_of(kind, self.objects)
         self.ref: Any = self.add("checkout", status=OLD)
+        self.last_writes = defaultdict[str, DaemonState](DaemonState)
 
     def writer_of(self, kind: StatusKind, objects: FakeObjects[Any]) -> StatusWriter[Any]:
         return StatusWriter(kind, objects, self.throttle, self.clock, self.telemetry, fence=self.fence)
@@ -52,6 +55,10 @@ class Rig:
         if not self.leading:
             raise LeadershipLost("not leading")
 
+    @property
+    def remembered(self) -> object:
+        return {name: value for name, value in vars(self.writer).items() if isinstance(value, (dict, set, list))}
+
     async def write(
         self,
         status: Mapping[str, Any] = NEW,
@@ -64,7 +71,10 @@ class Rig:
     ) -> Written:
         ref = ref or self.ref
         body = body or await self.objects.get(ref)
-        return await self.writer.write(ref, body, status, material=material, purpose=purpose, interval=interval)
+        last_write = self.last_writes[ref.uid] if self.objects is self.twins else None
+        return await self.writer.write(
+            ref, body, status, material=material, purpose=purpose, interval=interval, last_write=last_write
+        )
 
     def drain_budget(self) -> None:
         """Use up the budget, as a storm of changes would."""
@@ -153,12 +163,20 @@ def test_after_a_restart_the_age_is_read_from_the_status(last_sync_time: str | N
 
 
 @in_fake_time
-async def test_a_forgotten_twin_leaves_nothing_behind() -> None:
+async def test_the_time_of_the_last_write_is_kept_where_the_caller_says() -> None:
     rig = Rig()
-    await rig.write()
-    rig.writer.forget(rig.ref.uid)
-    rig.writer.forget(rig.ref.uid)
-    assert rig.writer._written_at == {}
+    assert (await rig.write()).written
+    assert rig.last_writes[rig.ref.uid].written_at == rig.clock.monotonic()
+    assert rig.remembered == {}
+
+
+@pytest.mark.parametrize("fault", [Refused("403", status=403), NotFound("404", status=404)])
+@in_fake_time
+async def test_a_write_that_fails_is_not_the_last_one(fault: ClusterError) -> None:
+    rig = Rig()
+    rig.objects.faults = [fault]
+    assert not (await rig.write()).written
+    assert rig.last_writes[rig.ref.uid].written_at is None
 
 
 @BOTH_KINDS
@@ -383,7 +401,7 @@ async def test_all_kinds_share_the_pause_and_the_budget() -> None:
 async def test_nothing_is_remembered_of_a_kind_without_heartbeats() -> None:
     rig = Rig(SOURCE_STATUS)
     assert (await rig.write()).written
-    assert rig.writer._written_at == {}
+    assert rig.remembered == {}
 
 
 @pytest.mark.parametrize(

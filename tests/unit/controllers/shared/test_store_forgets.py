@@ -64,11 +64,11 @@ class Operator:
             store=self.store,
             observer=cast("Observer", self),
             corrections=CorrectionService(self.levers, self.clock),
-            publisher=Publisher(self.store, self.twins, self.writer, self),
+            publisher=Publisher(self.store, self.twins, self.writer, self, self.telemetry),
             telemetry=self.telemetry,
             clock=self.clock,
         )
-        self.store.on_forget(self.telemetry.forget, lambda ref: self.writer.forget(ref.uid))
+        self.store.on_forget(self.telemetry.forget)
         self.sync_loop = SyncLoop(self.syncs, self.store, self.queue, self.clock, self.watchdog)
         self.events = WatchEvents(
             self.store,
@@ -237,8 +237,8 @@ async def test_a_daemon_that_ends_leaves_the_twin_and_nothing_of_its_syncs() -> 
     for step in (Operator.create, Operator.later, Operator.stop, Operator.soon):
         await step(operator, "a")
     [record] = list(operator.store)
-    fresh = dict.fromkeys(("computed", "due", "busy_told"), None)
+    fresh = dict.fromkeys(("computed", "due", "busy_told", "written_at"), None)
     assert {name: getattr(record.daemon, name) for name in fresh} == fresh
     assert (record.serving, record.daemon.failures, record.daemon.untold) == (False, {}, ())
-    assert (operator.telemetry.twins, operator.writer._written_at) == ({}, {})
+    assert operator.telemetry.twins == {}
     assert record.written().health_score is not None, "what stands on the API server is known on"

@@ -320,10 +320,10 @@ def test_twins_that_wait_for_a_source_neither_delay_others_nor_end_the_process(
 @in_fake_time
 async def test_the_wait_for_a_place_counts_as_lag() -> None:
     crowd = Crowd(0, 3, timeout=1, one_source=True, concurrency=1)
-    place = await crowd.sync_loop._places.take(("elsewhere", "quick"))
+    permit = await crowd.sync_loop._permits.acquire(("elsewhere", "quick"))
     living = asyncio.create_task(crowd.live(120))
     await asyncio.sleep(70)
-    place.release()
+    permit.release()
     await living
     assert crowd.latest > 5
 

@@ -1,4 +1,4 @@
-"""The finalizer of a twin that holds something, and the original beside it that no other object can hold."""
+"""What is written, posted and published of a sync; the finalizer and annotation of a twin that holds something."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.shared.status_kind import Purpose
 from twinops.controllers.shared.status_writer import WriteOutcome
 from twinops.controllers.shared.store import TwinStore
-from twinops.controllers.twin.publish import MOST_UNTOLD, Publisher, TwinAtSync
+from twinops.controllers.twin.publish import MOST_UNTOLD, Publisher
+from twinops.controllers.twin.twin_at_sync import TwinAtSync
 from twinops.core.events import NORMAL, TWIN, WARNING, Event, InvolvedObject, about_lever, about_twin
 from twinops.core.status.base import Sync
-from twinops.errors import Refused, Unavailable
+from twinops.errors import ClusterError, Conflict, LeadershipLost, NotFound, Refused, Unavailable
 
 FIELDS = {HPA.kind: "spec.minReplicas", SCALE.kind: "spec.replicas"}
 
@@ -48,10 +49,12 @@ class Scene:
         self.twins = FakeTwins()
         self.ref = self.twins.add("checkout")
         self.events = FakeEvents()
-        clock, telemetry = FakeClock(NOW), FakeTelemetry()
-        writer = twin_writer(self.twins, clock, telemetry)
+        self.telemetry = FakeTelemetry()
+        self.leads = True
+        clock, telemetry = FakeClock(NOW), self.telemetry
+        writer = twin_writer(self.twins, clock, telemetry, self._fence)
         self.store = TwinStore()
-        self.publisher = Publisher(self.store, self.twins, writer, self.events)
+        self.publisher = Publisher(self.store, self.twins, writer, self.events, telemetry)
 
     def twin(self) -> TwinAtSync:
         seen = self.store.put(copy.deepcopy(self.twins.bodies[self.ref.uid]))
@@ -59,6 +62,18 @@ class Scene:
         assert record is not None
         sync = Sync(generation=1, now=NOW, request=None)
         return TwinAtSync(record, seen, sync, DigitalTwinStatus(), DigitalTwinStatus())
+
+    def add_finalizers(self, *names: str) -> None:
+        self.twins.bodies[self.ref.uid]["metadata"]["finalizers"] = list(names)
+        self.twins.edit(self.ref)
+
+    @property
+    def finalizers(self) -> list[str]:
+        return list(self.twins.bodies[self.ref.uid]["metadata"].get("finalizers", ()))
+
+    def _fence(self) -> None:
+        if not self.leads:
+            raise LeadershipLost("another process leads")
 
     @property
     def guarded(self) -> bool:
@@ -142,3 +157,106 @@ async def test_of_a_twin_that_cannot_be_written_the_newest_events_are_kept() -> 
     await asyncio.sleep(60)
     await scene.publisher.publish(scene.twin(), status(), holds=True)
     assert [event.message for event in scene.events.posted] == [str(n) for n in range(MOST_UNTOLD, 2 * MOST_UNTOLD)]
+
+
+@in_fake_time
+async def test_a_status_is_known_and_published_as_metrics_whether_or_not_it_is_written() -> None:
+    scene = Scene()
+    scene.leads = False
+    twin, new = scene.twin(), status(health_score=42)
+    assert await scene.publisher.publish(twin, new, holds=False) is WriteOutcome.FENCED
+    assert scene.telemetry.twins[scene.ref].health_score == 42
+    assert twin.record.daemon.computed is new
+
+
+@in_fake_time
+async def test_the_store_takes_what_a_write_returns_and_what_a_conflict_does() -> None:
+    scene = Scene()
+    twin = scene.twin()
+    await scene.publisher.publish(twin, status(health_score=42), holds=True)
+    assert twin.record.object.resource_version == scene.twins.bodies[scene.ref.uid]["metadata"]["resourceVersion"]
+    assert twin.record.written().health_score == 42
+    scene.twins.edit(scene.ref, status={"healthScore": 1})
+    outcome = await scene.publisher.publish(twin, status(health_score=43), holds=True)
+    assert outcome is WriteOutcome.CONFLICT
+    assert twin.record.written().health_score == 1
+
+
+@in_fake_time
+async def test_after_a_conflict_the_finalizer_stays() -> None:
+    """What stands in status now may say that something is held."""
+    scene = Scene()
+    scene.add_finalizers(GIVE_BACK_FINALIZER)
+    twin = scene.twin()
+    scene.twins.edit(scene.ref, status={"healthScore": 1})
+    assert await scene.publisher.publish(twin, status(), holds=False) is WriteOutcome.CONFLICT
+    assert scene.guarded
+
+
+@pytest.mark.parametrize("fault", [Unavailable("503", status=503), Refused("403", status=403)])
+def test_a_finalizer_that_cannot_be_taken_off_is_tried_again(fault: ClusterError) -> None:
+    @in_fake_time
+    async def check() -> None:
+        scene = Scene()
+        scene.add_finalizers("other", GIVE_BACK_FINALIZER)
+        scene.twins.finalizer_faults = [fault]
+        assert await scene.publisher.publish(scene.twin(), status(), holds=False) is WriteOutcome.WRITTEN
+        assert scene.finalizers == ["other", GIVE_BACK_FINALIZER]
+        await scene.publisher.publish(scene.twin(), status(), holds=False)
+        assert scene.finalizers == ["other"], "those of others stay"
+
+    check()
+
+
+@pytest.mark.parametrize(
+    "fault", [Unavailable("503", status=503), Refused("403", status=403), NotFound("gone", status=404)]
+)
+def test_without_the_finalizer_no_intent_is_written(fault: ClusterError) -> None:
+    @in_fake_time
+    async def check() -> None:
+        scene = Scene()
+        scene.twins.finalizer_faults = [fault]
+        with pytest.raises(type(fault)):
+            await scene.publisher.intend(scene.twin(), intent(HPA, 6))
+        assert (scene.guarded, scene.twins.attempts) == (False, 0)
+
+    check()
+
+
+@in_fake_time
+async def test_a_finalizer_that_conflicts_lets_the_store_take_what_stands_there() -> None:
+    scene = Scene()
+    twin = scene.twin()
+    scene.twins.edit(scene.ref, spec=True)
+    with pytest.raises(Conflict):
+        await scene.publisher.intend(twin, intent(HPA, 6))
+    assert (twin.record.object.generation, scene.twins.attempts) == (2, 0)
+
+
+@pytest.mark.parametrize("how", ["deleted", "finalizer taken off"])
+def test_an_intent_is_not_written_onto_a_twin_that_would_go_without_giving_back(how: str) -> None:
+    @in_fake_time
+    async def check() -> None:
+        scene = Scene()
+        scene.add_finalizers(GIVE_BACK_FINALIZER)
+        twin = scene.twin()
+        if how == "deleted":
+            scene.twins.bodies[scene.ref.uid]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+            scene.twins.edit(scene.ref)
+        else:
+            scene.add_finalizers()
+        outcome, now = await scene.publisher.intend(twin, intent(HPA, 6))
+        assert outcome is WriteOutcome.CONFLICT
+        assert scene.twins.bodies[scene.ref.uid]["status"] == {}
+        assert now.object.deleting is (how == "deleted"), "the twin as it stands after that"
+
+    check()
+
+
+@in_fake_time
+async def test_a_refused_status_is_told_once_until_one_is_taken() -> None:
+    scene = Scene()
+    for taken in (False, False, True, False):
+        scene.twins.faults = [] if taken else [Refused("422", status=422)]
+        await scene.publisher.publish(scene.twin(), status(), holds=True, purpose=Purpose.OUTCOME)
+    assert scene.events.reasons.count("StatusRefused") == 2

@@ -1,4 +1,4 @@
-"""Who gets a place, and who waits."""
+"""Who gets a permit, and who waits."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections import Counter
 import pytest
 
 from fakes.clock import in_fake_time, until
-from twinops.engine.fair_slots import FairSlots, Key, Slot
+from twinops.engine.fair_semaphore import FairSemaphore, Key, Permit
 
 
 class Crowd:
     """Askers that hold what they get until told otherwise."""
 
-    def __init__(self, places: FairSlots) -> None:
-        self.places = places
-        self.got: list[tuple[Key, Slot]] = []
+    def __init__(self, semaphore: FairSemaphore) -> None:
+        self.semaphore = semaphore
+        self.got: list[tuple[Key, Permit]] = []
 
     def ask(self, *key: str, times: int = 1, background: bool = False) -> list[asyncio.Task[None]]:
         return [asyncio.create_task(self._ask(key, background=background)) for _ in range(times)]
 
     async def _ask(self, key: Key, *, background: bool) -> None:
-        self.got.append((key, await self.places.take(key, background=background)))
+        self.got.append((key, await self.semaphore.acquire(key, background=background)))
 
     @property
     def order(self) -> list[str]:
@@ -38,20 +38,20 @@ async def settle() -> None:
 
 
 @in_fake_time
-async def test_a_single_asker_gets_all_places_and_no_more() -> None:
-    crowd = Crowd(FairSlots(3))
+async def test_a_single_asker_gets_all_permits_and_no_more() -> None:
+    crowd = Crowd(FairSemaphore(3))
     crowd.ask("a", times=5)
     await settle()
     assert len(crowd.got) == 3
     crowd.release()
     await settle()
     assert len(crowd.got) == 3
-    assert crowd.places.free == 0
+    assert crowd.semaphore.free == 0
 
 
 @in_fake_time
 async def test_turns_go_round_however_many_requests_one_has() -> None:
-    crowd = Crowd(FairSlots(1))
+    crowd = Crowd(FairSemaphore(1))
     crowd.ask("greedy", times=50)
     await settle()
     crowd.ask("b", times=2)
@@ -67,7 +67,7 @@ async def test_turns_go_round_however_many_requests_one_has() -> None:
 
 @in_fake_time
 async def test_many_twins_of_one_namespace_count_as_one() -> None:
-    crowd = Crowd(FairSlots(1))
+    crowd = Crowd(FairSemaphore(1))
     for number in range(30):
         crowd.ask("crowded", f"twin-{number}")
     await settle()
@@ -86,16 +86,16 @@ async def test_many_twins_of_one_namespace_count_as_one() -> None:
     [
         pytest.param(8, (1, 2), (), 6, id="leaves some free"),
         pytest.param(8, (1, 2), (8, 4), 4, id="holds half at most"),
-        pytest.param(1, (0, 0), (1, 1), 1, id="the only place"),
-        pytest.param(2, (0, 1), (), 1, id="two places"),
+        pytest.param(1, (0, 0), (1, 1), 1, id="the only permit"),
+        pytest.param(2, (0, 1), (), 1, id="two permits"),
     ],
 )
-def test_whoever_holds_places_leaves_some_to_those_who_hold_none(
+def test_whoever_holds_permits_leaves_some_to_those_who_hold_none(
     size: int, spare: tuple[int, int], most: tuple[int, ...], held: int
 ) -> None:
     @in_fake_time
     async def scene() -> None:
-        crowd = Crowd(FairSlots(size, spare=spare, most=most))
+        crowd = Crowd(FairSemaphore(size, spare=spare, most=most))
         crowd.ask("shop", "slow", times=20)
         await settle()
         assert len(crowd.got) == held
@@ -104,8 +104,8 @@ def test_whoever_holds_places_leaves_some_to_those_who_hold_none(
 
 
 @in_fake_time
-async def test_the_last_place_goes_to_a_namespace_that_holds_none() -> None:
-    crowd = Crowd(FairSlots(8, spare=(1, 2)))
+async def test_the_last_permit_goes_to_a_namespace_that_holds_none() -> None:
+    crowd = Crowd(FairSemaphore(8, spare=(1, 2)))
     for number in range(20):
         crowd.ask("hostile", f"twin-{number}", times=10)
     await settle()
@@ -117,7 +117,7 @@ async def test_the_last_place_goes_to_a_namespace_that_holds_none() -> None:
 
 @in_fake_time
 async def test_background_waits_for_all_others_and_leaves_half() -> None:
-    crowd = Crowd(FairSlots(8))
+    crowd = Crowd(FairSemaphore(8))
     crowd.ask("shop", "history", times=20, background=True)
     await settle()
     assert len(crowd.got) == 4
@@ -132,8 +132,8 @@ async def test_background_waits_for_all_others_and_leaves_half() -> None:
 
 
 @in_fake_time
-async def test_a_single_place_is_lent_to_the_background_too() -> None:
-    crowd = Crowd(FairSlots(1))
+async def test_a_single_permit_is_lent_to_the_background_too() -> None:
+    crowd = Crowd(FairSemaphore(1))
     crowd.ask("shop", "history", background=True)
     await settle()
     assert crowd.order == ["shop/history"]
@@ -141,23 +141,23 @@ async def test_a_single_place_is_lent_to_the_background_too() -> None:
 
 @in_fake_time
 async def test_who_gives_up_waiting_leaves_nothing_behind() -> None:
-    places = FairSlots(1)
-    crowd = Crowd(places)
+    semaphore = FairSemaphore(1)
+    crowd = Crowd(semaphore)
     crowd.ask("a")
     waiting = crowd.ask("b", times=1000)
     await settle()
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
-    assert not places._queues[0].parts
+    assert not semaphore._queues[0].parts
     crowd.release()
-    assert places.free == 1
-    assert not places._held
+    assert semaphore.free == 1
+    assert not semaphore._held
 
 
 @in_fake_time
-async def test_who_is_cancelled_at_the_moment_of_its_turn_gives_the_place_on() -> None:
-    crowd = Crowd(FairSlots(1))
+async def test_who_is_cancelled_at_the_moment_of_its_turn_gives_the_permit_on() -> None:
+    crowd = Crowd(FairSemaphore(1))
     crowd.ask("a")
     await settle()
     [task] = crowd.ask("b")
@@ -171,7 +171,7 @@ async def test_who_is_cancelled_at_the_moment_of_its_turn_gives_the_place_on() -
 
 @in_fake_time
 async def test_who_is_cancelled_just_before_its_turn_is_passed_over() -> None:
-    crowd = Crowd(FairSlots(1))
+    crowd = Crowd(FairSemaphore(1))
     crowd.ask("a")
     await settle()
     [task] = crowd.ask("b")
@@ -181,32 +181,32 @@ async def test_who_is_cancelled_just_before_its_turn_is_passed_over() -> None:
     crowd.release()
     await settle()
     assert crowd.order == ["c"]
-    assert not crowd.places._queues[0].parts
+    assert not crowd.semaphore._queues[0].parts
 
 
 @in_fake_time
-async def test_a_place_is_released_once() -> None:
-    places = FairSlots(2)
-    place = await places.take(("a",))
-    place.release()
-    place.release()
-    assert places.free == 2
+async def test_a_permit_is_released_once() -> None:
+    semaphore = FairSemaphore(2)
+    permit = await semaphore.acquire(("a",))
+    permit.release()
+    permit.release()
+    assert semaphore.free == 2
 
 
 @in_fake_time
 async def test_a_long_line_costs_little() -> None:
     """Ten thousand twins that wait are served one after the other, none is looked at again and again."""
-    places = FairSlots(8, spare=(1, 2), most=(8, 4))
+    semaphore = FairSemaphore(8, spare=(1, 2), most=(8, 4))
     done = 0
 
     async def ask(number: int) -> None:
         nonlocal done
-        place = await places.take((f"ns-{number % 100}", str(number)))
+        permit = await semaphore.acquire((f"ns-{number % 100}", str(number)))
         await asyncio.sleep(0.001)
-        place.release()
+        permit.release()
         done += 1
 
     tasks = [asyncio.create_task(ask(number)) for number in range(10_000)]
     await until(lambda: done == 10_000, within=60)
     await asyncio.gather(*tasks)
-    assert places.free == 8
+    assert semaphore.free == 8

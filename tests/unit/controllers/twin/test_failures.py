@@ -2,105 +2,46 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
-import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from fakes.clock import FakeClock, in_fake_time
-from fakes.events import FakeEvents
-from fakes.levers import FakeLevers
-from fakes.telemetry import FakeTelemetry
-from fakes.twins import FakeTwins
-from support.correcting import HPA, hpa, observation, original, workload
+from fakes.clock import in_fake_time
+from support.correcting import HPA, original, workload
 from support.operator import condition
-from support.writers import twin_writer
-from twinops.api.references import ObjectRef, TargetRef
-from twinops.api.source.spec import MetricsSourceSpec
-from twinops.api.twin.observed import Quality
-from twinops.api.twin.spec import DigitalTwinSpec
+from support.sync_scene import SyncScene, compute_inline
 from twinops.api.twin.status import DigitalTwinStatus
-from twinops.controllers.shared.store import TwinStore
-from twinops.controllers.twin.corrections import CorrectionService
-from twinops.controllers.twin.gather import Gatherer
-from twinops.controllers.twin.observe import Observed, Observer, Unmeasured
-from twinops.controllers.twin.publish import Publisher
-from twinops.controllers.twin.sync import SyncService
-from twinops.core.forecast.result import ForecastResult
-from twinops.core.metrics.batches import Gathered
-from twinops.core.observation import Lever, Sample, Workload
-from twinops.engine.forecaster_cache import ForecasterCache
 from twinops.errors import ClusterError, MetricsUnavailable, Refused, Unavailable
-from twinops.ports.metrics import SourceAccess
 
 FORBIDDEN = Refused("GET /apis/argoproj.io/v1alpha1/namespaces/shop/rollouts/checkout: 403 forbidden", status=403)
 DOWN = Unavailable("GET /apis/apps/v1/namespaces/shop/deployments/checkout: 503", status=503)
 GRACE = 120.0
 
 
-class Seen:
-    """Stands in for the observer: good values, or whatever ``fault`` raises."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        self._clock = clock
-        self.fault: Exception | None = None
-
-    async def observe(self, *_: object, **__: object) -> Observed:
-        if self.fault is not None:
-            raise self.fault
-        seen = observation(hpa(2), cpuUsage=53.0, latencyMs=100.0)
-        return Observed(dataclasses.replace(seen, now=self._clock.now()), {})
-
-    def unavailable(self, *_: object) -> Mapping[str, Sample]:
-        return {"cpuUsage": Sample("cpuUsage", Quality.ERROR, reason="MetricsUnavailable")}
+@pytest.fixture(autouse=True)
+def inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    compute_inline(monkeypatch)
 
 
-class Scene:
+class Scene(SyncScene):
     """One twin, its syncs, and what became of them."""
 
-    def __init__(self, levers: FakeLevers | None = None, observer: Callable[[Scene], Observer] | None = None) -> None:
-        self.clock = FakeClock()
-        self.twins, self.telemetry, self.events = FakeTwins(), FakeTelemetry(), FakeEvents()
-        self.levers = levers or FakeLevers(hpa(2))
-        self.store = TwinStore()
-        self.seen = Seen(self.clock)
-        writer = twin_writer(self.twins, self.clock, self.telemetry)
-        self.syncs = SyncService(
-            store=self.store,
-            observer=observer(self) if observer else cast("Observer", self.seen),
-            corrections=CorrectionService(self.levers, self.clock),
-            publisher=Publisher(self.store, self.twins, writer, self.events),
-            telemetry=self.telemetry,
-            clock=self.clock,
-            grace_seconds=GRACE,
-        )
-        self.ref = self.twins.add("checkout")
-        self.twins.bodies[self.ref.uid]["spec"] = {
-            "source": {"systemType": "WebService", "targetRef": {"name": "checkout"}},
-            "expectedState": {"metrics": {"cpuUsage": 50}},
-        }
-        self.store.put(copy.deepcopy(self.twins.bodies[self.ref.uid]))
+    def __init__(self, lever_fault: ClusterError | None = None) -> None:
+        super().__init__(grace_seconds=GRACE)
+        self.gatherer.values = {"cpuUsage": 53.0, "latencyMs": 100.0}
+        if lever_fault is not None:
+            self.journal.hooks = dict.fromkeys(("levers.find", "levers.read"), raising(lever_fault))
 
-    async def run(self, seconds: float, *, fault: Exception | None = None) -> None:
-        """Sync as the daemon does, for so long."""
-        self.seen.fault = fault
+    async def pass_by(self, seconds: float, *, fault: Exception | None = None) -> None:
+        """Sync as the daemon does, for so long, while reading the target raises this."""
+        self.workloads.fault = fault if isinstance(fault, ClusterError) else None
+        self.gatherer.fault = None if isinstance(fault, ClusterError) else fault
         end = self.clock.monotonic() + seconds
         while True:
-            try:
-                retry = await self.syncs.sync(self.ref, 0)
-            except RuntimeError:
-                await self.syncs.crashed(self.ref)
-                retry = 30.0
-            await asyncio.sleep(min(retry or 60.0, 60.0))
+            await self.run(1)
             if self.clock.monotonic() >= end:
                 return
-
-    @property
-    def body(self) -> dict[str, Any]:
-        return self.twins.bodies[self.ref.uid]
 
     def told(self, kind: str) -> tuple[str, str]:
         found = condition(self.body, kind)
@@ -110,19 +51,26 @@ class Scene:
         return self.telemetry.twins[self.ref]
 
 
+def raising(error: Exception) -> Any:
+    def act() -> None:
+        raise error
+
+    return act
+
+
 @in_fake_time
 async def test_a_target_that_may_not_be_read_stalls_a_new_twin_at_once() -> None:
     scene = Scene()
-    await scene.run(1, fault=FORBIDDEN)
+    await scene.pass_by(1, fault=FORBIDDEN)
     assert (scene.told("Ready"), scene.told("Stalled")) == (("False", "Forbidden"), ("True", "Forbidden"))
     message = condition(scene.body, "Stalled")["message"]
     assert message.startswith("the operator may not get rollouts.argoproj.io in namespace shop: add {apiGroups")
     assert message.endswith("to rbac.extraObserveRules of the chart")
     assert scene.body["status"]["observedGeneration"] == 1
-    await scene.run(3600, fault=FORBIDDEN)
+    await scene.pass_by(3600, fault=FORBIDDEN)
     assert scene.events.types_and_reasons == ["Warning Forbidden"]
     assert scene.telemetry.writes["material"] <= 3
-    await scene.run(1)
+    await scene.pass_by(1)
     assert (scene.told("Ready"), scene.told("Stalled")) == (("True", "Synced"), ("absent", ""))
     assert "Normal Recovered" in scene.events.types_and_reasons
 
@@ -130,15 +78,15 @@ async def test_a_target_that_may_not_be_read_stalls_a_new_twin_at_once() -> None
 @in_fake_time
 async def test_a_right_that_is_taken_away_stalls_the_twin_and_later_nothing_stands() -> None:
     scene = Scene()
-    await scene.run(1)
+    await scene.pass_by(1)
     assert scene.published().health_score == 93
     assert scene.told("Drifted") == ("False", "WithinThreshold")
-    await scene.run(1, fault=FORBIDDEN)
+    await scene.pass_by(1, fault=FORBIDDEN)
     assert scene.told("Ready") == ("True", "Synced"), "an API server that starts refuses, too"
-    await scene.run(1, fault=FORBIDDEN)
+    await scene.pass_by(1, fault=FORBIDDEN)
     assert scene.told("Stalled") == ("True", "Forbidden")
     assert scene.body["status"]["healthScore"] == 93, "within the grace period"
-    await scene.run(2 * GRACE, fault=FORBIDDEN)
+    await scene.pass_by(2 * GRACE, fault=FORBIDDEN)
     assert "healthScore" not in scene.body["status"]
     assert (scene.told("Healthy"), scene.told("Drifted")) == (("Unknown", "Forbidden"), ("Unknown", "Forbidden"))
     assert (scene.published().health_score, scene.published().recommended_replicas) == (None, None)
@@ -148,18 +96,18 @@ async def test_a_right_that_is_taken_away_stalls_the_twin_and_later_nothing_stan
 @in_fake_time
 async def test_an_api_server_that_is_away_for_long_is_told_and_for_a_moment_is_not() -> None:
     scene = Scene()
-    await scene.run(1)
+    await scene.pass_by(1)
     writes = scene.twins.attempts
-    await scene.run(60, fault=DOWN)
+    await scene.pass_by(60, fault=DOWN)
     assert scene.twins.attempts == writes, "an API server in trouble gets no write from every twin for it"
     assert scene.told("Ready") == ("True", "Synced")
     assert scene.published().health_score == 93
-    await scene.run(GRACE, fault=DOWN)
+    await scene.pass_by(GRACE, fault=DOWN)
     assert scene.told("Ready") == ("False", "ClusterUnavailable")
     assert scene.told("Stalled") == ("absent", "")
     assert scene.told("Healthy") == ("Unknown", "ClusterUnavailable")
     assert scene.published().health_score is None
-    await scene.run(1)
+    await scene.pass_by(1)
     assert scene.told("Ready") == ("True", "Synced")
     assert scene.body["status"]["failedSyncs"] == 0
 
@@ -167,8 +115,8 @@ async def test_an_api_server_that_is_away_for_long_is_told_and_for_a_moment_is_n
 @in_fake_time
 async def test_credentials_that_are_not_accepted_are_named() -> None:
     scene = Scene()
-    await scene.run(1)
-    await scene.run(3 * GRACE, fault=Unavailable("GET /apis/apps/v1: 401", status=401))
+    await scene.pass_by(1)
+    await scene.pass_by(3 * GRACE, fault=Unavailable("GET /apis/apps/v1: 401", status=401))
     assert scene.told("Ready") == ("False", "Unauthorized")
 
 
@@ -183,10 +131,10 @@ def test_metrics_say_what_status_says_whatever_went_wrong(fault: Exception, reas
     @in_fake_time
     async def run() -> None:
         scene = Scene()
-        await scene.run(1)
-        await scene.run(1, fault=fault)
+        await scene.pass_by(1)
+        await scene.pass_by(1, fault=fault)
         assert scene.published().health_score == scene.body["status"]["healthScore"] == 93
-        await scene.run(3 * GRACE, fault=fault)
+        await scene.pass_by(3 * GRACE, fault=fault)
         assert scene.told("Healthy") == ("Unknown", reason)
         assert scene.published().health_score is None
         assert "healthScore" not in scene.body["status"]
@@ -198,7 +146,7 @@ def test_metrics_say_what_status_says_whatever_went_wrong(fault: Exception, reas
 @in_fake_time
 async def test_a_status_of_long_ago_is_not_published_after_a_restart() -> None:
     scene = Scene()
-    await scene.run(1)
+    await scene.pass_by(1)
     scene.telemetry.twins.clear()
     scene.clock.jump(60)
     scene.syncs.resume(scene.ref)
@@ -213,9 +161,9 @@ async def test_a_status_of_long_ago_is_not_published_after_a_restart() -> None:
 async def test_a_status_that_is_refused_is_told_by_one_event() -> None:
     scene = Scene()
     scene.twins.faults = [Refused("PUT digitaltwins/checkout/status: 403", status=403) for _ in range(4)]
-    await scene.run(30)
+    await scene.pass_by(30)
     assert scene.events.types_and_reasons == ["Warning StatusRefused"]
-    await scene.run(120)
+    await scene.pass_by(120)
     assert scene.told("Ready") == ("True", "Synced")
     assert scene.events.types_and_reasons.count("Warning StatusRefused") == 1
 
@@ -223,59 +171,12 @@ async def test_a_status_that_is_refused_is_told_by_one_event() -> None:
 @in_fake_time
 async def test_a_target_is_seen_without_any_metrics() -> None:
     scene = Scene()
-    await scene.run(1)
-    await scene.run(3 * GRACE, fault=Unmeasured("no answer", workload(2, 4)))
+    await scene.pass_by(1)
+    scene.workloads.found = workload(2, 4)
+    await scene.pass_by(3 * GRACE, fault=MetricsUnavailable("no answer"))
     status = scene.body["status"]
     assert (status["replicas"], status["summary"]["replicas"]) == (2, "2/4")
     assert (status["summary"]["drift"], status["summary"]["predicted"]) == ("unknown", "unknown")
-
-
-class Unreadable(FakeLevers):
-    """Levers that may not be looked for."""
-
-    def __init__(self, fault: ClusterError) -> None:
-        super().__init__()
-        self._fault = fault
-
-    async def find(self, namespace: str, target: TargetRef, hpa_name: str | None) -> Lever:
-        del namespace, target, hpa_name
-        raise self._fault
-
-    async def read(self, namespace: str, reference: ObjectRef, field: str) -> Lever:
-        del namespace, reference, field
-        raise self._fault
-
-
-def real_observer(scene: Scene) -> Observer:
-    """Return an observer that has values, and asks the scene's levers."""
-
-    class Stub:
-        async def access(self, name: str) -> SourceAccess:
-            return SourceAccess(name, MetricsSourceSpec(url="http://prometheus:9090"))
-
-        async def get(self, namespace: str, ref: TargetRef) -> Workload:
-            del namespace, ref
-            return workload(3)
-
-        async def gather(self, *_: object, **__: object) -> Gathered:
-            return Gathered({"cpuUsage": Sample("cpuUsage", Quality.GOOD, 53.0)})
-
-        async def update(self, *_: object) -> ForecastResult:
-            return (await scene.seen.observe()).observation.forecast_result
-
-        def unavailable(self, spec: DigitalTwinSpec, error: object, previous: object, now: float) -> Gathered:
-            del spec, error, previous, now
-            return Gathered({"cpuUsage": Sample("cpuUsage", Quality.ERROR)})
-
-    stub = Stub()
-    return Observer(
-        sources=stub,
-        workloads=stub,
-        levers=scene.levers,
-        gatherer=cast("Gatherer", stub),
-        memories=cast("ForecasterCache", stub),
-        index=scene.store,
-    )
 
 
 LISTING = "GET /apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers"
@@ -284,10 +185,10 @@ LISTING = "GET /apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers"
 @in_fake_time
 async def test_a_lever_that_may_not_be_read_never_stops_observing() -> None:
     held = {"originals": [original(2, ours=6).to_wire()], "observedGeneration": 1}
-    scene = Scene(Unreadable(Refused(f"{LISTING}: 403", status=403)), real_observer)
+    scene = Scene(Refused(f"{LISTING}: 403", status=403))
     scene.twins.edit(scene.ref, status=held)
-    scene.store.put(copy.deepcopy(scene.body))
-    await scene.run(1)
+    scene.see()
+    await scene.pass_by(1)
     assert scene.told("Ready") == ("True", "Synced")
     assert scene.told("CorrectionBlocked") == ("True", "Forbidden")
     assert "may not list horizontalpodautoscalers.autoscaling" in condition(scene.body, "CorrectionBlocked")["message"]
@@ -298,14 +199,14 @@ async def test_a_lever_that_may_not_be_read_never_stops_observing() -> None:
 
 @in_fake_time
 async def test_a_lever_that_does_not_answer_for_long_stops_no_observing_either() -> None:
-    scene = Scene(Unreadable(Unavailable(f"{LISTING}: 500", status=500)), real_observer)
-    await scene.run(1)
+    scene = Scene(Unavailable(f"{LISTING}: 500", status=500))
+    await scene.pass_by(1)
     assert scene.told("Ready") == ("absent", ""), "a moment is no news"
-    await scene.run(120)
+    await scene.pass_by(120)
     assert scene.told("Ready") == ("True", "Synced")
     assert scene.told("CorrectionBlocked") == ("True", "LeverUnavailable")
     writes = scene.telemetry.writes["material"]
-    await scene.run(600)
+    await scene.pass_by(600)
     assert scene.told("CorrectionBlocked") == ("True", "LeverUnavailable")
     assert scene.telemetry.writes["material"] == writes
 
@@ -314,7 +215,7 @@ async def test_a_lever_that_does_not_answer_for_long_stops_no_observing_either()
 def test_a_lever_that_is_of_no_use_now_never_stops_observing(other: str) -> None:
     @in_fake_time
     async def check() -> None:
-        scene = Scene(Unreadable(Unavailable(f"{LISTING}: 500", status=500)), real_observer)
+        scene = Scene(Unavailable(f"{LISTING}: 500", status=500))
         spec, meta = scene.body["spec"], scene.body["metadata"]
         meta["creationTimestamp"] = "2026-01-02T00:00:00Z"
         if other == "switched off":
@@ -326,9 +227,9 @@ def test_a_lever_that_is_of_no_use_now_never_stops_observing(other: str) -> None
             rival = {**meta, "name": "rival", "uid": "uid-rival", "creationTimestamp": born}
             scene.store.put({"metadata": rival, "spec": copy.deepcopy(spec), "status": held if holds else {}})
         scene.twins.edit(scene.ref)
-        scene.store.put(copy.deepcopy(scene.body))
+        scene.see()
         for _ in range(10):
-            await scene.run(1)
+            await scene.pass_by(1)
             assert scene.told("Ready") == ("True", "Synced")
             assert scene.body["status"].get("failedSyncs", 0) == 0
 

@@ -1,4 +1,4 @@
-"""A bounded number of concurrency slots, shared fairly between the requests that wait for them."""
+"""A semaphore whose permits are shared fairly between the requests that wait for them."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from dataclasses import dataclass, field
 from typing import Self
 
 Key = tuple[str, ...]
-"""Who requests a slot, from coarse to fine: for example namespace and twin."""
+"""Who requests a permit, from coarse to fine: for example namespace and twin."""
 
 
-class Slot:
-    """One slot that is held. A ``with`` statement releases it at its end."""
+class Permit:
+    """One permit that is held. A ``with`` statement releases it at its end."""
 
-    def __init__(self, slots: FairSlots, key: Key, *, background: bool) -> None:
-        self._slots: FairSlots | None = slots
+    def __init__(self, semaphore: FairSemaphore, key: Key, *, background: bool) -> None:
+        self._semaphore: FairSemaphore | None = semaphore
         self._key = key
         self._background = background
 
     def release(self) -> None:
-        """Free the slot for the next request; a second call does nothing."""
-        slots, self._slots = self._slots, None
-        if slots is not None:
-            slots.free_one(self._key, background=self._background)
+        """Free the permit for the next request; a second call does nothing."""
+        semaphore, self._semaphore = self._semaphore, None
+        if semaphore is not None:
+            semaphore.take_back(self._key, background=self._background)
 
     def __enter__(self) -> Self:
-        """Do nothing: the slot is held already."""
+        """Do nothing: the permit is held already."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Release the slot."""
+        """Release the permit."""
         self.release()
 
 
@@ -40,15 +40,15 @@ class _Queue:
     """Requests that wait: a tree by the parts of their keys, with a first-in, first-out queue at each leaf."""
 
     parts: dict[str, _Queue] = field(default_factory=dict)
-    waiting: dict[asyncio.Future[Slot], None] = field(default_factory=dict)
+    waiting: dict[asyncio.Future[Permit], None] = field(default_factory=dict)
 
-    def add(self, key: Key, waiter: asyncio.Future[Slot]) -> None:
+    def add(self, key: Key, waiter: asyncio.Future[Permit]) -> None:
         queue = self
         for part in key:
             queue = queue.parts.setdefault(part, _Queue())
         queue.waiting[waiter] = None
 
-    def remove(self, key: Key, waiter: asyncio.Future[Slot]) -> None:
+    def remove(self, key: Key, waiter: asyncio.Future[Permit]) -> None:
         if not key:
             self.waiting.pop(waiter, None)
             return
@@ -59,19 +59,19 @@ class _Queue:
                 del self.parts[key[0]]
 
 
-class FairSlots:
-    """Grants slots round robin: first between the first parts of keys, then between the second ones, and so on.
+class FairSemaphore:
+    """Grants permits round robin: first between the first parts of keys, then between the second ones, and so on.
 
-    However many requests one key has, it gets as many turns as any other. And it cannot take every slot: a key that
+    However many requests one key has, it gets as many turns as any other. And it cannot take every permit: a key that
     holds one already leaves some free for keys that hold none, so that one whose requests take long does not make the
-    others wait for as long. Background requests come after all others, and hold at most half of the slots.
+    others wait for as long. Background requests come after all others, and hold at most half of the permits.
 
     Not thread-safe: everything happens in one event loop.
 
     Args:
-        size: slots in all.
-        spare: for each part of a key, slots that stay free for keys that hold none by that part.
-        most: for each part of a key, slots that one may hold; no limit where it is left out.
+        size: permits in all.
+        spare: for each part of a key, permits that stay free for keys that hold none by that part.
+        most: for each part of a key, permits that one may hold; no limit where it is left out.
     """
 
     def __init__(self, size: int, *, spare: Sequence[int] = (), most: Sequence[int] = ()) -> None:
@@ -84,20 +84,20 @@ class FairSlots:
 
     @property
     def free(self) -> int:
-        """Slots that are not held."""
+        """Permits that are not held."""
         return self._free
 
-    async def take(self, key: Key, *, background: bool = False) -> Slot:
-        """Wait for a slot. The caller must release it.
+    async def acquire(self, key: Key, *, background: bool = False) -> Permit:
+        """Wait for a permit. The caller must release it.
 
         Args:
             key: who requests it; all keys have the same number of parts.
             background: whether all other requests go first.
         """
-        waiter: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
         queue = self._queues[background]
         queue.add(key, waiter)
-        self._serve()
+        self._grant()
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -105,21 +105,21 @@ class FairSlots:
             if waiter.done() and not waiter.cancelled():
                 waiter.result().release()
             else:
-                # Slots may have stayed free for this request.
-                self._serve()
+                # Permits may have stayed free for this request.
+                self._grant()
             raise
 
-    def free_one(self, key: Key, *, background: bool) -> None:
-        """Take back a slot; only ``Slot.release`` calls this."""
+    def take_back(self, key: Key, *, background: bool) -> None:
+        """Take back a permit; ``Permit.release`` calls this."""
         self._free += 1
         self._background -= background
         for length in range(1, len(key) + 1):
             self._held[key[:length]] -= 1
             if not self._held[key[:length]]:
                 del self._held[key[:length]]
-        self._serve()
+        self._grant()
 
-    def _serve(self) -> None:
+    def _grant(self) -> None:
         while self._free:
             found = self._next(self._queues[False], ())
             background = found is None and self._background_allowed()
@@ -132,17 +132,17 @@ class FairSlots:
             self._background += background
             for length in range(1, len(key) + 1):
                 self._held[key[:length]] += 1
-            waiter.set_result(Slot(self, key, background=background))
+            waiter.set_result(Permit(self, key, background=background))
 
-    def _next(self, queue: _Queue, key: Key) -> tuple[Key, asyncio.Future[Slot]] | None:
-        """Take the next request that may have a slot out of the queue; None when there is none."""
+    def _next(self, queue: _Queue, key: Key) -> tuple[Key, asyncio.Future[Permit]] | None:
+        """Take the next request that may have a permit out of the queue; None when there is none."""
         while queue.waiting:
             waiter = next(iter(queue.waiting))
             del queue.waiting[waiter]
             # A request that is being cancelled may not have been removed yet.
             if not waiter.done():
                 return key, waiter
-        # Only keys that hold a slot can be passed over, so few are looked at, however many wait.
+        # Only keys that hold a permit can be passed over, so few are looked at, however many wait.
         for part, within in queue.parts.items():
             found = self._next(within, (*key, part)) if self._allowed((*key, part)) else None
             if found is not None:
