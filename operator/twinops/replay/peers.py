@@ -10,7 +10,7 @@ from itertools import product
 
 import numpy as np
 
-from twinops.core.forecast.backtest import run
+from twinops.core.forecast.backtest import backtest_members
 from twinops.core.forecast.config import Config
 from twinops.core.series import Floats, Indices
 
@@ -111,7 +111,7 @@ def calibrated(centre: Floats, values: Floats, first: int, step: float, horizons
     members = np.ascontiguousarray(centre.transpose(2, 0, 1))[..., None]
     never = np.zeros(values.shape, dtype=bool)
     places = np.arange(values.shape[1])
-    done = run(members, values, never, places, first, step, horizons, config, keep=True)
-    if done.naive is None:
+    run = backtest_members(members, values, never, places, first, step, horizons, config, keep=True)
+    if run.naive is None:
         raise ValueError("asked for with keep=True")
-    return done.naive
+    return run.naive
