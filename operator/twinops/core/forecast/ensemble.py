@@ -139,7 +139,7 @@ def start(
     last = values[np.arange(len(values)), newest].astype(stored)
     history = history_of(values, first, step, older)
     found = Ensemble(
-        history, horizons, strides, _single(run.state), begins, _no_pending(int(begins[-1]), len(values)), last,
+        history, horizons, strides, _single(run.state), begins, _none_pending(int(begins[-1]), len(values)), last,
         run.last.centre[..., 0].astype(stored),
     )  # fmt: skip
     for t in range(max(0, len(run.origins) - int(horizons[-1])), len(run.origins)):
@@ -147,7 +147,7 @@ def start(
     return found, run
 
 
-def _no_pending(rows: int, series: int) -> Pending:
+def _none_pending(rows: int, series: int) -> Pending:
     stored, halves = past_of.STORED, past_of.STORED_OLD
     return Pending(
         np.full(rows, _NONE, np.int32), np.zeros((rows, series), stored), np.zeros((rows, series), halves),
