@@ -1,4 +1,4 @@
-"""``python -m benchmarks.cost``: CPU time and memory of a twin's memory, beside a fixed numpy reference."""
+"""``python -m benchmarks.cost``: CPU time and memory of a forecaster, beside a fixed numpy reference."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ METRICS = tuple(STANDARD)
 HORIZONS = (900, 1800, 3600)
 LIMITS = {"cpuUsage": 90.0, "memoryUsage": 95.0}
 STEP = 300.0
-"""Seconds between two syncs; at every one of them a new cell begins, which is the dearest."""
+"""Seconds between two syncs; at each of them a new cell begins, which is the most expensive case."""
 MINUTE = 60.0
 _OLDER = 300.0
 _NOW = 1_800_000_000.0
@@ -40,13 +40,13 @@ def main() -> int:
     figures["full_backtest_ms_per_metric"] = _ms(lambda: _learned(week, STEP)) / len(METRICS)
     for label, step in (("", STEP), ("_each_minute", MINUTE)):
         for days in (7, 21):
-            memory = _learned(_past(rng, days, step), step)
-            memory.observe(_NOW + step, dict.fromkeys(METRICS, 50.0), limits=LIMITS, replicas=3)
-            figures[f"bytes_per_twin_{days}_days{label}"] = memory.nbytes
-            if days == 21:  # noqa: PLR2004 - the dearest
-                figures[f"steady_sync_ms_per_twin{label}"] = _ms(_a_day(memory, rng)) / _SYNCS
-    memory = _learned(week, STEP, learned=True)
-    figures["steady_sync_ms_per_twin_with_baseline"] = _ms(_a_day(memory, rng)) / _SYNCS
+            forecaster = _learned(_past(rng, days, step), step)
+            forecaster.observe(_NOW + step, dict.fromkeys(METRICS, 50.0), limits=LIMITS, replicas=3)
+            figures[f"bytes_per_twin_{days}_days{label}"] = forecaster.nbytes
+            if days == 21:  # noqa: PLR2004 - the most expensive
+                figures[f"steady_sync_ms_per_twin{label}"] = _ms(_a_day(forecaster, rng)) / _SYNCS
+    forecaster = _learned(week, STEP, learned=True)
+    figures["steady_sync_ms_per_twin_with_baseline"] = _ms(_a_day(forecaster, rng)) / _SYNCS
     for name in [name for name in figures if "_ms" in name and name != "reference_ms"]:
         figures[name.replace("_ms_", "_references_")] = figures[name] / figures["reference_ms"]
     for name, value in figures.items():
@@ -62,7 +62,7 @@ def _series(rng: np.random.Generator, times: Floats, step: float) -> Series:
 
 
 def _past(rng: np.random.Generator, days: int, step: float) -> dict[str, Recorded]:
-    """Return what the operator reads: all at the twin's step from five minutes on, else in two resolutions."""
+    """Return history as the operator reads it: at one step from five minutes on, else in two resolutions."""
     length = days * DAY
     if step >= _OLDER:
         times = _NOW - step * np.arange(length // step, dtype=np.float64)[::-1]
@@ -75,27 +75,27 @@ def _past(rng: np.random.Generator, days: int, step: float) -> dict[str, Recorde
 def _learned(
     past: dict[str, Recorded], step: float, origins: int | None = None, *, learned: bool = False
 ) -> Forecaster:
-    memory = Forecaster(METRICS, step, HORIZONS, learned=learned)
-    memory.learn(past, limits=LIMITS, origins=origins)
-    return memory
+    forecaster = Forecaster(METRICS, step, HORIZONS, learned=learned)
+    forecaster.learn(past, limits=LIMITS, origins=origins)
+    return forecaster
 
 
 def _first_sync(past: dict[str, Recorded]) -> None:
-    memory = _learned(past, STEP, QUICK_ORIGINS)
-    memory.observe(_NOW + STEP, dict.fromkeys(METRICS, 50.0), limits=LIMITS, replicas=3)
+    forecaster = _learned(past, STEP, QUICK_ORIGINS)
+    forecaster.observe(_NOW + STEP, dict.fromkeys(METRICS, 50.0), limits=LIMITS, replicas=3)
 
 
-def _a_day(memory: Forecaster, rng: np.random.Generator) -> Callable[[], None]:
-    """Return the work of 288 syncs, each time it is called."""
+def _a_day(forecaster: Forecaster, rng: np.random.Generator) -> Callable[[], None]:
+    """Return a function that does 288 syncs each time it is called."""
     values = 50 + rng.normal(0, 4, (_SYNCS, len(METRICS))) + rng.gamma(0.2, 20, (_SYNCS, len(METRICS)))
 
     def work() -> None:
-        if memory.newest is None:
+        if forecaster.newest is None:
             raise AssertionError("it has learned")
-        begin = memory.newest + 1
+        begin = forecaster.newest + 1
         for k, row in enumerate(values.tolist()):
             fresh = dict(zip(METRICS, row, strict=True))
-            memory.observe((begin + k) * memory.step, fresh, limits=LIMITS, replicas=3)
+            forecaster.observe((begin + k) * forecaster.step, fresh, limits=LIMITS, replicas=3)
 
     return work
 

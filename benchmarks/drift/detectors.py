@@ -1,4 +1,4 @@
-"""The product and its peers, all behind one shape: a score is computed once, alarms at any threshold after."""
+"""The product and its peers behind one interface: scores are computed once, alarms for each threshold."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Alarms:
-    """What a detector raised on one series.
+    """The alarms of a detector on one series.
 
     Attributes:
-        begun: rows at which an alarm was raised.
-        standing: how many seconds alarms stood, by row; 0 where none did.
+        started: rows at which an alarm started.
+        active_seconds: seconds that an alarm was active, by row; 0 without one.
     """
 
-    begun: Rows
-    standing: Floats
+    started: Rows
+    active_seconds: Floats
 
 
 Judge = Callable[[float], Alarms]
@@ -41,8 +41,8 @@ class Detector:
     Attributes:
         name: for the table.
         thresholds: to choose from, from the most sensitive to the least.
-        own: the threshold it comes with, None where it has none of its own.
-        prepare: takes a series, once; returns what raises its alarms at a threshold.
+        own: its own threshold, None without one.
+        prepare: takes a series and returns the function that gives its alarms at a threshold.
     """
 
     name: str
@@ -55,7 +55,7 @@ def _learned(series: Labelled) -> Judge:
     step = max(SETTINGS.step, series.step)
     exact = series.step >= SETTINGS.step
     numbers = series.times / step
-    # On a grid of their own step, values a moment early or late stay in order; finer ones are averaged.
+    # On a grid of their own step, small timing errors do not change the order; finer values are averaged.
     slots = np.round(numbers - numbers[0]) + np.floor(numbers[0]) if exact else np.floor(numbers)
     slots = slots.astype(np.int64)
     first, places = int(slots[0]), slots - slots[0]
@@ -65,7 +65,7 @@ def _learned(series: Labelled) -> Judge:
     values = np.divide(total, counts, out=np.full(len(total), np.nan), where=counts > 0)
     baseline = LearnedBaseline(1, step)
     judged = baseline.advance(first, values[:, None])
-    # A slot is judged when it is over: at its last row.
+    # A slot is judged when it is complete: at its last row.
     rows = np.full(len(values), -1, np.int64)
     rows[places] = np.arange(len(places))
 
@@ -77,12 +77,12 @@ def _learned(series: Labelled) -> Judge:
         )
         controller = AlarmController(1, baseline.detectors, step, settings)
         known = np.isfinite(values)[:, None]
-        course = controller.advance(first, judged.excess, judged.sizes, judged.records, known)
-        begun, standing = course.begun[:, 0], course.standing[:, 0]
+        alarms = controller.advance(first, judged.excess, judged.sizes, judged.records, known)
+        started, active = alarms.started[:, 0], alarms.active[:, 0]
         seconds = np.zeros(len(places))
-        held = np.flatnonzero(standing & (rows >= 0))
+        held = np.flatnonzero(active & (rows >= 0))
         seconds[rows[held]] = step
-        return Alarms(rows[np.flatnonzero(begun & (rows >= 0))], seconds)
+        return Alarms(rows[np.flatnonzero(started & (rows >= 0))], seconds)
 
     return judge
 
@@ -119,16 +119,16 @@ def _blind(series: Labelled) -> Judge:
 
 
 def _gaussian_held_off(series: Labelled) -> Judge:
-    """The windowed Gaussian with the product's own hold-off: what the hold-off alone is worth."""
+    """The windowed Gaussian with the product's hold-off, which shows the effect of the hold-off alone."""
     plain = _gaussian(series)
 
     def judge(threshold: float) -> Alarms:
         every = plain(threshold)
-        begun: list[int] = []
-        for row in every.begun.tolist():
-            if not begun or series.times[row] - series.times[begun[-1]] >= SETTINGS.hold_off:
-                begun.append(row)
-        return Alarms(np.array(begun, np.int64), every.standing)
+        started: list[int] = []
+        for row in every.started.tolist():
+            if not started or series.times[row] - series.times[started[-1]] >= SETTINGS.hold_off:
+                started.append(row)
+        return Alarms(np.array(started, np.int64), every.active_seconds)
 
     return judge
 

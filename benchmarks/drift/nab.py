@@ -132,7 +132,7 @@ def _after(alarm: int, windows: Sequence[Window]) -> float:
 
 
 def outcome(alarms: Iterable[int], rows: int, windows: Sequence[Window]) -> Outcome:
-    """Tell which windows were found, and how many alarms were false."""
+    """Return which windows were found, and how many alarms were false."""
     counted = [alarm for alarm in alarms if alarm >= probation(rows)]
     found = tuple(any(first <= alarm <= last for alarm in counted) for first, last in windows)
     false = sum(not any(first <= alarm <= last for first, last in windows) for alarm in counted)

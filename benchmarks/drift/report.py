@@ -21,19 +21,19 @@ HALVES = ("even", "odd")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """What one detector reaches on all series.
+    """The result of one detector on all series.
 
     Attributes:
         name: of the detector.
-        threshold: used for everything but ``other_half`` and the budgets.
-        own: whether it is the detector's own; else the best of all on these very labels.
+        threshold: used for everything except ``other_half`` and the budgets.
+        own: whether it is the detector's own; else it is the best of all on these labels.
         alarms: at that threshold, by series.
         scores: by profile, of each series.
         other_half: standard profile; the best threshold of each half scored on the other, and both together.
         found: windows with an alarm at the threshold, and what its alarms cost.
-        at_budget: the same at the most sensitive threshold within the budget, the own one where it is within.
-        at_begin_budget: the same where an alarm costs its begin.
-        at_standing_budget: the same where an alarm costs as long as it stands.
+        at_budget: the same at the most sensitive threshold within the budget, or at the own one if that is within.
+        at_begin_budget: the same where an alarm costs at most its first half hour.
+        at_active_budget: the same where an alarm costs as long as it is active.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Result:
     found: Spent
     at_budget: Spent | None
     at_begin_budget: Spent | None
-    at_standing_budget: Spent | None
+    at_active_budget: Spent | None
 
 
 def evaluate(detector: Detector, series: Sequence[Labelled]) -> Result:
@@ -82,7 +82,7 @@ def evaluate(detector: Detector, series: Sequence[Labelled]) -> Result:
         found=spent[threshold],
         at_budget=_within(order, spent, lambda one: one.raised),
         at_begin_budget=_within(order, spent, lambda one: one.begin),
-        at_standing_budget=_within(order, spent, lambda one: one.standing),
+        at_active_budget=_within(order, spent, lambda one: one.active),
     )
 
 
@@ -91,7 +91,7 @@ def _within(order: Sequence[float], spent: dict[float, Spent], cost: Callable[[S
 
 
 def _score(series: Labelled, alarms: Alarms, profile: str) -> Score:
-    return score(alarms.begun.tolist(), len(series.times), series.windows, PROFILES[profile])
+    return score(alarms.started.tolist(), len(series.times), series.windows, PROFILES[profile])
 
 
 def _of_half(series: Sequence[Labelled], scores: Sequence[Score], halves: Sequence[str]) -> list[Score]:
@@ -107,7 +107,7 @@ def _total(scores: Sequence[Score]) -> Score:
 
 
 def quiet(series: Labelled) -> bool:
-    """Tell whether a series is known to have no anomaly."""
+    """Return whether a series is known to have no anomaly."""
     return series.labelled and not series.windows
 
 
@@ -118,7 +118,7 @@ def config_hash() -> str:
 
 
 def as_json(series: Sequence[Labelled], result: Result, peers: Sequence[Result]) -> dict[str, Any]:
-    """Return the figures, the product's on top."""
+    """Return the figures as plain data, those of the product first."""
     return {
         "summary": _summary(series, result) | {"peers": {peer.name: _summary(series, peer) for peer in peers}},
         "series": {one.name: _of_series(one, place, result) for place, one in enumerate(series)},
@@ -131,15 +131,15 @@ def _summary(series: Sequence[Labelled], result: Result) -> dict[str, Any]:
     nothing = Spent(0, 0.0, 0.0, 0.0)
     raised = result.at_budget or nothing
     begin = result.at_begin_budget or nothing
-    standing = result.at_standing_budget or nothing
+    active = result.at_active_budget or nothing
     return {
         **{profile: round(total.normalised, 2) for profile, total in totals.items()},
         "other_half": round(result.other_half["both"], 2),
         "windows_found": raised.found,
         "windows_found_if_half_hours_count": begin.found,
-        "windows_found_if_standing_counts": standing.found,
+        "windows_found_if_standing_counts": active.found,
         "alarms_on_quiet_files": sum(
-            len(its.begun) for one, its in zip(series, result.alarms, strict=True) if quiet(one)
+            len(its.started) for one, its in zip(series, result.alarms, strict=True) if quiet(one)
         ),
         "windows": sum(len(one.windows) for one in series),
         "false_alarms": sum(outcome_of(one, its)[1] for one, its in zip(series, result.alarms, strict=True)),
@@ -147,7 +147,7 @@ def _summary(series: Sequence[Labelled], result: Result) -> dict[str, Any]:
         "alarm_hours_a_month": {
             "raised": round(result.found.raised, 3),
             "half_hours": round(result.found.begin, 3),
-            "standing": round(result.found.standing, 3),
+            "standing": round(result.found.active, 3),
         },
         "threshold": result.threshold,
         "intervals": {profile: [round(end, 1) for end in bootstrap(its)] for profile, its in result.scores.items()},
@@ -164,7 +164,7 @@ def _summary(series: Sequence[Labelled], result: Result) -> dict[str, Any]:
 
 def outcome_of(series: Labelled, alarms: Alarms) -> tuple[int, int]:
     """Return how many windows were found and how many alarms were false."""
-    what = outcome(alarms.begun.tolist(), len(series.times), series.windows)
+    what = outcome(alarms.started.tolist(), len(series.times), series.windows)
     return sum(what.found), what.false_alarms
 
 
@@ -175,7 +175,7 @@ def _of_series(series: Labelled, place: int, result: Result) -> dict[str, Any]:
         "windows": len(series.windows),
         "windows_found": found,
         "false_alarms": false,
-        "alarms": len(result.alarms[place].begun),
+        "alarms": len(result.alarms[place].started),
         **{profile: round(scores[place].raw, 4) for profile, scores in result.scores.items()},
     }
 
@@ -218,7 +218,7 @@ def _row(series: Sequence[Labelled], result: Result) -> str:
     )
     budgets = (
         f"{figures['windows_found']:4} /{figures['windows_found_if_half_hours_count']:3}"
-        f" /{figures['windows_found_if_standing_counts']:3} {result.found.standing:7.1f}"
+        f" /{figures['windows_found_if_standing_counts']:3} {result.found.active:7.1f}"
     )
     return (
         f"{result.name:22} {marks} {figures['other_half']:10.1f} {result.found.found:6} "

@@ -118,11 +118,11 @@ def _one(one: data.BenchSeries, against: dict[str, list[float]] | None) -> dict[
     """Return the figures of one series."""
     week = one.steps(7 * DAY)
     last = runs.filled(one.values[None])[0]
-    came = scoring.targets(one.values)
+    observed = scoring.targets(one.values)
     forecast = runs.ours(one, runs.ALL_STEPS, CONFIG)
-    loss, naive = scoring.losses(forecast.ours, came), scoring.losses(forecast.naive, came)
-    static = scoring.losses(scoring.static_naive(one.values, last, week), came)
-    within = scoring.inside(forecast.ours, came)[week:]
+    loss, naive = scoring.losses(forecast.ours, observed), scoring.losses(forecast.naive, observed)
+    static = scoring.losses(scoring.static_naive(one.values, last, week), observed)
+    within = scoring.inside(forecast.ours, observed)[week:]
     width = (forecast.ours[..., -1] - forecast.ours[..., 0])[week:]
     naive_width = (forecast.naive[..., -1] - forecast.naive[..., 0])[week:]
     own = {str(h): scoring.path_sum(loss, h, week) for h in HORIZONS}
@@ -162,7 +162,7 @@ def _summary(chosen: list[data.BenchSeries], found: dict[str, dict[str, Any]]) -
     even = np.array([one.half == "even" for one in chosen])
 
     def column(key: str, h: str) -> data.Floats:
-        return np.array([row[key][h] for row in rows])
+        return _column(rows, key, h)
 
     names = list(rows[0]["peers"])
     peer = {name: {h: np.array([row["peers"][name][h] for row in rows]) for h in KEYS} for name in names}
@@ -187,18 +187,36 @@ def _summary(chosen: list[data.BenchSeries], found: dict[str, dict[str, Any]]) -
         summary[f"{key}_at"] = {h: round(value, 3) for h, value in each.items()}
     summary["day_ahead"] = round(scoring.geometric(np.array([row["day_ahead"] for row in rows])), 4)
     if even.any() and not even.all():
-        for half, mask in (("even", even), ("odd", ~even)):
-            summary[half] = {
-                key: {h: round(scoring.geometric(column(key, h)[mask]), 4) for h in KEYS}
-                for key in ("wis_static", "wis_own", "width")
-            }
-            summary[half]["day_ahead"] = round(scoring.geometric(np.array([r["day_ahead"] for r in rows])[mask]), 4)
-        summary["wis_own_interval"] = {h: [round(v, 4) for v in scoring.bootstrap(column("wis_own", h))] for h in KEYS}
-        summary["halves_gap"] = {}
-        for h in KEYS:
-            theirs = column("wis_own", h) / peer["EWMA .3"][h]
-            summary["halves_gap"][h] = [round(v, 4) for v in scoring.gap_interval(column("wis_own", h), theirs, even)]
+        summary |= _by_halves(rows, even)
     return summary
+
+
+def _by_halves(rows: Sequence[dict[str, Any]], even: np.ndarray) -> dict[str, Any]:
+    """Return the figures of each half, bootstrap intervals, and the gap between the halves.
+
+    Args:
+        rows: figures of the series.
+        even: whether each of them belongs to the even half, shape (series,).
+    """
+    found: dict[str, Any] = {}
+    for half, mask in (("even", even), ("odd", ~even)):
+        found[half] = {
+            key: {h: round(scoring.geometric(_column(rows, key, h)[mask]), 4) for h in KEYS}
+            for key in ("wis_static", "wis_own", "width")
+        }
+        found[half]["day_ahead"] = round(scoring.geometric(np.array([r["day_ahead"] for r in rows])[mask]), 4)
+    own = {h: _column(rows, "wis_own", h) for h in KEYS}
+    found["wis_own_interval"] = {h: [round(v, 4) for v in scoring.bootstrap(own[h])] for h in KEYS}
+    found["halves_gap"] = {}
+    for h in KEYS:
+        theirs = own[h] / np.array([row["peers"]["EWMA .3"][h] for row in rows])
+        found["halves_gap"][h] = [round(v, 4) for v in scoring.gap_interval(own[h], theirs, even)]
+    return found
+
+
+def _column(rows: Sequence[dict[str, Any]], key: str, h: str) -> data.Floats:
+    """Return one figure of every series at one horizon, shape (series,)."""
+    return np.array([row[key][h] for row in rows])
 
 
 if __name__ == "__main__":

@@ -47,12 +47,12 @@ def shift_hours(series: BenchSeries, config: Config) -> Recovery:
     middle, window = len(values) // 2, series.steps(_WINDOW_SECONDS)
     values[middle:] *= 2
     found = ours(series, np.array(HORIZONS), config, values)
-    came = targets(values)[:, [h - 1 for h in HORIZONS]]
+    observed = targets(values)[:, [h - 1 for h in HORIZONS]]
     last = filled(values[None])[0]
-    known = np.isfinite(came)
-    covered = np.nan_to_num(inside(found.ours, came))
-    error = np.where(known, np.abs(came - found.ours[..., 4]), 0.0)
-    naive = np.where(known, np.abs(came - last[:, None]), 0.0)
+    known = np.isfinite(observed)
+    covered = np.nan_to_num(inside(found.ours, observed))
+    error = np.where(known, np.abs(observed - found.ours[..., 4]), 0.0)
+    naive = np.where(known, np.abs(observed - last[:, None]), 0.0)
     hours = series.step / 3600
 
     def sums(figures: Floats, begin: int, count: int) -> Floats:
@@ -86,10 +86,10 @@ def _back(bad: np.ndarray) -> float:
 def minute_ratios(series: BenchSeries, config: Config) -> Floats:
     """Return the score relative to naive under the same calibration, 2, 4 and 6 minutes ahead, every five minutes."""
     found = ours(series, np.array(MINUTES), config)
-    came = targets(series.values, MINUTES[-1])[:, [m - 1 for m in MINUTES]]
+    observed = targets(series.values, MINUTES[-1])[:, [m - 1 for m in MINUTES]]
     origins = np.arange(7 * 1440, len(series.values), 5)
-    relative: Floats = np.nansum(losses(found.ours, came)[origins], axis=0) / np.nansum(
-        losses(found.naive, came)[origins], axis=0
+    relative: Floats = np.nansum(losses(found.ours, observed)[origins], axis=0) / np.nansum(
+        losses(found.naive, observed)[origins], axis=0
     )
     return relative
 
@@ -103,12 +103,12 @@ def day_ahead(series: BenchSeries, config: Config) -> float:
     values, last = series.values, filled(series.values[None])[0]
     day = series.steps(DAY)
     found = ours(series, np.arange(1, day + 1), config)
-    came = targets(values, day)
+    observed = targets(values, day)
     origins = np.arange(series.steps(7 * DAY), len(values) - 1, series.steps(7200))
     middle = np.array([np.median(last[t - day + 1 : t + 1]) for t in origins])
 
     def error(forecast: Floats) -> float:
-        return float(np.nanmean(np.abs(came[origins] - forecast)))
+        return float(np.nanmean(np.abs(observed[origins] - forecast)))
 
     return ratio(error(found.ours[origins, :, 4]), min(error(last[origins, None]), error(middle[:, None])))
 

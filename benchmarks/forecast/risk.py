@@ -77,28 +77,28 @@ def _figures(one: Scored) -> dict[str, Any]:
     week = one.series.steps(7 * DAY)
     calm_now = filled(one.series.values[None])[0] <= one.limit
     for k, name in enumerate(map(str, HORIZONS)):
-        came, chance = one.event[k, week:], one.chance[week:, k]
-        known = np.isfinite(came)
+        crossed, exceedance = one.event[k, week:], one.exceedance[week:, k]
+        known = np.isfinite(crossed)
         calm = known & calm_now[week:]
-        row["brier_skill"][name] = round(_skill(chance[known], came[known]), 4)
-        row["onset_skill"][name] = round(_skill(chance[calm], came[calm]), 4)
-        pairs, error = _reliability(chance[known], came[known])
+        row["brier_skill"][name] = round(_skill(exceedance[known], crossed[known]), 4)
+        row["onset_skill"][name] = round(_skill(exceedance[calm], crossed[calm]), 4)
+        pairs, error = _reliability(exceedance[known], crossed[known])
         row["reliability_error"][name] = round(error, 4)
         row["diagram"][name] = pairs
     return row
 
 
-def _reliability(chance: Floats, came: Floats) -> tuple[list[tuple[float, float]], float]:
+def _reliability(exceedance: Floats, crossed: Floats) -> tuple[list[tuple[float, float]], float]:
     """Return mean probability and frequency of ten equal-count bins, and the mean difference."""
-    bins = [part for part in np.array_split(np.argsort(chance, kind="stable"), _BINS) if len(part)]
-    pairs = [(float(chance[part].mean()), float(came[part].mean())) for part in bins]
+    bins = [part for part in np.array_split(np.argsort(exceedance, kind="stable"), _BINS) if len(part)]
+    pairs = [(float(exceedance[part].mean()), float(crossed[part].mean())) for part in bins]
     error = sum(len(part) * abs(a - b) for part, (a, b) in zip(bins, pairs, strict=True))
-    return [(round(a, 4), round(b, 4)) for a, b in pairs], error / max(len(chance), 1)
+    return [(round(a, 4), round(b, 4)) for a, b in pairs], error / max(len(exceedance), 1)
 
 
-def _skill(chance: Floats, came: Floats) -> float:
-    base = float(np.mean((came - came.mean()) ** 2)) if len(came) else 0.0
-    return float(1 - np.mean((chance - came) ** 2) / base) if base > 0 else 0.0
+def _skill(exceedance: Floats, crossed: Floats) -> float:
+    base = float(np.mean((crossed - crossed.mean()) ** 2)) if len(crossed) else 0.0
+    return float(1 - np.mean((exceedance - crossed) ** 2) / base) if base > 0 else 0.0
 
 
 def _summary(scored: Sequence[Scored], rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

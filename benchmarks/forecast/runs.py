@@ -28,10 +28,10 @@ class Forecasts:
 def ours(series: BenchSeries, horizons: np.ndarray, config: Config, values: Floats | None = None) -> Forecasts:
     """Run the product's core over a series, from its first entry on."""
     past = series.values if values is None else values
-    done = backtest(past[None], series.first, series.step, horizons, config, keep=True)
-    if done.quantiles is None or done.naive is None:
+    run = backtest(past[None], series.first, series.step, horizons, config, keep=True)
+    if run.quantiles is None or run.naive is None:
         raise AssertionError("asked for with keep=True")
-    return Forecasts(done.quantiles[:, 0], done.naive[:, 0])
+    return Forecasts(run.quantiles[:, 0], run.naive[:, 0])
 
 
 def calibrated(centre: Floats, values: Floats, config: Config, step: float = 300) -> Floats:
@@ -39,8 +39,8 @@ def calibrated(centre: Floats, values: Floats, config: Config, step: float = 300
 
     Args:
         centre: shape (series, 12, n).
-        values: what came, shape (series, n), NaN where unknown.
-        config: the frozen one.
+        values: observed, shape (series, n), NaN where unknown.
+        config: the frozen configuration.
         step: seconds.
 
     Returns:

@@ -1,4 +1,4 @@
-"""One series with one limit, and what was told of it."""
+"""One series with one limit, its exceedance probabilities and their outcomes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Scored:
         series: as recorded.
         limit: its percentile.
         above: whether each value lies above the limit, shape (n,).
-        chance: probability at each of the horizons, shape (n, 3).
-        event: what came, shape (3, n), NaN where unknown.
+        exceedance: probability at each of the horizons, shape (n, 3).
+        event: whether the limit was crossed up to the horizon, shape (3, n), NaN where unknown.
         onsets: steps after the first week that are the first above after an hour at or below.
         rises: number of steps after the first week that lie above and follow one that does not.
     """
@@ -26,7 +26,7 @@ class Scored:
     series: BenchSeries
     limit: float
     above: np.ndarray
-    chance: Floats
+    exceedance: Floats
     event: Floats
     onsets: np.ndarray
     rises: int

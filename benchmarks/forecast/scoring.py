@@ -15,21 +15,21 @@ _RATIOS = (1e-3, 1e3)
 
 
 def targets(values: Floats, steps: int = STEPS) -> Floats:
-    """Return what comes 1..steps after every step, shape (n, steps), NaN past the end."""
+    """Return the values 1..steps after every step, shape (n, steps), NaN past the end."""
     padded = np.concatenate([values, np.full(steps, np.nan)])
     return np.lib.stride_tricks.sliding_window_view(padded[1:], steps)[: len(values)]
 
 
-def losses(quantiles: Floats, came: Floats) -> Floats:
+def losses(quantiles: Floats, observed: Floats) -> Floats:
     """Return the weighted interval score: the mean over the quantiles of twice the pinball loss, shape (n, h).
 
     Args:
         quantiles: shape (n, h, 9).
-        came: shape (n, h), NaN where unknown; then the score is NaN.
+        observed: shape (n, h), NaN where unknown; then the score is NaN.
     """
-    over = came[..., None] - quantiles
+    over = observed[..., None] - quantiles
     score: Floats = 2 * np.where(over >= 0, LEVELS * over, (LEVELS - 1) * over).mean(axis=-1)
-    return np.where(np.isfinite(came), score, np.nan)
+    return np.where(np.isfinite(observed), score, np.nan)
 
 
 def path_sum(loss: Floats, horizon: int, start: int) -> float:
@@ -70,10 +70,10 @@ def static_naive(values: Floats, last: Floats, start: int) -> Floats:
     return quantiles
 
 
-def inside(quantiles: Floats, came: Floats) -> Floats:
+def inside(quantiles: Floats, observed: Floats) -> Floats:
     """Return 1 where the value lies within the 90 % interval, 0 where not, NaN where unknown."""
-    within = (came >= quantiles[..., 0]) & (came <= quantiles[..., -1])
-    return np.where(np.isfinite(came), within, np.nan)
+    within = (observed >= quantiles[..., 0]) & (observed <= quantiles[..., -1])
+    return np.where(np.isfinite(observed), within, np.nan)
 
 
 def rolling_low(within: Floats, day: int) -> float:

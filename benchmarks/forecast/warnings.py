@@ -72,7 +72,7 @@ def judge(scored: Sequence[Scored], threshold: float, *, calm: bool = False) -> 
 def _count(one: Scored, threshold: float, *, calm: bool) -> tuple[dict[str, float], list[float]]:
     """Return what there is to count in one series, and the lead of every onset that was warned of, in minutes."""
     week, hour = one.series.steps(7 * DAY), one.series.steps(3600)
-    raised = np.flatnonzero(one.chance[:, -1] >= threshold)
+    raised = np.flatnonzero(one.exceedance[:, -1] >= threshold)
     raised = raised[raised >= week]
     if calm:
         raised = raised[_calm_for(one.above, hour)[raised]]

@@ -28,6 +28,7 @@ from twinops.controllers.twin.gather import Gatherer
 from twinops.core.metrics.batches import Gathered
 from twinops.core.metrics.durations import sync_step
 from twinops.core.metrics.queries import PARTIAL
+from twinops.core.observation import Workload
 from twinops.core.series import Floats
 from twinops.engine.time_grid import Span, TimeGrid, without_unstored
 from twinops.errors import ClusterError, InputError, MetricsUnavailable, NotFound
@@ -178,15 +179,9 @@ async def read_twin(
         ClusterError: the API server did not answer, or refuses.
     """
     namespace = namespace or _namespace(kubeconfig, context)
-    client = await KubeClient.connect(kubeconfig, context=context)
-    try:
-        spec = await _twin(client, namespace, name)
-        target = spec.source.target_ref
-        workload = None if target is None else await ClusterWorkloads(client, Discovery(client)).get(namespace, target)
-        of_twin, notes = await _source_of(client, spec.source.metrics_source_ref.name)
-    finally:
-        await client.aclose()
-    source, span = access.source(of_twin), access.span(sync_step(spec.sync_frequency_seconds))
+    twin = await _read_cluster(namespace, name, kubeconfig, context)
+    spec, workload = twin.spec, twin.workload
+    source, span = access.source(twin.source), access.span(sync_step(spec.sync_frequency_seconds))
     backend = PrometheusBackend(connections=_AT_ONCE)
     try:
         gathered = await Gatherer(backend, PrometheusTexts()).gather(
@@ -204,11 +199,38 @@ async def read_twin(
         reasons = "; ".join(f"{one.metric}: {one.message or one.reason}" for one in gathered.samples.values())
         raise InputError(f"twin {namespace}/{name}: Prometheus has no history of any of its metrics ({reasons})")
     silent = sorted(metric for metric in gathered.samples if metric not in known and (not wanted or metric in wanted))
-    if silent:
-        notes = (*notes, f"Prometheus has nothing of {', '.join(silent)}")
-    return _recording(
-        access, span, known, (*notes, *gathered.warnings, *(() if workload is None else workload.notes)), replicas
-    ), spec
+    absent = [f"Prometheus has nothing of {', '.join(silent)}"] if silent else []
+    notes = (*twin.notes, *absent, *gathered.warnings, *(() if workload is None else workload.notes))
+    return _recording(access, span, known, notes, replicas), spec
+
+
+@dataclass(frozen=True, slots=True)
+class _ClusterTwin:
+    """A twin as read from the cluster.
+
+    Attributes:
+        spec: of the twin.
+        workload: its target, None without one.
+        source: spec of its MetricsSource, None where that cannot be read.
+        notes: remarks for the report.
+    """
+
+    spec: DigitalTwinSpec
+    workload: Workload | None
+    source: MetricsSourceSpec | None
+    notes: tuple[str, ...]
+
+
+async def _read_cluster(namespace: str, name: str, kubeconfig: str | None, context: str | None) -> _ClusterTwin:
+    client = await KubeClient.connect(kubeconfig, context=context)
+    try:
+        spec = await _twin(client, namespace, name)
+        target = spec.source.target_ref
+        workload = None if target is None else await ClusterWorkloads(client, Discovery(client)).get(namespace, target)
+        source, notes = await _source_of(client, spec.source.metrics_source_ref.name)
+    finally:
+        await client.aclose()
+    return _ClusterTwin(spec, workload, source, notes)
 
 
 def _check_wanted(wanted: Sequence[str], gathered: Gathered) -> None:

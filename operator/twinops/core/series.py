@@ -1,4 +1,4 @@
-"""The arrays of the core, and a metric's past on an even grid."""
+"""Types of the core's arrays, and a time series on an even grid."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """A metric's past on an even grid.
+    """A time series on an even grid.
 
     Attributes:
         times: shape (n,), Unix seconds, increasing by ``step``.
-        values: shape (n,), NaN where nothing is known.
+        values: shape (n,), NaN where unknown.
         step: seconds between two entries.
     """
 
@@ -28,5 +28,5 @@ class Series:
 
     @property
     def known(self) -> int:
-        """Number of entries that hold a value."""
+        """Number of known entries."""
         return int(np.isfinite(self.values).sum())

@@ -111,8 +111,8 @@ def score_risks(replayed: Replayed) -> RiskScore:
     warned[:begin] = False
     reach = int(ahead(replayed.horizons_seconds, step).after.max())
     crossed: Flags = np.logical_or.reduce(beyond, axis=1)
-    standing: Flags = np.logical_or.reduce(warned, axis=1)
-    raised = np.flatnonzero(standing)
+    any_warned: Flags = np.logical_or.reduce(warned, axis=1)
+    raised = np.flatnonzero(any_warned)
     calm_rows = max(1, round(_CALM_SECONDS / step))
     each = [_first_of_each(np.flatnonzero(column), calm_rows) for column in beyond.T]
     onset_rows = np.unique(np.concatenate(each))
@@ -138,7 +138,7 @@ def score_risks(replayed: Replayed) -> RiskScore:
         onsets,
         reach,
         float(np.median(leads)) if leads else None,
-        float(np.mean(standing[calm])) if calm.any() else None,
+        float(np.mean(any_warned[calm])) if calm.any() else None,
     )
 
 

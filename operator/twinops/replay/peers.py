@@ -10,7 +10,7 @@ from itertools import product
 
 import numpy as np
 
-from twinops.core.forecast.backtest import run
+from twinops.core.forecast.backtest import backtest_members
 from twinops.core.forecast.config import Config
 from twinops.core.series import Floats, Indices
 
@@ -22,7 +22,7 @@ def naive(values: Floats, horizons: Indices) -> Floats:
     """Return the last value as forecast, shape (series, horizons, n).
 
     Args:
-        values: shape (series, n), without holes.
+        values: shape (series, n), without gaps.
         horizons: shape (h,), steps ahead.
     """
     return np.repeat(values[:, None], len(horizons), axis=1)
@@ -32,7 +32,7 @@ def seasonal_naive(values: Floats, horizons: Indices, per_day: int) -> Floats:
     """Return the value one day before each target, shape (series, horizons, n); naive on the first day.
 
     Args:
-        values: shape (series, n), without holes.
+        values: shape (series, n), without gaps.
         horizons: shape (h,), steps ahead, at most a day.
         per_day: steps of a day.
     """
@@ -51,7 +51,7 @@ def theta(values: Floats, horizons: Indices, per_day: int, *, dynamic: bool = Fa
     last refit as drift; the dynamic one updates the line at every step and chooses theta from the grid, too.
 
     Args:
-        values: shape (series, n), without holes.
+        values: shape (series, n), without gaps.
         horizons: shape (h,), steps ahead.
         per_day: steps of a day; parameters are chosen anew once a day.
         dynamic: whether the dynamic optimised one.
@@ -70,8 +70,8 @@ def theta(values: Floats, horizons: Indices, per_day: int, *, dynamic: bool = Fa
     steps, rows = np.asarray(horizons) - 1, np.arange(series)
     best, found, slope = np.zeros(series, dtype=np.intp), np.empty((series, len(steps), count)), np.zeros(series)
     for t in range(count):
-        memory = (1 - (1 - alphas) ** (t + 1)) / alphas
-        error = values[:, t, None] - (level + drift_share * memory * slope[:, None])
+        weight = (1 - (1 - alphas) ** (t + 1)) / alphas
+        error = values[:, t, None] - (level + drift_share * weight * slope[:, None])
         squares += error**2
         level = level + alphas * (values[:, t, None] - level)
         if t and t % per_day == 0:
@@ -79,7 +79,7 @@ def theta(values: Floats, horizons: Indices, per_day: int, *, dynamic: bool = Fa
         if dynamic or (t and t % per_day == 0):
             slope = slopes[:, t]
         pace = (drift_share[best] * slope)[:, None]
-        found[:, :, t] = level[rows, best, None] + pace * (steps + memory[best][:, None])
+        found[:, :, t] = level[rows, best, None] + pace * (steps + weight[best][:, None])
     return found
 
 
@@ -111,7 +111,7 @@ def calibrated(centre: Floats, values: Floats, first: int, step: float, horizons
     members = np.ascontiguousarray(centre.transpose(2, 0, 1))[..., None]
     never = np.zeros(values.shape, dtype=bool)
     places = np.arange(values.shape[1])
-    done = run(members, values, never, places, first, step, horizons, config, keep=True)
-    if done.naive is None:
+    run = backtest_members(members, values, never, places, first, step, horizons, config, keep=True)
+    if run.naive is None:
         raise ValueError("asked for with keep=True")
-    return done.naive
+    return run.naive

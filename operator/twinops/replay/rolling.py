@@ -1,4 +1,4 @@
-"""Rolling through recorded history as the operator does through time: one row, one sync, no look ahead."""
+"""The replay of a recording by the operator's core: one sync per row, in the order of time, without look-ahead."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ from twinops.replay.spec import ReplaySpec
 
 WEEK_SECONDS = 7 * 86_400
 _LONG_SECONDS = 8 * 86_400
-"""From here on the whole first week is for learning, before that the first half."""
+"""Recordings of at least this length use the first week for learning, shorter ones the first half."""
 _LIMIT_PERCENTILE = 95
 _EVERY = 64
 
 Flags = npt.NDArray[np.bool_]
 Progress = Callable[[int, int], None]
-"""Told how many rows of how many are done."""
+"""Called with the number of rows done and of all rows."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Replayed:
-    """What the operator would have said at each of n rows, of m metrics at h horizons.
+    """The results of the operator's core at each of n rows, for m metrics and h horizons.
 
     Attributes:
-        recording: what was rolled through.
-        spec: with the limits that were learned.
-        begin: first row that is scored; what comes before is for learning.
+        recording: the recording that was replayed.
+        spec: of the twin, with the limits that were learned.
+        begin: first row that is scored; the rows before it are for learning.
         limits: shape (n, m), in force at each row, NaN where there was none.
         quantiles: as published, shape (n, m, h, levels), NaN where there was no forecast.
-        calibrated: whether they rest on enough checks, shape (n, m, h).
-        exceedance: of a step until the horizon beyond the limit, shape (n, m, h), NaN where not told.
-        warned: whether a lasting risk was foreseen of a metric that was within its limit, shape (n, m).
-        drifting: whether a drift alert stood, shape (n,).
+        calibrated: whether they have ``MIN_CHECKS`` checks, shape (n, m, h).
+        exceedance: probability of a step up to the horizon beyond the limit, shape (n, m, h), NaN where unknown.
+        warned: whether a persistent risk was forecast for a metric within its limit, shape (n, m).
+        drifting: whether a drift alert was active, shape (n,).
         alerts: drift alerts that were raised.
-        expected: by the learned baseline: value and band, shape (n, m, 3), NaN where not told.
+        expected: value and band of the learned baseline, shape (n, m, 3), NaN where unknown.
     """
 
     recording: Recording
@@ -68,7 +68,7 @@ class Replayed:
 
     @property
     def horizons_seconds(self) -> tuple[int, ...]:
-        """What was looked ahead, in seconds."""
+        """Horizons of the forecasts, in seconds."""
         return tuple(self.spec.predictions.horizons_seconds)
 
 
@@ -78,20 +78,20 @@ def learning_rows(rows: int, step: float) -> int:
 
 
 def roll(
-    recording: Recording, terms: ReplaySpec, *, progress: Progress | None = None, config: Config = CONFIG
+    recording: Recording, spec: ReplaySpec, *, progress: Progress | None = None, config: Config = CONFIG
 ) -> Replayed:
-    """Let the operator's core live through a recording.
+    """Replay a recording with the operator's core.
 
-    Where limits are to be learned, they are taken from the rows for learning alone and hold from then on; the memory
-    is made anew at that row from all rows before it, as by a twin that is new to a system with a past.
+    Limits that are to be learned come from the learning rows alone and are in force from then on; at that row a new
+    forecaster learns from all rows before it, as that of a new twin of a system with a history.
 
     Args:
-        recording: what was recorded.
-        terms: what it is judged by.
-        progress: called now and then.
+        recording: the recorded metrics.
+        spec: limits, expected values and horizons.
+        progress: called every few rows.
         config: of the forecasts.
     """
-    player = _Player(recording, terms, config)
+    player = _Player(recording, spec, config)
     count = len(recording.times)
     for row in range(count):
         player.sync(row)
@@ -101,46 +101,46 @@ def roll(
 
 
 class _Player:
-    def __init__(self, recording: Recording, terms: ReplaySpec, config: Config) -> None:
+    def __init__(self, recording: Recording, spec: ReplaySpec, config: Config) -> None:
         rows, metrics = len(recording.times), len(recording.names)
-        self._recording, self._terms, self._config = recording, terms, config
-        self._spec = terms.spec
-        self._horizons = terms.spec.predictions.horizons_seconds
+        self._recording, self._config = recording, config
+        self._spec, self._to_learn = spec.spec, spec.learn_limits
+        self._horizons = self._spec.predictions.horizons_seconds
         self._begin = learning_rows(rows, recording.step)
-        self._engine = TwinEngine(terms.spec, self._new_forecaster(), corrections=False)
+        self._engine = TwinEngine(self._spec, self._new_forecaster(), corrections=False)
         self._target: Workload | None = None
         self._log = AlertLog()
-        self._units = {metric.name: metric.unit for metric in terms.spec.source.metrics if metric.unit is not None}
+        self._units = {metric.name: metric.unit for metric in self._spec.source.metrics if metric.unit is not None}
         shape = (rows, metrics, len(self._horizons))
         self._limits = np.full((rows, metrics), np.nan)
         self._quantiles = np.full((*shape, len(QUANTILES)), np.nan)
         self._calibrated = np.zeros(shape, dtype=bool)
-        self._chances = np.full(shape, np.nan)
+        self._exceedance = np.full(shape, np.nan)
         self._warned = np.zeros((rows, metrics), dtype=bool)
         self._drifting = np.zeros(rows, dtype=bool)
         self._expected = np.full((rows, metrics, 3), np.nan)
 
     def sync(self, row: int) -> None:
-        """Do what the operator does at one sync."""
-        if row == self._begin and self._terms.learn_limits:
+        """Do one sync, as the operator does."""
+        if row == self._begin and self._to_learn:
             self._learn_limits()
         recording, now = self._recording, float(self._recording.times[row])
         column = recording.values[:, row].tolist()
         samples = {name: self._sample(name, value, now) for name, value in zip(recording.names, column, strict=True)}
         workload = self._workload(row)
-        # A learned limit makes risks and no drift: nobody has set it, so that no deviation is critical for it.
+        # A learned limit leads to risks, not to drift: no user has set it, so that no deviation is critical for it.
         limits = limits_in_force(self._spec, workload)
-        done = self._engine.sync(
+        sync = self._engine.sync(
             now, samples, workload=workload, limits=limits, replicas=None if workload is None else workload.ready
         )
-        self._keep(row, done.observation.forecast_result, limits)
+        self._keep(row, sync.observation.forecast_result, limits)
         place = {name: k for k, name in enumerate(recording.names)}
-        for risk in done.assessment.risks:
+        for risk in sync.assessment.risks:
             self._warned[row, place[risk.metric]] = risk.persistent and not risk.current
-        self._drifting[row] = self._log.take(row, done.assessment.drift.alerts)
+        self._drifting[row] = self._log.take(row, sync.assessment.drift.alerts)
 
     def replayed(self) -> Replayed:
-        """Return what came of it."""
+        """Return the results so far."""
         return Replayed(
             recording=self._recording,
             spec=self._spec,
@@ -148,7 +148,7 @@ class _Player:
             limits=self._limits,
             quantiles=self._quantiles,
             calibrated=self._calibrated,
-            exceedance=self._chances,
+            exceedance=self._exceedance,
             warned=self._warned,
             drifting=self._drifting,
             alerts=self._log.closed(),
@@ -167,7 +167,7 @@ class _Player:
         for k, name in enumerate(recording.names):
             seen = recording.values[k, :end]
             seen = seen[np.isfinite(seen)]
-            if name in self._terms.learn_limits and len(seen):
+            if name in self._to_learn and len(seen):
                 below = definition(name).harmful_above is False
                 limits[name] = float(np.percentile(seen, 100 - _LIMIT_PERCENTILE if below else _LIMIT_PERCENTILE))
         self._spec = self._spec.model_copy(update={"limits": limits})
@@ -188,7 +188,7 @@ class _Player:
         return Sample(name, Quality.GOOD, value, unit=unit, time=now)
 
     def _workload(self, row: int) -> Workload | None:
-        """Return as much of the target as is recorded: how many pods it had."""
+        """Return the target with the recorded number of pods, all that is known of it."""
         recorded = self._recording.replicas
         if recorded is not None and np.isfinite(recorded[row]):
             ready = round(float(recorded[row]))
@@ -202,7 +202,7 @@ class _Player:
                 self._quantiles[row, k, h] = forecast.quantiles
                 self._calibrated[row, k, h] = forecast.calibrated
             if exceedance := forecast_result.exceedance.get(name):
-                self._chances[row, k] = exceedance
+                self._exceedance[row, k] = exceedance
             if baseline := forecast_result.baselines.get(name):
-                told = (baseline.expected, baseline.lower, baseline.upper)
-                self._expected[row, k] = [np.nan if one is None else one for one in told]
+                band = (baseline.expected, baseline.lower, baseline.upper)
+                self._expected[row, k] = [np.nan if one is None else one for one in band]

@@ -121,13 +121,13 @@ def _forecasts_narrow(report: Report) -> Text:
 
 
 def _limits(report: Report) -> Text:
-    told = []
+    shown = []
     for k, name in enumerate(report.recording.names):
         limit = report.limit(k)
         if limit is not None:
             learned = " (95th percentile of the beginning)" if name in report.learned_limits else ""
-            told.append(f"{name} {definition(name).show(limit)}{learned}")
-    return _text("Limits: " + ", ".join(told))
+            shown.append(f"{name} {definition(name).show(limit)}{learned}")
+    return _text("Limits: " + ", ".join(shown))
 
 
 def _risks(report: Report) -> Table:

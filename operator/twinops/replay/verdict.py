@@ -107,8 +107,8 @@ def _of_warnings(risks: RiskScore, *, limited: bool) -> list[str]:
         return ["No limit was given, so no risk could be judged."]
     if not risks.onsets and not risks.judged:
         return ["No limit was crossed, and no warning was given."]
-    told = len(risks.onsets) - risks.misses
-    parts = [f"Of {_count(len(risks.onsets), 'crossing')} {told} {'was' if told == 1 else 'were'} warned of"]
+    warned = len(risks.onsets) - risks.misses
+    parts = [f"Of {_count(len(risks.onsets), 'crossing')} {warned} {'was' if warned == 1 else 'were'} warned of"]
     if risks.lead_seconds is not None:
         parts.append(f"{risks.lead_seconds / 60:.0f} minutes before by the median")
     if risks.judged:

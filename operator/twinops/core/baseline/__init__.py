@@ -1,13 +1,13 @@
-"""The learned baseline: what is normal for a metric at this hour, and when it is no longer normal.
+"""The learned baseline: the values expected of a metric at each time, and alarms on unusual ones.
 
-One series goes through four stages, each a module of its own:
+A series goes through four stages, each a module of its own:
 
 1. ``expectation``: an expected value from the metric's level and its daily and weekly shape;
-2. ``statistics``: how large the deviation, the movement and the calm of the last minutes and hours are;
-3. ``records``: each of them against the largest that this series has shown before;
-4. ``alarms``: one threshold on that ratio, tracked to a budget of false alarms, and a hold-off.
+2. ``statistics``: the size of deviations, of movement and of a lack of movement over the last minutes and hours;
+3. ``records``: the ratio of each of them to the largest size of this series so far;
+4. ``alarms``: one threshold on that ratio, controlled to a budget of false alarms, and a hold-off.
 
-``detectors`` computes all statistics and their records together. ``band`` keeps how large deviations were while no
-alarm was active. ``learner`` joins the stages; ``estimate`` feeds them with the syncs of a twin. Everything is causal,
-works on many series at once and keeps a fixed amount of memory. Pure like the rest of the core.
+``detectors`` computes all statistics and their records together. ``band`` keeps the largest deviations
+while no alarm was active. ``learner`` combines the stages; ``estimate`` applies them to the syncs of a twin. Everything
+is causal, works on many series at once and uses a fixed amount of memory. Pure like the rest of the core.
 """

@@ -1,14 +1,14 @@
-"""When an anomaly becomes an alarm, how long the alarm stands, and the threshold that keeps to a budget.
+"""When an anomaly raises an alarm, how long the alarm is active, and the threshold that keeps to a budget.
 
 The threshold of each series is tracked as adaptive conformal inference tracks its level (Gibbs and Candès
-2021): every alarm raises it by one step, and time lowers it again at the rate of the budget, so that in the
+2021): every alarm raises it by one step, and it falls over time at the rate of the budget, so that in the
 long run no series raises more alarms than budgeted however its values behave. It never falls below the
-least ratio, so that a quiet series does not come to raise alarms.
+least ratio, so that a quiet series does not raise alarms on ordinary values.
 
-An alarm begins at one entry and stands while the anomaly lasts. It ends when a statistic is back at what the series had
-shown before the alarm (``keepers`` says which statistic): soon after a spike, and at the end of a level shift. An
-anomaly that returns to the same side within the hold-off begins no further alarm: the earlier one stands again, until
-the hold-off is over, so that alarms do not flap. A spike may turn into a flat line or into missing activity.
+An alarm starts at one entry and is active while the anomaly lasts. It ends when a statistic is back at its record from
+before the alarm (``end_detectors`` selects the statistic): soon after a spike, and at the end of a level shift. An
+anomaly that returns to the same side within the hold-off starts no further alarm: the earlier one becomes active again
+until the hold-off is over, so that alarms do not flap. A spike may turn into a flat line or into missing activity.
 """
 
 from __future__ import annotations
@@ -25,31 +25,32 @@ from twinops.core.baseline.statistics import AnomalyKind, Detector
 from twinops.core.series import Flags, Floats, Indices
 
 NONE = -1
-"""No statistic."""
+"""Place of no statistic."""
 _NEVER = -(2**62)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class AlarmCourse:
+class AlarmStates:
     """The alarms of k series over n entries; shape (n, k) each.
 
     Attributes:
-        begun: where an alarm begins.
-        raised: which statistic raised the alarm that begins, or stands again, or turns into another; else ``NONE``.
-        other: where that is another alarm than the one that stood before.
-        standing: where an alarm stands.
-        thresholds: threshold that the entry met.
+        started: whether an alarm starts.
+        raised: place of the statistic that raised the alarm that starts, becomes active again or turns into another
+            one; else ``NONE``.
+        replaced: whether that alarm differs from the active one of the entry before, if any.
+        active: whether an alarm is active.
+        thresholds: threshold in force at the entry.
     """
 
-    begun: Flags
+    started: Flags
     raised: Indices
-    other: Flags
-    standing: Flags
+    replaced: Flags
+    active: Flags
     thresholds: Floats
 
 
 class AlarmController:
-    """Raises and ends the alarms of k series, and controls the threshold of each.
+    """Starts and ends the alarms of k series, and controls the threshold of each.
 
     Args:
         series: k.
@@ -58,52 +59,54 @@ class AlarmController:
         settings: the configuration.
 
     Attributes:
-        threshold: shape (k,), logarithm of the ratio beyond which an alarm begins.
-        standing: shape (k,), which statistic raised the alarm that stands, ``NONE`` where none does.
-        began: shape (k,), number on the grid of the latest alarm's begin.
+        threshold: shape (k,), logarithm of the ratio beyond which an alarm starts.
+        active: shape (k,), place of the statistic that raised the active alarm, ``NONE`` without one.
+        started_at: shape (k,), number on the grid of the entry that started the latest alarm.
     """
 
     def __init__(self, series: int, detectors: Sequence[Detector], step: float, settings: BaselineSettings) -> None:
         self.threshold = np.full(series, math.log(settings.ratio))
-        self.standing = np.full(series, NONE, np.int64)
-        self.began = np.full(series, _NEVER, np.int64)
+        self.active = np.full(series, NONE, np.int64)
+        self.started_at = np.full(series, _NEVER, np.int64)
         self._until = np.full(series, _NEVER, np.int64)
         self._before = np.full((series, len(detectors)), -np.inf, np.float32)
         self._latest = np.full(series, NONE, np.int64)
-        self._reference = np.full(series, np.inf)
+        self._end_level = np.full(series, np.inf)
         self._rules = _rules(tuple(detectors), max(1, round(settings.spike / step)))
         self._least = math.log(settings.least_ratio)
         self._raise = math.log1p(settings.raise_share)
         self._fall = self._raise * step / settings.budget
         self._hold_off = math.ceil(settings.hold_off / step)
 
-    def advance(self, index: int, excess: Floats, sizes: Floats, records: Floats, known: Flags) -> AlarmCourse:
-        """Take n entries.
+    def advance(self, index: int, excess: Floats, sizes: Floats, records: Floats, known: Flags) -> AlarmStates:
+        """Process n entries.
 
         Args:
             index: number of the first entry on the grid.
             excess: shape (n, k, m), logarithm of each statistic over its record, -inf where not judged.
             sizes: shape (n, k, m), logarithm of each statistic, NaN where unknown.
             records: shape (n, k, m), logarithm of its record.
-            known: shape (n, k), where there is a value; where none is, what stands goes on standing.
+            known: shape (n, k), whether there is a value; without one, an active alarm remains active.
         """
         before = np.concatenate([self._before[None], excess[:-1]])
         shape = excess.shape[:2]
-        begun, other, standing = (np.zeros(shape, bool) for _ in range(3))
+        started, replaced, active = (np.zeros(shape, bool) for _ in range(3))
         raised, thresholds = np.full(shape, NONE, np.intp), np.empty(shape)
-        # While no alarm stands, the threshold only falls between notable entries.
+        # While no alarm is active, the threshold only falls between notable entries.
         notable: Flags = np.any(excess > self._least, axis=2)
         for series in range(excess.shape[1]):
             start = 0
-            for entry in (*self._visits(series, notable[:, series]), len(excess) - 1):
+            for entry in (*self._entries_to_update(series, notable[:, series]), len(excess) - 1):
                 stop = entry + 1
-                met = np.maximum(self.threshold[series] - self._fall * np.arange(1, stop - start + 1), self._least)
+                thresholds_met = np.maximum(
+                    self.threshold[series] - self._fall * np.arange(1, stop - start + 1), self._least
+                )
                 if stop > start:
-                    thresholds[start:stop, series], self.threshold[series] = met, met[-1]
-                    # The last entry is here in any case, visited or not: to meet it is harmless.
+                    thresholds[start:stop, series], self.threshold[series] = thresholds_met, thresholds_met[-1]
+                    # The last entry comes in any case; where nothing can happen, updating it changes nothing.
                     if known[entry, series]:
-                        was = self.standing[series]
-                        begun[entry, series], raised[entry, series] = self._meet(
+                        before_entry = self.active[series]
+                        started[entry, series], raised[entry, series] = self._update(
                             series,
                             index + entry,
                             excess[entry, series],
@@ -112,17 +115,19 @@ class AlarmController:
                             records[entry, series],
                         )
                         place = raised[entry, series]
-                        other[entry, series] = place != NONE and (was == NONE or not self._rules.alike[was, place])
-                    standing[entry, series] = self.standing[series] != NONE
+                        replaced[entry, series] = place != NONE and (
+                            before_entry == NONE or not self._rules.same[before_entry, place]
+                        )
+                    active[entry, series] = self.active[series] != NONE
                 start = stop
         self._before = excess[-1].astype(np.float32)
-        return AlarmCourse(begun, raised, other, standing, thresholds)
+        return AlarmStates(started, raised, replaced, active, thresholds)
 
-    def _visits(self, series: int, notable: Flags) -> Iterator[int]:
-        """Yield the entries at which something may happen, each one after the one before has been met."""
+    def _entries_to_update(self, series: int, notable: Flags) -> Iterator[int]:
+        """Yield the entries at which an alarm may start or end; each must be processed before the next is asked for."""
         events, entry = np.flatnonzero(notable), 0
         while entry < len(notable):
-            if self.standing[series] == NONE:
+            if self.active[series] == NONE:
                 place = np.searchsorted(events, entry)
                 if place == len(events):
                     return
@@ -130,104 +135,108 @@ class AlarmController:
             yield entry
             entry += 1
 
-    def _meet(
+    def _update(
         self, series: int, index: int, now: Floats, then: Floats, sizes: Floats, records: Floats
     ) -> tuple[bool, int]:
-        """Take one entry of one series; return whether an alarm begins, and which statistic has raised one."""
-        threshold, stands = self.threshold[series], self.standing[series]
-        over = stands == NONE or sizes[self._rules.keeper[stands]] <= self._reference[series]
+        """Process one entry of one series; return whether an alarm starts, and the statistic that raised one."""
+        threshold, active = self.threshold[series], self.active[series]
+        ended = active == NONE or sizes[self._rules.end_detector[active]] <= self._end_level[series]
         rising = (now > threshold) & (then <= threshold)
         if rising.any():
             raised, latest = int(np.argmax(np.where(rising, now, -np.inf))), self._latest[series]
-            if index - self.began[series] >= self._hold_off:
-                self.began[series], self.threshold[series] = index, threshold + self._raise
-                self._stand(series, raised, records[raised])
+            if index - self.started_at[series] >= self._hold_off:
+                self.started_at[series], self.threshold[series] = index, threshold + self._raise
+                self._activate(series, raised, records[raised])
                 return True, raised
-            if self._rules.again[latest, raised]:
-                if over:
-                    self._until[series] = self.began[series] + self._hold_off
-                # The records of narrow windows know the anomaly by now, those of wider ones not yet.
-                if over or self._rules.widths[raised] > self._rules.widths[latest]:
-                    self._stand(series, raised, records[raised])
+            if self._rules.returns[latest, raised]:
+                if ended:
+                    self._until[series] = self.started_at[series] + self._hold_off
+                # The records of narrow windows include the anomaly by now, those of wider ones not yet.
+                if ended or self._rules.widths[raised] > self._rules.widths[latest]:
+                    self._activate(series, raised, records[raised])
                 return False, raised
-            if over and self._rules.turns[latest, raised]:
-                self._stand(series, raised, records[raised])
+            if ended and self._rules.becomes[latest, raised]:
+                self._activate(series, raised, records[raised])
                 return False, raised
-        if stands != NONE and over and index >= self._until[series]:
-            self.standing[series] = NONE
+        if active != NONE and ended and index >= self._until[series]:
+            self.active[series] = NONE
         return False, NONE
 
-    def _stand(self, series: int, raised: int, record: float) -> None:
-        self.standing[series] = self._latest[series] = raised
-        self._reference[series] = record + self._rules.share[raised]
+    def _activate(self, series: int, raised: int, record: float) -> None:
+        self.active[series] = self._latest[series] = raised
+        self._end_level[series] = record + self._rules.end_share[raised]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Rules:
-    """What follows from m statistics alone; one for all twins that watch the same ones.
+    """What follows from m statistics alone; shared by all twins with the same statistics.
 
     Attributes:
         widths: windows in steps, shape (m,).
-        alike: which of them show the same anomaly, shape (m, m).
-        again: what of the one may show that the other is back, shape (m, m).
-        turns: what of the one may turn out to be the other, shape (m, m).
-        keeper: which tells that what each one raised is over, shape (m,).
-        share: logarithm of the share of the record at which it does, shape (m,).
+        same: whether two of them show the same anomaly, shape (m, m).
+        returns: whether the second shows that an anomaly raised by the first has returned, shape (m, m).
+        becomes: whether an anomaly raised by the first may turn into one of the second, shape (m, m).
+        end_detector: place of the statistic that ends the alarm raised by each, shape (m,).
+        end_share: logarithm of the share of the record at which it does, shape (m,).
     """
 
     widths: Indices
-    alike: Flags
-    again: Flags
-    turns: Flags
-    keeper: Indices
-    share: Floats
+    same: Flags
+    returns: Flags
+    becomes: Flags
+    end_detector: Indices
+    end_share: Floats
 
 
 @functools.cache
 def _rules(detectors: tuple[Detector, ...], brief: int) -> _Rules:
-    alike = np.array([[_alike(one, other) for other in detectors] for one in detectors])
+    same = np.array([[_same(one, other) for other in detectors] for one in detectors])
     return _Rules(
         np.array([detector.width for detector in detectors]),
-        alike,
-        alike & [_prompt(detector, brief, detectors) for detector in detectors],
-        np.array([[_turns(one, other) for other in detectors] for one in detectors]),
-        *keepers(detectors, brief),
+        same,
+        same & [_shows_present(detector, brief, detectors) for detector in detectors],
+        np.array([[_may_become(one, other) for other in detectors] for one in detectors]),
+        *end_detectors(detectors, brief),
     )
 
 
-def _alike(one: Detector, other: Detector) -> bool:
+def _same(one: Detector, other: Detector) -> bool:
     return one.sign == other.sign and (one.sign != 0 or one.kind is other.kind)
 
 
-def _prompt(detector: Detector, brief: int, detectors: Sequence[Detector]) -> bool:
-    """Tell whether a statistic shows the present, rather than a spike that its window still holds."""
+def _shows_present(detector: Detector, brief: int, detectors: Sequence[Detector]) -> bool:
+    """Return whether a statistic shows the present, rather than a spike that its window still contains."""
     if detector.sign:
         return detector.clipped or detector.width <= brief
     return detector.width == min(one.width for one in detectors if one.kind is detector.kind)
 
 
-def _turns(one: Detector, other: Detector) -> bool:
-    """Tell whether what began as the one may turn out to be the other."""
+def _may_become(one: Detector, other: Detector) -> bool:
+    """Return whether an alarm raised by the one may turn into an alarm of the other."""
     return one.kind is AnomalyKind.SPIKE and other.kind in {AnomalyKind.FLAT, AnomalyKind.SILENCE}
 
 
-def keepers(detectors: Sequence[Detector], brief: int) -> tuple[Indices, Floats]:
-    """Return which statistic tells that what each one raised is over, and at which share of the record.
+def end_detectors(detectors: Sequence[Detector], brief: int) -> tuple[Indices, Floats]:
+    """Return which statistic ends the alarm that each one raised, and at which share of the record.
 
-    A spike is over when the mean over its length is back under the record. What a mean over hours has raised is
-    over when the mean of the last hour is under half of it: the window itself would know hours later. Of what has
-    no side, the window itself tells.
+    A spike is over when the mean over its length is back under the record. An alarm of a mean over hours is over when
+    the mean of the last hour is under half of the record: the window itself would fall hours later. An alarm of a
+    statistic without a side ends by the statistic itself.
+
+    Args:
+        detectors: the m statistics.
+        brief: longest spike in steps.
 
     Returns:
-        Places, and logarithms of shares; shape (m,) each.
+        Places of statistics, and logarithms of shares; shape (m,) each.
     """
     hour = min((detector.width for detector in detectors if detector.sign and detector.width > brief), default=brief)
     places, shares = [], []
     for place, raised in enumerate(detectors):
         width = brief if raised.width < brief else min(raised.width, hour)
-        keeper = place
+        end_detector = place
         if raised.sign:
-            keeper = next(k for k, one in enumerate(detectors) if (one.sign, one.width) == (raised.sign, width))
-        places.append(keeper)
-        shares.append(math.log(0.5) if detectors[keeper].width < raised.width else 0.0)
+            end_detector = next(k for k, one in enumerate(detectors) if (one.sign, one.width) == (raised.sign, width))
+        places.append(end_detector)
+        shares.append(math.log(0.5) if detectors[end_detector].width < raised.width else 0.0)
     return np.array(places), np.array(shares)

@@ -1,7 +1,7 @@
-"""The band around the expected value: the largest deviation to either side while no alarm stood.
+"""The band around the expected value: the largest deviation to either side while no alarm was active.
 
-Records (``records``) include an anomaly as soon as its window is over. A band that did so would call an anomaly normal
-while it lasts, so values under a standing alarm are left out of it.
+Records (``records``) include an anomaly as soon as its window is over. A band that did so would include an anomaly
+while it lasts, so values during an active alarm are excluded.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from twinops.core.series import Floats
 
 
 class BandEdge:
-    """One edge of the band of k series, for each candidate judged of their expectation.
+    """One edge of the band of k series, for each judged candidate of their expectation.
 
     Args:
-        shape: (c, k), candidates judged and series.
+        shape: (c, k), judged candidates and series.
         half_life: steps after which a deviation counts half.
         settings: the configuration.
 
     Attributes:
-        largest: shape (c, k), logarithm of the largest deviation that is remembered.
+        largest: shape (c, k), logarithm of the largest deviation so far, faded.
     """
 
     def __init__(self, shape: tuple[int, int], half_life: float, settings: BaselineSettings) -> None:
@@ -35,16 +35,16 @@ class BandEdge:
         self._seen = np.full(shape, -np.inf)
         self.largest = np.full(shape, -np.inf)
 
-    def advance(self, left: Floats) -> Floats:
-        """Take n entries; return the largest deviation before each of them, in logarithms, shape (n, c, k).
+    def advance(self, deviations: Floats) -> Floats:
+        """Process n entries; return the largest deviation before each of them, in logarithms, shape (n, c, k).
 
         Args:
-            left: shape (n, c, k), deviations to this side; negative to the other one, NaN where they do not count.
+            deviations: shape (n, c, k), positive to this side, negative to the other one, NaN where they do not count.
         """
-        sizes = logarithm(left)
+        sizes = logarithm(deviations)
         sizes[np.isnan(sizes)] = -np.inf
-        usual = self._usual.advance(np.abs(left).reshape(len(left), -1)).reshape(left.shape)
-        faded = self._rate * np.arange(1, len(left) + 1)[:, None, None]
+        usual = self._usual.advance(np.abs(deviations).reshape(len(deviations), -1)).reshape(deviations.shape)
+        faded = self._rate * np.arange(1, len(deviations) + 1)[:, None, None]
         grown = np.concatenate([self._seen[None], sizes + faded])
         seen = np.maximum.accumulate(grown, axis=0)[1:] - faded
         self._seen = seen[-1]

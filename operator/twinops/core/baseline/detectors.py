@@ -1,4 +1,4 @@
-"""All windowed statistics of k columns, each against its own record."""
+"""The detector bank: all windowed statistics of k columns, each compared with its own record."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ _DEVIATION = 1.25
 """Standard deviation of Gaussian noise over its mean absolute deviation, √(π/2)."""
 
 
-class Source(Enum):
-    """What windows are taken of."""
+class Input(Enum):
+    """The series that a statistic averages: deviations, clipped deviations, or movements from step to step."""
 
-    LEFT = auto()
+    DEVIATIONS = auto()
     CLIPPED = auto()
-    MOVES = auto()
+    MOVEMENTS = auto()
 
 
-def _source(detector: Detector) -> Source:
+def _input_of(detector: Detector) -> Input:
     if not detector.sign:
-        return Source.MOVES
-    return Source.CLIPPED if detector.clipped else Source.LEFT
+        return Input.MOVEMENTS
+    return Input.CLIPPED if detector.clipped else Input.DEVIATIONS
 
 
-def _widest(every: Sequence[Detector]) -> dict[Source, int]:
-    widest: dict[Source, int] = {}
+def _widest(every: Sequence[Detector]) -> dict[Input, int]:
+    widest: dict[Input, int] = {}
     for detector in every:
-        widest[_source(detector)] = max(widest.get(_source(detector), 1), detector.width)
+        widest[_input_of(detector)] = max(widest.get(_input_of(detector), 1), detector.width)
     return widest
 
 
 class RecentEntries:
     """The latest entries of k columns, in half precision: in units of about their usual size.
 
-    The units are powers of two, so that keeping what was kept before loses nothing.
+    The units are powers of two, so that a change of unit does not add rounding errors.
 
     Args:
-        length: entries to keep.
+        length: number of entries to keep.
         columns: k.
     """
 
@@ -70,31 +70,31 @@ class _Constants:
     """Constants of m detectors, in their order; every array has the shape (m,).
 
     Attributes:
-        least: logarithm of what chance alone would do, or nearly, over the usual size.
-        places: which of them are taken of a source.
+        least: logarithm of the least record over the usual size.
+        places: places of the detectors of each input.
     """
 
     widths: Indices
     signs: Indices
     calm: Flags
     least: Floats
-    places: Mapping[Source, Indices]
+    places: Mapping[Input, Indices]
 
 
 @lru_cache(maxsize=64)
 def _constants(every: tuple[Detector, ...], settings: BaselineSettings) -> _Constants:
-    sources = [_source(detector) for detector in every]
+    inputs = [_input_of(detector) for detector in every]
     return _Constants(
         widths=np.array([detector.width for detector in every]),
         signs=np.array([detector.sign for detector in every]),
         calm=np.array([detector.kind is AnomalyKind.CALM for detector in every]),
         least=np.array([_least(detector, settings) for detector in every]),
-        places={source: np.flatnonzero([one is source for one in sources]) for source in _widest(every)},
+        places={input_: np.flatnonzero([one is input_ for one in inputs]) for input_ in _widest(every)},
     )
 
 
 class DetectorBank:
-    """Deviations and movements of k columns, over windows, against what they have been before.
+    """Statistics of deviations and movements of k columns over windows, compared with their records.
 
     Args:
         columns: k.
@@ -102,7 +102,7 @@ class DetectorBank:
         settings: the configuration.
 
     Attributes:
-        detectors: the statistics, in the order of ``advance``'s answer.
+        detectors: the m statistics, in the order of the result of ``advance``.
     """
 
     def __init__(self, columns: int, step: float, settings: BaselineSettings) -> None:
@@ -113,33 +113,37 @@ class DetectorBank:
         self._deviation, self._movement = ExponentialMean(columns, normal), ExponentialMean(columns, normal)
         self._enough = settings.learning / step
         self._known = np.zeros(columns)
-        self._recent = {source: RecentEntries(2 * width, columns) for source, width in _widest(self.detectors).items()}
+        self._recent = {input_: RecentEntries(2 * width, columns) for input_, width in _widest(self.detectors).items()}
         self._latest = np.full(columns, np.nan)
         self._constant = _constants(self.detectors, settings)
 
-    def advance(self, left: Floats, least: Floats) -> tuple[Floats, Floats, Floats]:
-        """Take n entries.
+    def advance(self, deviations: Floats, least: Floats) -> tuple[Floats, Floats, Floats]:
+        """Process n entries.
 
         Args:
-            left: shape (n, k), values less what was expected; NaN where unknown.
-            least: shape (n, k), size up to which a deviation counts as none.
+            deviations: shape (n, k), values less the expected ones; NaN where unknown.
+            least: shape (n, k), size up to which a deviation counts as 0.
 
         Returns:
-            The logarithm of each of m statistics over its record, of the record, both -inf where there is none, and of
+            The logarithm of each of m statistics over its record, -inf where it is not judged; of the record; and of
             the statistic, NaN where unknown; shape (n, k, m) each.
         """
-        count = len(left)
-        known = self._known + np.cumsum(np.isfinite(left), axis=0)
+        count = len(deviations)
+        known = self._known + np.cumsum(np.isfinite(deviations), axis=0)
         self._known = known[-1]
-        moves = np.abs(np.diff(np.concatenate([self._latest[None], left]), axis=0))
-        self._latest = left[-1]
-        deviation = np.fmax(self._deviation.advance(np.abs(left)), least)
+        moves = np.abs(np.diff(np.concatenate([self._latest[None], deviations]), axis=0))
+        self._latest = deviations[-1]
+        deviation = np.fmax(self._deviation.advance(np.abs(deviations)), least)
         movement = np.fmax(self._movement.advance(moves), least)
         reach = self._settings.huber * deviation
-        fresh = {Source.LEFT: left, Source.CLIPPED: np.clip(left, -reach, reach), Source.MOVES: moves}
-        parts = {source: recent.advance(fresh[source], deviation[-1]) for source, recent in self._recent.items()}
+        fresh = {
+            Input.DEVIATIONS: deviations,
+            Input.CLIPPED: np.clip(deviations, -reach, reach),
+            Input.MOVEMENTS: moves,
+        }
+        parts = {input_: recent.advance(fresh[input_], deviation[-1]) for input_, recent in self._recent.items()}
         sizes, before = self._latest_sizes(parts, movement) if count == 1 else self._all_sizes(parts, movement)
-        # One record for all detectors together: many small calls would cost more than their arithmetic.
+        # One record for all detectors: the overhead of many small calls would exceed their arithmetic.
         shown = self._record.advance(before.reshape(count, -1)).reshape(before.shape)
         records = np.fmax(shown, self._floors(deviation, movement))
         ready = (known[:, :, None] >= self._enough + 2 * self._constant.widths) & np.isfinite(records)
@@ -147,39 +151,39 @@ class DetectorBank:
         excess[np.isnan(excess)] = -np.inf
         return excess, records, sizes
 
-    def _all_sizes(self, parts: Mapping[Source, Floats], movement: Floats) -> tuple[Floats, Floats]:
+    def _all_sizes(self, parts: Mapping[Input, Floats], movement: Floats) -> tuple[Floats, Floats]:
         """Return the logarithms of all sizes, and of those a window earlier, shape (n, k, m) each."""
         count = len(movement)
         shape = (*movement.shape, len(self.detectors))
         sizes, before = np.empty(shape), np.empty(shape)
         for place, detector in enumerate(self.detectors):
-            part = parts[_source(detector)][-(count + 2 * detector.width - 1) :]
+            part = parts[_input_of(detector)][-(count + 2 * detector.width - 1) :]
             found = self._sizes(detector, part, movement)
             sizes[:, :, place], before[:, :, place] = found[detector.width :], found[:count]
         return sizes, before
 
-    def _latest_sizes(self, parts: Mapping[Source, Floats], movement: Floats) -> tuple[Floats, Floats]:
-        """Return the same for a single entry: every window ends at it, so that one cumulative sum serves them all."""
+    def _latest_sizes(self, parts: Mapping[Input, Floats], movement: Floats) -> tuple[Floats, Floats]:
+        """Return the same for a single entry, at which every window ends: one cumulative sum gives all of them."""
         sizes, before = (np.empty((1, movement.shape[1], len(self.detectors))) for _ in range(2))
         usual = np.nan_to_num(movement[0])
-        for source, places in self._constant.places.items():
-            part = parts[source][::-1]
+        for input_, places in self._constant.places.items():
+            part = parts[input_][::-1]
             known = np.isfinite(part)
             counts, sums = np.cumsum(known, axis=0), np.cumsum(np.where(known, part, 0.0), axis=0)
             widths = self._constant.widths[places]
             now = counts[widths - 1], sums[widths - 1]
             both = counts[2 * widths - 1], sums[2 * widths - 1]
             for target, (number, total) in ((sizes, now), (before, (both[0] - now[0], both[1] - now[1]))):
-                target[0, :, places] = self._logarithms(source, places, number, total, usual)
+                target[0, :, places] = self._logarithms(input_, places, number, total, usual)
         return sizes, before
 
-    def _logarithms(self, source: Source, places: Indices, number: Floats, total: Floats, usual: Floats) -> Floats:
+    def _logarithms(self, input_: Input, places: Indices, number: Floats, total: Floats, usual: Floats) -> Floats:
         """Return the logarithms of sizes from the number of known entries and their sum, shape (detectors, k)."""
         widths = self._constant.widths[places][:, None]
         calm = self._constant.calm[places][:, None]
         total = total + np.where(calm, (widths - number) * usual, 0.0)
         means: Floats = np.where(number * 2 >= widths, total / widths, np.nan)
-        if source is not Source.MOVES:
+        if input_ is not Input.MOVEMENTS:
             return logarithm(np.where(self._constant.signs[places][:, None] > 0, means, -means))
         logs = logarithm(np.where(calm, np.fmax(means + self._settings.least_calm * usual, _TINY), means))
         return np.where(calm, -logs, logs)
@@ -205,7 +209,7 @@ class DetectorBank:
 
 
 def _least(detector: Detector, settings: BaselineSettings) -> float:
-    """Return the logarithm of what chance alone would do, or nearly, over the usual size."""
+    """Return the logarithm of the least record over the usual size, below which random values often lie."""
     errors = settings.standard_errors / math.sqrt(detector.width)
     if detector.sign:
         return math.log(max(1.0 if detector.clipped else settings.floor, errors * _DEVIATION))

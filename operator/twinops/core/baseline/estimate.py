@@ -18,14 +18,14 @@ _LONGEST_GAP = 2
 
 @dataclass(frozen=True, slots=True)
 class BaselineEstimate:
-    """What is normal for one metric at one moment.
+    """The expected value and band of one metric at one time, and its alarm.
 
     Attributes:
-        expected: value expected now, None as long as too little was seen to judge anything.
-        lower: least value that is no spike, None likewise.
-        upper: largest value that is no spike, None likewise.
-        alarm: the alarm that stands, None where none does.
-        since: Unix seconds from which on the alarm's window was unusual, None without an alarm.
+        expected: expected value, None as long as too little history is known to judge anything.
+        lower: least value that is not a spike, None likewise.
+        upper: largest value that is not a spike, None likewise.
+        alarm: the active alarm, None without one.
+        since: begin of the alarm's unusual window, Unix seconds, None without an alarm.
         step: seconds of one entry of the baseline's grid.
     """
 
@@ -38,10 +38,10 @@ class BaselineEstimate:
 
 
 class TwinBaseline:
-    """What is normal for each metric of a twin.
+    """The learned baseline of each metric of a twin.
 
-    Values are averaged onto the baseline's grid; a slot is judged when it is over. State is a cache: after a
-    restart it is rebuilt by ``learn`` from the metrics' history.
+    Values are averaged onto the baseline's grid; an entry is judged when it is complete. The state is a cache: after a
+    restart ``learn`` rebuilds it from the metrics' history.
 
     Args:
         metrics: their names.
@@ -60,8 +60,8 @@ class TwinBaseline:
         self._baseline = LearnedBaseline(count, self.step, self._settings)
         self._slot = slot
         self._sums = np.zeros((2, count))
-        self._standing: list[Alarm | None] = [None] * count
-        # What was never below zero, as counts and sizes are, is not expected to be.
+        self._alarms: list[Alarm | None] = [None] * count
+        # Metrics that were never below 0, as counts and sizes, are not expected to be.
         self._least = np.full(count, np.inf)
 
     @property
@@ -73,8 +73,8 @@ class TwinBaseline:
         """Learn from recorded history, all metrics at once, and return the estimates at the end of it.
 
         Args:
-            history: by metric; a metric without history is unknown all the time.
-            until: Unix seconds; nothing from then on is used.
+            history: by metric; a metric without history is unknown at all times.
+            until: Unix seconds; values from then on are ignored.
         """
         known = [series for name, series in history.items() if name in self.metrics and len(series.times)]
         if not known:
@@ -92,7 +92,7 @@ class TwinBaseline:
         return self._estimates(last)
 
     def observe(self, now: float, values: Mapping[str, float | None]) -> dict[str, BaselineEstimate]:
-        """Take the fresh values of one sync and return the estimates.
+        """Add the fresh values of one sync and return the estimates.
 
         Args:
             now: Unix seconds.
@@ -106,7 +106,7 @@ class TwinBaseline:
         return self._estimates(slot)
 
     def _close(self, slot: int) -> None:
-        """Judge the slots that are over."""
+        """Judge the entries that are complete."""
         if self._slot is None:
             self._slot = slot
             return
@@ -123,16 +123,16 @@ class TwinBaseline:
     def _take(self, index: int, values: Floats) -> None:
         self._least = np.fmin(self._least, np.fmin.reduce(values, axis=0))
         judgement = self._baseline.advance(index, values)
-        latest = {alarm.series: alarm for alarm in judgement.others}
+        latest = {alarm.series: alarm for alarm in judgement.activated}
         for column in range(len(self.metrics)):
-            standing = bool(judgement.standing[-1, column])
-            self._standing[column] = latest.get(column, self._standing[column]) if standing else None
+            active = bool(judgement.active[-1, column])
+            self._alarms[column] = latest.get(column, self._alarms[column]) if active else None
 
     def _estimates(self, slot: int) -> dict[str, BaselineEstimate]:
         bands = np.where(self._baseline.judging, self._baseline.peek(slot), np.nan)
         bands[1] = np.where(self._least >= 0, np.maximum(bands[1], 0.0), bands[1])
         baselines = {}
-        for name, band, alarm in zip(self.metrics, bands.T.tolist(), self._standing, strict=True):
+        for name, band, alarm in zip(self.metrics, bands.T.tolist(), self._alarms, strict=True):
             expected, lower, upper = (value if math.isfinite(value) else None for value in band)
             since = None if alarm is None else alarm.since * self.step
             baselines[name] = BaselineEstimate(expected, lower, upper, alarm, since, self.step)
@@ -144,7 +144,7 @@ def _finite(value: float | None) -> float:
 
 
 def _onto_grid(series: Series, first: int, last: int, step: float) -> Floats:
-    """Return the means per slot, shape (last - first,), NaN where nothing is known."""
+    """Return the means per slot, shape (last - first,), NaN where unknown."""
     slots = (series.times // step).astype(np.int64) - first
     used = np.isfinite(series.values) & (slots >= 0) & (slots < last - first)
     counts = np.bincount(slots[used], minlength=last - first)

@@ -2,10 +2,10 @@
 
 Three candidates compete on their own errors one step ahead: the level alone, the level with the daily
 shape, and that with an hour-of-week correction. The level of each is the median of the last day's half-hour
-means of what its shape leaves over (a median of a day stands still through anything that lasts less than
-half of it, and follows what lasts longer). A shape is a running mean per time of day that weighs at least
+means of the deviation from its shape (the median of a day ignores anything that lasts less than half
+of it, and follows what lasts longer). A shape is a running mean per time of day that weighs at least
 one part in seven and learns from errors clipped as Huber (1964) clips them, so that an incident of one day
-does not become what is expected of the next.
+does not become the expectation of the next.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HOURS_OF_WEEK = 168
 
 
 class Expectation:
-    """Expected values of k series on one even grid. State of fixed size, moved by ``advance``.
+    """Expected values of k series on one even grid; the state has a fixed size.
 
     Args:
         series: k.
@@ -38,24 +38,24 @@ class Expectation:
         self._daily = np.full((self._bins, series), np.nan, np.float32)
         self._weekly = np.full((_HOURS_OF_WEEK, series), np.nan, np.float32)
         self._blocks = np.full((blocks, CANDIDATES, series), np.nan, np.float32)
-        self._open = np.zeros((3, CANDIDATES, series))  # sum of what is left over, of its size, and how many
+        self._open = np.zeros((3, CANDIDATES, series))  # sums of deviations and of their sizes, and their number
         self._level = np.zeros((CANDIDATES, series))
         self._level[LEVEL] = np.nan
-        self._errors = np.zeros((2, CANDIDATES, series))  # faded sum of errors and of their number
+        self._errors = np.zeros((2, CANDIDATES, series))  # faded sums of errors and of their number
         self._usual = np.full((CANDIDATES, series), np.inf)
         self._chosen = np.zeros(series, np.intp)
         self._first = np.full(series, np.nan)
 
     def advance(self, index: int, values: Floats) -> tuple[Floats, Indices]:
-        """Return what was expected of each value before it was seen, and learn from the values.
+        """Return the value expected of each entry before it was known, and learn from the entries.
 
         Args:
             index: number of the first entry on the grid: its Unix time over the step.
             values: shape (n, k), NaN where unknown.
 
         Returns:
-            What each candidate expected, shape (n, 3, k), NaN before its first value; and which of
-            them was selected, shape (n, k).
+            The expected value of each candidate, shape (n, 3, k), NaN before its first value; and which
+            candidate was selected, shape (n, k).
         """
         expected = np.empty((len(values), CANDIDATES, values.shape[1]))
         chosen = np.empty(values.shape, np.intp)
@@ -71,7 +71,7 @@ class Expectation:
         return expected, chosen
 
     def peek(self, index: int) -> tuple[Floats, Indices]:
-        """Return what is expected at one entry of the grid, and which candidate says so; nothing is learned.
+        """Return the expected value at one entry of the grid, and the selected candidate; nothing is learned.
 
         Shape (k,) each.
         """
@@ -89,39 +89,39 @@ class Expectation:
         return int(index * self._step // HOUR) % _HOURS_OF_WEEK
 
     def _segment(self, index: int, values: Floats) -> Floats:
-        """Take entries that lie in one level block: level, weekly shape and choice stand still meanwhile."""
+        """Process entries of one level block, in which level, weekly shape and selection are constant."""
         known = np.isfinite(values)
         new = np.isnan(self._first) & known.any(axis=0)
         if new.any():
-            # That of the entry, in whatever portion it came.
+            # The number of the entry, however many entries were given at once.
             self._first[new] = (index + known.argmax(axis=0))[new]
-            # Shapes count from the first value, so that they are small numbers where the metric's are large.
+            # Shapes are relative to the first value, so that they are small numbers where the values are large.
             self._level[DAILY:, new] = values[known.argmax(axis=0), np.arange(len(new))][new]
         shaped = self._shaped(index, len(values))
-        left = values - shaped
-        over = left + self._level[:, None, :]
+        deviations = values - shaped
+        over = deviations + self._level[:, None, :]
         over[LEVEL] = values
         self._open += [
             np.where(np.isfinite(over), over, 0.0).sum(axis=1),
-            np.where(np.isfinite(left), np.abs(left), 0.0).sum(axis=1),
+            np.where(np.isfinite(deviations), np.abs(deviations), 0.0).sum(axis=1),
             np.isfinite(over).sum(axis=1),
         ]
-        self._learn_day(index, values, left[DAILY])
+        self._learn_day(index, values, deviations[DAILY])
         return shaped.swapaxes(0, 1)
 
-    def _learn_day(self, index: int, values: Floats, left: Floats) -> None:
+    def _learn_day(self, index: int, values: Floats, deviations: Floats) -> None:
         """Move the daily shape toward the values; each time of day occurs once at most."""
         entries = np.arange(index, index + len(values))
         at = entries % self._bins
         known, before = np.isfinite(values), self._daily[at]
         visits = np.nan_to_num((entries[:, None] - self._first) // self._bins)
         reach = self._settings.clip * self._usual[DAILY]
-        moved = before + np.clip(left, -reach, reach) / np.minimum(visits + 1, self._settings.shape_days)
+        moved = before + np.clip(deviations, -reach, reach) / np.minimum(visits + 1, self._settings.shape_days)
         fresh = np.where(np.isnan(before), values - self._level[DAILY], moved)
         self._daily[at] = np.where(known, fresh, before)
 
     def _close_block(self, index: int) -> None:
-        """Take the open block into the errors, the weekly shape and the level; choose anew."""
+        """Add the open block to errors, weekly shape and level, and select again."""
         total, size, count = self._open
         enough = count * 2 >= self._block
         means = np.divide(total, count, out=np.full_like(total, np.nan), where=enough)
@@ -138,7 +138,7 @@ class Expectation:
         self._choose(index)
 
     def _learn_week(self, index: int, error: Floats) -> None:
-        """Move this hour's weekly correction toward what the daily shape left over in one block."""
+        """Move this hour's weekly correction toward the deviation from the daily shape in one block."""
         hour, reach = self._hour(index), self._settings.clip * self._usual[DAILY]
         each = max(1, round(HOUR / (self._block * self._step)))
         weeks = np.nan_to_num((index - self._first) * self._step // (_HOURS_OF_WEEK * HOUR))
@@ -150,7 +150,7 @@ class Expectation:
         self._weekly[hour] = np.where(np.isfinite(error), learned, before)
 
     def _choose(self, index: int) -> None:
-        """Select a candidate for each series, by age and by error."""
+        """Select a candidate for each series, by age and error."""
         settings, error = self._settings, self._usual
         age = (index - self._first) * self._step
         seasonal = settings.daily_gain * error[LEVEL]
@@ -167,7 +167,7 @@ def selected(each: Floats, chosen: Indices) -> Floats:
 
 
 def _median(blocks: Floats) -> Floats:
-    """Return the median along axis 0 of what is known, NaN where nothing is."""
+    """Return the median of the known values along axis 0, NaN without any."""
     ordered = np.sort(blocks, axis=0)  # NaN last
     if not np.isnan(ordered[-1]).any():
         middle: Floats = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2

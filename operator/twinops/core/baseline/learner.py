@@ -21,21 +21,21 @@ from twinops.core.series import Flags, Floats, Indices
 
 _JUDGED = (LEVEL, DAILY)
 _LARGEST = 1e30
-"""Values from here on would not fit single precision, in which levels and shapes are kept."""
+"""Values from here on do not fit single precision, in which levels and shapes are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """An alarm as it begins.
+    """An alarm at its start.
 
     Attributes:
         series: which of the k series.
-        detector: what raised it.
+        detector: the statistic that raised it.
         index: number on the grid of the entry that raised it.
         since: number on the grid of the first entry of the window, or of the quiet spell, that raised it.
-        expected: what was expected at ``index``.
-        size: of what raised it: a mean deviation or movement in the metric's unit, or a quiet spell in entries.
-        record: the largest such size before (the least, of a calm).
+        expected: expected value at ``index``.
+        size: of the statistic: a mean deviation or movement in the metric's unit, or a quiet spell in entries.
+        record: the largest such size before (the least one, for decreased variance).
     """
 
     series: int
@@ -48,31 +48,31 @@ class Alarm:
 
     @property
     def actual(self) -> float:
-        """Mean of the window that raised it; what was expected where it has no side."""
+        """Mean of the window that raised it; the expected value for a statistic without a side."""
         return self.expected + self.detector.sign * self.size
 
     @property
     def ratio(self) -> float:
-        """How many times the record it is."""
+        """Ratio of the size to the record, at least 1."""
         low, high = sorted((self.size, self.record))
         return high / low if low > 0 else math.inf
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judgement:
-    """What the baseline says of n entries of k series.
+    """The judgement of n entries of k series.
 
     Attributes:
-        expected: shape (n, k), NaN where nothing is known yet.
-        lower: shape (n, k), least value that is no spike; NaN where unknown.
-        upper: shape (n, k), largest value that is no spike; NaN where unknown.
+        expected: shape (n, k), NaN before the first known value.
+        lower: shape (n, k), least value that is not a spike; NaN where unknown.
+        upper: shape (n, k), largest value that is not a spike; NaN where unknown.
         excess: shape (n, k, m), logarithm of each statistic over its record; -inf where it is not judged.
         sizes: shape (n, k, m), logarithm of each statistic; NaN where unknown.
         records: shape (n, k, m), logarithm of its record.
-        begun: shape (n, k), where an alarm begins.
-        standing: shape (n, k), where an alarm stands.
-        alarms: those that begin, in order.
-        others: those that stand where none, or another one, stood before, in order.
+        started: shape (n, k), whether an alarm starts.
+        active: shape (n, k), whether an alarm is active.
+        alarms: alarms that start, in order.
+        activated: alarms that become active where none, or another one, was active before, in order.
     """
 
     expected: Floats
@@ -81,16 +81,16 @@ class Judgement:
     excess: Floats
     sizes: Floats
     records: Floats
-    begun: Flags
-    standing: Flags
+    started: Flags
+    active: Flags
     alarms: tuple[Alarm, ...]
-    others: tuple[Alarm, ...]
+    activated: tuple[Alarm, ...]
 
 
 class LearnedBaseline:
-    """What is normal for k series on one even grid.
+    """The learned baseline of k series on one even grid.
 
-    ``advance`` may be given entries one by one or many at once: the answers are the same.
+    ``advance`` takes entries one by one or many at once, with the same result.
 
     Args:
         series: k.
@@ -98,7 +98,7 @@ class LearnedBaseline:
         settings: the configuration.
 
     Attributes:
-        detectors: what the m statistics are.
+        detectors: the m statistics.
     """
 
     def __init__(self, series: int, step: float, settings: BaselineSettings = SETTINGS) -> None:
@@ -133,7 +133,7 @@ class LearnedBaseline:
 
     @property
     def judging(self) -> Flags:
-        """Which series were seen for long enough that anything is judged, shape (k,)."""
+        """Whether each series is known for long enough to be judged, shape (k,)."""
         judging: Flags = self._known >= self._enough
         return judging
 
@@ -142,28 +142,28 @@ class LearnedBaseline:
 
         Args:
             index: number of the first entry on the grid: its Unix time over the step.
-            values: shape (n, k), n ≥ 1, NaN where unknown; infinite and absurdly large ones count as unknown.
+            values: shape (n, k), n ≥ 1, NaN where unknown; infinite and too large ones (``_LARGEST``) count as unknown.
         """
         values = np.where(np.abs(values) < _LARGEST, values, np.nan)
         each, chosen = self._expectation.advance(index, values)
         expected = selected(each, chosen)
-        # The weekly shape only mends the daily one: both are judged by one and the same past.
+        # The weekly shape is a correction of the daily one: both are judged by the same past.
         season = np.where(chosen == WEEKLY, each[:, WEEKLY], each[:, DAILY])
         each, chosen = np.stack([each[:, LEVEL], season], axis=1), np.minimum(chosen, DAILY)
         shape = (len(values), len(_JUDGED), values.shape[1], -1)
         least = self._settings.least * self._size.advance(np.abs(values))
-        left = (values[:, None] - each).reshape(len(values), -1)
+        deviations = (values[:, None] - each).reshape(len(values), -1)
         windowed = [
             selected(one.reshape(shape), chosen[..., None])
-            for one in self._bank.advance(left, np.tile(least, len(_JUDGED)))
+            for one in self._bank.advance(deviations, np.tile(least, len(_JUDGED)))
         ]
         quiet = self._quiet_spell_sizes(values, least)
         excess, records, sizes = (np.concatenate(pair, axis=2) for pair in zip(windowed, quiet, strict=True))
-        course = self._controller.advance(index, excess, sizes, records, np.isfinite(values))
-        raised = tuple(self._alarms(index, course.raised, sizes, records, expected))
-        left = np.where(course.standing[:, None], np.nan, values[:, None] - each)
+        alarms = self._controller.advance(index, excess, sizes, records, np.isfinite(values))
+        raised = tuple(self._alarms(index, alarms.raised, sizes, records, expected))
+        deviations = np.where(alarms.active[:, None], np.nan, values[:, None] - each)
         below, above = (
-            np.exp(selected(side.advance(sign * left), chosen) + course.thresholds)
+            np.exp(selected(side.advance(sign * deviations), chosen) + alarms.thresholds)
             for sign, side in zip((-1, 1), self._edges, strict=True)
         )
         return Judgement(
@@ -173,14 +173,14 @@ class LearnedBaseline:
             excess,
             sizes,
             records,
-            course.begun,
-            course.standing,
-            alarms=tuple(one for one in raised if course.begun[one.index - index, one.series]),
-            others=tuple(one for one in raised if course.other[one.index - index, one.series]),
+            alarms.started,
+            alarms.active,
+            alarms=tuple(one for one in raised if alarms.started[one.index - index, one.series]),
+            activated=tuple(one for one in raised if alarms.replaced[one.index - index, one.series]),
         )
 
     def peek(self, index: int) -> tuple[Floats, Floats, Floats]:
-        """Return what is expected at one entry to come, and the band around it; shape (k,) each."""
+        """Return the expected value at a later entry, and the band around it; shape (k,) each."""
         expected, chosen = self._expectation.peek(index)
         below, above = (
             np.exp(selected(side.largest[None], np.minimum(chosen, DAILY)[None])[0] + self._controller.threshold)
@@ -207,7 +207,7 @@ class LearnedBaseline:
         return judged, np.stack(records, axis=2), np.stack(lengths, axis=2)
 
     def _alarms(self, index: int, raised: Indices, sizes: Floats, records: Floats, expected: Floats) -> Iterator[Alarm]:
-        """Describe what was raised."""
+        """Yield the alarms that start or become active, with their figures."""
         for entry, series in np.argwhere(raised != NONE).tolist():
             place = int(raised[entry, series])
             detector, record = self.detectors[place], math.exp(records[entry, series, place])
@@ -227,7 +227,7 @@ class LearnedBaseline:
 
 
 def _arrays(parts: Mapping[str, object]) -> Iterator[npt.NDArray[Any]]:
-    """Yield every array among these objects, and among those that they consist of."""
+    """Yield every array among these objects and their parts."""
     for part in parts.values():
         members = part.values() if isinstance(part, dict) else part if isinstance(part, list | tuple) else (part,)
         for member in members:

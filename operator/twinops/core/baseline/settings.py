@@ -1,4 +1,4 @@
-"""The one fixed configuration of the learned baseline."""
+"""The fixed configuration of the learned baseline."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ DAY = 86400.0
 
 @dataclass(frozen=True, slots=True)
 class BaselineSettings:
-    """What the learned baseline is set to. Times are in seconds, so that nothing depends on a step.
+    """The settings of the learned baseline. Times are in seconds, so that nothing depends on a step.
 
     Attributes:
-        step: finest grid on which anomalies are judged; faster samples are averaged onto it.
-        level_block: samples are averaged over this long before the level is taken.
-        level_memory: the level is the median of the blocks of this long.
-        error_half_life: for the errors by which level, daily and weekly shape compete.
-        shape_days: days after which the shape stops learning faster than one part in this many.
-        shape_weeks: weeks after which the weekly shape stops learning faster than one part in this many.
+        step: finest grid on which anomalies are detected; faster samples are averaged onto it.
+        level_block: length of the blocks whose means give the level.
+        level_memory: the level is the median of the blocks of this time.
+        error_half_life: of the errors by which level, daily or weekly shape is selected.
+        shape_days: a new day has at least a weight of one part in this many in the daily shape.
+        shape_weeks: a new week has at least a weight of one part in this many in the weekly shape.
         daily_gain: the daily shape is used when its error is below this share of the level's.
         weekly_gain: the weekly shape is used when its error is below this share of the daily shape's.
-        daily_after: age from which the daily shape may be used.
-        weekly_after: age from which the weekly shape may be used.
+        daily_after: least age at which the daily shape is used.
+        weekly_after: least age at which the weekly shape is used.
         clip: errors are clipped to this many times their usual size before the shape learns from them.
         spike: deviations that last no longer than this are spikes, longer ones level shifts.
         deviation_windows: windows over which deviations are averaged; one step is always among them.
         movement_windows: windows over which movement from step to step is averaged.
         calm_window: window over which a lack of movement is judged.
-        least_calm: movement below this share of the usual does not count as still calmer.
+        least_calm: movement below this share of the usual counts as this share.
         burst: deviations beyond this many times their usual size are bursts.
         stir: movements beyond this share of their usual size are stirs.
-        shortest_rest: rests without burst, or without stir, are at least taken to be this long.
-        rests_needed: rests to be seen before a long one is judged.
+        shortest_rest: least length of a quiet spell (without burst, or without stir).
+        rests_needed: number of quiet spells from which on a long one is judged.
         floor: a record is at least this many times the usual size.
-        standard_errors: and at least so many standard errors from it as if entries were independent noise.
-        chance_of_rest: a rest is judged from the length on that chance exceeds in this share of cases.
+        standard_errors: a record lies at least this many standard errors from the usual size, as of independent noise.
+        chance_of_rest: probability with which random stirs give a quiet spell longer than the least record.
         shift_windows: windows over which clipped deviations are averaged.
         huber: deviations are clipped to this many times their usual size.
         least: smallest size that counts, as a share of the usual absolute value.
-        record_half_life: of what series have shown, exceptional or not.
-        normal_half_life: of what did not exceed by the least ratio what they had shown before.
+        record_half_life: of records, exceptional or not.
+        normal_half_life: of sizes that did not exceed their record by the least ratio.
         ratio: a size beyond this many times its record is an anomaly, at first.
         least_ratio: the threshold never falls below this ratio.
         raise_share: share by which each alarm raises the threshold.
-        budget: time in which the threshold falls again by what one alarm has raised it.
-        learning: time to be seen before anything is judged.
-        hold_off: no further alarm begins within this long after one.
+        budget: time in which the threshold falls by as much as one alarm raises it.
+        learning: known time before anything is judged.
+        hold_off: time after the start of an alarm within which no further one starts.
         well_back: an alarm ends when every size is back under this share of the least threshold.
     """
 

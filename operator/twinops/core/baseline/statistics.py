@@ -1,9 +1,8 @@
-"""What is watched of a series: how far off, how lively and how calm it has been over minutes and hours.
+"""The statistics of a series: sizes of deviation, movement and lack of movement over minutes and hours.
 
-Each statistic is a size ≥ 0 for which large is unusual. Means over several windows see what a single value
-cannot show: a small but lasting shift, many ordinary spikes in a row, unusual unrest, unusual calm. Of the
-clipped means (Huber 1964) a spike is but one vote: they see a level shift that the spikes of every day would
-hide from the others.
+Each statistic is a size ≥ 0 for which large is unusual. Means over several windows detect what a single value
+cannot show: a small but lasting shift, many ordinary spikes in a row, unusually much or little movement. Clipped
+means (Huber 1964) limit the weight of a spike: they detect a level shift that daily spikes would hide otherwise.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from twinops.core.series import Floats
 
 
 class AnomalyKind(StrEnum):
-    """What an anomaly is, in a word."""
+    """The kind of an anomaly."""
 
     SPIKE = "spike"
     SHIFT = "level shift"
@@ -30,11 +29,11 @@ class AnomalyKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """One statistic.
+    """One statistic that can raise an alarm.
 
     Attributes:
-        kind: what it shows.
-        sign: +1 above and -1 below what is expected, 0 where there is no side.
+        kind: of the anomalies that it shows.
+        sign: +1 above and -1 below the expected value, 0 without a side.
         width: window in steps.
         clipped: whether deviations are clipped before they are averaged.
     """
@@ -69,14 +68,14 @@ def detectors(step: float, settings: BaselineSettings) -> tuple[Detector, ...]:
 
 
 def window_means(values: Floats, width: int, unknown: Floats | float) -> Floats:
-    """Return the mean of the latest ``width`` entries along axis 0, with something harmless for unknown ones.
+    """Return the mean of the latest ``width`` entries along axis 0, with a neutral value for unknown ones.
 
-    A mean of what is known alone would make one spike among few known entries look like many.
+    In a mean of the known entries alone one spike among few of them would look like many.
 
     Args:
         values: shape (n, …), NaN where unknown.
         width: entries of the window.
-        unknown: what unknown entries are taken for, of a shape that fits.
+        unknown: value of unknown entries, to be broadcast against ``values``.
 
     Returns:
         Shape (n, …); NaN where less than half of the window is known, as at the start.

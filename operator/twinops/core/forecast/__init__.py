@@ -1,9 +1,9 @@
 """Forecasts of many metrics at once: an ensemble, calibrated intervals, and the probability of crossing a limit.
 
-Pure numpy: no clock, no I/O, no Kubernetes. ``forecaster`` is the public face; ``config`` holds every constant that was
-tuned. ``cells``, ``profiles`` and ``views`` lay out a past, ``members`` reads single forecasts off it. ``calibration``
-holds what was learned of them and mixes them; ``updates`` says how that changes. ``backtest`` runs over a whole past,
-``ensemble`` sync by sync on a compressed ``history``; both give the same. ``exceedance`` and its three modules give the
-probability of crossing a limit, likewise. ``pack`` writes what was learned into status and reads it back;
-``reporting`` gives it the types that the rest of the core reads.
+Pure numpy: no clock, no I/O, no Kubernetes. ``forecaster`` is the public interface; ``config`` holds every tuned
+constant. ``cells``, ``profiles`` and ``views`` resample a past, ``members`` computes single forecasts from it.
+``calibration`` holds their weights and error quantiles and combines them; ``updates`` changes these. ``backtest`` works
+on a whole past, ``ensemble`` sync by sync on a compressed ``history``, with the same result. ``exceedance`` and its
+three modules compute the probability of crossing a limit, likewise. ``pack`` serializes the calibration for status;
+``reporting`` converts arrays into the types that the rest of the core reads.
 """

@@ -1,6 +1,6 @@
-"""The calibration state of an ensemble, and what forecasts are made of it.
+"""The calibration state of an ensemble, and the forecasts computed from it.
 
-One state holds several series at several horizons; ``updates`` says how it changes.
+One state holds several series at several horizons; ``updates`` changes it.
 
 * A member's weight is its mean absolute error, over checks of the same horizon with a half-life, to a negative power
   (after Bates & Granger 1969; exponentially weighted averaging of experts).
@@ -34,12 +34,12 @@ _RELATIVE_TINY = 1e-9
 
 @dataclass(slots=True, eq=False)
 class CalibrationState:
-    """What was learned of s series at h horizons. The axis of two holds the ensemble and naive.
+    """Weights, error scales and skill of s series at h horizons. The axis of two holds the ensemble and naive.
 
     Attributes:
         loss: mean absolute error of every member, shape (s, h, members).
-        checks: forecasts whose outcome came, shape (s, h).
-        steps: one-step changes seen, shape (s,).
+        checks: number of forecasts whose outcome is known, shape (s, h).
+        steps: number of known one-step changes, shape (s,).
         change: mean square of one-step changes, shape (s,).
         sizes: mean absolute residual over recent checks (``size``) and over many (``long``), shape (s, h, 4).
         quantiles: of scaled residuals, shape (s, h, 2, levels).
@@ -94,7 +94,7 @@ class Issued:
 
 
 def new_state(series: int, horizons: int, members: int = COUNT) -> CalibrationState:
-    """Return the state before anything was learned: scaled residuals are those of a normal distribution."""
+    """Return the initial state: scaled residuals are those of a normal distribution."""
     shape = (series, horizons)
     start = np.broadcast_to(NORMAL / MEAN_OF_NORMAL, (*shape, 2, len(LEVELS))).copy()
     return CalibrationState(
@@ -111,7 +111,7 @@ def new_state(series: int, horizons: int, members: int = COUNT) -> CalibrationSt
 
 
 def scores(quantiles: Floats, residual: Floats, scale: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return weighted interval score and width of what was issued, and whether the ensemble's interval held the value.
+    """Return weighted interval score and width of issued forecasts, and whether the ensemble's interval held the value.
 
     The score is the mean over the levels of twice the pinball loss (Bracher et al. 2021).
 
@@ -125,7 +125,7 @@ def scores(quantiles: Floats, residual: Floats, scale: Floats) -> tuple[Floats, 
     """
     offsets = scale[..., None] * quantiles
     over = residual[..., None] - offsets
-    # Twice the pinball loss, mean over the levels: what lies below a quantile adds its distance.
+    # Twice the pinball loss, mean over the levels: a value below a quantile adds its distance.
     score = (over @ LEVELS + np.maximum(-over, 0.0).sum(axis=-1)) * (2 / len(LEVELS))
     width = offsets[..., -1] - offsets[..., 0]
     inside = (residual[..., 0] >= offsets[..., 0, 0]) & (residual[..., 0] <= offsets[..., 0, -1])
@@ -133,7 +133,7 @@ def scores(quantiles: Floats, residual: Floats, scale: Floats) -> tuple[Floats, 
 
 
 def trust_change(state: CalibrationState) -> tuple[Flags, Flags]:
-    """Tell where the ensemble's score is low enough to publish it, and where so high that naive is to be published."""
+    """Return where the ensemble's score is low enough to publish it, and where naive is to be published instead."""
     ratio = relative_error(state)
     return ratio < LAYOUT.gate_opens, (state.checks >= MIN_CHECKS) & (ratio > LAYOUT.gate_shuts)
 
@@ -153,7 +153,7 @@ def weights(state: CalibrationState, config: Config) -> Floats:
 
 
 def _power(base: Floats, exponent: int) -> Floats:
-    """Return a whole power by squaring, which is ten times as fast as numpy's own power."""
+    """Return an integer power by squaring, which is ten times as fast as numpy's own power."""
     found: Floats | float = 1.0
     while exponent:
         if exponent % 2:
@@ -168,18 +168,18 @@ def mixed(
 ) -> Floats:
     """Return the centre of ensemble and naive, shape (..., h, 2).
 
-    The ensemble is naive itself while there are too few checks to tell the members apart, and after a level shift; the
-    reaching trend where values climb steadily; else the weighted mean of the members.
+    The ensemble is naive itself while there are too few checks to weigh the members, and after a level shift; the
+    climb member where values climb steadily; else the weighted mean of the members.
 
     Args:
-        state: what was learned so far.
-        members: what the members forecast, shape (..., h, members); the first one is naive.
+        state: before this step.
+        members: forecasts of the members, shape (..., h, members); the first one is naive.
         near: horizons that end while naive is published after a level shift, shape (h,).
-        config: the frozen one.
+        config: the frozen configuration.
         climbing: whether values climb steadily and the horizon is near enough for that to count, shape (..., h).
     """
     naive = members[..., 0]
-    # Counted from naive, so that members that all say the same as naive add nothing, not even rounding.
+    # As differences from naive, so that members equal to naive add nothing, not even a rounding error.
     mean = naive + np.einsum("...m,...m->...", weights(state, config), members - naive[..., None])
     naive_only = (state.checks < config.young_checks) | ((state.hold > 0)[..., None] & near)
     centre = np.empty((*naive.shape, 2))
@@ -202,8 +202,8 @@ def published(state: CalibrationState, issued: Issued, horizons: Indices, near: 
     at the old level.
 
     Args:
-        state: what was learned so far.
-        issued: the forecast of now.
+        state: before this step.
+        issued: the forecasts of this step.
         horizons: shape (h,), steps ahead.
         near: horizons that end while naive is published after a level shift, shape (h,).
     """
@@ -211,7 +211,7 @@ def published(state: CalibrationState, issued: Issued, horizons: Indices, near: 
     quantiles = issued.centre[..., None] + offsets
     chosen = np.where(state.trusted[..., None], quantiles[..., 0, :], quantiles[..., 1, :])
     naive = issued.centre[..., 1, None]
-    # Where a steady climb is seen, the ensemble's centre is not naive's: see ``mixed``.
+    # Where a steady climb is detected, the ensemble's centre is not naive's: see ``mixed``.
     naive_only = ((state.hold > 0)[..., None] & near & (issued.centre[..., 0] == issued.centre[..., 1]))[..., None]
     if naive_only.any():
         chosen = np.where(naive_only, naive + (chosen - chosen[..., _MIDDLE, None]), chosen)

@@ -16,7 +16,7 @@ class Cells:
     """Means of even spans of wall-clock time, of several series.
 
     Attributes:
-        values: shape (series, n), NaN where nothing is known.
+        values: shape (series, n), NaN where unknown.
         first: number of the first cell: its start in Unix seconds over ``seconds``.
         seconds: length of a cell.
     """
@@ -45,7 +45,7 @@ def into_cells(values: Floats, first: int, step: float, seconds: float) -> Cells
     """Return the means of the known values per cell; a cell with none is NaN.
 
     Args:
-        values: shape (series, n), NaN where nothing is known.
+        values: shape (series, n), NaN where unknown.
         first: number of the first step.
         step: seconds.
         seconds: length of a cell, at least ``step``.
@@ -69,7 +69,7 @@ def coarser(fine: Cells) -> Cells:
     )
 
 
-def begun(cells: Cells) -> Indices:
+def first_known(cells: Cells) -> Indices:
     """Return the number of each series' first cell with a known value; of one without, that after the last."""
     known = np.isfinite(cells.values)
     found: Indices = cells.first + np.where(known.any(axis=1), known.argmax(axis=1), cells.values.shape[1])
@@ -80,10 +80,10 @@ def fine_cells(values: Floats, first: int, step: float, older: Cells | None = No
     """Return the fine cells of a past.
 
     Args:
-        values: shape (series, n), NaN where nothing is known.
+        values: shape (series, n), NaN where unknown.
         first: number of the first step: Unix seconds over ``step``, rounded down.
         step: seconds.
-        older: fine cells of the time before; where both know of a cell, as where the steps begin, these count.
+        older: fine cells of the time before; in the cell where the steps begin they take precedence.
     """
     seconds = fine_seconds(step)
     recent = Cells(values, first, step) if seconds == step else into_cells(values, first, step, seconds)
@@ -92,7 +92,7 @@ def fine_cells(values: Floats, first: int, step: float, older: Cells | None = No
     begin = min(older.first, recent.first)
     joined = np.full((len(values), recent.first + recent.values.shape[1] - begin), np.nan)
     joined[:, recent.first - begin :] = recent.values
-    # Past the first cell, which may be there in part only, the steps know best.
+    # The first cell may cover a part of its steps only; in later ones the steps are more exact.
     count = min(older.values.shape[1], recent.first + 1 - older.first)
     known = older.values[:, : max(count, 0)]
     place = slice(older.first - begin, older.first - begin + known.shape[1])
@@ -115,10 +115,10 @@ def filled(values: Floats) -> Floats:
     if known.all():
         return values
     known = carried(values)
-    first = np.take_along_axis(values, _first_known(values)[:, None], axis=1)
+    first = np.take_along_axis(values, _first_finite(values)[:, None], axis=1)
     return np.where(np.isfinite(known), known, np.where(np.isfinite(first), first, 0.0))
 
 
-def _first_known(values: Floats) -> Indices:
+def _first_finite(values: Floats) -> Indices:
     first: Indices = np.argmax(np.isfinite(values), axis=1)
     return first

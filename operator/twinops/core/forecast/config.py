@@ -1,4 +1,4 @@
-"""Every figure that was tuned, in one frozen place. Tuned on the even half of the benchmark's series only."""
+"""Every tuned figure, frozen. They were tuned on the even half of the benchmark's series only."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ HOUR = 3_600
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The frozen configuration; ``digest`` names it.
+    """The frozen configuration, identified by ``digest``.
 
     Attributes:
         fast: smoothing factor per step of the faster moving average.
         slow: of the slower one.
         trend: level gain, slope gain relative to it and damping of the damped trend.
-        climb: the same of a trend that reaches further.
-        climb_gate: slopes under this many standard deviations of what noise alone would give count as none.
-        climb_lead: steps ahead that a climb is judged at.
-        climb_seen: newest forecasts that it is judged by.
-        climb_share: what their errors must be of naive's, at most.
-        climb_seconds: how far ahead a climb is taken to go on.
+        climb: the same of a trend with weaker damping, for steady climbs.
+        climb_gate: slopes under this many standard deviations of the slope that noise alone gives count as 0.
+        climb_lead: steps ahead at which a climb is detected.
+        climb_seen: number of newest forecasts at that lead that must agree.
+        climb_share: largest sum of their errors, as a share of naive's.
+        climb_seconds: longest horizon for which a climb is extrapolated.
         short_median: steps.
         long_median: steps.
         loss_half_life: checks over which a member's error is averaged.
         loss_power: weights are the mean errors to minus this power.
-        young_checks: matured checks before which members can't be told apart, and naive stands.
+        young_checks: matured checks before which weights are not significant, and naive is published.
         scale_half_life: checks, of the running mean absolute error that residuals are scaled by.
         scale_floor: least scale, as a share of the long-run one.
         long_half_life: checks, of the long-run one.
         quantile_step: of the tracking of each quantile, times max(1, abs(quantile)).
-        hold_seconds: how long naive stands after a level shift.
+        hold_seconds: how long naive is published after a level shift.
         shift_margin: newest values further than this share of the day's range outside it are a level shift.
-        shift_known: cells that must be known before to tell a usual range: three hours of five minutes.
-        most_pending: forecasts per horizon that wait for their outcome; longer horizons are checked more rarely.
+        shift_known: known cells that a usual range needs: three hours of five minutes.
+        most_pending: bound of the pending forecasts per horizon; longer horizons are checked more rarely.
         skill_seconds: mean age of the errors that skill is measured on.
         state_half_life: origins, of the rate of crossings per state.
-        state_prior: origins that a state's rate leans on the rate in any state with.
+        state_prior: weight, in origins, of the rate in any state as prior of a state's rate.
         brier_half_life: origins, of each risk expert's score.
-        brier_power: risk experts weigh their score to minus this power.
+        brier_power: weights of the risk experts are their scores to minus this power.
         slot_decay: per visit, of the rate of crossings in the same part of the hour.
-        slot_prior: visits that it leans on the rate in any state with.
-        evidence: crossings seen at which rates count for half.
+        slot_prior: weight, in visits, of the rate in any state as its prior.
+        evidence: number of crossings at which rates have half of their weight.
         risk_slot_seconds: length of such a part.
         risk_levels: of the quantiles of the path maximum.
-        risk_states: seconds since the last value beyond the limit that part the states.
+        risk_states: bounds between the states, in seconds since the last value beyond the limit.
     """
 
     fast: float = 0.3
@@ -88,7 +88,7 @@ class Config:
 
     @property
     def digest(self) -> str:
-        """Twelve hex digits of the SHA-256 of all figures, those of ``LAYOUT`` among them."""
+        """Twelve hex digits of the SHA-256 of all figures, including ``LAYOUT``."""
         return _digest(self)
 
 
@@ -97,7 +97,7 @@ class Layout:
     """Figures that are the same whatever the configuration is; they are part of its digest.
 
     Attributes:
-        window: steps that moving averages read; their older weights are below a hundredth.
+        window: steps that moving averages read; weights of older ones are below a hundredth.
         level: smoothing factor per step of a level above a profile.
         shift_steps: newest values that must all lie outside for a level shift.
         fine_cell: seconds of a cell of the last day; longer where the step is.
@@ -105,7 +105,7 @@ class Layout:
         median_days: days of the daily profile that is a median.
         mean_days: days of the daily profile that is a mean; nothing reads further back.
         mean_decay: weight of a day relative to the one after it.
-        weekly_from: days from which on the weekly profile counts.
+        weekly_from: least age in days of the weekly profile.
         weekly: days back and weight.
         hours: hours of the hourly profile.
         gate_opens: score relative to naive's below which the ensemble is published.

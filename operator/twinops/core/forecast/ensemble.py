@@ -1,6 +1,6 @@
-"""The ensemble, one sync at a time, in bounded memory: history, calibration, and forecasts that wait for their outcome.
+"""The ensemble, one sync at a time, in bounded memory: history, calibration, and forecasts whose outcome is pending.
 
-It gives what ``backtest`` gives over the same past, up to the precision in which it stores.
+It returns what ``backtest`` returns over the same past, up to the precision in which it stores.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twinops.core.forecast import history as past_of
-from twinops.core.forecast.backtest import Run, backtest, shifts, stride
+from twinops.core.forecast.backtest import BacktestRun, backtest, shifts, stride
 from twinops.core.forecast.calibration import CalibrationState, Issued, published, scale_of
 from twinops.core.forecast.cells import Cells
 from twinops.core.forecast.config import Config
@@ -26,16 +26,16 @@ from twinops.core.series import Flags, Floats, Indices
 _NONE = np.iinfo(np.int32).min
 _ROOT_SCALE = 127
 STORED_ROOTS: type[np.generic] = np.int8
-"""Precision of what members had forecast."""
+"""Precision of pending forecasts of the members."""
 _MIDDLE = QUANTILES.index(0.5)
 
 
 @dataclass(slots=True, eq=False)
 class Pending:
-    """Forecasts that wait for their outcome. The rows of a horizon form a ring by the number of the check.
+    """Forecasts whose outcome is pending. The rows of a horizon form a ring buffer by the number of the check.
 
     Attributes:
-        made: number of the step that each row was made at, shape (rows,).
+        made: number of the step at which each row was issued, shape (rows,).
         naive: shape (rows, series).
         centre: the ensemble's difference to naive, in units of ``unit``, shape (rows, series).
         others: the other members' differences to the ensemble, in units of ``unit``, shape (rows, series, members - 1):
@@ -67,7 +67,7 @@ class Ensemble:
         strides: shape (h,), steps between two checks.
         state: weights and calibration.
         begins: shape (h + 1,), where each horizon's rows begin in ``pending``, and where the last one's end.
-        pending: forecasts that wait for their outcome.
+        pending: forecasts whose outcome is pending.
         last: last known values, shape (series,); NaN for a series without any known value.
         centre: the ensemble's forecasts from the newest step, shape (series, h); NaN likewise.
         seasons: profiles around the newest step, None where they are to be computed.
@@ -115,22 +115,22 @@ class Ensemble:
 def start(
     values: Floats, first: int, step: float, horizons: Indices, config: Config, *, origins: int | None = None,
     older: Cells | None = None,
-) -> tuple[Ensemble, Run]:  # fmt: skip
-    """Learn from a past by a backtest, and return the state for the next step.
+) -> tuple[Ensemble, BacktestRun]:  # fmt: skip
+    """Learn from a past by a backtest and return the state for the next step.
 
     Args:
-        values: shape (series, n), n ≥ 1, NaN where nothing is known.
+        values: shape (series, n), n ≥ 1, NaN where unknown.
         first: number of the first step: Unix seconds over ``step``, rounded down.
         step: seconds.
         horizons: shape (h,), steps ahead, increasing, at most a day.
-        config: the frozen one.
-        origins: newest steps to forecast from; few for a first answer, all by default.
+        config: the frozen configuration.
+        origins: newest steps to forecast from; few for a quick first result, all by default.
         older: fine cells of the time before.
 
     Returns:
-        The ensemble, and the backtest that it comes from.
+        The ensemble, and the result of the backtest.
     """
-    done = backtest(values, first, step, horizons, config, origins=origins, older=older)
+    run = backtest(values, first, step, horizons, config, origins=origins, older=older)
     strides = np.array([stride(int(horizon), config) for horizon in horizons], dtype=np.intp)
     begins = np.concatenate([[0], np.cumsum(-(-horizons // strides))])
     stored = past_of.STORED
@@ -139,15 +139,15 @@ def start(
     last = values[np.arange(len(values)), newest].astype(stored)
     history = history_of(values, first, step, older)
     found = Ensemble(
-        history, horizons, strides, _single(done.state), begins, _no_pending(int(begins[-1]), len(values)), last,
-        done.last.centre[..., 0].astype(stored),
+        history, horizons, strides, _single(run.state), begins, _none_pending(int(begins[-1]), len(values)), last,
+        run.last.centre[..., 0].astype(stored),
     )  # fmt: skip
-    for t in range(max(0, len(done.origins) - int(horizons[-1])), len(done.origins)):
-        _store(found, first + int(done.origins[t]), done.members[t], Issued(done.centre[t], done.scale[t]))
-    return found, done
+    for t in range(max(0, len(run.origins) - int(horizons[-1])), len(run.origins)):
+        _store(found, first + int(run.origins[t]), run.members[t], Issued(run.centre[t], run.scale[t]))
+    return found, run
 
 
-def _no_pending(rows: int, series: int) -> Pending:
+def _none_pending(rows: int, series: int) -> Pending:
     stored, halves = past_of.STORED, past_of.STORED_OLD
     return Pending(
         np.full(rows, _NONE, np.int32), np.zeros((rows, series), stored), np.zeros((rows, series), halves),
@@ -178,7 +178,7 @@ def _store(ensemble: Ensemble, number: int, members: Floats, issued: Issued) -> 
     safe = np.where(unit > 0, unit, 1.0)
     roots = np.copysign(np.sqrt(sizes / safe[..., None]), others) * _ROOT_SCALE
     if STORED_ROOTS is np.int8:
-        # An integer holds no NaN; where there is no forecast, naive is NaN and tells so.
+        # An integer holds no NaN; where there is no forecast, naive is NaN.
         roots = np.where(np.isfinite(roots), np.rint(roots), 0.0)
     pending.made[rows] = number
     pending.naive[rows] = centre[..., 1]
@@ -203,21 +203,21 @@ def advance(
         ensemble: changed in place.
         number: of the step: Unix seconds over the step, rounded down; larger than the last one.
         values: shape (series,), NaN where unknown.
-        config: the frozen one.
-        calibration_excluded: shape (series,), values that are known, but that nothing is learned from.
+        config: the frozen configuration.
+        calibration_excluded: shape (series,), values that forecasts read but are not checked by.
         censored: shape (series,), values that are lower bounds only. Such a value is taken as it is where it lies above
             the forecast of the nearest horizon, and as unknown below it.
 
     Returns:
-        The values as they were taken, shape (series,), NaN where unknown.
+        The values as they were used, shape (series,), NaN where unknown.
     """
     history, state, horizons = ensemble.history, ensemble.state, ensemble.horizons
     if censored is not None and censored.any():
         values = np.where(censored & (values < ensemble.quantiles(config)[:, 0, _MIDDLE]), np.nan, values)
     outcomes = values if calibration_excluded is None else np.where(calibration_excluded, np.nan, values)
-    missed = number - history.now - 1
-    if missed:
-        state.hold[...] = np.maximum(state.hold - missed, 0)
+    gap = number - history.now - 1
+    if gap:
+        state.hold[...] = np.maximum(state.hold - gap, 0)
     else:
         learn_change(state, outcomes - ensemble.last, config)
     _learn_due(ensemble, number, outcomes, config)

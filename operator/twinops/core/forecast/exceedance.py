@@ -1,15 +1,15 @@
 """The exceedance probability: that any of the next h steps crosses a limit, learned from past crossings.
 
-Marginal quantiles do not give it: the maximum of a path lies higher than each of its steps. Three experts do:
+It does not follow from marginal quantiles: the maximum of a path lies higher than each of its steps. Three experts
+estimate it:
 
 * the distribution of the path maximum: its residuals from the highest forecast on the way, calibrated as
   ``calibration`` calibrates single steps;
 * the rate of crossings in the current state, which is how long ago the last value beyond the limit was;
-* the rate in the same five minutes of earlier hours, for what runs by the clock.
+* the rate in the same five minutes of earlier hours, for periodic jobs (cron).
 
 Their probabilities are averaged with weights that fall with a power of each expert's recent Brier score (Brier 1950),
-kept apart for origins beyond the limit and not. So a residual distribution that is far off counts for less than the
-rates, and only then.
+kept apart for origins beyond the limit and not. So the rates outweigh a residual distribution only where it is far off.
 
 A *row* is one series at one horizon; the rows of a series are adjacent, in the order of the horizons. Beyond a limit
 means above it: where lower values are harmful, values and limit are handed in negated.
@@ -35,16 +35,16 @@ _BASE_PRIOR = (0.5, 10.0)
 
 @dataclass(slots=True, eq=False)
 class ExceedanceState:
-    """What is learned of k rows.
+    """The learned state of k rows.
 
     Attributes:
         size: mean absolute residual of the path maximum, over recent checks and over many, shape (k, 2).
         quantiles: of scaled residuals, shape (k, levels).
-        checks: path maxima seen, shape (k,).
+        checks: number of known path maxima, shape (k,).
         states: decayed number of crossings and of checks per state, shape (k, states, 2).
         slots: the same per five minutes of the hour, shape (k, slots, 2).
         brier: mean squared error of every expert, shape (k, 2, experts); the axis of two: not beyond, beyond.
-        judged: checks per side of the limit, shape (k, 2).
+        judged: number of checks per side of the limit, shape (k, 2).
     """
 
     size: Floats
@@ -58,12 +58,12 @@ class ExceedanceState:
 
 @cache
 def constant(figures: tuple[float, ...]) -> Floats:
-    """Return figures of the configuration as an array, which is not to be changed."""
+    """Return figures of the configuration as an array, which must not be changed."""
     return np.array(figures)
 
 
 def new_exceedance_state(rows: int, config: Config) -> ExceedanceState:
-    """Return the state before anything was learned: scaled residuals are those of a normal distribution."""
+    """Return the initial state: scaled residuals are those of a normal distribution."""
     start = np.array([NormalDist().inv_cdf(level) for level in config.risk_levels]) / MEAN_OF_NORMAL
     return ExceedanceState(
         np.zeros((rows, 2)), np.tile(start, (rows, 1)), np.zeros(rows),
@@ -98,7 +98,7 @@ def path_probability(quantiles: Floats, scale: Floats, room: Floats, config: Con
         quantiles: of scaled residuals, shape (..., levels).
         scale: shape (...).
         room: shape (...).
-        config: the frozen one.
+        config: the frozen configuration.
     """
     levels = constant(config.risk_levels)
     count, shape = len(levels), room.shape
@@ -135,7 +135,7 @@ def rates(states: Floats, slots: Floats, total: Floats, config: Config) -> Float
         states: decayed crossings and checks in the current state, shape (..., 2).
         slots: in the current slot.
         total: in any state.
-        config: the frozen one.
+        config: the frozen configuration.
     """
     base = (total[..., 0] + _BASE_PRIOR[0]) / (total[..., 1] + _BASE_PRIOR[1])
     found = np.empty(total.shape)
@@ -147,19 +147,18 @@ def rates(states: Floats, slots: Floats, total: Floats, config: Config) -> Float
 def combine(brier: Floats, exceedance: Floats, total: Floats, config: Config) -> Floats:
     """Return the weighted probability, which does not fall with the horizon.
 
-    The weight of the rates grows with the number of crossings seen: without any, a rate is zero and says nothing.
+    The weight of the rates grows with the number of past crossings: without any, a rate of 0 is no evidence.
 
     Args:
-        brier: of the experts on the side of the limit that the origin is on, shape (..., series,
-            horizons, experts).
-        exceedance: of the experts, likewise.
+        brier: of the experts, on the side of the limit of the origin, shape (..., series, horizons, experts).
+        exceedance: probabilities of the experts, likewise.
         total: decayed crossings and checks in any state, shape (..., series, horizons, 2).
-        config: the frozen one.
+        config: the frozen configuration.
     """
     counted = brier + _LEAST_BRIER
     weight = (counted.min(axis=-1, keepdims=True) / counted) ** config.brier_power
     weight[..., 1:] *= total[..., :1] / (total[..., :1] + config.evidence)
     mixed = (weight * exceedance).sum(axis=-1) / weight.sum(axis=-1)
-    # Rounding alone could make it more than certain.
+    # Rounding could make it exceed 1.
     within: Floats = np.minimum(np.maximum.accumulate(mixed, axis=-1), 1.0)
     return within

@@ -1,6 +1,6 @@
 """The exceedance probability from every step of a past, each learned only from what was known by then.
 
-It gives what ``exceedance_online`` gives one sync at a time; a property test holds them together.
+It returns what ``exceedance_online`` returns one sync at a time; a property test compares the two.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from twinops.core.series import Flags, Floats, Indices
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExceedanceRun:
-    """What a backtest leaves, for every step t of the past.
+    """The result of a backtest of the exceedance probability, for every step of the past.
 
     Attributes:
-        exceedance: the probability, shape (n, series, horizons).
-        experts: each expert's, shape (n, k, experts).
-        scale: of the path's residual, shape (n, k).
-        highest: highest forecast on the way, shape (n, k).
-        states: shape (n, series).
+        exceedance: the published probability, shape (n, series, horizons).
+        experts: each expert's probability, shape (n, k, experts).
+        scale: of the residual of the path maximum, shape (n, k).
+        highest: highest forecast up to the horizon, shape (n, k).
+        states: index into ``Config.risk_states`` at the step, shape (n, series).
         since: seconds since the last value beyond the limit, after the last step, shape (series,).
-        state: after the last step.
+        state: what was learned by the last step.
     """
 
     exceedance: Floats
@@ -65,9 +65,9 @@ def backtest_exceedance(
         limit: shape (s,) or (s, n); beyond means strictly above.
         horizons: shape (h,), increasing.
         step: seconds.
-        config: the frozen one.
+        config: the frozen configuration.
         first: number of the first step.
-        calibration_excluded: shape (s, n): windows that hold one are not learned from.
+        calibration_excluded: shape (s, n); windows that hold such a value are not learned from.
     """
     count, kinds = values.shape[1], len(horizons)
     bounds = np.broadcast_to(limit[:, None] if limit.ndim == 1 else limit, values.shape)
@@ -75,34 +75,66 @@ def backtest_exceedance(
     since = _since(beyond, step)
     states, slots = state_of(since.T, config), slot_of(first + np.arange(count), step, config)
     highest = np.maximum.accumulate(centre, axis=-1).reshape(count, -1)
-    came = _matured(*outcomes(values, beyond, horizons, calibration_excluded), highest, horizons, first, config)
+    matured = _matured(*outcomes(values, beyond, horizons, calibration_excluded), highest, horizons, first, config)
     state = new_exceedance_state(highest.shape[1], config)
     by_row = np.repeat(states, kinds, axis=1)
-    rows = np.arange(highest.shape[1])
-
-    sizes = np.stack(
-        [means_of(np.abs(came.residual), came.whole, life) for life in (config.scale_half_life, config.long_half_life)],
-        axis=-1,
-    )
-    scale = np.maximum(sizes[..., 0], config.scale_floor * sizes[..., 1])
-    path = path_probabilities(state, came, scale, np.repeat(bounds.T, kinds, axis=1) - highest, config)
-    events = tallies(came, by_row[came.at, rows], by_row, 0.5 ** (1 / config.state_half_life), state.states)
-    in_slot = tallies(
-        came, slots[came.at], np.broadcast_to(slots[:, None], by_row.shape), config.slot_decay, state.slots
-    )[0]
-    experts = np.concatenate([path[..., None], rates(events[0], in_slot, events[1], config)], axis=-1)
-
-    sides, brier = (by_row == 0).astype(np.intp), np.zeros_like(experts)
-    squared = (experts[came.at, rows] - came.event[..., None]) ** 2
-    for side in (0, 1):
-        mine = came.checked & (sides[came.at, rows] == side)
-        means = means_of(np.where(mine[..., None], squared, 0.0), mine[..., None], config.brier_half_life)
-        brier = np.where((sides == side)[..., None], means, brier)
-        state.brier[:, side], state.judged[:, side] = means[-1], mine.sum(axis=0)
-    state.size[:], state.checks[:] = sizes[-1], came.whole.sum(axis=0)
+    scale = _learn_sizes(state, matured, config)
+    path = path_probabilities(state, matured, scale, np.repeat(bounds.T, kinds, axis=1) - highest, config)
+    rated, total = _learn_rates(state, matured, by_row, slots, config)
+    experts = np.concatenate([path[..., None], rated], axis=-1)
+    brier = _learn_scores(state, matured, experts, (by_row == 0).astype(np.intp), config)
     by_series = (*centre.shape, -1)
-    exceedance = combine(brier.reshape(by_series), experts.reshape(by_series), events[1].reshape(by_series), config)
+    exceedance = combine(brier.reshape(by_series), experts.reshape(by_series), total.reshape(by_series), config)
     return ExceedanceRun(exceedance, experts, scale, highest, states, since[:, -1], state)
+
+
+def _learn_sizes(state: ExceedanceState, matured: Matured, config: Config) -> Floats:
+    """Return the scale of the path residual at every step, shape (n, k), and leave its mean sizes in the state."""
+    residual = np.abs(matured.residual)
+    half_lives = (config.scale_half_life, config.long_half_life)
+    sizes = np.stack([means_of(residual, matured.whole, half_life) for half_life in half_lives], axis=-1)
+    state.size[:], state.checks[:] = sizes[-1], matured.whole.sum(axis=0)
+    return np.maximum(sizes[..., 0], config.scale_floor * sizes[..., 1])
+
+
+def _learn_rates(
+    state: ExceedanceState, matured: Matured, by_row: Indices, slots: Indices, config: Config
+) -> tuple[Floats, Floats]:
+    """Return the rates of ``rates`` and the counts in any state, shapes (n, k, 2); counts are left in the state.
+
+    Args:
+        state: changed in place.
+        matured: the outcomes.
+        by_row: state at every step, shape (n, k).
+        slots: slot of the hour at every step, shape (n,).
+        config: the frozen configuration.
+    """
+    rows, at = np.arange(by_row.shape[1]), matured.at
+    by_slot = np.broadcast_to(slots[:, None], by_row.shape)
+    decay = 0.5 ** (1 / config.state_half_life)
+    in_state, total = tallies(matured, by_row[at, rows], by_row, decay, state.states)
+    in_slot, _ = tallies(matured, slots[at], by_slot, config.slot_decay, state.slots)
+    return rates(in_state, in_slot, total, config), total
+
+
+def _learn_scores(state: ExceedanceState, matured: Matured, experts: Floats, sides: Indices, config: Config) -> Floats:
+    """Return the experts' Brier scores that apply at every step, shape (n, k, experts), and leave them in the state.
+
+    Args:
+        state: changed in place.
+        matured: the outcomes.
+        experts: their probabilities, shape (n, k, experts).
+        sides: 1 where the origin lies beyond the limit, else 0, shape (n, k).
+        config: the frozen configuration.
+    """
+    rows, at, brier = np.arange(sides.shape[1]), matured.at, np.zeros_like(experts)
+    squared = (experts[at, rows] - matured.event[..., None]) ** 2
+    for side in (0, 1):
+        scored = matured.checked & (sides[at, rows] == side)
+        means = means_of(np.where(scored[..., None], squared, 0.0), scored[..., None], config.brier_half_life)
+        brier = np.where((sides == side)[..., None], means, brier)
+        state.brier[:, side], state.judged[:, side] = means[-1], scored.sum(axis=0)
+    return brier
 
 
 def _since(beyond: Flags, step: float) -> Floats:
@@ -113,29 +145,29 @@ def _since(beyond: Flags, step: float) -> Floats:
 
 
 def _matured(event: Floats, most: Floats, highest: Floats, horizons: Indices, first: int, config: Config) -> Matured:
-    """Lay out, by the step at which they are known, the outcomes of shapes (s, h, n)."""
+    """Return outcomes of shapes (s, h, n) by the step at which they become known, of shapes (n, k)."""
     count, rows = highest.shape
     lag = np.tile(horizons, rows // len(horizons))
     every = np.tile([stride(int(horizon), config) for horizon in horizons], rows // len(horizons))
-    made = np.arange(count)[:, None] - lag
-    at, columns = np.maximum(made, 0), np.arange(rows)
-    came = event.reshape(rows, count).T[at, columns]
+    origin = np.arange(count)[:, None] - lag
+    at, columns = np.maximum(origin, 0), np.arange(rows)
+    crossed = event.reshape(rows, count).T[at, columns]
     residual = (most.reshape(rows, count).T - highest)[at, columns]
-    checked = (made >= 0) & ((first + made) % every == 0) & np.isfinite(came) & np.isfinite(highest[at, columns])
+    checked = (origin >= 0) & ((first + origin) % every == 0) & np.isfinite(crossed) & np.isfinite(highest[at, columns])
     whole = checked & np.isfinite(residual)
-    return Matured(at, np.where(checked, came, 0.0), np.where(whole, residual, 0.0), checked, whole)
+    return Matured(at, np.where(checked, crossed, 0.0), np.where(whole, residual, 0.0), checked, whole)
 
 
 def outcomes(
     values: Floats, beyond: Flags, horizons: Indices, calibration_excluded: Flags | None = None
 ) -> tuple[Floats, Floats]:
-    """Return whether any of the next steps crosses, and their maximum, shapes (s, h, n); NaN where not known.
+    """Return whether any of the next steps crosses, and their maximum, shapes (s, h, n); NaN where unknown.
 
     Args:
         values: shape (s, n), NaN where unknown.
         beyond: whether each value lies beyond its limit.
         horizons: shape (h,).
-        calibration_excluded: shape (s, n): nothing is known of windows that hold one.
+        calibration_excluded: shape (s, n); the outcome of a window that holds such a value is NaN.
     """
     series, count = values.shape
     event, highest = np.full((series, len(horizons), count), np.nan), np.full((series, len(horizons), count), np.nan)

@@ -1,6 +1,6 @@
 """The exceedance probability, one sync at a time, in bounded memory.
 
-A forecast that waits for its outcome holds the maximum of its path so far, so that no window of values is kept.
+A pending forecast holds the maximum of its path so far, so that no window of values is kept.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from twinops.core.forecast.horizon import MIN_CHECKS
 from twinops.core.series import Flags, Floats, Indices
 
 STORED: type[np.floating] = np.float32
-"""Precision of what is kept between two steps."""
+"""Precision of the state between two steps."""
 STORED_SHORT: type[np.floating] = np.float16
-"""Precision of the experts' probabilities while they wait, and of counts that stay below ten or so."""
+"""Precision of pending probabilities of the experts, and of counts that remain below about ten."""
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting:
-    """Forecasts that wait for their outcome: p places, m series. The places of a horizon form a ring.
+class _Pending:
+    """Forecasts whose outcome is pending: p places, m series. The places of a horizon form a ring buffer.
 
     Attributes:
-        highest: of the path so far, shape (p, m).
-        centre: highest forecast on the way, shape (p, m).
+        highest: maximum of the path so far, shape (p, m).
+        centre: highest forecast up to the horizon, shape (p, m).
         scale: shape (p, m).
-        exceedance: the experts', shape (p, m, experts).
-        state: of the origin, shape (p, m); -1 where there is nothing to learn.
+        exceedance: probabilities of the experts, shape (p, m, experts).
+        state: state of the origin, shape (p, m); -1 where nothing is learned from the outcome.
         crossed: whether a value has been beyond, shape (p, m).
         whole: whether every value was known, shape (p, m).
     """
@@ -58,9 +58,9 @@ class _Waiting:
     whole: Flags
 
 
-def _nothing_waits(places: int, series: int) -> _Waiting:
+def _none_pending(places: int, series: int) -> _Pending:
     shape = (places, series)
-    return _Waiting(
+    return _Pending(
         np.zeros(shape, STORED), np.zeros(shape, STORED), np.zeros(shape, STORED),
         np.zeros((*shape, EXPERTS), STORED_SHORT), np.full(shape, -1, np.int8),
         np.zeros(shape, bool), np.zeros(shape, bool),
@@ -68,20 +68,20 @@ def _nothing_waits(places: int, series: int) -> _Waiting:
 
 
 class OnlineExceedance:
-    """Exceedance probabilities of the series of one twin; only series with a limit take memory.
+    """Exceedance probabilities of the series of one twin; series without a limit take no memory.
 
     Limits may change from sync to sync, as a limit per replica does: each value is compared with the limit of its own
-    step. While a series has no limit, nothing is learned of it, and what was learned before is kept.
+    step. While a series has no limit, nothing is learned of it, and its state is kept.
     """
 
     def __init__(self, series: int, horizons: Indices, step: float, config: Config) -> None:
-        """Start without anything learned.
+        """Begin with the initial state.
 
         Args:
             series: their number.
             horizons: shape (h,), steps ahead, increasing.
             step: seconds.
-            config: the frozen one.
+            config: the frozen configuration.
         """
         self._series, self._horizons, self._step, self._config = series, horizons, step, config
         self._every = np.array([stride(int(horizon), config) for horizon in horizons])
@@ -94,27 +94,27 @@ class OnlineExceedance:
         self._which: Indices = np.zeros(0, dtype=np.intp)
         self._since = np.zeros(0)
         self._learned = new_exceedance_state(0, self._config)
-        self._waiting = _nothing_waits(int(self._places.sum()), 0)
+        self._pending = _none_pending(int(self._places.sum()), 0)
 
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays."""
-        parts = [getattr(one, name) for one in (self._learned, self._waiting) for name in one.__slots__]
+        parts = [getattr(one, name) for one in (self._learned, self._pending) for name in one.__slots__]
         return int(self._which.nbytes + self._since.nbytes) + sum(int(part.nbytes) for part in parts)
 
     def learn(
         self, values: Floats, centre: Floats, limits: Floats, above: Flags, *, first: int = 0,
         calibration_excluded: Flags | None = None,
     ) -> None:  # fmt: skip
-        """Learn from a past that ends at the newest step, ``first + n - 1``; what was learned before is dropped.
+        """Learn from a past that ends at the newest step, ``first + n - 1``; everything learned before is dropped.
 
         Args:
             values: shape (s, n), NaN where unknown.
-            centre: medians as forecast from every step, shape (n, s, h).
-            limits: shape (s,), or (s, n) where they changed; NaN = none.
-            above: whether beyond means above, shape (s,).
+            centre: forecasts from every step, shape (n, s, h).
+            limits: shape (s,), or (s, n) where they change; NaN without a limit.
+            above: whether values above the limit are harmful, else values below it, shape (s,).
             first: number of the first step: Unix seconds over ``step``, rounded down.
-            calibration_excluded: shape (s, n), values that must not be learned from.
+            calibration_excluded: shape (s, n), values that nothing is learned from.
         """
         self._reset()
         self._number = first + values.shape[1] - 1
@@ -124,7 +124,7 @@ class OnlineExceedance:
             return
         sign = np.where(above[which], 1.0, -1.0)
         values, bounds = values[which] * sign[:, None], np.broadcast_to(bounds[which], (len(which), values.shape[1]))
-        # A step without limit has nothing beyond it.
+        # At a step without a limit no value lies beyond it.
         bounds = np.where(np.isfinite(bounds), bounds * sign[:, None], np.inf)
         excluded = None if calibration_excluded is None else calibration_excluded[which]
         run = backtest_exceedance(
@@ -133,13 +133,13 @@ class OnlineExceedance:
         )  # fmt: skip
         self._which, self._since = which, run.since
         self._learned = _stored(run.state)
-        self._waiting = _nothing_waits(int(self._places.sum()), len(which))
+        self._pending = _none_pending(int(self._places.sum()), len(which))
         self._refill(run, values, bounds, first, excluded)
 
     def _refill(self, run: ExceedanceRun, values: Floats, bounds: Floats, first: int, excluded: Flags | None) -> None:
-        """Store the forecasts whose outcome lies beyond the end of the past."""
+        """Store the forecasts whose outcome is pending at the end of the past."""
         count, kinds = values.shape[1], len(self._horizons)
-        beyond, known, waiting = values > bounds, np.isfinite(values), self._waiting
+        beyond, known, pending = values > bounds, np.isfinite(values), self._pending
         for h, horizon in enumerate(self._horizons):
             for t in range(max(0, count - int(horizon)), count):
                 if (first + t) % self._every[h]:
@@ -149,11 +149,11 @@ class OnlineExceedance:
                 self._store(place, run.highest[row], run.scale[row], run.experts[row], run.states[t])
                 after = slice(t + 1, count)
                 if t + 1 < count:
-                    waiting.highest[place] = np.where(known, values, -np.inf)[:, after].max(axis=1)
-                    waiting.crossed[place] = beyond[:, after].any(axis=1)
-                    waiting.whole[place] = known[:, after].all(axis=1)
+                    pending.highest[place] = np.where(known, values, -np.inf)[:, after].max(axis=1)
+                    pending.crossed[place] = beyond[:, after].any(axis=1)
+                    pending.whole[place] = known[:, after].all(axis=1)
                     if excluded is not None:
-                        waiting.state[place, excluded[:, after].any(axis=1)] = -1
+                        pending.state[place, excluded[:, after].any(axis=1)] = -1
 
     def _place(self, origin: int) -> Indices:
         """Return the places of the forecasts of this step, shape (h,)."""
@@ -162,24 +162,24 @@ class OnlineExceedance:
     def _store(
         self, place: int | Indices, centre: Floats, scale: Floats, exceedance: Floats, state: npt.NDArray[np.integer]
     ) -> None:
-        waiting = self._waiting
-        waiting.highest[place] = -np.inf
-        waiting.centre[place], waiting.scale[place], waiting.exceedance[place] = centre, scale, exceedance
-        waiting.state[place], waiting.crossed[place], waiting.whole[place] = state, False, True
+        pending = self._pending
+        pending.highest[place] = -np.inf
+        pending.centre[place], pending.scale[place], pending.exceedance[place] = centre, scale, exceedance
+        pending.state[place], pending.crossed[place], pending.whole[place] = state, False, True
 
     def observe(
         self, number: int, values: Floats, centre: Floats, limits: Floats, above: Flags, calibration_excluded: Flags
     ) -> Floats:
-        """Take in one step and return the probability, for every horizon, that any step until then lies beyond.
+        """Learn from one step and return, for every horizon, the probability that any step up to it lies beyond.
 
         Args:
             number: of the step: Unix seconds over ``step``, rounded down. Steps since the last one are unknown; an
                 older number is not learned from.
             values: shape (s,), NaN where unknown.
-            centre: medians as forecast from here, shape (s, h); NaN = none.
-            limits: shape (s,); NaN = none.
-            above: whether beyond means above, shape (s,).
-            calibration_excluded: whether the value must not be learned from, shape (s,).
+            centre: forecasts from this step, shape (s, h); NaN without one.
+            limits: shape (s,); NaN without a limit.
+            above: whether values above the limit are harmful, else values below it, shape (s,).
+            calibration_excluded: values that nothing is learned from, shape (s,).
 
         Returns:
             Shape (s, h); NaN where there is no limit, or fewer than ``MIN_CHECKS`` checks.
@@ -197,28 +197,28 @@ class OnlineExceedance:
         bounds, values = limits[which] * sign, values[which] * sign
         if self._number is None or number > self._number:
             self._skip_to(number)
-            self._take_in(number, values, bounds, calibration_excluded[which] | np.isnan(bounds))
+            self._learn_step(number, values, bounds, calibration_excluded[which] | np.isnan(bounds))
         found[which] = self._issue(number, centre[which] * sign[:, None], bounds)
         return found
 
     def _make_room(self, which: Indices) -> None:
-        """Make room for series that have a limit from now on; ``which`` holds the old ones, too."""
+        """Add series that have a limit from now on; ``which`` holds the old ones, too."""
         places, kinds = int(self._places.sum()), len(self._horizons)
-        learned, waiting = self._learned, self._waiting
+        learned, pending = self._learned, self._pending
         self._learned = _stored(new_exceedance_state(len(which) * kinds, self._config))
-        self._waiting = _nothing_waits(places, len(which))
+        self._pending = _none_pending(places, len(which))
         since = np.full(len(which), np.inf)
         kept = np.searchsorted(which, self._which)
         since[kept] = self._since
         rows = (kept[:, None] * kinds + np.arange(kinds)).ravel()
         for name in ExceedanceState.__slots__:
             getattr(self._learned, name)[rows] = getattr(learned, name)
-        for name in _Waiting.__slots__:
-            getattr(self._waiting, name)[:, kept] = getattr(waiting, name)
+        for name in _Pending.__slots__:
+            getattr(self._pending, name)[:, kept] = getattr(pending, name)
         self._which, self._since = which, since
 
     def _skip_to(self, number: int) -> None:
-        """Take in the steps since the last one as unknown."""
+        """Advance over the steps since the last one, whose values are unknown."""
         if self._number is None:
             return
         missing = number - self._number - 1
@@ -226,17 +226,17 @@ class OnlineExceedance:
         nothing, excluded = np.full(len(self._which), np.nan), np.zeros(len(self._which), dtype=bool)
         self._since += max(0, missing - longest) * self._step
         for skipped in range(number - min(missing, longest), number):
-            self._take_in(skipped, nothing, nothing, excluded)
+            self._learn_step(skipped, nothing, nothing, excluded)
         if missing > longest:
-            self._waiting.state[:] = -1
+            self._pending.state[:] = -1
 
-    def _take_in(self, number: int, values: Floats, bounds: Floats, calibration_excluded: Flags) -> None:
-        waiting = self._waiting
+    def _learn_step(self, number: int, values: Floats, bounds: Floats, calibration_excluded: Flags) -> None:
+        pending = self._pending
         known, beyond = np.isfinite(values), values > bounds
-        np.fmax(waiting.highest, values, out=waiting.highest, casting="same_kind")
-        waiting.crossed |= beyond
-        waiting.whole &= known
-        waiting.state[:, calibration_excluded] = -1
+        np.fmax(pending.highest, values, out=pending.highest, casting="same_kind")
+        pending.crossed |= beyond
+        pending.whole &= known
+        pending.state[:, calibration_excluded] = -1
         self._since = np.where(beyond, 0.0, self._since + self._step)
         self._learn_due(number)
         self._number = number
@@ -246,29 +246,29 @@ class OnlineExceedance:
         columns = np.flatnonzero(origins % self._every == 0)
         if not len(columns):
             return
-        waiting, kinds, config = self._waiting, len(self._horizons), self._config
+        pending, kinds, config = self._pending, len(self._horizons), self._config
         places = (self._begin + origins // self._every % self._places)[columns]
-        state = waiting.state[places]
-        crossed, whole = waiting.crossed[places], waiting.whole[places]
+        state = pending.state[places]
+        crossed, whole = pending.crossed[places], pending.whole[places]
         which, series = np.nonzero((state >= 0) & (crossed | whole))
-        waiting.state[places] = -1
+        pending.state[places] = -1
         if not len(which):
             return
         rows, places, state = series * kinds + columns[which], places[which], state[which, series].astype(np.intp)
         event = crossed[which, series].astype(float)
         slots = slot_of(origins[columns[which]], self._step, config)
         learn_event(self._learned, rows, state, slots, event, config)
-        squared = (waiting.exceedance[places, series] - event[:, None]) ** 2
+        squared = (pending.exceedance[places, series] - event[:, None]) ** 2
         learn_score(self._learned, rows, (state == 0).astype(np.intp), squared, config)
         due = whole[which, series]
         if due.any():
             if not due.all():
                 places, series, rows = places[due], series[due], rows[due]
-            residual = waiting.highest[places, series] - waiting.centre[places, series]
-            learn_path(self._learned, rows, residual, waiting.scale[places, series], config)
+            residual = pending.highest[places, series] - pending.centre[places, series]
+            learn_path(self._learned, rows, residual, pending.scale[places, series], config)
 
     def _issue(self, number: int, centre: Floats, bounds: Floats) -> Floats:
-        """Return the probabilities from here, shape (m, h), and store the forecasts that are to be checked."""
+        """Return the probabilities from this step, shape (m, h), and store the forecasts that will be checked."""
         learned, config = self._learned, self._config
         shape = centre.shape
         states, slot = state_of(self._since, config), slot_of(number, self._step, config)

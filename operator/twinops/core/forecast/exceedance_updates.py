@@ -56,11 +56,11 @@ def learn_event(
 
     Args:
         state: changed in place.
-        rows: whose outcome is known, shape (m,).
+        rows: those whose outcome is known, shape (m,).
         states: of the origins, shape (m,).
         slots: likewise.
         event: whether any step crossed, 1 or 0, shape (m,).
-        config: the frozen one.
+        config: the frozen configuration.
     """
     for tally, cells, decay in (
         (state.states, states, 0.5 ** (1 / config.state_half_life)),
@@ -72,20 +72,24 @@ def learn_event(
         tally[rows, cells] = counted
 
 
-def tallies(came: Matured, learned_in: Indices, read_in: Indices, decay: float, last: Floats) -> tuple[Floats, Floats]:
-    """Return decayed crossings and checks in the cell that is read at every step, and in any, shapes (n, k, 2).
+def tallies(
+    matured: Matured, learned_in: Indices, read_in: Indices, decay: float, last: Floats
+) -> tuple[Floats, Floats]:
+    """Return decayed crossings and checks in the state (or slot) at every step, and in any, shapes (n, k, 2).
 
     Args:
-        came: the outcomes.
-        learned_in: cell that each outcome belongs to, shape (n, k).
-        read_in: cell that is asked for at each step, shape (n, k).
-        decay: per check in the same cell.
-        last: shape (k, cells, 2); what is left after the last step is written here.
+        matured: the outcomes.
+        learned_in: state or slot that each outcome belongs to, shape (n, k).
+        read_in: state or slot at each step, shape (n, k).
+        decay: per check in the same state or slot.
+        last: shape (k, cells, 2); the counts after the last step are written here.
     """
     read, total = np.zeros((*read_in.shape, 2)), np.zeros((*read_in.shape, 2))
     for cell in range(last.shape[1]):
-        mine = came.checked & (learned_in == cell)
-        sums = np.stack([decayed_sums(one, mine, decay) for one in (came.event, np.ones_like(came.event))], axis=-1)
+        counted = matured.checked & (learned_in == cell)
+        sums = np.stack(
+            [decayed_sums(one, counted, decay) for one in (matured.event, np.ones_like(matured.event))], axis=-1
+        )
         read = np.where((read_in == cell)[..., None], sums, read)
         total += sums
         last[:, cell] = sums[-1]
@@ -93,7 +97,7 @@ def tallies(came: Matured, learned_in: Indices, read_in: Indices, decay: float, 
 
 
 def decayed_sums(values: Floats, counted: Flags, decay: float) -> Floats:
-    """Return, at every step, the sum of the values counted so far; each of them makes those before it decay.
+    """Return, at every step, the sum of the values counted so far; each of them decays those before it.
 
     Args:
         values: shape (n, ...), finite.
@@ -118,7 +122,7 @@ def learn_score(state: ExceedanceState, rows: Indices, side: Indices, squared: F
         rows: shape (m,).
         side: 1 for origins beyond the limit, else 0, shape (m,).
         squared: squared error of every expert, shape (m, experts).
-        config: the frozen one.
+        config: the frozen configuration.
     """
     judged = state.judged[rows, side] + 1
     state.judged[rows, side] = judged
@@ -128,39 +132,41 @@ def learn_score(state: ExceedanceState, rows: Indices, side: Indices, squared: F
 
 
 def means_of(values: Floats, counted: Flags, half_life: float) -> Floats:
-    """Return, at every step, the plain mean of the first values, and a decaying one from 1 / (its weight) on.
+    """Return, at every step, the plain mean of the first 1 / weight values, then an exponentially weighted one.
 
     Args:
-        values: shape (n, ...), finite, 0 where they don't count.
+        values: shape (n, ...), finite, 0 where they do not count.
         counted: which values count, likewise or broadcast.
-        half_life: values.
+        half_life: number of values.
     """
     weight = 1 - 0.5 ** (1 / half_life)
     enough = int(1 / weight)
     number = np.cumsum(counted, axis=0)
     young = counted & (number <= enough)
-    begun = np.cumsum(values * young, axis=0) / np.clip(number, 1, enough)
+    plain = np.cumsum(values * young, axis=0) / np.clip(number, 1, enough)
     later = counted & ~young
     if not later.any():
-        return begun
+        return plain
     kept = (1 - weight) ** np.maximum(number - enough, 0)
-    means: Floats = begun * kept + weight * decayed_sums(values, later, 1 - weight)
+    means: Floats = plain * kept + weight * decayed_sums(values, later, 1 - weight)
     return means
 
 
 def learn_path(state: ExceedanceState, rows: Indices, residual: Floats, scale: Floats, config: Config) -> None:
-    """Take in residuals of path maxima.
+    """Learn from residuals of path maxima.
 
     Args:
         state: changed in place.
         rows: shape (m,).
-        residual: path maximum less the highest forecast on the way, finite, shape (m,).
-        scale: as it was when the forecast was made, shape (m,).
-        config: the frozen one.
+        residual: path maximum less the highest forecast up to the horizon, finite, shape (m,).
+        scale: as issued with the forecast, shape (m,).
+        config: the frozen configuration.
     """
     usable = scale > 0
     scaled = residual / np.where(usable, scale, 1.0)
-    state.quantiles[rows] = moved(state.quantiles[rows], scaled, np.where(usable, config.quantile_step, 0.0), config)
+    state.quantiles[rows] = moved_quantiles(
+        state.quantiles[rows], scaled, np.where(usable, config.quantile_step, 0.0), config
+    )
     checks = state.checks[rows] + 1
     state.checks[rows] = checks
     size = state.size[rows]
@@ -168,24 +174,32 @@ def learn_path(state: ExceedanceState, rows: Indices, residual: Floats, scale: F
     state.size[rows] = size + weight * (np.abs(residual)[:, None] - size)
 
 
-def path_probabilities(state: ExceedanceState, came: Matured, scale: Floats, room: Floats, config: Config) -> Floats:
-    """Return the first expert's probability, shape (n, k), and leave the quantiles in the state."""
-    made_with = np.take_along_axis(scale, came.at, axis=0)
-    usable: Flags = came.whole & (made_with > 0)
-    scaled = came.residual / np.where(usable, made_with, 1.0)
+def path_probabilities(state: ExceedanceState, matured: Matured, scale: Floats, room: Floats, config: Config) -> Floats:
+    """Return the first expert's probability, shape (n, k), and leave the quantiles in the state.
+
+    Args:
+        state: changed in place.
+        matured: the outcomes.
+        scale: of the path residual at every step, shape (n, k).
+        room: limit less the highest forecast, shape (n, k).
+        config: the frozen configuration.
+    """
+    made_with = np.take_along_axis(scale, matured.at, axis=0)
+    usable: Flags = matured.whole & (made_with > 0)
+    scaled = matured.residual / np.where(usable, made_with, 1.0)
     pace = np.where(usable, config.quantile_step, 0.0)
     any_usable: Flags = np.asarray(usable.any(axis=1))
     history = np.zeros((len(scale), *state.quantiles.shape))
     quantiles = state.quantiles
     for t in range(len(scale)):
         if any_usable[t]:
-            quantiles = moved(quantiles, scaled[t], pace[t], config)
+            quantiles = moved_quantiles(quantiles, scaled[t], pace[t], config)
         history[t] = quantiles
     state.quantiles = quantiles
     return path_probability(history, scale, room, config)
 
 
-def moved(quantiles: Floats, scaled: Floats, pace: Floats, config: Config) -> Floats:
+def moved_quantiles(quantiles: Floats, scaled: Floats, pace: Floats, config: Config) -> Floats:
     """Return the quantiles, shape (m, levels), after one more scaled residual each, shape (m,)."""
     levels, scaled = constant(config.risk_levels), scaled[:, None]
     below = np.where(scaled == quantiles, levels, scaled < quantiles)

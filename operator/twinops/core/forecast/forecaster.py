@@ -12,7 +12,7 @@ from types import MappingProxyType
 import numpy as np
 
 from twinops.core.baseline.estimate import BaselineEstimate, TwinBaseline
-from twinops.core.forecast.backtest import Run
+from twinops.core.forecast.backtest import BacktestRun
 from twinops.core.forecast.calibration import CalibrationState, relative_error
 from twinops.core.forecast.config import CONFIG, Config
 from twinops.core.forecast.ensemble import Ensemble, advance, start
@@ -27,14 +27,12 @@ from twinops.core.forecast.result import ForecastResult, Skill
 from twinops.core.series import Flags, Floats, Indices, Series
 from twinops.metric_definitions import MEAN_PER_POD, definition
 
-__all__ = ["QUICK_ORIGINS", "RECENT_STEPS", "Forecaster", "Recorded"]
-
 QUICK_ORIGINS = 45
-"""Origins of the backtest behind a first answer."""
+"""Origins of the backtest behind a quick first result."""
 ORIGINS = 1200
 """Origins of a full backtest: at five minutes, three days of skill after a day in which the weights settle."""
 RECENT_STEPS = ORIGINS + WINDOW
-"""Newest steps that ``Recorded.recent`` needs: the origins, and what the first of them reads."""
+"""Newest steps that ``Recorded.recent`` needs: the origins, and the steps that the first of them reads."""
 _PACK_SECONDS = 900
 _NO_STATES: Mapping[str, str] = MappingProxyType({})
 
@@ -42,28 +40,28 @@ _NO_STATES: Mapping[str, str] = MappingProxyType({})
 class Forecaster:
     """Forecasts the metrics of one twin.
 
-    It gives, for each metric and horizon, calibrated quantiles (``core.forecast.calibration``) and, where the metric
-    has a limit, the probability that it is crossed on the way (``core.forecast.exceedance``); besides, how good its
-    forecasts have been and, if asked for, what is normal (``core.baseline``).
+    Its result holds, for each metric and horizon, calibrated quantiles (``core.forecast.calibration``) and, where the
+    metric has a limit, the exceedance probability (``core.forecast.exceedance``); besides, the skill of the forecasts
+    and, where it is asked for, the learned baseline (``core.baseline``).
 
-    ``learn`` takes recorded history, as often as there is a better one; ``observe`` takes one sync and returns a new
-    ``ForecastResult``. Both are optional: without history, the first ``MIN_SAMPLES`` syncs give no forecast.
+    ``learn`` takes recorded history and may be called again with a longer one; ``observe`` takes one sync and returns
+    a new ``ForecastResult``. ``learn`` is optional: without history, the first ``MIN_SAMPLES`` syncs give no forecast.
 
         forecaster = Forecaster(["cpuUsage"], step=60.0, horizons_seconds=[900, 3600])
         forecaster.learn({"cpuUsage": Recorded(series)}, limits={"cpuUsage": 90.0})
         result = forecaster.observe(now, {"cpuUsage": 63.2}, limits={"cpuUsage": 90.0}, replicas=3)
         result.forecasts["cpuUsage"][0].upper, result.exceedance["cpuUsage"][0]
 
-    Time is cut into steps: the step of a moment is its Unix time over ``step``, rounded down. There is no I/O and no
-    clock, and nothing random. Memory is bounded: about 25 to 45 KiB for six metrics. The state is a cache: a restart
-    rebuilds it from recorded history and the packed states in ``Skill.state``. Not safe for use by several threads.
+    The number of a step is its Unix time over ``step``, rounded down. There is no I/O, no clock and no randomness.
+    Memory is bounded: about 25 to 45 KiB for six metrics. The state is a cache: a restart rebuilds it from recorded
+    history and the packed states in ``Skill.state``. Not safe for use by several threads.
 
     Args:
-        metrics: their names; ranges, and the side on which a value is harmful, come from the metric definitions.
+        metrics: their names; ranges and harmful sides come from the metric definitions.
         step: seconds between two syncs.
         horizons_seconds: any up to a day, in any order; forecasts between two steps are interpolated.
-        learned: whether the learned baseline is kept, too.
-        config: the frozen configuration.
+        learned: whether the learned baseline is maintained, too.
+        config: of the forecasts.
 
     Attributes:
         metrics: as given.
@@ -111,7 +109,7 @@ class Forecaster:
 
     @property
     def cold(self) -> bool:
-        """Tell whether the full backtest is still to be done."""
+        """Whether the full backtest is still to come."""
         return self._warming
 
     def forecast_result(self) -> ForecastResult:
@@ -127,16 +125,16 @@ class Forecaster:
         origins: int | None = None,
         states: Mapping[str, str] = _NO_STATES,
     ) -> None:
-        """Learn from recorded history by a backtest; all that was learned before is dropped.
+        """Learn from recorded history by a backtest; everything learned before is dropped.
 
-        Nothing changes where nothing is recorded.
+        Without any recorded value nothing changes.
 
         Args:
             past: by metric.
             limits: by metric.
             replicas: number of pods over time, by which means per pod become totals.
-            origins: newest steps to forecast from; few for a first answer, by default the full backtest.
-            states: ``Skill.state`` by metric, in place of what the backtest learned; one of another shape or
+            origins: newest steps to forecast from; few for a quick first result, by default those of a full backtest.
+            states: ``Skill.state`` by metric, which replaces what the backtest learned; one of another shape or
                 configuration is ignored.
         """
         rows = [self._as_total(name, past.get(name), replicas) for name in self.metrics]
@@ -146,7 +144,7 @@ class Forecaster:
         self._samples = grid.samples
         self._base_replicas = None if replicas is None else 1.0
         self.newest = grid.first + grid.values.shape[1] - 1
-        self._ensemble, done = start(
+        self._ensemble, run = start(
             grid.values,
             grid.first,
             self.step,
@@ -155,17 +153,12 @@ class Forecaster:
             origins=ORIGINS if origins is None else origins,
             older=grid.older,
         )
-        state, shape = self._ensemble.state, (self._horizons, self.step, self._config)
-        not_resumed = [
-            name
-            for k, name in enumerate(self.metrics)
-            if self._samples[k] and not resume(state, k, states.get(name, ""), *shape)
-        ]
+        resumed = self._resume(self._ensemble.state, states)
         short = origins is not None and origins < min(ORIGINS, grid.values.shape[1])
-        # States hold nothing of the exceedance: where there are limits, it takes the full backtest.
-        self._warming = short and bool(not_resumed or limits)
+        # Packed states do not contain the exceedance: where there are limits, it takes the full backtest.
+        self._warming = short and bool(not resumed or limits)
         self._packed_at = None
-        self._learn_risk(grid, done, limits, replicas)
+        self._learn_risk(grid, run, limits, replicas)
         if self._baseline is not None:
             until = (self.newest + 1) * self.step
             self._baselines = self._baseline.learn({name: one.joined() for name, one in past.items()}, until)
@@ -186,26 +179,44 @@ class Forecaster:
 
         Args:
             now: Unix seconds. Nothing is learned from a sync in the step of the one before, or in an earlier step.
-            values: fresh values by metric; None, not finite or left out where there is none.
-            limits: by metric; they may change from sync to sync.
-            replicas: pods that means per pod are taken over now; as before where it is not given.
-            calibration_excluded: metrics that a correction affects: their value is known, but no forecast is checked
-                by it, unless it is a mean per pod whose total is forecast.
-            risk_excluded: further metrics whose limit a correction moves: no exceedance is learned from them.
-            censored: metrics whose value is only a lower bound now.
+            values: fresh values by metric; None, not finite or left out where there is no fresh value.
+            limits: by metric, in force at this sync.
+            replicas: number of pods that means per pod are taken over; None leaves it as it was.
+            calibration_excluded: metrics that a correction affects: no forecast is checked by their value, unless it is
+                a mean per pod whose total is forecast.
+            risk_excluded: further metrics whose limit a correction changes: no exceedance is learned from them.
+            censored: metrics whose value is only a lower bound.
         """
         number = math.floor(now / self.step + 1e-9)
         if replicas is not None:
             self._replicas = float(max(replicas, 1))
             self._base_replicas = self._base_replicas or self._replicas
         factors = self._factors()
-        if self.newest is not None and number <= self.newest:
-            self._refresh(factors)
-            return self._result
-        fresh = np.array([_finite(values.get(name)) for name in self.metrics], dtype=np.float64)
-        fresh = measured(fresh * factors)
-        excluded = self._flags(calibration_excluded)
-        unchecked = excluded if self._replicas is None else excluded & ~self._scaled
+        if self.newest is None or number > self.newest:
+            excluded = self._flags(calibration_excluded)
+            fresh = np.array([_finite(values.get(name)) for name in self.metrics], dtype=np.float64)
+            fresh = self._advance(number, measured(fresh * factors), excluded, censored)
+            unlearned = excluded | self._flags(risk_excluded) if risk_excluded else excluded
+            bounds = self._limits(limits) * factors
+            self._exceedance = self._risk.observe(number, fresh, self._centre(), bounds, self._above, unlearned)
+            if self._baseline is not None:
+                usable = (np.isfinite(fresh) & ~excluded).tolist()
+                taken = {
+                    name: values.get(name) if use else None for name, use in zip(self.metrics, usable, strict=True)
+                }
+                self._baselines = self._baseline.observe(now, taken)
+        self._refresh(factors)
+        return self._result
+
+    def _advance(self, number: int, fresh: Floats, excluded: Flags, censored: Collection[str]) -> Floats:
+        """Let the ensemble take in one step, and return its values as they were used, shape (series,).
+
+        Args:
+            number: of the step.
+            fresh: values to forecast, shape (series,), NaN where unknown.
+            excluded: which of them a correction affects, shape (series,).
+            censored: metrics whose value is only a lower bound.
+        """
         if self._ensemble is None:
             self._ensemble, _ = start(fresh[:, None], number, self.step, self._horizons, self._config)
         else:
@@ -214,37 +225,34 @@ class Forecaster:
                 number,
                 fresh,
                 self._config,
-                calibration_excluded=unchecked,
+                calibration_excluded=excluded if self._replicas is None else excluded & ~self._scaled,
                 censored=self._flags(censored) if censored else None,
             )
         self.newest = number
-        known = np.isfinite(fresh)
-        unlearned = excluded | self._flags(risk_excluded) if risk_excluded else excluded
-        self._exceedance = self._risk.observe(
-            number, fresh, self._centre(), self._limits(limits) * factors, self._above, unlearned
-        )
-        self._samples += known
-        if self._baseline is not None:
-            usable = (known & ~excluded).tolist()
-            judged = {name: values.get(name) if use else None for name, use in zip(self.metrics, usable, strict=True)}
-            self._baselines = self._baseline.observe(now, judged)
-        self._refresh(factors)
-        return self._result
+        self._samples += np.isfinite(fresh)
+        return fresh
+
+    def _resume(self, state: CalibrationState, states: Mapping[str, str]) -> bool:
+        """Put packed states in place of what was learned; return whether there was one for every known metric."""
+        shape = (self._horizons, self.step, self._config)
+        known = [(k, states.get(name, "")) for k, name in enumerate(self.metrics) if self._samples[k]]
+        resumed = [resume(state, k, text, *shape) for k, text in known]
+        return all(resumed)
 
     def _flags(self, names: Collection[str]) -> Flags:
-        """Tell which metrics are among these, shape (series,)."""
+        """Return which metrics are among these, shape (series,)."""
         return np.array([name in names for name in self.metrics], dtype=bool)
 
     def _as_total(self, name: str, past: Recorded | None, replicas: Recorded | None) -> Recorded | None:
-        """Return the past that is forecast: the total over all pods for a mean per pod, else the past as it is."""
+        """Return the series that is forecast: of a mean per pod the total over all pods, else the past as it is."""
         if name not in MEAN_PER_POD or past is None or replicas is None or not replicas.parts:
             return past
         return past.scaled(replicas)
 
     def _factors(self) -> Floats:
-        """Return what values are multiplied by to give totals, shape (series,).
+        """Return the factors that turn values into totals, shape (series,).
 
-        Before the first known number of replicas, the number is taken to have been the same.
+        Before the first known number of replicas, that number is assumed.
         """
         factor = 1.0 if self._replicas is None or self._base_replicas is None else self._replicas / self._base_replicas
         return np.where(self._scaled, factor, 1.0)
@@ -253,7 +261,7 @@ class Forecaster:
         return OnlineExceedance(len(self.metrics), self._horizons, self.step, self._config)
 
     def _limits(self, limits: Mapping[str, float]) -> Floats:
-        """Return the limits, shape (series,), NaN where there is none or no value of the metric was ever known."""
+        """Return the limits, shape (series,), NaN where there is none, or the metric has no known value yet."""
         found = np.array([_finite(limits.get(name)) for name in self.metrics], dtype=np.float64)
         if self._ensemble is not None:
             found[~np.isfinite(self._ensemble.last)] = np.nan
@@ -264,21 +272,21 @@ class Forecaster:
         found = np.empty((0, 0)) if self._ensemble is None else self._ensemble.centre
         return np.asarray(found, dtype=float)
 
-    def _learn_risk(self, grid: Grid, done: Run, limits: Mapping[str, float], replicas: Recorded | None) -> None:
+    def _learn_risk(self, grid: Grid, run: BacktestRun, limits: Mapping[str, float], replicas: Recorded | None) -> None:
         """Learn the exceedance over the origins of the backtest."""
-        begin = int(done.origins[0])
+        begin = int(run.origins[0])
         values = grid.values[:, begin:]
         bounds = np.repeat(self._limits(limits)[:, None], values.shape[1], axis=1)
-        times = (grid.first + done.origins.astype(np.float64)) * self.step
+        times = (grid.first + run.origins.astype(np.float64)) * self.step
         for k, name in enumerate(self.metrics):
             bound = self._as_total(name, Recorded(Series(times, bounds[k], self.step)), replicas)
             if bound is not None:
                 bounds[k] = bound.recent.values
-        # A forecast from before a metric's first value is no forecast.
+        # Before a metric's first value there is no forecast that could be checked by it.
         known = np.isfinite(values)
         before = known & (np.cumsum(known, axis=1) == 1)
         before[:, 0] = False
-        centre = np.nan_to_num(done.centre[..., 0])
+        centre = np.nan_to_num(run.centre[..., 0])
         self._risk = self._new_risk()
         self._risk.learn(values, centre, bounds, self._above, first=grid.first + begin, calibration_excluded=before)
         newest = grid.first + grid.values.shape[1] - 1
@@ -288,7 +296,7 @@ class Forecaster:
         )
 
     def _refresh(self, factors: Floats) -> None:
-        """Make the result of the current state."""
+        """Build the result of the current state."""
         found = self._ensemble
         samples = dict(zip(self.metrics, self._samples.tolist(), strict=True))
         if found is None:
@@ -301,7 +309,7 @@ class Forecaster:
         error, checks = relative_error(found.state), found.state.checks.astype(np.intp)
         both = np.minimum(self._ahead.nearer(checks, 1), self._ahead.farther(checks, 1))
         each = horizon_forecasts(quantiles, self._ahead.at(error, 1), both, self.horizons_seconds, self._ranges)
-        # The probability of a crossing until a horizon within the first step is that of the first step.
+        # For a horizon within the first step it is that of the first step.
         exceedance = self._ahead.at(self._exceedance, 1) if self._exceedance.shape[1] else self._exceedance
         any_known = np.any(np.isfinite(exceedance), axis=1).tolist()
         rows = zip(self.metrics, exceedance.tolist(), usable, any_known, strict=True)
@@ -319,7 +327,7 @@ class Forecaster:
         return tuple(one for one, use in zip(found, usable, strict=True) if use)
 
     def _packed(self, state: CalibrationState) -> list[str]:
-        """Return the packed states, at most a quarter of an hour old: packing is dear, and they change little."""
+        """Return the packed states, at most a quarter of an hour old: packing is costly, and they change little."""
         at = self._packed_at
         if self.newest is None or at is None or (self.newest - at) * self.step >= _PACK_SECONDS:
             self._packed_at, self._packed_states = self.newest, pack(state, self._horizons, self.step, self._config)

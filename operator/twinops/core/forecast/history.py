@@ -1,4 +1,4 @@
-"""A twin's past in few bytes: its newest steps, five minutes over a day, a quarter of an hour over two weeks."""
+"""A twin's past, compressed: its newest steps, five-minute means of a day, quarter-hour means of two weeks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twinops.core.forecast.backtest import SHIFT_STEPS
-from twinops.core.forecast.cells import Cells, begun, coarser, filled, fine_cells, fine_seconds, first_cell
+from twinops.core.forecast.cells import Cells, coarser, filled, fine_cells, fine_seconds, first_cell, first_known
 from twinops.core.forecast.config import DAY, LAYOUT
 from twinops.core.forecast.members import WINDOW
 from twinops.core.forecast.profiles import Seasons, seasons_of
@@ -23,7 +23,7 @@ STORED: type[np.floating] = np.float32
 STORED_OLD: type[np.floating] = np.float16
 """Precision of cells, which are kept as deviations."""
 STEPS_KEPT = WINDOW + 10
-"""Newest steps: what averages read, the few more that a climb is judged by, and more than a fine cell holds."""
+"""Newest steps: those of the averages, a few more to detect a climb, and more than a fine cell holds."""
 _LARGEST_HALF = 60_000.0
 _UNITS_PER_SPREAD = 64.0
 _UNITS_PER_VALUE = 1024.0
@@ -33,8 +33,8 @@ _UNITS_PER_VALUE = 1024.0
 class History:
     """A past in three resolutions.
 
-    Cells are kept as half-precision deviations from each metric's middle, in units of its spread: they feed profiles
-    and medians only, and three decimal digits of a deviation are more than those know.
+    Cells are kept as half-precision deviations from each series' offset, in units of its scale. Profiles and medians
+    alone read them, and need no more than three decimal digits of a deviation.
 
     Attributes:
         step: seconds.
@@ -42,11 +42,11 @@ class History:
         steps: newest values, shape (series, n).
         fine: cells of the last day, the newest may be incomplete.
         fine_now: number of the newest fine cell.
-        old: coarse cells before the fine ones; it grows until nothing reads further back.
+        old: coarse cells before the fine ones; it grows up to the longest lookback.
         old_end: number of the coarse cell after the last of ``old``.
-        begun: number of the first coarse cell with a known value, of each series.
-        middle: each metric's; zero as long as nothing is known.
-        unit: likewise.
+        first_known: number of the first coarse cell with a known value, shape (series,).
+        offset: median of each series, shape (series,); 0 without a known value.
+        scale: scale of the deviations, likewise.
     """
 
     step: float
@@ -56,18 +56,18 @@ class History:
     fine_now: int
     old: Halves
     old_end: int
-    begun: Indices
-    middle: Singles
-    unit: Singles
+    first_known: Indices
+    offset: Singles
+    scale: Singles
 
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays."""
-        return sum(part.nbytes for part in (self.steps, self.fine, self.old, self.begun, self.middle, self.unit))
+        return sum(part.nbytes for part in (self.steps, self.fine, self.old, self.first_known, self.offset, self.scale))
 
 
 def _fine_kept(step: float) -> int:
-    """Return the fine cells that are kept: those of a day before any step that averages read."""
+    """Return the fine cells that are kept: a day before the oldest step that averages read."""
     seconds = fine_seconds(step)
     return round(DAY / seconds) + int(np.ceil(WINDOW * step / seconds)) + SHIFT_STEPS + 2
 
@@ -84,7 +84,7 @@ def history_of(values: Floats, first: int, step: float, older: Cells | None = No
     """Compress a past.
 
     Args:
-        values: shape (series, n), NaN where nothing is known.
+        values: shape (series, n), NaN where unknown.
         first: number of the first step.
         step: seconds.
         older: fine cells of the time before.
@@ -93,46 +93,46 @@ def history_of(values: Floats, first: int, step: float, older: Cells | None = No
     coarse = coarser(cells)
     kept = _fine_kept(step)
     fine_now = cells.first + cells.values.shape[1] - 1
-    # Coarse cells that the kept fine ones do not hold in full.
+    # Coarse cells that the kept fine ones do not cover completely.
     old_end = int(np.floor((fine_now - kept + 1) * cells.seconds / coarse.seconds + 1e-9)) + 1
     old = coarse.values[:, max(0, old_end - _old_kept(step) - coarse.first) : max(0, old_end - coarse.first)]
-    middle, unit = _measure(np.concatenate([cells.values[:, -kept:], old], axis=1))
+    offset, scale = _measure(np.concatenate([cells.values[:, -kept:], old], axis=1))
     return History(
         step=step,
         now=first + values.shape[1] - 1,
         steps=_last(values, STEPS_KEPT).astype(STORED),
-        fine=_packed(_last(cells.values, kept), middle, unit),
+        fine=_packed(_last(cells.values, kept), offset, scale),
         fine_now=fine_now,
-        old=_packed(old, middle, unit),
+        old=_packed(old, offset, scale),
         old_end=old_end,
-        begun=begun(coarse),
-        middle=middle,
-        unit=unit,
+        first_known=first_known(coarse),
+        offset=offset,
+        scale=scale,
     )
 
 
 def _measure(values: Floats) -> tuple[Floats, Floats]:
-    """Return the middle and the unit of each series, zeros where nothing is known."""
-    middle, unit = np.zeros(len(values)), np.zeros(len(values))
+    """Return offset and scale of each series, 0 without a known value."""
+    offset, scale = np.zeros(len(values)), np.zeros(len(values))
     for k, row in enumerate(values):
         known = row[np.isfinite(row)]
         if len(known):
-            # As it will be stored: of large values that are close together the rounding is the larger part.
-            middle[k] = STORED(np.median(known))
-            spread = np.abs(known - middle[k])
-            unit[k] = max(float(spread.mean()) / _UNITS_PER_SPREAD, float(spread.max()) / _LARGEST_HALF)
-            unit[k] = unit[k] or abs(middle[k]) / _UNITS_PER_VALUE or 1.0
-    return middle.astype(STORED), unit.astype(STORED)
+            # Rounded as it is stored: for large values that are close together rounding is the larger deviation.
+            offset[k] = STORED(np.median(known))
+            spread = np.abs(known - offset[k])
+            scale[k] = max(float(spread.mean()) / _UNITS_PER_SPREAD, float(spread.max()) / _LARGEST_HALF)
+            scale[k] = scale[k] or abs(offset[k]) / _UNITS_PER_VALUE or 1.0
+    return offset.astype(STORED), scale.astype(STORED)
 
 
-def _packed(values: Floats, middle: Singles, unit: Singles) -> Halves:
-    deviations = (values - middle[:, None]) / np.where(unit > 0, unit, 1.0)[:, None]
+def _packed(values: Floats, offset: Singles, scale: Singles) -> Halves:
+    deviations = (values - offset[:, None]) / np.where(scale > 0, scale, 1.0)[:, None]
     packed: Halves = deviations.clip(-_LARGEST_HALF, _LARGEST_HALF).astype(STORED_OLD)
     return packed
 
 
 def _unpacked(packed: Halves, history: History) -> Floats:
-    values: Floats = packed.astype(float) * history.unit[:, None] + history.middle[:, None]
+    values: Floats = packed.astype(float) * history.scale[:, None] + history.offset[:, None]
     return values
 
 
@@ -144,10 +144,10 @@ def _last(values: Floats, count: int) -> Floats:
 
 
 def push(history: History, number: int, values: Floats) -> None:
-    """Take in the values of one step; steps in between are unknown.
+    """Append the values of one step; steps in between are unknown.
 
     Args:
-        history: what is known; changed in place.
+        history: changed in place.
         number: of the step, larger than ``history.now``.
         values: shape (series,), NaN where unknown.
     """
@@ -165,24 +165,24 @@ def push(history: History, number: int, values: Floats) -> None:
         known = np.isfinite(part)
         total = np.where(known, part, 0).sum(axis=1, dtype=float)
         means = np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan)
-    if (np.abs(means - history.middle) > _LARGEST_HALF * history.unit).any():
+    if (np.abs(means - history.offset) > _LARGEST_HALF * history.scale).any():
         _rescale(history, means)
-    history.fine[:, -1] = (means - history.middle) / np.where(history.unit > 0, history.unit, 1.0)
+    history.fine[:, -1] = (means - history.offset) / np.where(history.scale > 0, history.scale, 1.0)
     coarse = int(np.floor(cell * seconds / max(float(LAYOUT.coarse_cell), seconds) + 1e-9))
-    history.begun = np.where(np.isfinite(values), np.minimum(history.begun, coarse), history.begun)
+    history.first_known = np.where(np.isfinite(values), np.minimum(history.first_known, coarse), history.first_known)
 
 
 def _rescale(history: History, newest: Floats | None = None) -> None:
-    """Measure middle and unit anew."""
+    """Recompute offset and scale."""
     fine, old = _unpacked(history.fine, history), _unpacked(history.old, history)
     parts = [fine, old] if newest is None else [fine, old, newest[:, None]]
-    history.middle, history.unit = _measure(np.concatenate(parts, axis=1))
-    history.fine = _packed(fine, history.middle, history.unit)
-    history.old = _packed(old, history.middle, history.unit)
+    history.offset, history.scale = _measure(np.concatenate(parts, axis=1))
+    history.fine = _packed(fine, history.offset, history.scale)
+    history.old = _packed(old, history.offset, history.scale)
 
 
 def _make_room(history: History, cell: int, seconds: float) -> None:
-    """Move on to this fine cell; what leaves the last day goes into the coarse cells."""
+    """Advance to this fine cell; fine cells that are dropped are merged into coarse ones."""
     ahead = cell - history.fine_now
     if ahead <= 0:
         return
@@ -202,7 +202,7 @@ def _make_room(history: History, cell: int, seconds: float) -> None:
 
 
 def _age(history: History, end: int, seconds: float) -> None:
-    """Let coarse cells up to ``end`` follow from fine ones that are about to leave."""
+    """Append coarse cells up to ``end``, computed from fine cells that are about to be dropped."""
     first = history.fine_now - history.fine.shape[1] + 1
     cells = coarser(Cells(history.fine.astype(float), first, seconds))
     fresh = np.full((len(history.fine), end - history.old_end), np.nan, STORED_OLD)
@@ -217,7 +217,7 @@ def _age(history: History, end: int, seconds: float) -> None:
 
 
 def _shift(array: npt.NDArray[np.floating], by: int) -> None:
-    """Move the columns to the left; what becomes free is unknown."""
+    """Shift the columns to the left; new ones are NaN."""
     count = array.shape[1]
     if by < count:
         array[:, : count - by] = array[:, by:].copy()
@@ -229,7 +229,7 @@ def view_of(history: History, seasons: Seasons | None, reach: int) -> View:
 
     Args:
         history: the past.
-        seasons: those of the step before; they stand for as long as the newest coarse cell does.
+        seasons: those of the step before; they are valid until a new coarse cell begins. None to compute them.
         reach: steps ahead that are forecast at most.
     """
     seconds, step = fine_seconds(history.step), history.step
@@ -240,12 +240,12 @@ def view_of(history: History, seasons: Seasons | None, reach: int) -> View:
     if seasons is None:
         coarse = _coarse(history, fine)
         begin = first_cell(first + since, step, coarse.seconds)
-        seasons = seasons_of(coarse, history.begun, begin, reach * step).as_type(STORED)
+        seasons = seasons_of(coarse, history.first_known, begin, reach * step).as_type(STORED)
     return View(filled(steps), first, step, fine, seasons, since, reach)
 
 
 def _coarse(history: History, fine: Cells) -> Cells:
-    """Return all that is known as coarse cells."""
+    """Return the whole past as coarse cells."""
     recent = coarser(fine)
     if not history.old.shape[1]:
         return recent

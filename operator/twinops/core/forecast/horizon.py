@@ -1,4 +1,4 @@
-"""What a forecast is."""
+"""The forecast of one metric at one horizon, and the constants that define it."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ QUANTILES = (0.05, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 0.95)
 """Levels at which every forecast gives its quantiles."""
 
 MIN_SAMPLES = 10
-"""Fewer known samples give no forecast at all."""
+"""With fewer known samples there is no forecast."""
 
 MIN_CHECKS = 30
-"""Fewer matured checks give no confidence."""
+"""With fewer matured checks there is no confidence."""
 
 
 @dataclass(frozen=True, slots=True)
 class HorizonForecast:
-    """What is foreseen for one horizon.
+    """The forecast for one horizon.
 
     Attributes:
+        horizon_seconds: how far ahead.
         quantiles: one value per level of ``QUANTILES``, not decreasing.
         confidence: 1 - error relative to naive on the same past, 0..1; None before ``MIN_CHECKS``.
-        checks: matured past forecasts that confidence and width are measured on.
+        checks: number of matured past forecasts that confidence and width are measured on.
         calibrated: whether ``checks`` reached ``MIN_CHECKS``.
     """
 

@@ -1,4 +1,4 @@
-"""Horizons in seconds among whole steps: what belongs to a horizon between two steps is interpolated linearly."""
+"""Horizons in seconds in terms of whole steps; a horizon between two steps is interpolated linearly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Number = TypeVar("_Number", bound=np.generic)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ahead:
-    """Horizons in seconds among the whole steps that are forecast; what lies between two steps is interpolated.
+    """Horizons in seconds in terms of the whole steps that are forecast.
 
     Attributes:
         steps: whole steps that the horizons need, increasing, shape (k,), each at least one.
@@ -34,15 +34,15 @@ class Ahead:
 
     @property
     def even(self) -> bool:
-        """Tell whether every horizon is a whole number of steps."""
+        """Whether every horizon is a whole number of steps."""
         return not self.share.any()
 
     def nearer(self, values: npt.NDArray[_Number], axis: int) -> npt.NDArray[_Number]:
-        """Return what belongs to the step before each horizon; to the first step where there is none."""
+        """Return the values at the step before each horizon; at the first step where there is none."""
         return values.take(np.searchsorted(self.steps, np.maximum(self.before, 1)), axis=axis)
 
     def farther(self, values: npt.NDArray[_Number], axis: int) -> npt.NDArray[_Number]:
-        """Return what belongs to the first step at or after each horizon."""
+        """Return the values at the first step at or after each horizon."""
         return values.take(np.searchsorted(self.steps, self.after), axis=axis)
 
     def at(self, values: Floats, axis: int, now: Floats | None = None) -> Floats:
@@ -50,8 +50,8 @@ class Ahead:
 
         Args:
             values: at each of ``steps``, along an axis.
-            axis: which one.
-            now: at no step ahead, to be broadcast against what is returned; None where it is as after the first one.
+            axis: that axis.
+            now: values at the origin, broadcast against the result; None to use those at the first step.
         """
         if self.even:
             return self.farther(values, axis)
@@ -61,14 +61,14 @@ class Ahead:
         if now is not None:
             near = np.where((self.before == 0).reshape(along), now, near)
         share = self.share.reshape(along)
-        # A whole number of steps is what stands there, whatever lies beyond it.
+        # A whole number of steps takes its own value, even where the next one is infinite.
         apart = np.subtract(far, near, out=np.zeros(far.shape), where=near != far)
         found: Floats = np.where(share > 0, near + share * apart, far)
         return found
 
 
 def ahead(horizons_seconds: Sequence[int], step: float) -> Ahead:
-    """Place horizons among steps; none is further than the first step that completes a day.
+    """Return the steps of horizons; none is further than the first step that completes a day.
 
     Args:
         horizons_seconds: each at least a second.

@@ -1,10 +1,10 @@
-"""The members of the ensemble: well-known forecasts, each read off the past without a state of its own.
+"""The members of the ensemble: well-known forecasts, each computed from the past without a state of its own.
 
-Naive; two exponential moving averages (Brown 1959); medians of the last steps and of the last day, which a spike
-does not move; the damped trend (Gardner & McKenzie 1985), twice: a quick one, and one that reaches further but only
-where the slope stands out of the noise, for steady climbs; seasonal naive, daily and weekly profiles with a level
-correction; and a profile of the hour, for what runs by the clock (cron). A profile is added with the recent
-deviation from it, averaged in different ways: that is a seasonal exponential smoothing with fixed seasonal terms.
+Naive; two exponential moving averages (Brown 1959); medians of the last steps and of the last day, which are
+robust against spikes; the damped trend (Gardner & McKenzie 1985), twice: a quick one, and a less damped one for steady
+climbs, whose slope counts only where it is significant; seasonal naive, daily and weekly profiles with a level
+correction; and a profile of the hour, for periodic jobs (cron). The recent deviation from a profile, averaged in
+different ways, is added to it: that is a seasonal exponential smoothing with fixed seasonal terms.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CLIMB = NAMES.index("climb")
 
 WINDOW = LAYOUT.window
 _FEW = 16
-"""Origins from which on a convolution is quicker than a product."""
+"""Number of origins from which on a convolution is quicker than a product."""
 
 
 @lru_cache(maxsize=64)
@@ -66,7 +66,7 @@ def _trend(gain: float, relative: float, damping: float) -> tuple[Floats, Floats
 
 
 def member_forecasts(
-    past: View, origins: Indices, horizons: Indices, config: Config, middle: Floats | None = None
+    past: View, origins: Indices, horizons: Indices, config: Config, last_day: Floats | None = None
 ) -> Floats:
     """Return every member's forecast from every origin.
 
@@ -74,8 +74,8 @@ def member_forecasts(
         past: at an origin, only values up to it are read.
         origins: shape (o,), consecutive increasing indices of ``past.steps``.
         horizons: shape (h,), steps ahead, at most a day.
-        config: the frozen one.
-        middle: the day's median at a single origin, shape (series,), where it is known already.
+        config: the frozen configuration.
+        last_day: median of the last day at a single origin, shape (series,); None to compute it.
 
     Returns:
         Shape (series, horizons, origins, members).
@@ -92,9 +92,9 @@ def member_forecasts(
     found[..., 0] = last[:, None]
     found[..., 1] = averages[..., 0][:, None]
     found[..., 2] = averages[..., 1][:, None]
-    found[..., 3] = _middle(steps[..., -config.short_median :])[:, None]
-    found[..., 4] = _middle(steps[..., -config.long_median :])[:, None]
-    found[..., 5] = (_day_median(past, fine_now) if middle is None else middle[:, None])[:, None]
+    found[..., 3] = _window_median(steps[..., -config.short_median :])[:, None]
+    found[..., 4] = _window_median(steps[..., -config.long_median :])[:, None]
+    found[..., 5] = (_day_median(past, fine_now) if last_day is None else last_day[:, None])[:, None]
     found[..., 6] = averages[..., 3][:, None] + _reach(config.trend[2], horizons) * averages[..., 4][:, None]
     slope = _gated(averages[..., 6], row, kernels[:, 6], config.climb_gate)
     found[..., 15] = averages[..., 5][:, None] + _reach(config.climb[2], horizons) * slope[:, None]
@@ -123,10 +123,10 @@ def _reach(damping: float, horizons: Indices) -> Floats:
 
 
 def _gated(slopes: Floats, row: Floats, kernel: Floats, gate: float) -> Floats:
-    """Return slopes, 0 where noise of the size of the latest changes could have given them, shape (series, origins).
+    """Return slopes, 0 where they are not significant against the latest changes, shape (series, origins).
 
-    Independent noise of standard deviation s changes by 2 s / sqrt(pi) from step to step on average, and gives the
-    slope a standard deviation of s times the norm of its weights.
+    Independent noise of standard deviation s changes by 2 s / sqrt(pi) from step to step on average; the slope then has
+    a standard deviation of s times the norm of its weights.
     """
     moves = _windows(np.abs(row[:, 1:] - row[:, :-1]), WINDOW - 1)
     change = _averages(moves, np.full((WINDOW - 1, 1), 1 / (WINDOW - 1)))[..., 0]
@@ -135,15 +135,15 @@ def _gated(slopes: Floats, row: Floats, kernel: Floats, gate: float) -> Floats:
 
 
 def climbs(past: View, origins: Indices, config: Config) -> Flags:
-    """Tell where values climb or fall so steadily that the trend has been right of late, and naive has not.
+    """Return where values climb or fall steadily, shape (series, o): of late the trend was right, and naive was not.
 
-    That is seen a few steps ahead, on the newest values, long before the forecasts of the horizons come true: every one
-    of the last naive forecasts was wrong on the same side, and the trend's errors were less than half as large.
+    Forecasts a few steps ahead show it, long before those of the horizons mature: all of the last naive forecasts
+    were wrong on the same side, and the sum of the trend's errors is below ``climb_share`` of theirs.
 
     Args:
         past: at an origin, only values up to it are read.
         origins: shape (o,), consecutive increasing indices of ``past.steps``.
-        config: the frozen one.
+        config: the frozen configuration.
     """
     near, seen = config.climb_lead, config.climb_seen
     row = _tail(past, origins, WINDOW + near + seen - 1)
@@ -151,9 +151,9 @@ def climbs(past: View, origins: Indices, config: Config) -> Flags:
     averages = _averages(_windows(row, WINDOW), kernels)
     slopes = _gated(averages[..., 1], row, kernels[:, 1], config.climb_gate)
     forecasts = averages[..., 0] + _reach(config.climb[2], np.array([near]))[0] * slopes
-    came = row[:, WINDOW - 1 :]
-    naive = came[:, near:] - came[:, :-near]
-    trend = came[:, near:] - forecasts[:, :-near]
+    outcomes = row[:, WINDOW - 1 :]
+    naive = outcomes[:, near:] - outcomes[:, :-near]
+    trend = outcomes[:, near:] - forecasts[:, :-near]
     naive, trend = _windows(naive, seen), _windows(trend, seen)
     one_side = (naive > 0).all(axis=-1) | (naive < 0).all(axis=-1)
     better = np.abs(trend).sum(axis=-1) < config.climb_share * np.abs(naive).sum(axis=-1)
@@ -164,7 +164,7 @@ def climbs(past: View, origins: Indices, config: Config) -> Flags:
 def _averages(windows: Floats, kernels: Floats) -> Floats:
     """Return weighted sums of sliding windows, shape (series, origins, kernels).
 
-    Many windows overlap: a convolution of the row that they slide over spares copying each.
+    Where many windows overlap, a convolution of the row that they slide over avoids copying each.
     """
     if windows.shape[1] < _FEW:
         return windows @ kernels
@@ -174,8 +174,8 @@ def _averages(windows: Floats, kernels: Floats) -> Floats:
     )
 
 
-def _middle(windows: Floats) -> Floats:
-    """Return the median over the last axis, of single precision: numpy sorts that ten times as fast."""
+def _window_median(windows: Floats) -> Floats:
+    """Return the median over the last axis, in single precision, which numpy sorts ten times as fast."""
     count = windows.shape[-1]
     ordered = np.sort(windows.astype(np.float32), axis=-1)
     low = ordered[..., (count - 1) // 2].astype(np.float64)
@@ -183,7 +183,7 @@ def _middle(windows: Floats) -> Floats:
 
 
 def _day_median(past: View, cells: Indices) -> Floats:
-    """Return the median of the last day's fine cells; it is read anew every hour, and stands in between."""
+    """Return the median of the last day's fine cells; it is computed once per hour."""
     marks, back = np.unique(hour_of(past, cells), return_inverse=True)
     medians = np.stack([day_median(past, int(mark)) for mark in marks], axis=1)
     return np.where(cells >= 0, medians[:, back], np.nan)
@@ -196,14 +196,14 @@ def hour_of(past: View, cells: Indices) -> Indices:
 
 
 def day_median(past: View, hour: int) -> Floats:
-    """Return the median of the day up to the first fine cell of an hour, shape (series,); NaN where none is known."""
+    """Return the median of the day up to the first fine cell of an hour, shape (series,); NaN without a known value."""
     end = max(hour * past.per_hour - past.fine.first, 0)
     length = max(1, round(DAY / past.fine.seconds))
     return median(past.fine.values[:, max(0, end - length + 1) : end + 1].T)
 
 
 def _with_yesterday(past: View, found: Floats, origins: Indices, horizons: Indices, fine_now: Indices) -> None:
-    """Fill in yesterday's change: what came then, moved to the level of now."""
+    """Fill in seasonal naive: yesterday's change, added to the level of now."""
     per_day = DAY / past.fine.seconds
     fine = past.fine
     here = read_cells(fine.values, np.floor(past.place(origins, fine.first, fine.seconds) + 0.5) - per_day)
@@ -232,7 +232,7 @@ def _with_profiles(
         then[:, late] = read_profile(seasons.late[0], ahead[late])
     deviations = _windows(_known(values - day), WINDOW)
     found[..., 8] = then + _averages(deviations, kernels[:, :1])[:, None, :, 0]
-    found[..., 9] = then + _middle(deviations[..., -config.long_median :])[:, None]
+    found[..., 9] = then + _window_median(deviations[..., -config.long_median :])[:, None]
     week, then = _around(seasons.week, places, ahead)
     if seasons.late and late.any():
         then[:, late] = read_profile(seasons.late[1], ahead[late])
@@ -242,14 +242,14 @@ def _with_profiles(
 
 
 def _at_span(past: View, span: Indices) -> Floats:
-    """Return the values at consecutive steps; before the first one it holds itself."""
+    """Return the values at consecutive steps; before the first one its value is repeated."""
     if span[0] >= 0:
         return past.steps[:, span[0] : span[-1] + 1]
     return past.steps[:, np.maximum(span, 0)]
 
 
 def _around(profile: Floats, span: Floats, ahead: Floats) -> tuple[Floats, Floats]:
-    """Read a profile at the span before the origins and at what lies ahead, shapes (series, n), (series, h, o)."""
+    """Interpolate a profile at the span before the origins and at the targets, shapes (series, n), (series, h, o)."""
     read = read_profile(profile, np.concatenate([span, ahead.ravel()]))
     return read[:, : len(span)], read[:, len(span) :].reshape(-1, *ahead.shape)
 
@@ -270,7 +270,7 @@ def _with_hour(
 
 
 def _known(deviations: Floats) -> Floats:
-    """Return deviations, 0 where the profile is not known yet."""
+    """Return deviations, 0 where the profile is unknown."""
     return np.where(np.isfinite(deviations), deviations, 0.0)
 
 

@@ -1,7 +1,7 @@
-"""What was learned of a metric as the few bytes that stand in status, and back.
+"""Serialization of the calibration of one metric for status, and back.
 
-Status can be written by anybody with rights to it: what is read back is refused unless it is of the same shape and
-configuration, and holds figures that could have been learned.
+Status can be written by anybody with rights to it: a text is refused unless it has the same shape and configuration
+and holds plausible figures.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _PER_HORIZON = np.dtype(
 
 @lru_cache(maxsize=256)
 def _name(horizons: tuple[int, ...], step: float, config: Config) -> bytes:
-    """Return four bytes that name what a state belongs to."""
+    """Return four bytes that identify horizons, step and configuration of a state."""
     text = f"{config.digest} {step:g} {' '.join(map(str, horizons))}"
     return hashlib.sha256(text.encode()).digest()[:_NAME_BYTES]
 
@@ -52,10 +52,10 @@ def pack(state: CalibrationState, horizons: Indices, step: float, config: Config
     """Return weights, quantiles and skill of every series as text; at most 300 bytes each for three horizons.
 
     Args:
-        state: what was learned.
+        state: of all series.
         horizons: shape (h,), steps.
         step: seconds.
-        config: the frozen one.
+        config: the frozen configuration.
     """
     rows = np.zeros(state.checks.shape, _PER_HORIZON)
     size = np.maximum(state.size[..., :1], _TINY).astype(np.float64)
@@ -64,7 +64,7 @@ def pack(state: CalibrationState, horizons: Indices, step: float, config: Config
     rows["quantiles"] = np.minimum(np.maximum(state.quantiles, -_LARGEST_HALF), _LARGEST_HALF)
     rows["size"] = np.minimum(state.size, _LARGEST)
     rows["naive_score"] = np.minimum(state.score[..., 1], _LARGEST)
-    # Its sign tells whether the ensemble is trusted.
+    # The sign holds whether the ensemble is trusted.
     rows["ratio"] = np.minimum(relative_error(state), _LARGEST_HALF) * np.where(state.trusted, 1, -1)
     rows["width"] = np.minimum(state.width[..., 0] / np.maximum(state.width[..., 1], _TINY), _LARGEST_HALF)
     rows["covered"] = np.rint(state.covered * _FULL_SHARE)
@@ -78,10 +78,18 @@ def pack(state: CalibrationState, horizons: Indices, step: float, config: Config
 
 
 def resume(state: CalibrationState, which: int, text: str, horizons: Indices, step: float, config: Config) -> bool:
-    """Put what was packed in place of what is known of one series.
+    """Replace the state of one series by a packed one.
+
+    Args:
+        state: changed in place.
+        which: index of the series.
+        text: of ``pack``.
+        horizons: shape (h,), steps.
+        step: seconds.
+        config: the frozen configuration.
 
     Returns:
-        False, with nothing changed, where the text is of another shape or configuration, or no such text at all.
+        False, with nothing changed, where the text has another shape or configuration, or is no such text.
     """
     rows, change = _read(text, _name(tuple(horizons.tolist()), step, config), len(horizons))
     if rows is None:
@@ -102,7 +110,7 @@ def resume(state: CalibrationState, which: int, text: str, horizons: Indices, st
 
 
 def _read(text: str, name: bytes, count: int) -> tuple[np.ndarray | None, float]:
-    """Return the rows and the mean square change; None where the text is not to be trusted."""
+    """Return the rows and the mean square change; None where the text is refused."""
     size = _NAME_BYTES + 4 + count * _PER_HORIZON.itemsize
     if len(text) != -(-size // 3) * 4:
         return None, 0.0

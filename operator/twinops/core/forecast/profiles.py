@@ -1,4 +1,4 @@
-"""Daily and weekly profiles: what is usual at a time of day, and at a time of the week."""
+"""Daily and weekly profiles: the usual value by time of day, and by time of the week."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twinops.core.forecast.config import DAY, LAYOUT
 from twinops.core.series import Floats, Indices
 
 NOT_OVER = 23 * 3600
-"""Horizons longer than this can't read yesterday's profile cells: some of them are not over yet."""
+"""Horizons longer than this cannot use yesterday's cells: some of them are still incomplete."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,10 +19,10 @@ class Seasons:
     """Profiles of the coarse cells of a span; all of shape (series, n).
 
     Attributes:
-        day: the median over the same and both neighbouring cells of the seven days before: one odd day or spike
-            leaves it as it is.
+        day: the median over the same and both neighbouring cells of the seven days before, which is robust against one
+            unusual day or spike.
         week: weekly from fifteen days on, before that a daily mean.
-        late: both of them without yesterday, for horizons so long that yesterday's cells are not over yet; None
+        late: both of them without yesterday, for horizons so long that yesterday's cells are incomplete; None
             where there is no such horizon.
         first: number of the first cell.
         seconds: length of a cell.
@@ -45,13 +45,13 @@ class Seasons:
         return Seasons(self.day.astype(kind), self.week.astype(kind), late, self.first, self.seconds)
 
 
-def seasons_of(coarse: Cells, begun: Indices, begin: int, reach_seconds: float) -> Seasons:
-    """Return the profiles from a cell on, as far past the newest one as is wanted.
+def seasons_of(coarse: Cells, first_known: Indices, begin: int, reach_seconds: float) -> Seasons:
+    """Return the profiles from a cell on, up to a reach past the newest one.
 
     Args:
         coarse: cells of the last weeks.
-        begun: number of the first one with a known value, of each series.
-        begin: number of the first cell that is wanted.
+        first_known: number of the first one with a known value, shape (series,).
+        begin: number of the first cell of the profiles.
         reach_seconds: how far ahead forecasts read.
     """
     count = coarse.values.shape[1]
@@ -65,7 +65,7 @@ def seasons_of(coarse: Cells, begun: Indices, begin: int, reach_seconds: float) 
     def week(newest: int) -> Floats:
         lags = [(days, LAYOUT.mean_decay ** (days - 1)) for days in range(newest, LAYOUT.mean_days + 1)]
         daily = _mean_of(coarse, lags, start, end)
-        age = coarse.first + np.arange(start, end) - begun[:, None]
+        age = coarse.first + np.arange(start, end) - first_known[:, None]
         old = age >= LAYOUT.weekly_from * DAY / coarse.seconds
         if not old.any():
             return daily
@@ -77,7 +77,7 @@ def seasons_of(coarse: Cells, begun: Indices, begin: int, reach_seconds: float) 
 
 
 def read_profile(profile: Floats, places: Floats) -> Floats:
-    """Read a profile between the middles of its cells, linearly; NaN where it is unknown.
+    """Interpolate a profile linearly between the middles of its cells; NaN where it is unknown.
 
     Args:
         profile: shape (series, n).
@@ -96,16 +96,16 @@ def read_profile(profile: Floats, places: Floats) -> Floats:
 
 
 def _lagged(cells: Cells, lags: list[tuple[int, int]], begin: int, end: int) -> Floats:
-    """Return the cells as seen some days later, some cells beside.
+    """Return cells of some days before, shifted by some cells.
 
     Args:
         cells: of the past.
-        lags: days, and cells beside.
-        begin: first cell that is wanted.
+        lags: pairs of days back and cells ahead of the same time of day.
+        begin: first cell.
         end: the cell after the last one.
 
     Returns:
-        Shape (lags, series, end - begin), NaN where nothing is known.
+        Shape (lags, series, end - begin), NaN where unknown.
     """
     per_day = round(DAY / cells.seconds)
     back = np.array([per_day * days - near for days, near in lags])
@@ -128,7 +128,7 @@ def _mean_of(cells: Cells, lags: list[tuple[int, float]], begin: int, end: int) 
 
 
 def median(gathered: Floats) -> Floats:
-    """Return the median over the first axis of what is known, NaN where nothing is; sorted in single precision."""
+    """Return the median of the known values over the first axis, in single precision; NaN without any."""
     ordered = np.sort(gathered.astype(np.float32), axis=0)  # NaN goes to the end
     if np.isfinite(ordered[-1]).all():
         both = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]

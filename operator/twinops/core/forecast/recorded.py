@@ -1,4 +1,4 @@
-"""Recorded history as it comes from a store, and the grid that a twin's memory learns from."""
+"""Recorded history as it comes from the metrics backend, and the grid that a forecaster learns from."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from twinops.core.forecast.cells import Cells, fine_seconds, into_cells
 from twinops.core.series import Floats, Indices, Series
 
 HUGE = 1e18
-"""From here on a figure is no measurement; its square would leave single precision."""
+"""Values from here on count as unknown; their square would overflow single precision."""
 SMALLEST = 1e-18
-"""Up to here a figure is zero; ratios to it would leave single precision."""
+"""Values up to here count as 0; ratios to them would overflow single precision."""
 _ROUNDING = 1e-9
 
 
@@ -24,7 +24,7 @@ class Recorded:
 
     Attributes:
         recent: at the twin's step; entry k is slot number floor(time / step), the last entry is the newest.
-        older: at a coarser step (at least 300 s), ending before or inside ``recent``; None when that holds all.
+        older: at a coarser step (at least 300 s), ending before or inside ``recent``; None when that holds everything.
     """
 
     recent: Series
@@ -32,11 +32,11 @@ class Recorded:
 
     @property
     def parts(self) -> tuple[Series, ...]:
-        """The resolutions that there are, older first."""
+        """The resolutions that hold anything, older first."""
         return tuple(part for part in (self.older, self.recent) if part is not None and len(part.times))
 
     def scaled(self, factor: Recorded) -> Recorded:
-        """Return the values times another metric's at the same time, or its last known one before; NaN before any."""
+        """Return the product with another metric at the same time, or its last known value before; NaN before any."""
         times = np.concatenate([part.times for part in factor.parts])
         values = np.concatenate([part.values for part in factor.parts])
         order = np.argsort(times, kind="stable")
@@ -50,7 +50,7 @@ class Recorded:
         return Recorded(scale(self.recent), None if self.older is None else scale(self.older))
 
     def joined(self) -> Series:
-        """Return both resolutions one after the other, on a grid that is not even."""
+        """Return both resolutions one after the other, on an uneven grid."""
         if self.older is None or not len(self.older.times):
             return self.recent
         before = self.older.times + self.older.step <= self.recent.times[0] if len(self.recent.times) else slice(None)
@@ -66,10 +66,10 @@ class Grid:
     """Several metrics' past on one grid.
 
     Attributes:
-        values: shape (series, n), n ≥ 1, NaN where nothing is known.
+        values: shape (series, n), n ≥ 1, NaN where unknown.
         first: number of the first step.
         older: fine cells of the time before, None where there are none.
-        samples: known entries of either resolution, shape (series,).
+        samples: number of known entries of both resolutions, shape (series,).
     """
 
     values: Floats
@@ -79,7 +79,7 @@ class Grid:
 
 
 def grid_of(past: Sequence[Recorded | None], step: float) -> Grid | None:
-    """Put metrics on one grid; None when nothing is recorded.
+    """Put metrics on one grid; None without any recorded entry.
 
     Args:
         past: one per metric.
@@ -112,13 +112,13 @@ def _rows(series: Sequence[Series | None], step: float) -> tuple[Floats, int]:
 
 
 def measured(values: Floats) -> Floats:
-    """Return the values with NaN for what is no measurement, and 0 for what is as good as that."""
+    """Return the values, NaN where they are too large (``HUGE``) and 0 where they are too small (``SMALLEST``)."""
     sizes = np.abs(values)
     return np.where(sizes < HUGE, np.where(sizes > SMALLEST, values, 0.0), np.nan)
 
 
 def _older(series: Sequence[Series | None], seconds: float) -> Cells | None:
-    """Return coarser series as fine cells; of a cell that is shorter than an entry, the entry holds."""
+    """Return coarser series as fine cells; cells shorter than an entry take its value."""
     cells: Mapping[int, Cells] = {
         k: _as_cells(one, seconds) for k, one in enumerate(series) if one is not None and len(one.times)
     }

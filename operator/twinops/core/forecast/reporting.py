@@ -1,4 +1,4 @@
-"""From arrays to the types that the rest of the core reads: forecasts per horizon, and skill per metric."""
+"""Conversion of arrays into the types that the rest of the core reads: forecasts per horizon, and skill per metric."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def skills(metrics: Sequence[str], state: CalibrationState, error: Floats, packe
 
     Args:
         metrics: names of the s series.
-        state: what was learned of them.
+        state: their calibration.
         error: score relative to naive's, shape (s, h).
-        packed: what a restart resumes from, one text per series.
+        packed: states that a restart resumes from, one text per series.
     """
     horizons = error.shape[1]  # A sum over the count costs less than half of what numpy's mean does, at every sync.
     mean_error = (error.sum(axis=1) / horizons).tolist()

@@ -1,4 +1,4 @@
-"""What the memory of a twin has to say at one sync: forecasts, chances, what is normal, and how good it all is."""
+"""The forecast result of one sync: forecasts, exceedance probabilities, baseline estimates and skill."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from twinops.core.forecast.horizon import HorizonForecast
 
 @dataclass(frozen=True, slots=True)
 class Skill:
-    """How well one metric has been foreseen, with a mean age of three days.
+    """The skill of one metric's forecasts, averaged with a mean age of three days.
 
     Attributes:
         metric: its name.
-        error: weighted interval score relative to naive's under the same calibrator, mean over the horizons; None
+        error: weighted interval score relative to naive's under the same calibration, mean over the horizons; None
             before ``MIN_CHECKS``.
-        coverage: share of values that came inside the 90 % interval, None likewise.
+        coverage: share of values inside the 90 % interval, None likewise.
         width: of the 90 % interval, relative to naive's, None likewise.
         checks: matured checks, the least over the horizons.
         trusted: whether the ensemble is published at every horizon; if not, naive is at some.
-        state: what a restart resumes from, as text; at most 300 bytes for three horizons.
+        state: packed state that a restart resumes from; at most 300 bytes for three horizons.
     """
 
     metric: str
@@ -36,17 +36,17 @@ class Skill:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ForecastResult:
-    """What is foreseen and what is normal, by metric name.
+    """Forecasts, exceedance probabilities and baseline estimates, by metric name.
 
     Attributes:
         forecasts: one per horizon; metrics with fewer than ``MIN_SAMPLES`` values are left out.
         exceedance: per horizon, the probability that any step until then lies beyond the metric's limit. Metrics
             without a limit, or with fewer than ``MIN_CHECKS`` checks of it, are left out.
-        baselines: of the learned baseline, where one is learned.
+        baselines: baseline estimates, where a baseline is learned.
         skills: of every metric with a forecast.
-        samples: known values of every metric.
+        samples: number of known values of every metric.
         warming: whether the full backtest is still to come.
-        history_complete: False while history that can be had is still to be read from the metrics backend.
+        history_complete: False while available history is still to be read from the metrics backend.
     """
 
     forecasts: Mapping[str, Sequence[HorizonForecast]] = dataclasses.field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""How good forecasts have been, as it stands in status."""
+"""The skill of forecasts, as status holds it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twinops.api.twin.spec import MAX_METRICS
 from twinops.core.forecast.result import Skill
 
 _LARGEST = 1e6
-"""Where naive was never wrong any error is infinitely worse; status holds finite numbers."""
+"""Bound of the relative error, which is infinite where naive was never wrong; status holds finite numbers."""
 _SMALLEST = 1e-6
 
 
@@ -19,8 +19,8 @@ def skill_for_status(skills: Sequence[Skill], withdrawn: Collection[str] = ()) -
 
     Args:
         skills: one per metric with a forecast.
-        withdrawn: metrics whose forecasts are not published. They do not count for the twin as a whole, and keep
-            nothing but what a restart resumes from.
+        withdrawn: metrics whose forecasts are not published. They do not count for the twin as a whole, and only
+            the state that a restart resumes from is kept of them.
     """
     if not skills:
         return None
@@ -50,14 +50,14 @@ def skill_for_status(skills: Sequence[Skill], withdrawn: Collection[str] = ()) -
 
 
 def withdrawn_skill(skill: ForecastSkill | None) -> ForecastSkill | None:
-    """Return what is kept while nothing is foreseen: what a restart resumes from."""
+    """Return the part that is kept while no forecast is published: the states that a restart resumes from."""
     if skill is None:
         return None
     return ForecastSkill(metrics=[MetricSkill(name=m.name, trusted=m.trusted, state=m.state) for m in skill.metrics])
 
 
 def states(skill: ForecastSkill | None) -> dict[str, str]:
-    """Return what a restart resumes from, by metric."""
+    """Return the states that a restart resumes from, by metric."""
     return {} if skill is None else {one.name: one.state for one in skill.metrics if one.state}
 
 

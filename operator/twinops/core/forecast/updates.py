@@ -91,7 +91,7 @@ def hold_left(start: Floats, shifted: Flags, hold: float) -> Floats:
 
     Args:
         start: before the first step, at most ``hold``, shape (series,).
-        shifted: whether a level shift is seen at the step, shape (t, series).
+        shifted: whether a level shift is detected at the step, shape (t, series).
         hold: steps that follow on a level shift.
     """
     if len(shifted) == 1:
@@ -115,7 +115,7 @@ def learn_changes(state: CalibrationState, changes: Floats, config: Config) -> C
     Args:
         state: before the first step.
         changes: from the step before, shape (t, series), NaN where unknown.
-        config: the frozen one.
+        config: the frozen configuration.
     """
     known = np.isfinite(changes)
     steps = _counted(state.steps, known)
@@ -127,11 +127,11 @@ def learn_changes(state: CalibrationState, changes: Floats, config: Config) -> C
 def learning_rates(seconds: Floats, config: Config) -> Floats:
     """Return the least weight of a check in each mean, shape (horizons, 6): losses, sizes, long-run sizes, skill.
 
-    Those of the sizes are there twice: for ensemble and naive.
+    The sizes have two each, for ensemble and naive.
 
     Args:
         seconds: between two checks, shape (horizons,).
-        config: the frozen one.
+        config: the frozen configuration.
     """
     rates = np.empty((len(seconds), 6))
     rates[:, 0] = smoothing_factor(config.loss_half_life)
@@ -149,8 +149,8 @@ def learn_losses(
     Args:
         state: before the first step.
         after: after each step.
-        outcomes: what came, shape (t, series, horizons), finite.
-        members: what the members had forecast of it, shape (t, series, horizons, members); overwritten.
+        outcomes: observed values, shape (t, series, horizons), finite.
+        members: forecasts of them by the members, shape (t, series, horizons, members); overwritten.
         known: which outcomes count, shape (t, series, horizons).
         rates: of ``learning_rates``.
 
@@ -201,7 +201,7 @@ def learn_quantiles(
         scale: error scale as issued with the forecast, of the same shape.
         known: which outcomes count, shape (t, series, horizons).
         factors: as ``learn_losses`` returns them.
-        config: the frozen one.
+        config: the frozen configuration.
 
     Returns:
         The quantiles before each step, shape (t, series, horizons, 2, levels), and after the last.
@@ -220,15 +220,15 @@ def learn_quantiles(
 def learn_sync(
     state: CalibrationState, outcomes: Floats, members: Floats, issued: Issued, seconds: Floats, config: Config
 ) -> None:
-    """Take in what came, at one sync, of forecasts issued earlier; ``state`` is changed.
+    """Learn, at one sync, from the outcomes of forecasts issued earlier; ``state`` is changed.
 
     Args:
-        state: what was learned so far.
+        state: before this sync; changed in place.
         outcomes: shape (series, horizons), NaN where unknown, excluded from calibration or not due.
-        members: what the members had forecast, shape (series, horizons, members); overwritten.
-        issued: what had been issued; NaN where nothing was known yet.
+        members: forecasts of the members, shape (series, horizons, members); overwritten.
+        issued: the forecasts as issued; NaN where no value was known yet.
         seconds: between two checks, shape (horizons,).
-        config: the frozen one.
+        config: the frozen configuration.
     """
     known = (np.isfinite(outcomes) & np.isfinite(issued.centre[..., 1]))[None]
     if not known.any():
@@ -245,7 +245,7 @@ def learn_sync(
 
 
 def learn_change(state: CalibrationState, change: Floats, config: Config) -> None:
-    """Take in the change from the last step to this one, shape (series,), NaN where unknown; ``state`` is changed."""
+    """Learn from the change since the last step, shape (series,), NaN where unknown; ``state`` is changed."""
     after = learn_changes(state, change[None], config)
     state.steps[...], state.change[...] = after.steps[-1], after.change[-1]
 
@@ -262,12 +262,12 @@ def issue(
     """Issue the forecast of one sync; the state's hold is counted down.
 
     Args:
-        state: what was learned so far.
-        members: what the members forecast, shape (series, horizons, members).
-        shifted: whether a level shift is seen now, shape (series,).
+        state: before this sync; changed in place.
+        members: forecasts of the members, shape (series, horizons, members).
+        shifted: whether a level shift is detected, shape (series,).
         hold: steps for which naive is published after a level shift.
-        near: horizons, shape (horizons,), for which it is: those that end within that time.
-        config: the frozen one.
+        near: horizons that end within that time, shape (horizons,).
+        config: the frozen configuration.
         climbing: whether values climb steadily, and the horizon is near enough for that to count, shape
             (series, horizons).
     """

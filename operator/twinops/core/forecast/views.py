@@ -1,4 +1,4 @@
-"""A past laid out for the members: steps, cells of the last day, profiles of the last weeks."""
+"""A past as the members read it: steps, cells of the last day, profiles of the last weeks."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 from twinops.core.forecast.cells import (
     Cells,
-    begun,
     carried,
     cells_ahead,
     coarser,
     filled,
     fine_cells,
     first_cell,
+    first_known,
 )
 from twinops.core.forecast.config import DAY, HOUR, LAYOUT
 from twinops.core.forecast.profiles import Seasons, median, seasons_of
@@ -27,14 +27,14 @@ class View:
     """The past of several series with one grid, as the members read it.
 
     Attributes:
-        steps: newest values at the twin's step, shape (series, n), without holes (the last known value stands);
-            at least one.
+        steps: newest values at the twin's step, shape (series, n), without gaps (the last known value is
+            repeated); n ≥ 1.
         first: number of the first step: Unix seconds over ``step``, rounded down.
         step: seconds.
-        fine: cells of the last day or more, only complete ones count at an origin.
+        fine: cells of the last day or more; at an origin only complete ones are read.
         seasons: profiles of the last weeks.
-        since: first step whose profiles are wanted; earlier ones are not computed.
-        reach: steps past the newest one whose profiles are wanted.
+        since: first step whose profiles are computed.
+        reach: steps past the newest one whose profiles are computed.
     """
 
     steps: Floats
@@ -46,9 +46,9 @@ class View:
     reach: int
 
     def hour(self) -> tuple[Floats, int]:
-        """Return the hourly profile per fine cell, and the index in ``fine`` of the first cell that it is of.
+        """Return the hourly profile per fine cell, and the index in ``fine`` of its first cell.
 
-        It is the median of the last 24 hours there, up to an hour past the newest cell.
+        It is the median over the same cell of the last 24 hours, up to an hour past the newest cell.
         """
         per_hour = self.per_hour
         known = carried(self.fine.values)
@@ -70,7 +70,7 @@ class View:
 
     def fine_at(self, steps: Indices) -> Indices:
         """Return the index in ``fine`` of the newest cell that is complete at the end of these steps, -1 for none."""
-        if len(steps) == 1:  # A sync asks for one step, several times.
+        if len(steps) == 1:  # The common case of a sync.
             cell = math.floor((self.first + int(steps[0]) + 1) * self.step / self.fine.seconds + 1e-9) - 1
             return np.array([min(max(cell - self.fine.first, -1), self.fine.values.shape[1] - 1)])
         numbers = self.first + steps + 1
@@ -79,7 +79,7 @@ class View:
         return within
 
     def place(self, steps: Indices, first: int, seconds: float) -> Floats:
-        """Return where the middle of these steps lies among the middles of cells, the first of which has a number."""
+        """Return positions of the middles of steps, in cells of this length, from the middle of cell ``first`` on."""
         middles = steps.astype(np.float64) + (self.first + 0.5)
         places: Floats = middles * (self.step / seconds) - (first + 0.5)
         return places
@@ -88,18 +88,18 @@ class View:
 def view(
     values: Floats, first: int, step: float, older: Cells | None = None, *, since: int = 0, reach: int | None = None
 ) -> View:
-    """Lay out a whole past.
+    """Return the view of a past.
 
     Args:
-        values: shape (series, n), NaN where nothing is known.
+        values: shape (series, n), NaN where unknown.
         first: number of the first step: Unix seconds over ``step``, rounded down.
         step: seconds.
         older: fine cells of the time before.
-        since: first step whose profiles are wanted.
-        reach: steps past the newest one whose profiles are wanted, a day by default.
+        since: first step whose profiles are computed.
+        reach: steps past the newest one whose profiles are computed, a day by default.
     """
     fine = fine_cells(values, first, step, older)
     coarse = coarser(fine)
     reach = round(DAY / step) if reach is None else reach
-    seasons = seasons_of(coarse, begun(coarse), first_cell(first + since, step, coarse.seconds), reach * step)
+    seasons = seasons_of(coarse, first_known(coarse), first_cell(first + since, step, coarse.seconds), reach * step)
     return View(filled(values), first, step, fine, seasons, since, reach)

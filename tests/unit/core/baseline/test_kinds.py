@@ -134,8 +134,8 @@ def test_alarm_of_a_rest_began_with_the_rest() -> None:
 def test_shift_is_the_new_normal_after_a_day() -> None:
     judgement = LearnedBaseline(1, STEP).advance(START, shifted(noise(12), 20)[:, None])
     assert judgement.expected[AT + DAY, 0] == pytest.approx(70, abs=2)
-    assert judgement.standing[AT, 0]
-    assert not judgement.standing[AT + DAY, 0]
+    assert judgement.active[AT, 0]
+    assert not judgement.active[AT + DAY, 0]
 
 
 def test_hold_off_keeps_alarms_apart() -> None:

@@ -51,7 +51,7 @@ def test_what_comes_later_changes_nothing(values: Floats, share: float) -> None:
     (prefix,) = judge(values[:size])
     np.testing.assert_array_equal(prefix.expected, whole.expected[:size])
     np.testing.assert_array_equal(prefix.excess, whole.excess[:size])
-    np.testing.assert_array_equal(prefix.begun, whole.begun[:size])
+    np.testing.assert_array_equal(prefix.started, whole.started[:size])
     np.testing.assert_array_equal(prefix.upper, whole.upper[:size])
 
 
@@ -82,8 +82,8 @@ def test_entries_may_come_one_by_one() -> None:
     (whole,) = judge(values)
     parts = judge(values, tuple(range(1, len(values))))
     assert_same(np.concatenate([part.excess for part in parts]), whole.excess)
-    np.testing.assert_array_equal(np.concatenate([part.begun for part in parts]), whole.begun)
-    assert whole.begun.any()
+    np.testing.assert_array_equal(np.concatenate([part.started for part in parts]), whole.started)
+    assert whole.started.any()
 
 
 @few
@@ -141,7 +141,7 @@ def test_ten_samples_are_enough_to_expect_something(values: Floats, size: int) -
     values = np.nan_to_num(values[:size], nan=1.0)
     (judgement,) = judge(values)
     assert np.isfinite(judgement.expected[-1, 0])
-    assert not judgement.begun.any()
+    assert not judgement.started.any()
 
 
 def test_memory_does_not_grow() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twinops.core.forecast import exceedance_online
-from twinops.core.forecast.backtest import run, stride
+from twinops.core.forecast.backtest import backtest_members, stride
 from twinops.core.forecast.calibration import CalibrationState, Issued, new_state, published
 from twinops.core.forecast.config import CONFIG
 from twinops.core.forecast.exceedance_batch import backtest_exceedance
@@ -56,7 +56,7 @@ def test_single_syncs_calibrate_as_a_backtest_does(seed: int, step: float, kinds
     # Nothing is scored where a correction changes the value, or where it is only a lower bound.
     outcomes = np.where(stretches(rng, 3), np.nan, values)
     shifted, climbing = stretches(rng, 2), stretches(rng, 2)
-    done = run(
+    done = backtest_members(
         members, outcomes, shifted, np.arange(COUNT), FIRST, step, kinds, CONFIG, keep=True, climbing=climbing
     )  # fmt: skip
     assert done.quantiles is not None
