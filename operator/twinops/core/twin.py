@@ -18,7 +18,7 @@ from twinops.core.observation import Observation
 from twinops.core.state import TwinState
 
 NOT_DECIDED = "NotDecided"
-"""Reason of the decision where ``step`` is told to leave corrections out."""
+"""Reason of the decision where ``step`` is called without corrections."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

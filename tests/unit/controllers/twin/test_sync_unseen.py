@@ -30,8 +30,9 @@ from twinops.controllers.twin.observe import Observed, Observer, Unmeasured
 from twinops.controllers.twin.publish import Publisher
 from twinops.controllers.twin.sync import SyncService
 from twinops.core.forecast.result import ForecastResult
+from twinops.core.lever import Lever
 from twinops.core.metrics.batches import Gathered
-from twinops.core.observation import Lever, Sample, Workload
+from twinops.core.observation import Sample, Workload
 from twinops.engine.forecaster_cache import ForecasterCache
 from twinops.errors import ClusterError, MetricsUnavailable, Refused, Unavailable
 from twinops.ports.metrics import SourceAccess
