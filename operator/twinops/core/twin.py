@@ -61,7 +61,7 @@ def step(
         observation: what this sync has read.
         generation: of the spec.
         asked: whether a person has asked for this sync.
-        grace_seconds: how long a last verdict stands without anything new behind it.
+        grace_seconds: how long the last verdict is kept without new data.
         corrections: whether to decide about corrections. If not, what the state says of them stays as it is.
     """
     assessment = assess(spec, observation, state, grace_seconds=grace_seconds)

@@ -61,7 +61,7 @@ class CorrectionService:
 
     @staticmethod
     def log_plan(ref: TwinRef, plan: Plan) -> None:
-        """Log outcomes of earlier decisions and what a person should look at."""
+        """Log outcomes of earlier decisions and what a person should review."""
         if plan.settled is not None:
             _log_settled(ref, plan.settled)
         for event in plan.events:

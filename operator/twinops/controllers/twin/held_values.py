@@ -47,7 +47,7 @@ class HeldValues:
             saved_values: of the state before.
             now: Unix seconds.
             annotation: ``twinops.dev/original`` of the twin; None where another twin corrects or holds the lever, so
-                that nothing may be taken up.
+                that nothing may be recovered.
             lever_unavailable: whether the API server has not answered for the lever for several syncs: then the refusal
                 is part of the observation, else it is an error.
 

@@ -44,7 +44,7 @@ class DeletionRestores:
         corrections: restores.
         events: posts what was restored, and what could not be.
         clock: for pauses and the deadline.
-        busy: tells by UID whether a sync of the twin runs now; what that is about to write must not be missed.
+        busy: returns by UID whether a sync of the twin runs now: it may be about to write a value.
     """
 
     def __init__(

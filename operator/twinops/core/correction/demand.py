@@ -19,7 +19,7 @@ class Need:
 
     Attributes:
         trigger: ``Risk/METRIC`` or ``Drift/METRIC``.
-        fresh: whether a real, fresh value stands behind it.
+        fresh: whether it comes from a real, fresh value.
         why: one sentence with the figures.
         beyond: whether the observed value itself lies beyond the goal, and not only the forecast.
         suppression: why it is not acted on though it is fresh, None where it is.

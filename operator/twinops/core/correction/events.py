@@ -16,7 +16,7 @@ REVIEW_NEEDED = "ReviewNeeded"
 
 
 def review_events(previous: Drift, drift: Drift) -> tuple[Event, ...]:
-    """Return what a person should look at: drift that has become lasting and that the twin may not correct."""
+    """Return the Events for a person to review: drift that has become persistent and that the twin may not correct."""
     before = {(alert.component, alert.direction) for alert in previous.alerts if alert.persistent}
     return tuple(
         Event(

@@ -160,7 +160,7 @@ def needed(situation: Situation) -> Stop | None:
 
 
 def fresh(situation: Situation) -> Stop | None:
-    """A real, fresh value stands behind the need."""
+    """The need comes from a real, fresh value."""
     need = situation.need
     if need is None or need.fresh:
         return None

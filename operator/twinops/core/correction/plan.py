@@ -10,6 +10,7 @@ from twinops.api.twin.predictions import Risk
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.core.correction.decide import Decision, decide
 from twinops.core.correction.decision_record import record_decision
+from twinops.core.correction.demand import Demand
 from twinops.core.correction.events import preview_events, recovered_event, review_events
 from twinops.core.correction.need import demand
 from twinops.core.correction.records import metrics_held_for
@@ -76,29 +77,19 @@ def plan(
     """
     if observation.held.refusal is not None:
         return _undecided(spec, state, observation, drift, risks, observation.held.refusal)
-    lever, now, levers = observation.lever, observation.now, _levers(observation)
+    levers = _levers(observation)
     before, recovered = _with_recovered(state, observation)
     settled = settle(
         before,
         levers,
-        now=now,
+        now=observation.now,
         generation=generation,
         cooldown_seconds=spec.auto_correction.cooldown_seconds,
         unread=observation.held.unread,
         asked=asked,
     )
-    # Nothing is decided about fields that could not be read; above all they are not restored for that.
-    unread = tuple(each for each in settled.state.saved_values if key_of(each) in observation.held.unread)
-    seen = settled.state
-    if unread:
-        seen = replace(seen, saved_values=tuple(each for each in seen.saved_values if each not in unread))
-    result = decide(
-        spec, observation, seen, demand(spec, observation, drift, risks, held_by=metrics_held_for(settled.state))
-    )  # fmt: skip
-    after = record_decision(seen, result, lever, now)
-    if unread:
-        after = replace(after, saved_values=(*unread, *after.saved_values))
-    decision = result.decision
+    required = demand(spec, observation, drift, risks, held_by=metrics_held_for(settled.state))
+    decision, after = _decided(spec, observation, settled.state, required)
     return Plan(
         decision,
         after,
@@ -107,6 +98,21 @@ def plan(
         levers.get(decision.lever) if decision.writes and decision.lever else None,
         tuple(_stale(before, after, levers)),
     )
+
+
+def _decided(
+    spec: DigitalTwinSpec, observation: Observation, state: TwinState, required: Demand
+) -> tuple[Decision, TwinState]:
+    """Decide once, and return the decision and the state with it."""
+    # Nothing is decided about fields that could not be read; above all they are not restored for that.
+    unread = tuple(saved for saved in state.saved_values if key_of(saved) in observation.held.unread)
+    if unread:
+        state = replace(state, saved_values=tuple(saved for saved in state.saved_values if saved not in unread))
+    result = decide(spec, observation, state, required)
+    after = record_decision(state, result, observation.lever, observation.now)
+    if unread:
+        after = replace(after, saved_values=(*unread, *after.saved_values))
+    return result.decision, after
 
 
 def _undecided(

@@ -1,7 +1,7 @@
 """The saved value as an annotation, from which it is recovered when the twin's status is lost.
 
 A status does not survive every backup, nor a twin that is created again; without the saved value a raised one would be
-taken for the original. On an HPA the annotation ``twinops.dev/original`` is applied together with the value. ``/scale``
+taken for the saved. On an HPA the annotation ``twinops.dev/original`` is applied together with the value. ``/scale``
 takes no annotations, so there it is written on the twin. Whoever may edit either object could write anything into the
 annotation: it counts only where the field is ours, and only for a value that lies below the present one.
 """
@@ -31,22 +31,22 @@ _LONGEST_MANAGER: Final = 128
 """Characters that the API server allows for the name of a field manager."""
 
 
-def annotation_text(original: Original, value: int, twin: str) -> str:
+def annotation_text(saved: Original, value: int, twin: str) -> str:
     """Return the annotation's text for a field that is raised.
 
     Args:
-        original: the saved value.
+        saved: the saved value.
         value: what it is raised to.
         twin: name of the twin that raises it, for people who read the annotation.
     """
     known = {
         "twin": twin,
-        "value": original.value,
-        "manager": original.manager,
-        "operation": original.operation,
+        "value": saved.value,
+        "manager": saved.manager,
+        "operation": saved.operation,
         "ours": value,
-        "min": original.bounds_min,
-        "max": original.bounds_max,
+        "min": saved.bounds_min,
+        "max": saved.bounds_max,
     }
     return json.dumps({key: each for key, each in known.items() if each not in (None, "")}, separators=(",", ":"))
 
@@ -58,8 +58,8 @@ def annotation_on_twin(state: TwinState, twin: str) -> str:
         return ""
     if key_of(record).kind.holds_annotation:
         return ""
-    original = find(state.saved_values, key_of(record))
-    return "" if original is None else annotation_text(original, record.to, twin)
+    saved = find(state.saved_values, key_of(record))
+    return "" if saved is None else annotation_text(saved, record.to, twin)
 
 
 def recover(lever: Lever, twin_annotation: str, now: float) -> Original | None:

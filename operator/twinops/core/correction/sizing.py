@@ -14,7 +14,7 @@ from twinops.core.observation import Observation
 from twinops.metric_definitions import DRIVING, Sizing, definition
 
 STEP = 1.25
-"""Growth, as a factor of the ready replicas, where no formula tells how many are enough."""
+"""Growth, as a factor of the ready replicas, for metrics without a formula: large enough to show an effect."""
 
 MAX_REPLICAS = 10_000
 """What ``spec.autoCorrection.bounds`` allow at most; no more are ever required."""

@@ -41,7 +41,7 @@ LEFT = 0.5
 """A sample counts while at least this share of the relief that the pods have brought is left."""
 
 AT_ONCE = 0.4
-"""Likewise as ``SHARE``, in a single sample, where only the best one tells."""
+"""As ``SHARE``, for a single sample, where only the best one counts."""
 
 WORSE = 1.2
 """A value that is this factor above what it was before a step without effect is a different need."""
