@@ -39,7 +39,7 @@ from twinops.controllers.twin.departures import Departures
 from twinops.controllers.twin.gather import Gatherer
 from twinops.controllers.twin.observe import Observer
 from twinops.controllers.twin.publish import TWIN_STATUS, Publisher
-from twinops.controllers.twin.release import Releases
+from twinops.controllers.twin.release import DeletionRestores
 from twinops.controllers.twin.sync import SyncService
 from twinops.controllers.twin.watch_events import WatchEvents
 from twinops.core.events import NORMAL, Event
@@ -211,7 +211,7 @@ class Leader:
             concurrency=context.settings.sync_concurrency,
         )
         self._store.on_forget(telemetry.forget)
-        self._releases = Releases(twins, corrections, events, clock, busy=self._queue.is_running)
+        self._releases = DeletionRestores(twins, corrections, events, clock, busy=self._queue.is_running)
         self._departures = Departures(twins, self._store, clock, serves=self.sync_loop.serves)
         self.watching = WatchEvents(
             self._store,

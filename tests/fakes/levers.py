@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 from twinops.api.references import ObjectRef, TargetRef
-from twinops.core.observation import FieldOwner, Lever
+from twinops.core.lever import FieldOwner, Lever
 from twinops.errors import ClusterError, Conflict, NotFound
 
 OURS = FieldOwner("twinops", "Apply")
@@ -50,17 +50,17 @@ class FakeLevers:
         value: int,
         *,
         force: bool,
-        witness: str = "",
+        annotation: str = "",
     ) -> Lever:
         self._before(lever)
         others = [owner for owner in self.levers[lever.object].owners if owner != OURS]
         if others and not force:
             raise Conflict(f'conflict with "{others[0].manager}"', status=409)
-        return self._set(lever, value, OURS, witness if lever.is_hpa else "")
+        return self._set(lever, value, OURS, annotation if lever.kind.holds_annotation else "")
 
-    async def forget(self, namespace: str, lever: Lever) -> None:  # noqa: ARG002 - the port's
+    async def remove_annotation(self, namespace: str, lever: Lever) -> None:  # noqa: ARG002 - the port's
         self._before(lever)
-        self.edit(lever.object, witness="")
+        self.edit(lever.object, original_annotation="")
 
     async def update_as(self, namespace: str, lever: Lever, value: int, *, manager: str) -> Lever:  # noqa: ARG002
         self._before(lever)
@@ -82,8 +82,8 @@ class FakeLevers:
         if self.levers[lever.object].resource_version != lever.resource_version:
             raise Conflict("the object has been modified", status=409)
 
-    def _set(self, lever: Lever, value: int | None, owner: FieldOwner, witness: str = "") -> Lever:
-        self.edit(lever.object, value=value, owners=(owner,), witness=witness)
+    def _set(self, lever: Lever, value: int | None, owner: FieldOwner, original_annotation: str = "") -> Lever:
+        self.edit(lever.object, value=value, owners=(owner,), original_annotation=original_annotation)
         if value is not None:
             self.written.append(value)
         if self.lost:

@@ -22,7 +22,8 @@ from twinops.api.twin.observed import Quality
 from twinops.controllers.twin.corrections import Done
 from twinops.controllers.twin.field_writer import FieldWriter
 from twinops.core.correction.plan import Plan
-from twinops.core.observation import FieldOwner, Sample
+from twinops.core.lever import FieldOwner
+from twinops.core.observation import Sample
 from twinops.core.state import TwinState
 from twinops.errors import Conflict
 
@@ -58,7 +59,7 @@ class Twin:
         return plan
 
     def release(self) -> Done:
-        done = self.cluster.release(self.state, self.now)
+        done = self.cluster.restore_all(self.state, self.now)
         self.state = done.state
         return done
 
@@ -290,7 +291,7 @@ def test_ten_minutes_without_need_give_it_back(shop: Cluster) -> None:
     twin.sync(needed=False)
     assert shop.field() == (2, (KUBECTL,))
     assert twin.outcomes == [f"Raise {NEEDED} Applied", "GiveBack 2 Applied"]
-    assert twin.state.originals == ()
+    assert twin.state.saved_values == ()
 
 
 def test_another_hpa_gets_the_first_one_its_value_back(shop: Cluster) -> None:
@@ -330,8 +331,8 @@ def test_an_owner_that_left_meanwhile_leaves_the_field_to_us(shop: Cluster) -> N
     shop.apply_server_side(hpa(2))
     twin = Twin(shop, FORCE)
     twin.sync()
-    held = twin.state.originals[0]
-    twin.state = dataclasses.replace(twin.state, originals=(held.model_copy(update={"manager": "long-gone"}),))
+    held = twin.state.saved_values[0]
+    twin.state = dataclasses.replace(twin.state, saved_values=(held.model_copy(update={"manager": "long-gone"}),))
     assert twin.release().complete
     assert shop.field() == (2, (OURS,))
 
@@ -412,7 +413,7 @@ def test_a_lower_maximum_together_with_its_minimum(
     lever = shop.find()
     assert (lever.value, lever.maximum) == (2, LOWER)
     assert twin.sync(needed=False).reversions == 1
-    assert twin.state.originals == ()
+    assert twin.state.saved_values == ()
 
 
 def test_the_original_stands_beside_the_value_until_it_is_given_back(shop: Cluster) -> None:
@@ -464,12 +465,12 @@ def test_a_status_that_is_lost(
     assert shop.field() == (NEEDED, (OURS,))
     twin.state = TwinState()
     twin.sync(needed=False)
-    assert [held.ours for held in twin.state.originals] == [NEEDED]
+    assert [held.ours for held in twin.state.saved_values] == [NEEDED]
     assert twin.release().complete
     assert shop.field() == (value, owners)
     assert annotation(shop) is None
     twin.state = TwinState()
-    assert not twin.sync(needed=False).state.originals
+    assert not twin.sync(needed=False).state.saved_values
 
 
 def test_a_value_that_somebody_else_has_set_leaves_no_annotation(shop: Cluster) -> None:
@@ -478,8 +479,8 @@ def test_a_value_that_somebody_else_has_set_leaves_no_annotation(shop: Cluster) 
     twin.sync()
     shop.kubectl("patch", "hpa", "checkout", "--type=merge", "-p", '{"spec":{"minReplicas":7}}')
     plan = twin.sync(needed=False)
-    assert (plan.reversions, twin.state.originals) == (0, ())
-    shop.tidy(plan)
+    assert (plan.reversions, twin.state.saved_values) == (0, ())
+    shop.remove_stale_annotations(plan)
     assert annotation(shop) is None
     assert shop.field() == (7, (FieldOwner("kubectl-patch", "Update"),))
 
@@ -548,7 +549,7 @@ def test_a_request_that_is_carried_out_after_it_was_given_up(shop: Cluster, leve
     shop.arrive()
     assert shop.field()[0] == 2
     assert twin.sync(needed=False).reversions == 0
-    assert twin.state.originals == ()
+    assert twin.state.saved_values == ()
 
 
 def test_a_request_that_is_late_meets_what_has_changed_meanwhile(shop: Cluster) -> None:
@@ -585,7 +586,7 @@ def test_the_charts_rights_and_the_one_that_is_missing(shop: Cluster, lever: str
         plan = twin.sync()
         assert (plan.decision.reason, plan.decision.blocked, plan.writes) == ("Forbidden", True, False)
     assert twin.state.corrections == (refused,)
-    assert (shop.field(), twin.state.originals) == (former, ())
+    assert (shop.field(), twin.state.saved_values) == (former, ())
     install_chart(shop.cluster, shop.namespace, rights | {"rbac": {"correct": True}})
     twin.sync()
     assert shop.field()[0] == NEEDED
@@ -605,7 +606,7 @@ def test_a_stale_lever_is_read_again_before_giving_back(shop: Cluster) -> None:
     twin.sync()
     stale = dataclasses.replace(shop.find(), resource_version="1")
     message = shop.with_levers(
-        lambda levers: FieldWriter(levers).give_back(shop.namespace, stale, twin.state.originals[0])
+        lambda levers: FieldWriter(levers).restore(shop.namespace, stale, twin.state.saved_values[0])
     )
     assert message == "given back to kubectl-client-side-apply"
     assert shop.field() == (2, (KUBECTL,))

@@ -14,7 +14,8 @@ from twinops.adapters.kubernetes.discovery import Discovery
 from twinops.adapters.kubernetes.paths import resource_path
 from twinops.adapters.kubernetes.workloads import ClusterWorkloads
 from twinops.api.references import TargetRef
-from twinops.core.observation import FieldOwner, Workload
+from twinops.core.lever import HPA_MIN_REPLICAS, FieldOwner
+from twinops.core.observation import Workload
 from twinops.errors import Conflict, NotFound, Refused, SpecError, TargetNotFound, Unavailable
 
 KUBECTL = FieldOwner("kubectl-client-side-apply", "Update")
@@ -52,7 +53,7 @@ class TestFinding:
         shop.apply(hpa(1, "billing", target="billing"))
         lever = shop.find()
         assert (lever.object.name, lever.value, lever.minimum, lever.maximum) == ("checkout", 3, 3, 20)
-        assert lever.is_hpa
+        assert lever.kind is HPA_MIN_REPLICAS
 
     def test_an_hpa_by_name(self, shop: Cluster) -> None:
         shop.apply(hpa(3))
@@ -167,7 +168,7 @@ class TestWriting:
         with pytest.raises(Conflict, match="kubectl-client-side-apply"):
             shop.write(shop.find(), 6)
         lever = shop.write(shop.find(), 6, force=True)
-        assert (lever.value, lever.owners) == (6, (OURS if lever.is_hpa else OURS_BY_SCALE,))
+        assert (lever.value, lever.owners) == (6, (OURS if lever.kind is HPA_MIN_REPLICAS else OURS_BY_SCALE,))
 
     @pytest.mark.parametrize("body", [pytest.param(hpa(2), id="hpa"), pytest.param(deployment(2), id="scale")])
     def test_what_was_judged_must_still_be_so(self, shop: Cluster, body: dict[str, Any]) -> None:

@@ -17,7 +17,9 @@ from twinops.api.references import TargetRef
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.controllers.twin.corrections import CorrectionService, Done
 from twinops.core.correction.plan import Plan
-from twinops.core.observation import FieldOwner, Lever, Observation, Sample
+from twinops.core.correction.reasons import RestoreTrigger
+from twinops.core.lever import FieldOwner, Lever
+from twinops.core.observation import Observation, Sample
 from twinops.core.state import TwinState
 from twinops.errors import Unavailable
 from twinops.ports.kubernetes import TwinRef
@@ -127,9 +129,9 @@ class Cluster:
         """The twin that all of this is done for."""
         return TwinRef(self.namespace, "checkout", "twin-uid")
 
-    def tidy(self, plan: Plan) -> None:
+    def remove_stale_annotations(self, plan: Plan) -> None:
         """Do what follows a plan in any case."""
-        self.with_levers(lambda levers: CorrectionService(levers, _At(0)).tidy(self.ref, plan))
+        self.with_levers(lambda levers: CorrectionService(levers, _At(0)).remove_stale_annotations(self.ref, plan))
 
     def plan(
         self, spec: DigitalTwinSpec, seen: dict[str, Sample], risks: list[Any], state: TwinState, now: float
@@ -149,11 +151,11 @@ class Cluster:
 
         return self.use(run)
 
-    def release(self, state: TwinState, now: float) -> Done:
+    def restore_all(self, state: TwinState, now: float) -> Done:
         """Give back what the state holds."""
         return self.with_levers(
-            lambda levers: CorrectionService(levers, _At(now)).release(
-                self.ref, state, why="Deleted", now=now, deadline_seconds=20
+            lambda levers: CorrectionService(levers, _At(now)).restore_all(
+                self.ref, state, trigger=RestoreTrigger.DELETED, now=now, deadline_seconds=20
             )
         )
 

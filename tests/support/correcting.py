@@ -13,7 +13,8 @@ from twinops.api.twin.observed import Quality
 from twinops.api.twin.predictions import Risk
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
-from twinops.core.observation import FieldOwner, Lever, Observation, Sample, Workload
+from twinops.core.lever import FieldOwner, Lever
+from twinops.core.observation import Observation, Sample, Workload
 from twinops.core.state import TwinState
 
 NOW = 1_700_000_000.0

@@ -11,7 +11,8 @@ from twinops.api.twin.predictions import Risk
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.controllers.twin.held_values import HeldValues
 from twinops.core.correction.plan import Plan, plan
-from twinops.core.observation import LEVER_UNAVAILABLE, Observation
+from twinops.core.lever import NoLeverReason
+from twinops.core.observation import Observation
 from twinops.core.state import TwinState
 from twinops.ports.kubernetes import Levers, TwinRef
 
@@ -23,10 +24,10 @@ async def with_held(
     lever, held = await HeldValues(levers).gather(
         ref,
         observation.lever,
-        state.originals,
+        state.saved_values,
         now=observation.now,
         annotation=None if observation.rival or observation.holder else annotation,
-        lever_unavailable=observation.no_lever_reason == LEVER_UNAVAILABLE,
+        lever_unavailable=observation.no_lever_reason == NoLeverReason.LEVER_UNAVAILABLE,
     )
     return dataclasses.replace(observation, lever=lever, held=held)
 

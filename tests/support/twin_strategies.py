@@ -17,14 +17,15 @@ from twinops.api.twin.spec import CorrectionMode, DigitalTwinSpec
 from twinops.core.assess.assessment import limits_in_force
 from twinops.core.forecast.horizon import QUANTILES, HorizonForecast
 from twinops.core.forecast.result import ForecastResult, Skill
-from twinops.core.observation import Held, Lever, LeverKey, Observation, Pod, Sample
-from twinops.core.rights import Refusal
+from twinops.core.lever import Lever, LeverKey
+from twinops.core.observation import Held, Observation, Pod, Sample
+from twinops.core.rights import Refusal, RefusalReason
 from twinops.core.state import TwinState
 
 METRICS = ("cpuUsage", "latencyMs", "throughputRps")
 EDGES = {"cpuUsage": 95.0, "latencyMs": 500.0}
 EXPECTED = {"metrics": {"cpuUsage": 50, "latencyMs": 100}}
-REFUSED = Refusal("Forbidden", "the operator may not read it", lasting=True)
+REFUSED = Refusal(RefusalReason.FORBIDDEN, "the operator may not read it")
 FIELDS = {HPA: "spec.minReplicas", SCALE: "spec.replicas"}
 
 ages = st.integers(0, 7200)
@@ -106,7 +107,7 @@ def states() -> st.SearchStrategy[TwinState]:
         recommended_replicas=st.one_of(st.none(), replicas),
         need_below_since=st.one_of(st.none(), times),
         corrections=st.integers(0, 4).flatmap(lambda count: st.tuples(*(records(number) for number in range(count)))),
-        originals=originals().map(tuple),
+        saved_values=originals().map(tuple),
         start_up=st.sampled_from([None, StartUp(since=utc(NOW - 90), changed=utc(NOW - 90), last=utc(NOW - 60))]),
         fight=st.sampled_from([None, Fight(manager="argo", generation=1, cycles=1, until=utc(NOW + 60))]),
     )

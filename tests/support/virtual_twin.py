@@ -16,7 +16,7 @@ from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.assessment import limits_in_force
 from twinops.core.correction.decide import Decision
-from twinops.core.correction.outcome import applied, given_back
+from twinops.core.correction.outcome import raised, restored
 from twinops.core.correction.records import pending
 from twinops.core.observation import Held, Observation, Pod, Sample, Workload
 from twinops.core.state import TwinState
@@ -143,12 +143,12 @@ class VirtualTwin:
         record = pending(state.corrections)
         if not decision.writes or record is None:
             return state
-        original = state.originals[0]
+        original = state.saved_values[0]
         owner = OURS if decision.action is CorrectionAction.RAISE else KUBECTL
         self._lever = dataclasses.replace(self._lever, value=decision.to, owners=(owner,))
         if decision.action is CorrectionAction.RAISE:
-            return applied(state, record, original, now=now)
-        return given_back(state, record, original, "", now=now)
+            return raised(state, record, original, now=now)
+        return restored(state, record, original, "", now=now)
 
     def _scale(self, at: float, now: float) -> None:
         """Let the HPA and the kubelets do what they do."""

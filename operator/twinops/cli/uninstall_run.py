@@ -21,7 +21,7 @@ from twinops.adapters.kubernetes.twins import ClusterTwins
 from twinops.adapters.telemetry import PrometheusTelemetry
 from twinops.controllers.shared.lease import ElectionTimes, Elector
 from twinops.controllers.twin.corrections import CorrectionService
-from twinops.controllers.uninstall import Outcome, Uninstall
+from twinops.controllers.uninstall import Uninstall, UninstallResult
 from twinops.errors import ClusterError, InputError
 from twinops.printable import printable
 from twinops.settings import Settings
@@ -72,7 +72,7 @@ class Command:
             _tell(f"would scale deployment {self._arguments.deployment} from {replicas} to 0")
         async with self.scalers(client) as known:
             outcome = await self._work(client, client, known).preview(self._settings.watch_namespaces)
-        _tell(f"twins: {outcome.twins}; values to give back: {outcome.given_back}; twins to let go: {outcome.let_go}")
+        _tell(f"twins: {outcome.twins}; values to give back: {outcome.restored}; twins to let go: {outcome.freed}")
         return 0
 
     async def _uninstall(self, client: KubeClient) -> int:
@@ -184,8 +184,8 @@ async def _lease_holder(leases: ClusterLeases) -> str:
     )
 
 
-def _report(outcome: Outcome) -> int:
-    _tell(f"twins: {outcome.twins}; values given back: {outcome.given_back}; twins let go: {outcome.let_go}")
+def _report(outcome: UninstallResult) -> int:
+    _tell(f"twins: {outcome.twins}; values given back: {outcome.restored}; twins let go: {outcome.freed}")
     if outcome.complete:
         return 0
     _tell(

@@ -1,6 +1,7 @@
-"""Ending TwinOps' work in a cluster: every original goes back, and every twin is free to be deleted.
+"""Uninstalling: restores every saved value, and removes the finalizers so that twins can be deleted.
 
-The operator must not run meanwhile: it would put its finalizer back and raise again what is given back here.
+The operator must not run meanwhile: it would add its finalizer and raise again what is restored here.
+Preview, run and retries share one view of what a twin holds, so they stay in one module of some 300 lines.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.shared.bodies import read_status
 from twinops.controllers.twin.corrections import CorrectionService
 from twinops.controllers.twin.publish import about
-from twinops.core.correction.original_annotation import recovered
+from twinops.core.correction.reasons import RestoreTrigger
 from twinops.core.correction.records import pending
-from twinops.core.correction.restore import DEFAULTED
+from twinops.core.correction.saved_annotation import recover
+from twinops.core.correction.saved_values import key_of, value_to_restore
 from twinops.core.events import of_twin
 from twinops.core.state import TwinState
 from twinops.errors import (
@@ -43,15 +45,19 @@ log = structlog.get_logger()
 OURS = frozenset({DAEMON_FINALIZER, GIVE_BACK_FINALIZER})
 
 AT_ONCE = 8
+"""Twins that are worked on at the same time."""
+
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0
+"""Seconds between two attempts: at first, and at most."""
 
 ATTEMPTS = 6
-"""How often it is tried to give a twin's values back when that is refused; an API server that is away is outlasted."""
+"""Attempts to restore a twin's values when they are refused. While the API server is away, attempts go on."""
 
-RELEASE_SECONDS = 20.0
+RESTORE_SECONDS = 20.0
+"""Seconds that one attempt for one twin may take."""
 
-LET_GO_SECONDS = 20.0
-"""What is kept of the time for taking finalizers off, whatever became of giving back."""
+FINALIZER_SECONDS = 20.0
+"""Seconds of the deadline that are reserved for removing finalizers, whether or not everything was restored."""
 
 
 class ListedTwins(Twins, Protocol):
@@ -63,12 +69,18 @@ class ListedTwins(Twins, Protocol):
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What was done, or would be, and what could not be."""
+class UninstallResult:
+    """What was done, or would be, and what could not be.
+
+    Attributes:
+        restored: values.
+        freed: twins whose finalizers were removed.
+        failures: one line each.
+    """
 
     twins: int = 0
-    given_back: int = 0
-    let_go: int = 0
+    restored: int = 0
+    freed: int = 0
     failures: list[str] = field(default_factory=list)
 
     @property
@@ -78,15 +90,15 @@ class Outcome:
 
 
 class Uninstall:
-    """Gives back and takes finalizers off, twin by twin. Doing it again does only what is left.
+    """Restores values and removes finalizers, twin by twin. A second run does only what is left.
 
     Args:
         twins: the twins.
-        levers: finds what was raised and status knows nothing of.
-        corrections: gives back.
-        events: posts what was given back, on the twin and on what was changed.
+        levers: finds raised values that a status has lost.
+        corrections: restores.
+        events: posts what was restored, on the twin and on what was changed.
         clock: wall and monotonic time.
-        tell: is given one line of text for everything that is done or cannot be.
+        tell: called with one line of text for everything that is done or cannot be.
     """
 
     def __init__(
@@ -107,13 +119,13 @@ class Uninstall:
         self._tell = tell
         self._places = asyncio.Semaphore(AT_ONCE)
 
-    async def preview(self, namespaces: Sequence[str] = ()) -> Outcome:
+    async def preview(self, namespaces: Sequence[str] = ()) -> UninstallResult:
         """Tell what ``run`` would do, and change nothing.
 
         Raises:
             ClusterError: twins cannot be listed.
         """
-        outcome = Outcome()
+        outcome = UninstallResult()
         for body in await self._list(namespaces):
             outcome.twins += 1
             held, finalizers = await self._held(body), OURS & set(body["metadata"].get("finalizers") or ())
@@ -121,15 +133,15 @@ class Uninstall:
                 self._tell(f"{_name(body)}: would give back {_described(original)}")
             if finalizers:
                 self._tell(f"{_name(body)}: would take off {', '.join(sorted(finalizers))}")
-            outcome.given_back += len(held)
-            outcome.let_go += bool(finalizers)
+            outcome.restored += len(held)
+            outcome.freed += bool(finalizers)
         return outcome
 
-    async def run(self, namespaces: Sequence[str] = (), *, deadline_seconds: float) -> Outcome:
-        """Give everything back and let every twin go, within this time.
+    async def run(self, namespaces: Sequence[str] = (), *, deadline_seconds: float) -> UninstallResult:
+        """Restore everything and remove every finalizer, within this time.
 
-        A twin whose values cannot be given back is let go all the same, or it could never be deleted; its
-        originals stay in its status, and are tried again the next time.
+        Finalizers are removed even from a twin whose values cannot be restored, or it could never be deleted; its
+        saved values stay in its status, and are tried again by the next run.
 
         Args:
             namespaces: whose twins; all when none is named.
@@ -139,20 +151,20 @@ class Uninstall:
             ClusterError: twins cannot be listed.
         """
         deadline = self._clock.monotonic() + deadline_seconds
-        outcome = Outcome()
+        outcome = UninstallResult()
         bodies = await self._list_in_time(namespaces, deadline)
         outcome.twins = len(bodies)
-        await asyncio.gather(*(self._farewell(body, deadline, outcome) for body in bodies))
+        await asyncio.gather(*(self._uninstall_twin(body, deadline, outcome) for body in bodies))
         return outcome
 
     async def _held(self, body: Mapping[str, Any]) -> Sequence[Original]:
         try:
-            return (await self._found(body, read_status(body))).originals
+            return (await self._with_recovered(body, read_status(body))).originals
         except (StatusUnreadable, Unavailable):
             return ()
 
-    async def _found(self, body: Mapping[str, Any], status: DigitalTwinStatus) -> DigitalTwinStatus:
-        """Return the status, with the original of a raised value that stands beside it where status has lost it.
+    async def _with_recovered(self, body: Mapping[str, Any], status: DigitalTwinStatus) -> DigitalTwinStatus:
+        """Return the status, with the saved value recovered where status has lost it.
 
         Raises:
             Unavailable: the API server did not answer.
@@ -169,8 +181,8 @@ class Uninstall:
         except (ValidationError, SpecError, NotFound, Refused) as error:
             log.debug("nothing to look at", namespace=meta["namespace"], twin=meta["name"], error=str(error))
             return status
-        noted = (meta.get("annotations") or {}).get(ORIGINAL_ANNOTATION, "")
-        original = recovered(lever, noted, self._clock.now())
+        annotation = (meta.get("annotations") or {}).get(ORIGINAL_ANNOTATION, "")
+        original = recover(lever, annotation, self._clock.now())
         return status if original is None else status.model_copy(update={"originals": [original]})
 
     async def _list(self, namespaces: Sequence[str]) -> list[Mapping[str, Any]]:
@@ -181,7 +193,7 @@ class Uninstall:
             return []
 
     async def _list_in_time(self, namespaces: Sequence[str], deadline: float) -> list[Mapping[str, Any]]:
-        for pause in self._pauses(deadline - LET_GO_SECONDS):
+        for pause in self._pauses(deadline - FINALIZER_SECONDS):
             try:
                 return await self._list(namespaces)
             except Unavailable as error:
@@ -189,39 +201,39 @@ class Uninstall:
                 await self._clock.sleep(pause)
         return await self._list(namespaces)
 
-    async def _farewell(self, body: Mapping[str, Any], deadline: float, outcome: Outcome) -> None:
+    async def _uninstall_twin(self, body: Mapping[str, Any], deadline: float, outcome: UninstallResult) -> None:
         meta = body["metadata"]
         ref, name = TwinRef(meta["namespace"], meta["name"], meta["uid"]), _name(body)
         async with self._places:
             try:
-                outcome.given_back += await self._give_back(ref, name, deadline - LET_GO_SECONDS)
+                outcome.restored += await self._restore(ref, name, deadline - FINALIZER_SECONDS)
             except NotFound:
                 return
             except TwinOpsError as error:
                 self._fail(outcome, f"{name}: not given back: {error}")
             try:
-                outcome.let_go += await self._let_go(ref, name, deadline)
+                outcome.freed += await self._remove_finalizers(ref, name, deadline)
             except TwinOpsError as error:
                 self._fail(outcome, f"{name}: finalizers not taken off: {error}")
 
-    async def _give_back(self, ref: TwinRef, name: str, deadline: float) -> int:
-        """Give back what this twin holds; return how many values.
+    async def _restore(self, ref: TwinRef, name: str, deadline: float) -> int:
+        """Restore what this twin holds; return how many values.
 
         Raises:
             TwinOpsError: something is still held. The message names it, with the value to set by hand.
         """
-        given, refusals, trouble = 0, 0, "the time is up"
+        restored, refusals, trouble = 0, 0, "the time is up"
         held: tuple[Original, ...] = ()
         for pause in self._pauses(deadline):
             try:
                 body = await self._twins.get(ref)
-                status = await self._found(body, read_status(body))
+                status = await self._with_recovered(body, read_status(body))
                 held = tuple(status.originals)
                 if not held and pending(status.corrections) is None:
-                    return given
-                given += await self._release(ref, name, body, status)
+                    return restored
+                restored += await self._restore_once(ref, name, body, status)
                 known = any(original.ours is not None for original in held)
-                # What may still be written late is waited for; that is no refusal.
+                # A raise that may still be carried out is waited for; that is no refusal.
                 refusals += known
                 trouble = "it was refused; the log says why" if known else "a raise may still be carried out"
                 if refusals == ATTEMPTS:
@@ -232,32 +244,32 @@ class Uninstall:
         left = "; ".join(f"{_described(original)}" for original in held) or "not known what"
         raise ClusterError(f"{left} ({trouble}). Set it by hand")
 
-    async def _release(self, ref: TwinRef, name: str, body: Mapping[str, Any], status: DigitalTwinStatus) -> int:
-        """Try once, and write down what came of it; return how many values went back."""
+    async def _restore_once(self, ref: TwinRef, name: str, body: Mapping[str, Any], status: DigitalTwinStatus) -> int:
+        """Try once, and write the outcome into status; return how many values were restored."""
         state = TwinState.from_status(status)
-        done = await self._corrections.release(
-            ref, state, why="Uninstalled", now=self._clock.now(), deadline_seconds=RELEASE_SECONDS
+        done = await self._corrections.restore_all(
+            ref, state, trigger=RestoreTrigger.UNINSTALLED, now=self._clock.now(), deadline_seconds=RESTORE_SECONDS
         )
         for event in done.events:
             self._events.post(of_twin(event, about(body)))
         if done.state != state:
             version = body["metadata"]["resourceVersion"]
             await self._twins.write_status(ref, done.state.to_status(status).to_wire(), resource_version=version)
-        left = {(original.object, original.field) for original in done.state.originals}
-        told = [record for record in done.state.corrections if record not in status.corrections]
-        back = {(record.object, record.field) for record in told if record.action is CorrectionAction.GIVE_BACK}
-        # What turned out never to have been written was not given back either.
+        left = {key_of(saved) for saved in done.state.saved_values}
+        new = [record for record in done.state.corrections if record not in status.corrections]
+        attempted = {key_of(record) for record in new if record.action is CorrectionAction.GIVE_BACK}
+        # A value that turned out never to have been written was not restored either.
         gone = [
             each
             for each in status.originals
-            if (key := (each.object, each.field)) not in left and (each.ours is not None or key in back)
+            if (key := key_of(each)) not in left and (each.ours is not None or key in attempted)
         ]
         for original in gone:
             self._tell(f"{name}: gave back {_described(original)}")
         return len(gone)
 
-    async def _let_go(self, ref: TwinRef, name: str, deadline: float) -> int:
-        """Take both finalizers off; return 1 when one was on."""
+    async def _remove_finalizers(self, ref: TwinRef, name: str, deadline: float) -> int:
+        """Remove both finalizers; return 1 when there was one."""
         trouble: TwinOpsError = ClusterError("the time is up")
         for pause in self._pauses(deadline):
             try:
@@ -277,7 +289,7 @@ class Uninstall:
                 return 1
         raise trouble
 
-    def _fail(self, outcome: Outcome, line: str) -> None:
+    def _fail(self, outcome: UninstallResult, line: str) -> None:
         outcome.failures.append(line)
         self._tell(line)
 
@@ -295,5 +307,4 @@ def _name(body: Mapping[str, Any]) -> str:
 
 
 def _described(original: Original) -> str:
-    value = DEFAULTED if original.value is None else original.value
-    return f"{original.object.kind} {original.object.name} {original.field}={value}"
+    return f"{original.object.kind} {original.object.name} {original.field}={value_to_restore(original)}"

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from twinops.api import API_VERSION
-from twinops.core.observation import Lever, Workload
+from twinops.core.lever import Lever
+from twinops.core.observation import Workload
 
 NORMAL = "Normal"
 WARNING = "Warning"

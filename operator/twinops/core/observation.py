@@ -5,17 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from twinops.api.references import ObjectRef, TargetRef
+from twinops.api.references import TargetRef
 from twinops.api.twin.corrections import Original
 from twinops.api.twin.observed import Quality
 from twinops.core.forecast.result import ForecastResult
+from twinops.core.lever import Lever, LeverKey, may_be_unread
 from twinops.core.rights import Refusal
-
-LEVER_UNAVAILABLE = "LeverUnavailable"
-LEVER_UNREAD = frozenset({"Forbidden", "Unauthorized", "RequestRefused", LEVER_UNAVAILABLE})
-"""Reasons by which there may be a lever that could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,80 +125,22 @@ class Workload:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class FieldOwner:
-    """One entry of ``metadata.managedFields`` that holds the field of a lever."""
-
-    manager: str
-    operation: str
-    subresource: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Lever:
-    """What a correction may write to: an HPA's ``spec.minReplicas``, or ``spec.replicas`` of ``/scale``.
-
-    Attributes:
-        value: current value, None when the field is not set.
-        minimum: the HPA's minReplicas (1 when unset); None for ``/scale``.
-        maximum: the HPA's maxReplicas; None for ``/scale``.
-        owners: who owns the field.
-        declared: False when the only owner applied client-side without declaring the field.
-        applied_value: the field's value in the owner's last client-side apply, None where there is none.
-        controller: name of a controller that owns the whole object (a KEDA ScaledObject), else empty.
-        witness: the annotation ``twinops.dev/original``, whoever wrote it; empty where there is none.
-        raw: the object as read, for writers.
-    """
-
-    object: ObjectRef
-    uid: str
-    resource_version: str
-    field: str
-    value: int | None
-    minimum: int | None
-    maximum: int | None
-    owners: tuple[FieldOwner, ...] = ()
-    declared: bool = True
-    applied_value: int | None = None
-    controller: str = ""
-    witness: str = ""
-    raw: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)
-
-    @property
-    def key(self) -> LeverKey:
-        """The object and the field, by which what is held is found again."""
-        return self.object, self.field
-
-    @property
-    def is_hpa(self) -> bool:
-        """Tell whether the lever is a HorizontalPodAutoscaler."""
-        return is_hpa(self.object)
-
-
-def is_hpa(reference: ObjectRef) -> bool:
-    """Tell whether the object is a HorizontalPodAutoscaler."""
-    return reference.kind == "HorizontalPodAutoscaler"
-
-
-LeverKey = tuple[ObjectRef, str]
-"""An object and one of its fields."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Held:
     """The fields that the twin holds, read from the live objects.
 
     Attributes:
-        levers: by object and field, every original as it is now; what does not exist any more is left out.
+        levers: by object and field, every field with a saved value as it is now; one that does not exist any more is
+            left out.
         unread: fields that may not be read.
-        taken_up: an original that stands beside a value of ours and that the state does not list, for its status was
-            lost or the twin made anew.
+        recovered: a saved value that an annotation or a manifest gives for a field of ours, and that the state does
+            not list: its status was lost, or the twin was created again. None where there is none.
         refusal: why nothing could be read at all, None where it could.
     """
 
     levers: Mapping[LeverKey, Lever] = dataclasses.field(default_factory=dict)
     unread: frozenset[LeverKey] = frozenset()
-    taken_up: Original | None = None
+    recovered: Original | None = None
     refusal: Refusal | None = None
 
 
@@ -250,4 +188,4 @@ class Observation:
     @property
     def lever_unread(self) -> bool:
         """Tell whether it is not known what a correction would write to."""
-        return self.lever is None and self.no_lever_reason in LEVER_UNREAD
+        return self.lever is None and may_be_unread(self.no_lever_reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 
 _REQUEST = re.compile(r"^([A-Z]+) (/[^\s:?]*)")
 _BY_RBAC = "cannot patch resource "
@@ -28,19 +29,35 @@ _GRANTED = frozenset(
 _HPA = ("autoscaling", "horizontalpodautoscalers")
 
 
+class RefusalReason(StrEnum):
+    """Why the API server did not answer a request with what was asked for, as conditions show it."""
+
+    FORBIDDEN = "Forbidden"
+    UNAUTHORIZED = "Unauthorized"
+    REQUEST_REFUSED = "RequestRefused"
+    CLUSTER_UNAVAILABLE = "ClusterUnavailable"
+
+    @property
+    def lasting(self) -> bool:
+        """Tell whether the same request will be refused again until a person acts."""
+        return self in (RefusalReason.FORBIDDEN, RefusalReason.REQUEST_REFUSED)
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why the API server did not give what a sync needs.
 
     Attributes:
-        reason: CamelCase.
         message: what is missing, and how to mend it.
-        lasting: whether the same request will be refused again until a person acts.
     """
 
-    reason: str
+    reason: RefusalReason
     message: str
-    lasting: bool
+
+    @property
+    def lasting(self) -> bool:
+        """Tell whether the same request will be refused again until a person acts."""
+        return self.reason.lasting
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +100,19 @@ def refusal(said: str, status: int) -> Refusal:
     if status == _FORBIDDEN:
         request = _parse(found.group(1), found.group(2)) if found else None
         if request is None:
-            return Refusal("Forbidden", f"{asked} is forbidden to the operator: grant it the right", lasting=True)
+            message = f"{asked} is forbidden to the operator: grant it the right"
+            return Refusal(RefusalReason.FORBIDDEN, message)
         where = f" in namespace {request.namespace}" if request.namespace else ""
         right = f"the operator may not {request.verb} {request.what}{where}"
-        return Refusal("Forbidden", f"{right}: {_remedy(request)}", lasting=True)
+        return Refusal(RefusalReason.FORBIDDEN, f"{right}: {_remedy(request)}")
     if status == _UNAUTHORIZED:
-        return Refusal("Unauthorized", "the API server does not accept the operator's credentials", lasting=False)
+        message = "the API server does not accept the operator's credentials"
+        return Refusal(RefusalReason.UNAUTHORIZED, message)
     if 400 <= status < 500 and status not in (408, 410, 429):  # noqa: PLR2004 - HTTP's client errors
-        told = f"the API server refuses {asked} ({status}); the operator's log has its answer"
-        return Refusal("RequestRefused", told, lasting=True)
-    return Refusal(
-        "ClusterUnavailable", f"{asked} was not answered" + (f" ({status})" if status else ""), lasting=False
-    )
+        message = f"the API server refuses {asked} ({status}); the operator's log has its answer"
+        return Refusal(RefusalReason.REQUEST_REFUSED, message)
+    answered = f" ({status})" if status else ""
+    return Refusal(RefusalReason.CLUSTER_UNAVAILABLE, f"{asked} was not answered{answered}")
 
 
 def _parse(method: str, path: str) -> _Request | None:

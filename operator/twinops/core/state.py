@@ -23,7 +23,7 @@ _NO_DRIFT = Drift()
 
 @dataclass(frozen=True, slots=True)
 class TwinState:
-    """All memory of a twin between two syncs besides its forecaster. Everything in it stands in status, too.
+    """All memory of a twin between two syncs besides its forecaster. Everything in it is in status, too.
 
     Attributes:
         observed_generation: generation of the spec that was synced last, -1 before the first sync.
@@ -34,12 +34,12 @@ class TwinState:
         drift: deviations from what is expected.
         forecast_skill: how good forecasts have been, and what a restarted forecaster resumes from.
         recommended_replicas: what the twin would run, None where that is not known.
-        need_below_since: since when less is needed than is held.
+        need_below_since: since when less is required than is held.
         corrections: the last decisions, oldest first.
-        originals: values as they were before the first correction, of every field that is held.
-        replica_steps: how metrics that ask for more replicas have answered to the last ones.
+        saved_values: what each field that is held had before its first correction (``status.originals``).
+        replica_steps: how metrics that require more replicas have responded to the last step.
         start_up: set while pods start up.
-        fight: set while somebody else puts back what the twin writes.
+        fight: set while another field manager reverts what the twin writes.
     """
 
     observed_generation: int = -1
@@ -52,7 +52,7 @@ class TwinState:
     recommended_replicas: int | None = None
     need_below_since: datetime | None = None
     corrections: tuple[CorrectionRecord, ...] = ()
-    originals: tuple[Original, ...] = ()
+    saved_values: tuple[Original, ...] = ()
     replica_steps: tuple[ReplicaStep, ...] = ()
     start_up: StartUp | None = None
     fight: Fight | None = None
@@ -71,7 +71,7 @@ class TwinState:
             recommended_replicas=status.recommended_replicas,
             need_below_since=status.need_below_since,
             corrections=tuple(status.corrections),
-            originals=tuple(status.originals),
+            saved_values=tuple(status.originals),
             replica_steps=tuple(status.replica_steps),
             start_up=status.start_up,
             fight=status.fight,
@@ -91,7 +91,7 @@ class TwinState:
                 "recommended_replicas": self.recommended_replicas,
                 "need_below_since": self.need_below_since,
                 "corrections": list(self.corrections),
-                "originals": list(self.originals),
+                "originals": list(self.saved_values),
                 "replica_steps": list(self.replica_steps),
                 "start_up": self.start_up,
                 "fight": self.fight,

@@ -18,7 +18,7 @@ from twinops.core.observation import Observation
 from twinops.core.state import TwinState
 
 NOT_DECIDED = "NotDecided"
-"""Reason of the decision where ``step`` is told to leave corrections out."""
+"""Reason of the decision where ``step`` is called without corrections."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +61,7 @@ def step(
         observation: what this sync has read.
         generation: of the spec.
         asked: whether a person has asked for this sync.
-        grace_seconds: how long a last verdict stands without anything new behind it.
+        grace_seconds: how long the last verdict is kept without new data.
         corrections: whether to decide about corrections. If not, what the state says of them stays as it is.
     """
     assessment = assess(spec, observation, state, grace_seconds=grace_seconds)

@@ -9,7 +9,8 @@ from twinops.core.assess.assessment import limits_in_force
 from twinops.core.assess.availability import GRACE_SECONDS
 from twinops.core.assess.censoring import calibration_excluded, risk_excluded
 from twinops.core.forecast.forecaster import Forecaster
-from twinops.core.observation import NOTHING_HELD, Held, Lever, Observation, Sample, Workload
+from twinops.core.lever import Lever
+from twinops.core.observation import NOTHING_HELD, Held, Observation, Sample, Workload
 from twinops.core.state import TwinState
 from twinops.core.twin import Step, step
 

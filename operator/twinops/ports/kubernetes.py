@@ -8,7 +8,8 @@ from typing import Any, Protocol, TypeVar
 
 from twinops.api.references import ObjectRef, TargetRef
 from twinops.core.events import Event
-from twinops.core.observation import Lever, Workload
+from twinops.core.lever import Lever, LeverValue
+from twinops.core.observation import Workload
 from twinops.ports.metrics import SourceAccess
 
 
@@ -115,7 +116,9 @@ class Levers(Protocol):
         """
         ...
 
-    async def write(self, namespace: str, lever: Lever, value: int, *, force: bool, witness: str = "") -> Lever:
+    async def write(
+        self, namespace: str, lever: Lever, value: LeverValue, *, force: bool, annotation: str = ""
+    ) -> Lever:
         """Set the lever's field by server-side apply as ``twinops``, at the lever's resourceVersion.
 
         Args:
@@ -123,7 +126,7 @@ class Levers(Protocol):
             lever: as judged.
             value: of the field.
             force: whether it may be taken from its owners.
-            witness: what is to stand beside the value on an HPA; empty for nothing.
+            annotation: text of ``twinops.dev/original``, set by the same request where the lever's object can hold it.
 
         Raises:
             Conflict: the object changed since it was read, or another manager owns the field.
@@ -131,8 +134,8 @@ class Levers(Protocol):
         """
         ...
 
-    async def forget(self, namespace: str, lever: Lever) -> None:
-        """Take off what stands beside the value, the value untouched. Raises as ``write``."""
+    async def remove_annotation(self, namespace: str, lever: Lever) -> None:
+        """Remove the annotation ``twinops.dev/original`` without changing the value. Raises as ``write``."""
         ...
 
     async def read(self, namespace: str, reference: ObjectRef, field: str) -> Lever:
@@ -143,7 +146,7 @@ class Levers(Protocol):
         """
         ...
 
-    async def update_as(self, namespace: str, lever: Lever, value: int, *, manager: str) -> Lever:
+    async def update_as(self, namespace: str, lever: Lever, value: LeverValue, *, manager: str) -> Lever:
         """Set the field by an update in the name of its former owner, at the lever's resourceVersion.
 
         The former owner holds the field afterwards as it did before. Raises as ``write``.

@@ -19,8 +19,8 @@ from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord
 from twinops.api.twin.corrections import Outcome as CorrectionOutcome
 from twinops.api.twin.spec import CorrectionMode
 from twinops.controllers.twin.corrections import CorrectionService
-from twinops.controllers.uninstall import Outcome, Uninstall
-from twinops.core.correction.original_annotation import text
+from twinops.controllers.uninstall import Uninstall, UninstallResult
+from twinops.core.correction.saved_annotation import annotation_text
 from twinops.errors import ClusterError, NotFound, Refused, Unavailable
 from twinops.ports.kubernetes import TwinRef
 
@@ -69,7 +69,7 @@ class Scene:
         found: list[str] = self.twins.bodies[ref.uid]["metadata"].setdefault("finalizers", [])
         return found
 
-    async def run(self, **options: Any) -> Outcome:
+    async def run(self, **options: Any) -> UninstallResult:
         return await self.work.run(**({"deadline_seconds": DEADLINE} | options))
 
 
@@ -77,7 +77,7 @@ class Scene:
 async def test_originals_go_back_and_finalizers_come_off() -> None:
     scene = Scene()
     outcome = await scene.run()
-    assert (outcome.twins, outcome.given_back, outcome.let_go, outcome.failures) == (2, 1, 2, [])
+    assert (outcome.twins, outcome.restored, outcome.freed, outcome.failures) == (2, 1, 2, [])
     assert (scene.levers.levers[HPA].value, scene.levers.levers[HPA].owners) == (2, (KUBECTL,))
     assert (scene.finalizers(scene.holder), scene.finalizers(scene.other)) == (["somebody/else"], [])
     record = scene.twins.bodies[scene.holder.uid]["status"]["corrections"][-1]
@@ -119,7 +119,7 @@ def test_a_raise_that_was_given_up_is_waited_for(*, lands: bool) -> None:
         outcome = await scene.run(deadline_seconds=300)
         assert (outcome.failures, scene.finalizers(scene.holder)) == ([], ["somebody/else"])
         assert (scene.levers.levers[HPA].value, scene.levers.levers[HPA].owners) == (2, (KUBECTL,))
-        assert outcome.given_back == lands
+        assert outcome.restored == lands
 
     check()
 
@@ -131,7 +131,7 @@ async def test_once_more_does_nothing() -> None:
     scene.lines.clear()
     written, patched, attempts = len(scene.levers.written), scene.twins.patched, scene.twins.attempts
     outcome = await scene.run()
-    assert (outcome.given_back, outcome.let_go, outcome.complete, scene.lines) == (0, 0, True, [])
+    assert (outcome.restored, outcome.freed, outcome.complete, scene.lines) == (0, 0, True, [])
     assert (len(scene.levers.written), scene.twins.patched, scene.twins.attempts) == (written, patched, attempts)
 
 
@@ -139,7 +139,7 @@ async def test_once_more_does_nothing() -> None:
 async def test_a_dry_run_changes_nothing() -> None:
     scene = Scene()
     outcome = await scene.work.preview()
-    assert (outcome.twins, outcome.given_back, outcome.let_go) == (2, 1, 2)
+    assert (outcome.twins, outcome.restored, outcome.freed) == (2, 1, 2)
     assert (scene.levers.written, scene.twins.attempts, scene.twins.patched) == ([], 0, 0)
     assert scene.lines == [
         "shop/checkout: would give back HorizontalPodAutoscaler checkout spec.minReplicas=2",
@@ -174,7 +174,7 @@ async def test_trouble_that_passes_is_outlasted(trouble: Callable[[Scene], None]
     scene = Scene()
     trouble(scene)
     outcome = await scene.run()
-    assert (outcome.failures, outcome.let_go) == ([], 2)
+    assert (outcome.failures, outcome.freed) == ([], 2)
     assert scene.levers.levers[HPA].value == 2
     assert scene.finalizers(scene.holder) == ["somebody/else"]
     assert "originals" not in scene.twins.bodies[scene.holder.uid]["status"]
@@ -236,12 +236,12 @@ async def test_only_the_namespaces_that_are_served() -> None:
 @in_fake_time
 async def test_what_a_status_has_lost_is_found_beside_the_raised_value() -> None:
     scene = Scene()
-    lost = text(original(2, ours=None), 6, "checkout")
-    scene.levers.edit(HPA, witness=lost)
+    lost = annotation_text(original(2, ours=None), 6, "checkout")
+    scene.levers.edit(HPA, original_annotation=lost)
     body = scene.twins.bodies[scene.holder.uid]
     body["spec"] = {"source": {"systemType": "WebService", "targetRef": {"name": "checkout"}}}
     scene.twins.edit(scene.holder, status={})
-    assert (await scene.work.preview()).given_back == 1
+    assert (await scene.work.preview()).restored == 1
     outcome = await scene.run()
-    assert (outcome.given_back, outcome.failures) == (1, [])
+    assert (outcome.restored, outcome.failures) == (1, [])
     assert (scene.levers.levers[HPA].value, scene.levers.levers[HPA].owners) == (2, (KUBECTL,))

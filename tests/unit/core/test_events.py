@@ -6,7 +6,8 @@ import pytest
 
 from support.correcting import hpa, scale, workload
 from twinops.core.events import NORMAL, TWIN, Event, InvolvedObject, about_lever, about_twin, about_workload, of_twin
-from twinops.core.observation import Lever, Workload
+from twinops.core.lever import Lever
+from twinops.core.observation import Workload
 
 CHECKOUT = about_twin("shop", "checkout", "twin-uid", "7")
 HPA = InvolvedObject("autoscaling/v2", "HorizontalPodAutoscaler", "checkout", uid="hpa-uid")

@@ -20,13 +20,15 @@ from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.assessment import limits_in_force
 from twinops.core.correction.plan import Plan
-from twinops.core.observation import Held, Lever, Observation, Sample
+from twinops.core.correction.saved_values import key_of
+from twinops.core.lever import Lever
+from twinops.core.observation import Held, Observation, Sample
 from twinops.core.state import TwinState
 from twinops.core.twin import NOT_DECIDED, Step, step
 
 TWIN = spec(limits={"cpuUsage": 95})
 HELD = state_of(originals=[original(2)], observed_generation=1)
-ANNOTATED: dict[str, Any] = {"witness": "told"}
+ANNOTATED: dict[str, Any] = {"original_annotation": "told"}
 
 
 def seen(cpu: float | None = 190.0, lever: Lever | None = None, **more: Any) -> Observation:
@@ -74,7 +76,7 @@ def test_a_risk_that_lasts_is_answered_by_an_intent_that_is_written_down() -> No
     assert (done.decision.action, done.decision.to, done.plan.writes) == (CorrectionAction.RAISE, 6, True)
     assert done.plan.lever == hpa(2, KUBECTL)
     assert [(record.outcome, record.to) for record in done.state.corrections] == [(Outcome.PENDING, 6)]
-    assert [(held.value, held.ours) for held in done.state.originals] == [(2, None)]
+    assert [(held.value, held.ours) for held in done.state.saved_values] == [(2, None)]
     assert done.state.recommended_replicas == 6
 
 
@@ -141,7 +143,7 @@ def test_where_nothing_held_could_be_read_everything_stays_as_it_is() -> None:
         REFUSED.message,
         True,
     )
-    assert (done.state.originals, done.state.corrections) == (before.originals, before.corrections)
+    assert (done.state.saved_values, done.state.corrections) == (before.saved_values, before.corrections)
     assert done.state.need_below_since is None
     assert (done.plan.events, done.plan.settled, done.plan.writes) == ((), None, False)
     assert done.assessment.health_score is not None
@@ -154,32 +156,32 @@ def test_the_reason_why_there_is_no_lever_comes_first() -> None:
 
 def test_one_held_value_that_may_not_be_read_is_neither_gone_nor_given_back() -> None:
     other = original(3, object=HPA.model_copy(update={"name": "other"}))
-    before = dataclasses.replace(HELD, originals=(other, *HELD.originals))
-    key = (other.object, other.field)
+    before = dataclasses.replace(HELD, saved_values=(other, *HELD.saved_values))
+    key = key_of(other)
     done = synced(seen(20.0, hpa(6, OURS), held=Held(unread=frozenset({key}))), before)
-    assert done.state.originals == before.originals
+    assert done.state.saved_values == before.saved_values
     gone = synced(seen(20.0, hpa(6, OURS)), before)
-    assert gone.state.originals == HELD.originals
+    assert gone.state.saved_values == HELD.saved_values
 
 
 def test_a_value_that_the_state_had_lost_is_taken_up() -> None:
     lever = hpa(6, OURS)
-    done = synced(seen(20.0, lever, held=Held({lever.key: lever}, taken_up=original(2))))
-    assert done.state.originals == (original(2),)
+    done = synced(seen(20.0, lever, held=Held({lever.key: lever}, recovered=original(2))))
+    assert done.state.saved_values == (original(2),)
     assert [note.reason for note in done.plan.events] == ["CorrectionTakenUp"]
 
 
 def test_an_annotation_beside_a_value_that_is_not_ours_any_more_is_stale() -> None:
     adopted = hpa(6, KUBECTL, **ANNOTATED)
     done = synced(seen(20.0, adopted), HELD)
-    assert (done.plan.stale, done.state.originals) == ((adopted,), ())
+    assert (done.plan.stale, done.state.saved_values) == ((adopted,), ())
     assert synced(seen(20.0, hpa(6, OURS, **ANNOTATED)), HELD).plan.stale == ()
 
 
 def test_what_others_put_back_is_counted() -> None:
     raised = lasting(seen()).state
     applied = tuple(record.model_copy(update={"outcome": Outcome.APPLIED}) for record in raised.corrections)
-    state = dataclasses.replace(raised, corrections=applied, originals=(original(2, ours=6, time=utc(NOW)),))
+    state = dataclasses.replace(raised, corrections=applied, saved_values=(original(2, ours=6, time=utc(NOW)),))
     done = synced(seen(20.0, hpa(2, KUBECTL), now=NOW + 300), state)
     assert done.plan.reversions == 1
     assert [record.outcome for record in done.state.corrections] == [Outcome.REVERTED]
@@ -188,7 +190,7 @@ def test_what_others_put_back_is_counted() -> None:
 def test_with_corrections_left_out_their_state_stays_as_it_is() -> None:
     done = step(TWIN, HELD, seen(20.0, hpa(6, KUBECTL)), generation=1, corrections=False)
     assert (done.decision.reason, done.plan.writes) == (NOT_DECIDED, False)
-    assert (done.state.originals, done.state.corrections) == (HELD.originals, HELD.corrections)
+    assert (done.state.saved_values, done.state.corrections) == (HELD.saved_values, HELD.corrections)
     assert done.state.observed
 
 
@@ -196,7 +198,7 @@ def test_who_asks_for_a_sync_forgives_failures() -> None:
     refused = lasting(seen()).state.corrections[0].model_copy(
         update={"outcome": Outcome.FAILED, "retry_time": utc(NOW + 600), "attempts": 2}
     )  # fmt: skip
-    state = dataclasses.replace(HELD, originals=(), corrections=(refused,))
+    state = dataclasses.replace(HELD, saved_values=(), corrections=(refused,))
     for asked, attempts in ((False, 2), (True, 0)):
         done = step(TWIN, state, seen(20.0), generation=1, asked=asked)
         assert [record.attempts for record in done.state.corrections] == [attempts]
@@ -242,6 +244,6 @@ def test_what_is_written_is_held_and_pending(twin: DigitalTwinSpec, state: TwinS
     if done.plan.writes:
         assert done.plan.lever is not None
         assert done.state.corrections[-1].outcome is Outcome.PENDING
-        assert done.plan.lever.key in {(held.object, held.field) for held in done.state.originals}
+        assert done.plan.lever.key in {(held.object, held.field) for held in done.state.saved_values}
     if observation.held.refusal is not None:
-        assert (done.state.originals, done.plan.writes) == (state.originals, False)
+        assert (done.state.saved_values, done.plan.writes) == (state.saved_values, False)

@@ -13,7 +13,7 @@ from twinops.api.twin.corrections import CorrectionAction
 from twinops.api.twin.observed import Quality
 from twinops.core.assess.assessment import limits_in_force
 from twinops.core.assess.censoring import calibration_excluded, risk_excluded
-from twinops.core.correction.outcome import applied
+from twinops.core.correction.outcome import raised
 from twinops.core.forecast.forecaster import Forecaster
 from twinops.core.metrics.censoring import lower_bounds
 from twinops.core.observation import Held, Observation, Sample
@@ -79,9 +79,9 @@ def test_limits_may_be_given_and_are_those_of_the_spec_otherwise() -> None:
 
 
 def test_with_corrections_left_out_nothing_is_decided() -> None:
-    engine = TwinEngine(TWIN, forecaster(), TwinState(originals=(original(2),)), corrections=False)
+    engine = TwinEngine(TWIN, forecaster(), TwinState(saved_values=(original(2),)), corrections=False)
     done = engine.sync(NOW, samples(0), workload=workload(3), lever=LEVER)
-    assert (done.decision.reason, done.state.originals) == (NOT_DECIDED, (original(2),))
+    assert (done.decision.reason, done.state.saved_values) == (NOT_DECIDED, (original(2),))
 
 
 def test_whoever_carries_a_correction_out_puts_its_outcome_into_the_state() -> None:
@@ -92,10 +92,10 @@ def test_whoever_carries_a_correction_out_puts_its_outcome_into_the_state() -> N
         if done.plan.writes:
             break
     assert done.decision.action is CorrectionAction.RAISE
-    [record], [saved] = engine.state.corrections, engine.state.originals
-    engine.state = applied(engine.state, record, saved, now=NOW + STEP * minute)
-    raised = dataclasses.replace(LEVER, value=record.to)
-    after = engine.sync(NOW + STEP * (minute + 1), seen, workload=workload(3), lever=raised)
+    [record], [saved] = engine.state.corrections, engine.state.saved_values
+    engine.state = raised(engine.state, record, saved, now=NOW + STEP * minute)
+    lever = dataclasses.replace(LEVER, value=record.to)
+    after = engine.sync(NOW + STEP * (minute + 1), seen, workload=workload(3), lever=lever)
     assert "cpuUsage" in calibration_excluded(TWIN, after.state, after.observation.now)
 
 

@@ -14,7 +14,7 @@ from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.reflector import Reflector, version_of
 from twinops.adapters.kubernetes.watched import Watched
 from twinops.api.references import TargetRef
-from twinops.core.observation import Lever
+from twinops.core.lever import Lever
 from twinops.errors import NotFound
 from twinops.ports.process import Clock
 

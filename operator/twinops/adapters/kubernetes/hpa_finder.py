@@ -9,7 +9,7 @@ from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.hpa_cache import HpaCache
 from twinops.adapters.kubernetes.hpas import KIND, hpa_lever, hpa_path, targets
 from twinops.api.references import TargetRef
-from twinops.core.observation import Lever
+from twinops.core.lever import Lever
 from twinops.errors import NotFound, SpecError
 
 

@@ -9,11 +9,11 @@ from typing import Any, Final
 from twinops.adapters.kubernetes import managed_fields
 from twinops.adapters.kubernetes.paths import resource_path
 from twinops.api.references import ObjectRef, TargetRef
-from twinops.core.observation import Lever
+from twinops.core.lever import HPA_MIN_REPLICAS, Lever
 
 API_VERSION: Final = "autoscaling/v2"
-KIND: Final = "HorizontalPodAutoscaler"
-FIELD: Final = "spec.minReplicas"
+KIND: Final = HPA_MIN_REPLICAS.object_kind
+FIELD: Final = HPA_MIN_REPLICAS.field
 PLURAL: Final = "horizontalpodautoscalers"
 
 
@@ -50,13 +50,13 @@ def hpa_lever(body: Mapping[str, Any]) -> Lever:
         resource_version=meta["resourceVersion"],
         field=FIELD,
         value=minimum,
-        minimum=1 if minimum is None else minimum,
+        minimum=HPA_MIN_REPLICAS.effective(minimum),
         maximum=spec["maxReplicas"],
         owners=managed_fields.owners(body, FIELD),
         declared=managed_fields.declared(body, FIELD),
         applied_value=managed_fields.applied_value(body, FIELD),
         controller=controller_of(body),
-        witness=managed_fields.witness(body),
+        original_annotation=managed_fields.original_annotation(body),
         raw=body,
     )
 

@@ -23,7 +23,7 @@ from twinops.adapters.kubernetes.hpa_cache import HpaCache, ScaledObjectCache
 from twinops.adapters.kubernetes.hpa_finder import find_hpa
 from twinops.api import ORIGINAL_ANNOTATION
 from twinops.api.references import ObjectRef, TargetRef
-from twinops.core.observation import Lever
+from twinops.core.lever import HPA_MIN_REPLICAS, SCALE_REPLICAS, Lever, LeverValue
 from twinops.errors import Conflict
 
 
@@ -74,7 +74,9 @@ class ClusterLevers:
             return hpas.hpa_lever(body)
         return await scales.read_scale(self._client, self._discovery, namespace, reference)
 
-    async def write(self, namespace: str, lever: Lever, value: int, *, force: bool, witness: str = "") -> Lever:
+    async def write(
+        self, namespace: str, lever: Lever, value: LeverValue, *, force: bool, annotation: str = ""
+    ) -> Lever:
         """Set the field by server-side apply as ``twinops``, at the lever's resourceVersion.
 
         Args:
@@ -82,25 +84,25 @@ class ClusterLevers:
             lever: as read; its resourceVersion is sent.
             value: of the field.
             force: whether to take the field over from another field manager.
-            witness: text of the annotation ``twinops.dev/original``, set by the same request on an HPA; an apply
-                without it removes the annotation.
+            annotation: text of ``twinops.dev/original``, set by the same request where the lever's object can hold it;
+                an apply without it removes the annotation.
 
         Raises:
             Conflict: the object changed since it was read, or another manager owns the field.
             Refused: the API server refuses the value or the right is missing.
         """
-        if not lever.is_hpa and not force:
+        if lever.kind is SCALE_REPLICAS and not force:
             # Checked again right before the write: a ScaledObject may have been created since the last sync.
             await scales.refuse_keda(self._client, namespace, lever.object)
         body = _patch(lever, value) | _type(lever)
         body["metadata"]["name"] = lever.object.name
-        if witness and lever.is_hpa:
-            body["metadata"]["annotations"] = {ORIGINAL_ANNOTATION: witness}
+        if annotation and lever.kind.holds_annotation:
+            body["metadata"]["annotations"] = {ORIGINAL_ANNOTATION: annotation}
         path = await self._write_path(namespace, lever)
         await self._send(path, body, content_type=APPLY_PATCH, params={"force": force})
         return await self.read(namespace, lever.object, lever.field)
 
-    async def update_as(self, namespace: str, lever: Lever, value: int, *, manager: str) -> Lever:
+    async def update_as(self, namespace: str, lever: Lever, value: LeverValue, *, manager: str) -> Lever:
         """Set the field by a merge patch in the former owner's name and remove our annotation.
 
         For ``/scale`` the subresource is patched: the former owner then owns the field through the subresource, which
@@ -111,13 +113,13 @@ class ClusterLevers:
             Refused: the API server refuses the value or the right is missing.
         """
         body = _patch(lever, value)
-        if lever.witness:
+        if lever.original_annotation:
             body["metadata"]["annotations"] = {ORIGINAL_ANNOTATION: None}
         await self._send(await self._write_path(namespace, lever), body, params={"fieldManager": manager})
         return await self.read(namespace, lever.object, lever.field)
 
-    async def forget(self, namespace: str, lever: Lever) -> None:
-        """Remove our annotation from an HPA without changing the value.
+    async def remove_annotation(self, namespace: str, lever: Lever) -> None:
+        """Remove our annotation from the object without changing the value.
 
         Raises:
             Conflict: the object changed since it was read.
@@ -139,8 +141,8 @@ class ClusterLevers:
                 raise Conflict(f"{lever.object.name} changed since it was read", status=409)
         entries = managed_fields.handed_over(lever.raw, lever.field, manager)
         if entries is None:
-            if lever.witness:
-                await self.forget(namespace, lever)
+            if lever.original_annotation:
+                await self.remove_annotation(namespace, lever)
             return lever
         # With the resourceVersion in the patch the API server answers 409 when it is not current; a failed `test`
         # operation would be 422, the same as for an invalid patch.
@@ -148,7 +150,7 @@ class ClusterLevers:
             {"op": "replace", "path": "/metadata/resourceVersion", "value": lever.resource_version},
             {"op": "replace", "path": "/metadata/managedFields", "value": entries},
         ]
-        if lever.witness:
+        if lever.original_annotation:
             pointer = ORIGINAL_ANNOTATION.replace("/", "~1")
             operations.append({"op": "remove", "path": f"/metadata/annotations/{pointer}"})
         await self._send(await self._path(namespace, lever), operations, content_type=JSON_PATCH)
@@ -162,21 +164,21 @@ class ClusterLevers:
         await self._client.patch(path, body, content_type=content_type, params=limited)
 
     async def _path(self, namespace: str, lever: Lever) -> str:
-        if lever.is_hpa:
+        if lever.kind is HPA_MIN_REPLICAS:
             return hpas.hpa_path(namespace, lever.object.name)
         return await scales.object_path(self._discovery, namespace, lever.object)
 
     async def _write_path(self, namespace: str, lever: Lever) -> str:
         path = await self._path(namespace, lever)
-        return path if lever.is_hpa else f"{path}/scale"
+        return f"{path}/{lever.kind.subresource}" if lever.kind.subresource else path
 
 
-def _patch(lever: Lever, value: int) -> dict[str, Any]:
+def _patch(lever: Lever, value: LeverValue) -> dict[str, Any]:
     leaf = managed_fields.path_of(lever.field)[-1]
     return {"metadata": {"resourceVersion": lever.resource_version}, "spec": {leaf: value}}
 
 
 def _type(lever: Lever) -> dict[str, str]:
-    if lever.is_hpa:
+    if lever.kind is HPA_MIN_REPLICAS:
         return {"apiVersion": hpas.API_VERSION, "kind": hpas.KIND}
     return {"apiVersion": scales.SCALE_API_VERSION, "kind": scales.SCALE_KIND}

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from twinops.api import FIELD_MANAGER, ORIGINAL_ANNOTATION
-from twinops.core.observation import FieldOwner
+from twinops.core.lever import FieldOwner, LeverValue
 
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -20,8 +20,8 @@ _WRITE_LAST_APPLIED: Final = frozenset(
 )
 """Managers that write the annotation with each update, so that it shows which fields they declared."""
 
-_WITNESS_PATH: Final = ("metadata", "annotations", ORIGINAL_ANNOTATION)
-_LONGEST_WITNESS: Final = 1025
+_ANNOTATION_PATH: Final = ("metadata", "annotations", ORIGINAL_ANNOTATION)
+_LONGEST_ANNOTATION: Final = 1025
 """Characters of the annotation that are read; one more than a valid one can have."""
 
 Path = tuple[str, ...]
@@ -42,7 +42,7 @@ def owners(body: Mapping[str, Any], field: str) -> tuple[FieldOwner, ...]:
     )
 
 
-def applied_value(body: Mapping[str, Any], field: str) -> int | None:
+def applied_value(body: Mapping[str, Any], field: str) -> LeverValue | None:
     """Return the field's value in the last client-side apply, None without one."""
     return _applied(body, path_of(field))[1]
 
@@ -59,10 +59,10 @@ def declared(body: Mapping[str, Any], field: str) -> bool:
     return not (others and only_appliers and annotated and value is None)
 
 
-def witness(body: Mapping[str, Any]) -> str:
+def original_annotation(body: Mapping[str, Any]) -> str:
     """Return the annotation ``twinops.dev/original``, empty without one."""
     found = ((body.get("metadata") or {}).get("annotations") or {}).get(ORIGINAL_ANNOTATION)
-    return str(found)[:_LONGEST_WITNESS] if found else ""
+    return str(found)[:_LONGEST_ANNOTATION] if found else ""
 
 
 def handed_over(body: Mapping[str, Any], field: str, manager: str) -> list[Entry] | None:
@@ -80,7 +80,7 @@ def handed_over(body: Mapping[str, Any], field: str, manager: str) -> list[Entry
     for entry in entries:
         if entry.get("manager") == FIELD_MANAGER:
             _remove(entry.get("fieldsV1") or {}, path)
-            _remove(entry.get("fieldsV1") or {}, _WITNESS_PATH)
+            _remove(entry.get("fieldsV1") or {}, _ANNOTATION_PATH)
     return [entry for entry in entries if entry.get("fieldsV1")]
 
 
@@ -114,7 +114,7 @@ def _remove(fields: Entry, path: Path) -> None:
         del fields[head]
 
 
-def _applied(body: Mapping[str, Any], path: Path) -> tuple[bool, int | None]:
+def _applied(body: Mapping[str, Any], path: Path) -> tuple[bool, LeverValue | None]:
     """Return whether there is a last-applied annotation, and the field's value in it."""
     text = ((body.get("metadata") or {}).get("annotations") or {}).get(LAST_APPLIED)
     if not text:

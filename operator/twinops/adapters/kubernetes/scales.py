@@ -12,12 +12,12 @@ from twinops.adapters.kubernetes.hpa_cache import KEDA, SCALED_OBJECTS, ScaledOb
 from twinops.adapters.kubernetes.hpas import controller_of, targets
 from twinops.adapters.kubernetes.paths import resource_path
 from twinops.api.references import ObjectRef, TargetRef
-from twinops.core.observation import Lever
+from twinops.core.lever import SCALE_REPLICAS, Lever
 from twinops.errors import NotFound, SpecError, TargetNotFound
 
 SCALE_API_VERSION: Final = "autoscaling/v1"
 SCALE_KIND: Final = "Scale"
-FIELD: Final = "spec.replicas"
+FIELD: Final = SCALE_REPLICAS.field
 
 
 async def object_path(discovery: Discovery, namespace: str, reference: ObjectRef | TargetRef) -> str:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from twinops.api import ORIGINAL_ANNOTATION, SYNC_REQUESTED_ANNOTATION, TOUCHED_ANNOTATION
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
-from twinops.core.correction import original_annotation
+from twinops.core.correction import saved_annotation
 from twinops.errors import SpecError, StatusUnreadable
 from twinops.printable import printable
 
@@ -37,7 +37,7 @@ _ANNOTATIONS: Mapping[str, int] = {
     SYNC_REQUESTED_ANNOTATION: LONGEST_REQUEST,
     TOUCHED_ANNOTATION: LONGEST_REQUEST,
     # One more than is read: what was too long stays so.
-    ORIGINAL_ANNOTATION: original_annotation.LONGEST + 1,
+    ORIGINAL_ANNOTATION: saved_annotation.LONGEST + 1,
 }
 """Our own, by how much of each is kept."""
 

@@ -1,4 +1,4 @@
-"""Corrections, carried out: what was decided is written to the object, and what is held is given back."""
+"""Carries out corrections: writes what was decided to the object, and restores what is held."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import structlog
 from twinops.api.twin.corrections import CorrectionAction, Original, Outcome
 from twinops.controllers.twin.field_writer import FieldWriter
 from twinops.controllers.twin.held_values import HeldValues
-from twinops.core.correction.bounds import original_of
-from twinops.core.correction.events import REVIEW_NEEDED, carried_out
-from twinops.core.correction.original_annotation import text
-from twinops.core.correction.outcome import applied, failed, given_back, not_released, released
+from twinops.core.correction.events import REVIEW_NEEDED, outcome_events
+from twinops.core.correction.outcome import raised, restore_failed, restored, restored_outside_sync, write_failed
 from twinops.core.correction.plan import Plan
-from twinops.core.correction.records import FORBIDDEN, INTERRUPTED, Failure, failing, pending
+from twinops.core.correction.reasons import FailureReason, RestoreTrigger
+from twinops.core.correction.records import INTERRUPTED, Failure, is_interrupted, pending, waiting_failure
+from twinops.core.correction.saved_annotation import annotation_text
+from twinops.core.correction.saved_values import find, key_of
 from twinops.core.correction.settle import Settled, settle
 from twinops.core.events import TWIN, Event, InvolvedObject
-from twinops.core.observation import Lever
+from twinops.core.lever import Lever
 from twinops.core.rights import missing_right
 from twinops.core.state import TwinState
 from twinops.errors import ClusterError, Conflict, NotFound, Refused, SpecError, Unavailable
@@ -31,12 +32,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Done:
-    """What came of it.
+    """The result of carrying out a plan, or of restoring.
 
     Attributes:
         state: with the outcome.
         events: to post once the status is written.
-        complete: False when something is still held that should not be; try again later.
+        complete: False when something is still held that should be restored; try again later.
     """
 
     state: TwinState
@@ -45,7 +46,7 @@ class Done:
 
 
 class CorrectionService:
-    """Carries out what was decided about corrections, and gives back what is held.
+    """Carries out decisions about corrections, and restores what is held.
 
     Args:
         levers: reads and writes HPAs and ``/scale``.
@@ -60,23 +61,23 @@ class CorrectionService:
 
     @staticmethod
     def log_plan(ref: TwinRef, plan: Plan) -> None:
-        """Log what was settled and what a person should look at."""
+        """Log outcomes of earlier decisions and what a person should review."""
         if plan.settled is not None:
             _log_settled(ref, plan.settled)
         for event in plan.events:
             if event.reason == REVIEW_NEEDED:
                 log.info("for a person to review", namespace=ref.namespace, twin=ref.name, message=event.message)
 
-    async def tidy(self, ref: TwinRef, plan: Plan) -> None:
-        """Take off what stands beside values that are not ours any more. Best effort: nobody believes it."""
+    async def remove_stale_annotations(self, ref: TwinRef, plan: Plan) -> None:
+        """Remove annotations of values that are not ours any more. Best effort: such an annotation does not count."""
         for lever in plan.stale:
             try:
-                await self._levers.forget(ref.namespace, lever)
+                await self._levers.remove_annotation(ref.namespace, lever)
             except (ClusterError, SpecError) as error:
                 log.debug("annotation not taken off", namespace=ref.namespace, twin=ref.name, error=str(error))
 
     async def carry_out(self, ref: TwinRef, plan: Plan, state: TwinState, target: InvolvedObject | None = None) -> Done:
-        """Do what was planned.
+        """Write what was planned.
 
         Errors of the API server end up in the outcome; where it is not known whether a write arrived,
         the decision stays ``Pending`` and is settled from the live object at the next sync.
@@ -91,81 +92,83 @@ class CorrectionService:
         record = pending(state.corrections)
         if lever is None or record is None:
             return Done(state)
-        original = original_of(state.originals, lever)
-        if original is None:
-            return Done(failed(state, record, None, Failure("no original is recorded"), now=self._clock.now()))
+        saved = find(state.saved_values, lever.key)
+        if saved is None:
+            return Done(write_failed(state, record, None, Failure("no original is recorded"), now=self._clock.now()))
         try:
             if decision.action is CorrectionAction.RAISE and decision.to is not None:
-                witness = text(original, decision.to, ref.name)
-                await self._writer.raise_to(ref.namespace, lever, decision.to, witness)
-                after = applied(state, record, original, now=self._clock.now())
+                annotation = annotation_text(saved, decision.to, ref.name)
+                await self._writer.raise_to(ref.namespace, lever, decision.to, annotation)
+                after = raised(state, record, saved, now=self._clock.now())
             else:
-                message = await self._writer.give_back(ref.namespace, lever, original)
-                after = given_back(state, record, original, message, now=self._clock.now())
+                message = await self._writer.restore(ref.namespace, lever, saved)
+                after = restored(state, record, saved, message, now=self._clock.now())
         except Unavailable as error:
             log.warning("correction not known to be done", namespace=ref.namespace, twin=ref.name, error=str(error))
             return Done(state)
         except (ClusterError, SpecError) as error:
-            after = failed(state, record, original, _failure(error), now=self._clock.now())
+            after = write_failed(state, record, saved, _failure(error), now=self._clock.now())
         return Done(after, _outcome_events(ref, after, record.id, lever, target))
 
-    async def release(
+    async def restore_all(
         self,
         ref: TwinRef,
         state: TwinState,
         *,
-        why: str,
+        trigger: RestoreTrigger,
         now: float,
         deadline_seconds: float,
         patient: bool = False,
     ) -> Done:
-        """Give everything back that the twin holds. Does nothing when it holds nothing.
+        """Restore everything that the twin holds. Does nothing when it holds nothing.
 
         Args:
             ref: the twin.
             state: that its last sync left.
-            why: ``Suspended``, ``Deleted``, ``Uninstalled``.
+            trigger: why, for the records.
             now: Unix seconds.
             deadline_seconds: how long this may take, so that a finalizer cannot hang.
-            patient: whether what was refused a moment ago may wait, as the state says for how long.
+            patient: whether the pauses after failures, as the state has them, are kept.
         """
-        if not state.originals and pending(state.corrections) is None:
+        if not state.saved_values and pending(state.corrections) is None:
             return Done(state)
         events: list[Event] = []
         try:
             async with asyncio.timeout(deadline_seconds):
-                levers, unread = await self._held_values.read(ref, state.originals, known=None)
+                levers, unread = await self._held_values.read(ref, state.saved_values, known=None)
                 generation = max(state.observed_generation, 0)
                 settled = settle(state, levers, now=now, generation=generation, cooldown_seconds=0, unread=unread)
                 _log_settled(ref, settled)
                 state = settled.state
-                for original in state.originals:
-                    lever = levers.get((original.object, original.field))
-                    waits = patient and failing(state.corrections, original.object, now) is not None
-                    # What may still be written late is waited for, not given back before it is there.
-                    if lever is None or original.ours is None or waits:
+                for saved in state.saved_values:
+                    lever = levers.get(key_of(saved))
+                    waits = patient and waiting_failure(state.corrections, saved.object, now) is not None
+                    # A raise that may still be carried out is waited for, not restored before it is there.
+                    if lever is None or saved.ours is None or waits:
                         continue
-                    state = await self._release(ref, state, original, lever, why)
-                    if state.corrections[-1].message != INTERRUPTED:
+                    state = await self._restore(ref, state, saved, lever, trigger)
+                    if not is_interrupted(state.corrections[-1]):
                         events += _outcome_events(ref, state, state.corrections[-1].id, lever, None)
         except (ClusterError, SpecError, TimeoutError) as error:
             log.warning("give back failed", namespace=ref.namespace, twin=ref.name, error=str(error) or "deadline")
             return Done(state, tuple(events), complete=False)
-        return Done(state, tuple(events), complete=not state.originals)
+        return Done(state, tuple(events), complete=not state.saved_values)
 
-    async def _release(self, ref: TwinRef, state: TwinState, original: Original, lever: Lever, why: str) -> TwinState:
+    async def _restore(
+        self, ref: TwinRef, state: TwinState, saved: Original, lever: Lever, trigger: RestoreTrigger
+    ) -> TwinState:
         try:
-            message = await self._writer.give_back(ref.namespace, lever, original)
+            message = await self._writer.restore(ref.namespace, lever, saved)
         except Unavailable as error:
-            # It may arrive all the same, and is not to be taken for somebody else's then.
+            # It may still be carried out, and must not count as somebody else's change then.
             log.warning("not known to be given back", namespace=ref.namespace, twin=ref.name, error=str(error))
             failure = Failure(INTERRUPTED, at_once=True)
-            return not_released(state, original, why, failure, now=self._clock.now())
+            return restore_failed(state, saved, trigger, failure, now=self._clock.now())
         except (Refused, SpecError) as error:
             log.warning("give back refused", namespace=ref.namespace, twin=ref.name, error=str(error))
-            return not_released(state, original, why, _failure(error), now=self._clock.now())
-        log.info("given back", namespace=ref.namespace, twin=ref.name, object=original.object.name, why=why)
-        return released(state, original, why, message, now=self._clock.now())
+            return restore_failed(state, saved, trigger, _failure(error), now=self._clock.now())
+        log.info("given back", namespace=ref.namespace, twin=ref.name, object=saved.object.name, why=trigger.value)
+        return restored_outside_sync(state, saved, trigger, message, now=self._clock.now())
 
 
 def _log_settled(ref: TwinRef, settled: Settled) -> None:
@@ -202,7 +205,7 @@ def _outcome_events(
         outcome=record.outcome.value,
         message=record.message,
     )
-    return carried_out(record, lever, target, ref.name)
+    return outcome_events(record, lever, target, ref.name)
 
 
 def _failure(error: ClusterError | SpecError) -> Failure:
@@ -213,6 +216,6 @@ def _failure(error: ClusterError | SpecError) -> Failure:
         case NotFound():
             return Failure(str(error), lasting=False)
         case Refused(status=HTTPStatus.FORBIDDEN):
-            return Failure(missing_right(str(error), error.status) or str(error), reason=FORBIDDEN)
+            return Failure(missing_right(str(error), error.status) or str(error), reason=FailureReason.FORBIDDEN)
         case _:
             return Failure(str(error))

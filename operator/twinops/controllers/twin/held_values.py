@@ -7,10 +7,11 @@ from collections.abc import Iterable
 import structlog
 
 from twinops.api.twin.corrections import Original
-from twinops.core.correction.bounds import original_of
-from twinops.core.correction.events import taken_up
-from twinops.core.correction.original_annotation import recovered
-from twinops.core.observation import Held, Lever, LeverKey
+from twinops.core.correction.events import recovered_event
+from twinops.core.correction.saved_annotation import recover
+from twinops.core.correction.saved_values import find, key_of
+from twinops.core.lever import Lever, LeverKey
+from twinops.core.observation import Held
 from twinops.core.rights import refusal
 from twinops.errors import NotFound, Refused, SpecError, Unavailable
 from twinops.ports.kubernetes import Levers, TwinRef
@@ -32,7 +33,7 @@ class HeldValues:
         self,
         ref: TwinRef,
         lever: Lever | None,
-        originals: tuple[Original, ...],
+        saved_values: tuple[Original, ...],
         *,
         now: float,
         annotation: str | None,
@@ -43,20 +44,20 @@ class HeldValues:
         Args:
             ref: the twin.
             lever: as it was found; None where there is none.
-            originals: of the state before.
+            saved_values: of the state before.
             now: Unix seconds.
             annotation: ``twinops.dev/original`` of the twin; None where another twin corrects or holds the lever, so
-                that nothing may be taken up.
-            lever_unavailable: whether the API server did not answer for the lever either, and for long: then it is
-                observed that nothing can be read, else it is an error.
+                that nothing may be recovered.
+            lever_unavailable: whether the API server has not answered for the lever for several syncs: then the refusal
+                is part of the observation, else it is an error.
 
         Raises:
             ClusterError: the API server did not answer.
-            SpecError: what stands beside the lever cannot be read because of the spec.
+            SpecError: the lever cannot be read again because of the spec.
         """
         try:
-            found, original = await self._take_up(ref, lever, originals, annotation, now)
-            listed = originals if original is None else (*originals, original)
+            found, recovered = await self._recover(ref, lever, saved_values, annotation, now)
+            listed = saved_values if recovered is None else (*saved_values, recovered)
             levers, unread = await self.read(ref, listed, known=found)
         except Refused as error:
             return lever, Held(refusal=refusal(str(error), error.status))
@@ -64,20 +65,20 @@ class HeldValues:
             if not lever_unavailable:
                 raise
             return lever, Held(refusal=refusal(str(error), error.status))
-        return found, Held(levers, unread, original)
+        return found, Held(levers, unread, recovered)
 
     async def read(
-        self, ref: TwinRef, originals: Iterable[Original], *, known: Lever | None
+        self, ref: TwinRef, saved_values: Iterable[Original], *, known: Lever | None
     ) -> tuple[dict[LeverKey, Lever], frozenset[LeverKey]]:
-        """Read everything the twin holds: what is there, and what may not be read. What is gone is in neither.
+        """Read every field that the twin holds: what there is, and what may not be read. A deleted one is in neither.
 
         Raises:
             Unavailable: the API server did not answer.
         """
         levers = {} if known is None else {known.key: known}
         unread: set[LeverKey] = set()
-        for original in originals:
-            key = (original.object, original.field)
+        for saved in saved_values:
+            key = key_of(saved)
             if key in levers:
                 continue
             try:
@@ -89,18 +90,18 @@ class HeldValues:
                 continue
         return levers, frozenset(unread)
 
-    async def _take_up(
-        self, ref: TwinRef, lever: Lever | None, originals: Iterable[Original], annotation: str | None, now: float
+    async def _recover(
+        self, ref: TwinRef, lever: Lever | None, saved_values: Iterable[Original], annotation: str | None, now: float
     ) -> tuple[Lever | None, Original | None]:
-        """Return the lever, and the original of a raised value that the state does not list, None where it lists it."""
-        if lever is None or annotation is None or original_of(originals, lever) is not None:
+        """Return the lever, and its saved value where the state has lost it, else None."""
+        if lever is None or annotation is None or find(saved_values, lever.key) is not None:
             return lever, None
-        if recovered(lever, annotation, now) is None:
+        if recover(lever, annotation, now) is None:
             return lever, None
-        # It is rare, and what was seen may be older than what status says.
+        # This is rare, and the watched object may be older than the status: read it again.
         lever = await self._levers.read(ref.namespace, lever.object, lever.field)
-        original = recovered(lever, annotation, now)
-        if original is not None:
-            message = taken_up(original).message
+        saved = recover(lever, annotation, now)
+        if saved is not None:
+            message = recovered_event(saved).message
             log.info("taken up", namespace=ref.namespace, twin=ref.name, message=message)
-        return lever, original
+        return lever, saved

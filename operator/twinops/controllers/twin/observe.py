@@ -16,7 +16,8 @@ from twinops.controllers.twin.held_values import HeldValues
 from twinops.core.assess.assessment import limits_in_force
 from twinops.core.assess.censoring import calibration_excluded, risk_excluded
 from twinops.core.forecast.skill import states
-from twinops.core.observation import LEVER_UNAVAILABLE, Lever, Observation, Sample, Workload
+from twinops.core.lever import Lever, NoLeverReason
+from twinops.core.observation import Observation, Sample, Workload
 from twinops.core.rights import refusal
 from twinops.core.state import TwinState
 from twinops.core.status.failed import FAILED_SYNCS_BEFORE_UNREADY
@@ -150,10 +151,10 @@ class Observer:
         lever, held = await self._held_values.gather(
             ref,
             found.lever,
-            state.originals,
+            state.saved_values,
             now=now,
             annotation=None if rival or holder else annotation,
-            lever_unavailable=found.reason == LEVER_UNAVAILABLE,
+            lever_unavailable=found.reason == NoLeverReason.LEVER_UNAVAILABLE,
         )
         return Observed(
             observation=Observation(
@@ -212,7 +213,7 @@ class Observer:
             if isinstance(error, Unavailable) and self._may_correct(ref, spec) and not _for_long(previous):
                 raise
             refused = refusal(str(error), error.status)
-            reason = LEVER_UNAVAILABLE if isinstance(error, Unavailable) else refused.reason
+            reason = NoLeverReason.LEVER_UNAVAILABLE if isinstance(error, Unavailable) else refused.reason
             return _LeverOrReason(reason=reason, message=refused.message)
 
     def _may_correct(self, ref: TwinRef, spec: DigitalTwinSpec) -> bool:
@@ -225,5 +226,5 @@ class Observer:
 def _for_long(previous: DigitalTwinStatus) -> bool:
     """Tell whether the lever, or the API server as a whole, could not be read for several syncs."""
     blocked = find(previous.conditions, ConditionType.CORRECTION_BLOCKED)
-    unreadable = blocked is not None and blocked.reason == LEVER_UNAVAILABLE
+    unreadable = blocked is not None and blocked.reason == NoLeverReason.LEVER_UNAVAILABLE
     return unreadable or previous.failed_syncs >= FAILED_SYNCS_BEFORE_UNREADY

@@ -15,7 +15,7 @@ from twinops.controllers.shared.status_kind import Purpose, StatusKind, unless_c
 from twinops.controllers.shared.status_writer import StatusWriter, WriteOutcome
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.twin_at_sync import TwinAtSync
-from twinops.core.correction.original_annotation import on_twin
+from twinops.core.correction.saved_annotation import annotation_on_twin
 from twinops.core.events import WARNING, Event, InvolvedObject, about_twin, of_twin
 from twinops.core.state import TwinState
 from twinops.core.status.diff import is_material
@@ -73,7 +73,7 @@ class Publisher:
         Raises:
             ClusterError: the finalizer could not be set.
         """
-        annotation = on_twin(TwinState.from_status(status), twin.ref.name)
+        annotation = annotation_on_twin(TwinState.from_status(status), twin.ref.name)
         guarded, wire = await self._with_finalizer(twin, annotation), status.to_wire()
         done = await self._writer.write(
             twin.ref,

@@ -1,4 +1,4 @@
-"""Giving back for twins that are being deleted, so that their finalizer can go."""
+"""Restores what twins that are being deleted hold, so that their finalizer can be removed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from twinops.controllers.shared.bodies import read_status
 from twinops.controllers.shared.twin_tasks import TwinTasks
 from twinops.controllers.twin.corrections import CorrectionService
 from twinops.controllers.twin.publish import about
+from twinops.core.correction.reasons import RestoreTrigger
 from twinops.core.events import WARNING, Event, of_twin
 from twinops.core.state import TwinState
 from twinops.errors import Conflict, NotFound, StatusUnreadable, TwinOpsError
@@ -22,24 +23,28 @@ from twinops.ports.process import Clock
 log = structlog.get_logger()
 
 DEADLINE = 120.0
-"""Seconds after which a twin is let go even though something could not be given back."""
+"""Seconds after which the finalizer is removed even though something could not be restored."""
 
 PAUSE = 3.0
 LONGEST_PAUSE = 15.0
 """Seconds between two attempts: at first, and after several that failed."""
 
 ATTEMPTS = 5
+"""Writes of the finalizers in all: the daemon removes its own at the same time."""
+
+RESTORE_SECONDS = 20.0
+"""Seconds that one attempt to restore may take."""
 
 
-class Releases:
+class DeletionRestores:
     """Runs one task per twin that is being deleted while it holds something.
 
     Args:
         twins: reads twins and takes finalizers off.
-        corrections: gives back.
-        events: posts what was given back, and what could not be.
+        corrections: restores.
+        events: posts what was restored, and what could not be.
         clock: for pauses and the deadline.
-        busy: tells by UID whether a sync of the twin runs now; what that is about to write must not be missed.
+        busy: returns by UID whether a sync of the twin runs now: it may be about to write a value.
     """
 
     def __init__(
@@ -59,11 +64,11 @@ class Releases:
         self._tasks = TwinTasks("release")
 
     def start(self, ref: TwinRef) -> None:
-        """Begin to give back for this twin, unless that is under way."""
+        """Begin to restore for this twin, unless that is under way."""
         self._tasks.start(ref, self._run)
 
     async def aclose(self) -> None:
-        """Stop what is under way; the next start begins it again."""
+        """Cancel what is under way; the next start begins it again."""
         await self._tasks.aclose()
 
     async def _run(self, ref: TwinRef) -> None:
@@ -80,16 +85,16 @@ class Releases:
             except TwinOpsError as error:
                 log.warning("give back failed", namespace=ref.namespace, twin=ref.name, error=str(error))
                 pause = retries.failed(ref.uid)
-            except Exception:  # A task that dies leaves a finalizer that nobody takes off any more.
+            except Exception:  # A task that ends leaves a finalizer that nothing removes.
                 log.exception("give back crashed", namespace=ref.namespace, twin=ref.name)
                 pause = retries.failed(ref.uid)
             await self._clock.sleep(pause)
 
     async def _once(self, ref: TwinRef, *, late: bool) -> bool:
-        """Give back once; return whether the finalizer is off."""
+        """Try once; return whether the finalizer is removed."""
         body = await self._twins.get(ref)
         try:
-            complete = await self._give_back(ref, body)
+            complete = await self._restore(ref, body)
         except Exception:
             if not late:
                 raise
@@ -98,31 +103,33 @@ class Releases:
         if not complete:
             if not late:
                 return False
-            await self._tell_left_behind(body)
-        await self._let_go(ref, body)
+            await self._post_left_behind(body)
+        await self._remove_finalizer(ref, body)
         return True
 
-    async def _give_back(self, ref: TwinRef, body: Mapping[str, Any]) -> bool:
+    async def _restore(self, ref: TwinRef, body: Mapping[str, Any]) -> bool:
         """Return whether nothing is held any more."""
         state = TwinState.from_status(read_status(body))
-        done = await self._corrections.release(ref, state, why="Deleted", now=self._clock.now(), deadline_seconds=20)
+        done = await self._corrections.restore_all(
+            ref, state, trigger=RestoreTrigger.DELETED, now=self._clock.now(), deadline_seconds=RESTORE_SECONDS
+        )
         for event in done.events:
             self._events.post(of_twin(event, about(body)))
         return done.complete
 
-    async def _let_go(self, ref: TwinRef, body: Mapping[str, Any]) -> None:
+    async def _remove_finalizer(self, ref: TwinRef, body: Mapping[str, Any]) -> None:
         for _ in range(ATTEMPTS):
             finalizers = [name for name in body["metadata"].get("finalizers") or () if name != GIVE_BACK_FINALIZER]
             try:
                 await self._twins.set_finalizers(ref, finalizers, resource_version=body["metadata"]["resourceVersion"])
             except Conflict:
-                # The daemon's own finalizer goes at the same moment.
+                # The daemon's own finalizer is removed at the same time.
                 body = await self._twins.get(ref)
             else:
                 return
         raise Conflict("the twin kept changing", status=409)
 
-    async def _tell_left_behind(self, body: Mapping[str, Any]) -> None:
+    async def _post_left_behind(self, body: Mapping[str, Any]) -> None:
         try:
             originals = read_status(body).originals
             held = ", ".join(f"{o.object.kind} {o.object.name} {o.field}={o.value}" for o in originals)

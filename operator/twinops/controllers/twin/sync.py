@@ -22,7 +22,8 @@ from twinops.controllers.twin.observe import Observed, Observer
 from twinops.controllers.twin.publish import Publisher
 from twinops.controllers.twin.twin_at_sync import TwinAtSync
 from twinops.core.assess.availability import GRACE_SECONDS
-from twinops.core.correction.records import next_look, pause, pending
+from twinops.core.correction.reasons import RestoreTrigger
+from twinops.core.correction.records import next_check, pending, retry_pause
 from twinops.core.correction.restore import unwanted
 from twinops.core.events import Event, about_workload
 from twinops.core.state import TwinState
@@ -198,10 +199,10 @@ class SyncService:
         if reason is None or not twin.previous.originals:
             return twin
         state = TwinState.from_status(twin.previous)
-        done = await self._corrections.release(
+        done = await self._corrections.restore_all(
             twin.ref,
             state,
-            why=reason.trigger,
+            trigger=reason.trigger,
             now=twin.sync.now,
             deadline_seconds=RELEASE_SECONDS,
             patient=twin.backs_off,
@@ -228,7 +229,7 @@ class SyncService:
             grace_seconds=self._grace,
         )
         self._corrections.log_plan(twin.ref, done.plan)
-        await self._corrections.tidy(twin.ref, done.plan)
+        await self._corrections.remove_stale_annotations(twin.ref, done.plan)
         findings = _Findings(twin, spec, observed, done)
         status = findings.render(done.state, twin.previous)
         for _ in range(done.plan.reversions):
@@ -259,13 +260,13 @@ class SyncService:
             self._telemetry.corrected(twin.ref, outcome.corrections[-1].outcome)
         events = (*done.plan.events, *corrected.events)
         retry = await self._publish(twin, outcome, events, Purpose.OUTCOME)
-        return next_look(outcome.corrections) if retry is None else retry
+        return next_check(outcome.corrections) if retry is None else retry
 
     async def _suspended(self, twin: TwinAtSync) -> float | None:
-        done = await self._corrections.release(
+        done = await self._corrections.restore_all(
             twin.ref,
             TwinState.from_status(twin.previous),
-            why="Suspended",
+            trigger=RestoreTrigger.SUSPENDED,
             now=twin.sync.now,
             deadline_seconds=RELEASE_SECONDS,
             patient=twin.backs_off,
@@ -274,7 +275,7 @@ class SyncService:
         purpose = Purpose.OUTCOME if done.events else Purpose.OBSERVATION
         retry = await self._publish(twin, status, done.events, purpose)
         if not done.complete:
-            return twin.record.failed(Failure.RESTORE, at_least=pause(done.state.corrections) or 0.0)
+            return twin.record.failed(Failure.RESTORE, at_least=retry_pause(done.state.corrections) or 0.0)
         twin.record.succeeded(Failure.RESTORE)
         return retry
 

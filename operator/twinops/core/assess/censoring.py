@@ -45,7 +45,7 @@ def risk_excluded(spec: DigitalTwinSpec, state: TwinState, now: float) -> frozen
 
 
 def _corrected(spec: DigitalTwinSpec, state: TwinState, now: float) -> bool:
-    return bool(state.originals) or any(_recent(record, spec, now) for record in state.corrections)
+    return bool(state.saved_values) or any(_recent(record, spec, now) for record in state.corrections)
 
 
 def _recent(record: CorrectionRecord, spec: DigitalTwinSpec, now: float) -> bool:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from twinops.api.twin.corrections import Original
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.core.observation import Lever
+from twinops.core.lever import Lever, LeverValue
+
+MAX_STEP = "spec.autoCorrection.bounds.maxStepPercent"
+"""What limits one correction when neither bound does, as ``limitedBy`` in status shows it."""
+
+_MAX_REPLICAS = "spec.autoCorrection.bounds.maxReplicas"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,14 +21,14 @@ class Envelope:
     Attributes:
         minimum: None where nobody gave one.
         maximum: likewise.
-        stop: what sets the maximum, in the words of a person who would change it.
+        maximum_words: what sets the maximum, in the words of a person who would change it.
     """
 
-    minimum: int | None
-    maximum: int | None
-    stop: str
+    minimum: LeverValue | None
+    maximum: LeverValue | None
+    maximum_words: str
 
-    def clip(self, replicas: int) -> int:
+    def clip(self, replicas: LeverValue) -> LeverValue:
         """Return the replicas within the envelope."""
         if self.minimum is not None:
             replicas = max(replicas, self.minimum)
@@ -36,51 +40,54 @@ class Limited:
     """A value after bounds and step.
 
     Attributes:
-        by: what kept it lower than the need.
+        by: what kept it lower than what is required.
     """
 
-    value: int
+    value: LeverValue
     by: tuple[str, ...] = ()
 
+    @property
+    def bound(self) -> str:
+        """The bound that a person would have to raise; empty where none, or only the step, has limited the value."""
+        return next((words for words in self.by if words != MAX_STEP), "")
 
-def original_of(originals: Iterable[Original], lever: Lever) -> Original | None:
-    """Return what stands recorded for the lever, None before its first correction."""
-    return next((o for o in originals if o.object == lever.object and o.field == lever.field), None)
 
+def envelope(spec: DigitalTwinSpec, lever: Lever | None, saved: Original | None) -> Envelope:
+    """Return the bounds of the spec, and where it has none those of the lever's object.
 
-def envelope(spec: DigitalTwinSpec, lever: Lever | None, original: Original | None) -> Envelope:
-    """Return what the spec says; where it is silent, the HPA's own: minimum as first seen, maximum as it is now.
-
-    A correction changes the minimum and never the maximum: a person who raises the latter means it to count at once.
-    It is never exceeded, whatever the spec says: the API server refuses a larger minReplicas.
+    The object's minimum counts as first seen, for corrections change it. Its maximum counts as it is now: corrections
+    do not change it, and a person who raises it means the new value. It is never exceeded, whatever the spec says: the
+    API server refuses a larger value.
     """
     bounds = spec.auto_correction.bounds
     minimum = bounds.min_replicas
-    caps = [] if bounds.max_replicas is None else [(bounds.max_replicas, "spec.autoCorrection.bounds.maxReplicas")]
-    if lever is not None and lever.is_hpa:
-        first_min = lever.minimum if original is None or original.bounds_min is None else original.bounds_min
-        minimum = first_min if minimum is None else minimum
+    # Of two equal maxima the object's own is named: it must be raised in any case, so it stands first.
+    maxima: list[tuple[LeverValue, str]] = []
+    if lever is not None and lever.kind.has_maximum:
+        first_minimum = lever.minimum if saved is None or saved.bounds_min is None else saved.bounds_min
+        minimum = first_minimum if minimum is None else minimum
         if lever.maximum is not None:
-            caps.append((lever.maximum, "maxReplicas of the HPA"))
-    # Of two equal ones the live HPA's is named: it must be raised in any case.
-    maximum, stop = min(caps, key=lambda cap: (cap[0], cap[1] != "maxReplicas of the HPA"), default=(None, ""))
-    return Envelope(minimum, maximum, stop)
+            maxima.append((lever.maximum, lever.kind.maximum_words))
+    if bounds.max_replicas is not None:
+        maxima.append((bounds.max_replicas, _MAX_REPLICAS))
+    maximum, words = min(maxima, key=lambda each: each[0], default=(None, ""))
+    return Envelope(minimum, maximum, words)
 
 
-def limit(need: int, *, current: int, ready: int, max_step_percent: int, within: Envelope) -> Limited:
-    """Return how far a need may be met at once; never below ``current``.
+def limit(required: LeverValue, *, current: LeverValue, ready: int, max_step_percent: int, within: Envelope) -> Limited:
+    """Return how much of what is required may be set at once; never below ``current``.
 
     Args:
-        need: replicas wanted.
+        required: replicas wanted.
         current: value of the field now.
-        ready: ready replicas, which the step is reckoned from.
+        ready: ready replicas, which the step is counted from.
         max_step_percent: one correction adds at most this share of the ready replicas, at least one replica.
         within: bounds.
     """
-    value = within.clip(need)
-    by = (within.stop,) if value < need else ()
+    value = within.clip(required)
+    by = (within.maximum_words,) if value < required else ()
     farthest = ready + max(1, ready * max_step_percent // 100)
     if value > farthest:
-        # A bound farther away than the step did not hold it back.
-        value, by = farthest, ("spec.autoCorrection.bounds.maxStepPercent",)
+        # A bound farther away than the step has limited nothing.
+        value, by = farthest, (MAX_STEP,)
     return Limited(max(value, current), by)

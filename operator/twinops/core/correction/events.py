@@ -6,16 +6,17 @@ from dataclasses import replace
 
 from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Original, Outcome
 from twinops.api.twin.drift import Drift, Severity
+from twinops.core.correction.saved_values import key_of
 from twinops.core.events import NORMAL, TWIN, WARNING, Event, InvolvedObject, about_lever
-from twinops.core.observation import Lever, is_hpa
+from twinops.core.lever import Lever
 from twinops.core.state import TwinState
 from twinops.core.text import MAX_MESSAGE, shorten
 
 REVIEW_NEEDED = "ReviewNeeded"
 
 
-def reviews(previous: Drift, drift: Drift) -> tuple[Event, ...]:
-    """Return what a person should look at: drift that has become lasting and that the twin may not correct."""
+def review_events(previous: Drift, drift: Drift) -> tuple[Event, ...]:
+    """Return the Events for a person to review: drift that has become persistent and that the twin may not correct."""
     before = {(alert.component, alert.direction) for alert in previous.alerts if alert.persistent}
     return tuple(
         Event(
@@ -32,75 +33,73 @@ def reviews(previous: Drift, drift: Drift) -> tuple[Event, ...]:
     )
 
 
-def announced(before: TwinState, after: TwinState) -> tuple[Event, ...]:
-    """Return the Event of a decision that was previewed now. Blocked ones speak through their condition."""
+def preview_events(before: TwinState, after: TwinState) -> tuple[Event, ...]:
+    """Return the Event of a decision that was previewed now. A blocked one has its condition instead."""
     last = after.corrections[-1] if after.corrections else None
     if last is None or last.outcome is not Outcome.PREVIEWED or last in before.corrections:
         return ()
     return (
         Event(
-            TWIN, NORMAL, "CorrectionPreviewed", f"would set {_what(last)} from {_from(last)} to {last.to}: {last.why}"
+            TWIN,
+            NORMAL,
+            "CorrectionPreviewed",
+            f"would set {key_of(last).words} from {_from(last)} to {last.to}: {last.why}",
         ),
     )
 
 
-def carried_out(record: CorrectionRecord, lever: Lever, target: InvolvedObject | None, twin: str) -> tuple[Event, ...]:
+def outcome_events(
+    record: CorrectionRecord, lever: Lever, target: InvolvedObject | None, twin: str
+) -> tuple[Event, ...]:
     """Return the Events of a decision whose outcome is known: on the twin, and of a change on what was changed, too.
 
     Args:
         record: the decision.
         lever: what was written to.
-        target: the workload, which an HPA is not; None where it has no Event of its own.
+        target: the workload, where it is not the object that was changed; None where it gets no Event.
         twin: the twin's name, for the owner of what was changed.
     """
     if record.outcome is Outcome.FAILED and (record.attempts or 1) > 1:
-        # The condition goes on saying it.
+        # The condition goes on showing it.
         return ()
     event = _outcome(record)
     if record.outcome is not Outcome.APPLIED:
         return (event,)
     events = (event, replace(event, about=about_lever(lever), message=_for_owner(event.message, record, twin)))
-    return (*events, replace(event, about=target)) if target is not None and lever.is_hpa else events
+    on_target = target is not None and not lever.kind.of_target
+    return (*events, replace(event, about=target)) if on_target and target is not None else events
 
 
 def _outcome(record: CorrectionRecord) -> Event:
     if record.outcome is not Outcome.APPLIED:
         verb = "raise" if record.action is CorrectionAction.RAISE else "give back"
-        message = f"could not {verb} {_what(record)}: {record.message}"
+        message = f"could not {verb} {key_of(record).words}: {record.message}"
         return Event(TWIN, WARNING, "CorrectionFailed", shorten(message))
     if record.action is CorrectionAction.RAISE:
         limits = f" (limited by {', '.join(record.limited_by)})" if record.limited_by else ""
-        message = f"raised {_what(record)} from {_from(record)} to {record.to}{limits}: {record.why}"
+        message = f"raised {key_of(record).words} from {_from(record)} to {record.to}{limits}: {record.why}"
         return Event(TWIN, NORMAL, "CorrectionApplied", shorten(message))
-    message = f"gave back {_what(record)}, {record.from_} to {record.to} ({record.message}): {record.why}"
+    message = f"gave back {key_of(record).words}, {record.from_} to {record.to} ({record.message}): {record.why}"
     return Event(TWIN, NORMAL, "CorrectionGivenBack", shorten(message))
 
 
 def _for_owner(message: str, record: CorrectionRecord, twin: str) -> str:
-    """Return the message for the object that was changed, with how the owner of an HPA can change it meanwhile.
-
-    A raised minReplicas makes the API server refuse every maxReplicas below it, whoever applies it.
-    """
-    if record.action is not CorrectionAction.RAISE or not is_hpa(record.object):
+    """Return the message for the object that was changed, with what its owner can do while the value is held."""
+    advice = key_of(record).kind.owner_advice.format(value=record.to, twin=twin)
+    if record.action is not CorrectionAction.RAISE or not advice:
         return message
-    advice = (
-        f". While this is held the API server refuses maxReplicas below {record.to}: apply minReplicas with it, or "
-        f"lower spec.autoCorrection.bounds.maxReplicas of DigitalTwin {twin} likewise, or suspend that twin"
-    )
     return shorten(message, MAX_MESSAGE - len(advice)) + advice
 
 
-def taken_up(original: Original) -> Event:
-    """Return the Event of a raised value that status knew nothing of."""
-    value = "unset" if original.value is None else str(original.value)
-    what = f"{original.field} of {original.object.kind}/{original.object.name}"
-    owner = f" by {original.manager}" if original.manager else ""
-    text = f"{what} is {original.ours} by an earlier correction that this status did not know; it was {value}{owner}"
+def recovered_event(saved: Original) -> Event:
+    """Return the Event of a saved value that status had lost."""
+    value = "unset" if saved.value is None else str(saved.value)
+    owner = f" by {saved.manager}" if saved.manager else ""
+    text = (
+        f"{key_of(saved).words} is {saved.ours} "
+        f"by an earlier correction that this status did not know; it was {value}{owner}"
+    )
     return Event(TWIN, NORMAL, "CorrectionTakenUp", shorten(text))
-
-
-def _what(record: CorrectionRecord) -> str:
-    return f"{record.field} of {record.object.kind}/{record.object.name}"
 
 
 def _from(record: CorrectionRecord) -> str:

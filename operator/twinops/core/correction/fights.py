@@ -1,4 +1,4 @@
-"""The fight breaker: who keeps putting our value back is given way to, longer each time."""
+"""The fight breaker: back off, longer each time, when another field manager keeps putting our value back."""
 
 from __future__ import annotations
 
@@ -11,17 +11,26 @@ WINDOW_SECONDS = 600
 """Two reversions within this time are a fight, whoever makes them: two managers may take turns."""
 
 REVERSIONS = 2
+"""One reversion may be a deployment; the second one within the window is a fight."""
+
 FACTOR = 3
+"""Each back-off is this factor longer than the one before; the first one is so much longer than the cooldown."""
+
 LONGEST_SECONDS = 3600
+"""Seconds that no back-off exceeds: a person sees the condition within an hour."""
+
 CYCLES = 3
 """Times the twin backs off before it gives up until the spec changes."""
 
 _SHORTEST_SECONDS = 60
-_CALM_SECONDS = 3600
+"""Least cooldown, in seconds, that back-offs are computed from."""
+
+_REMEMBER_SECONDS = 3600
+"""Seconds after the last back-off for which it counts towards the next one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class FightUpdate:
     """What one more reversion leads to.
 
     Attributes:
@@ -32,7 +41,7 @@ class Round:
     message: str = ""
 
 
-def calm(fight: Fight | None, *, now: float, generation: int) -> Fight | None:
+def current(fight: Fight | None, *, now: float, generation: int) -> Fight | None:
     """Return the fight as far as it still matters.
 
     It is over when the spec has changed, when a single reversion is older than the window, or when
@@ -43,15 +52,17 @@ def calm(fight: Fight | None, *, now: float, generation: int) -> Fight | None:
     if given_up(fight):
         return fight
     recent = [moment for moment in fight.reversions if now - moment.timestamp() <= WINDOW_SECONDS]
-    backing_off = fight.until is not None and now <= fight.until.timestamp() + _CALM_SECONDS
-    return fight.model_copy(update={"reversions": recent}) if recent or backing_off else None
+    recently_backed_off = fight.until is not None and now <= fight.until.timestamp() + _REMEMBER_SECONDS
+    return fight.model_copy(update={"reversions": recent}) if recent or recently_backed_off else None
 
 
-def reverted(fight: Fight | None, manager: str, *, now: float, generation: int, cooldown_seconds: float) -> Round:
+def count_reversion(
+    fight: Fight | None, manager: str, *, now: float, generation: int, cooldown_seconds: float
+) -> FightUpdate:
     """Count a reversion.
 
     Args:
-        fight: what ``calm`` left.
+        fight: what ``current`` left.
         manager: who put the value back; the last one is named.
         now: Unix seconds.
         generation: of the twin's spec.
@@ -60,16 +71,18 @@ def reverted(fight: Fight | None, manager: str, *, now: float, generation: int, 
     before = fight or Fight(manager=manager, generation=generation)
     reversions = [*before.reversions, utc(now)]
     if len(reversions) < REVERSIONS:
-        return Round(before.model_copy(update={"manager": manager, "reversions": reversions}))
+        return FightUpdate(before.model_copy(update={"manager": manager, "reversions": reversions}))
     cycles = before.cycles + 1
     if cycles > CYCLES:
         ended = before.model_copy(update={"manager": manager, "reversions": [], "cycles": cycles, "until": None})
-        told = f"the value is put back again and again, last by {manager}: no more corrections until the spec changes"
-        return Round(ended, told)
+        message = (
+            f"the value is put back again and again, last by {manager}: no more corrections until the spec changes"
+        )
+        return FightUpdate(ended, message)
     pause = min(LONGEST_SECONDS, max(cooldown_seconds, _SHORTEST_SECONDS) * FACTOR**cycles)
     update = {"manager": manager, "reversions": [], "cycles": cycles, "until": utc(now + pause)}
-    told = f"the value was put back twice within ten minutes, last by {manager}: no corrections for {pause:.0f} s"
-    return Round(before.model_copy(update=update), told if cycles == 1 else "")
+    message = f"the value was put back twice within ten minutes, last by {manager}: no corrections for {pause:.0f} s"
+    return FightUpdate(before.model_copy(update=update), message if cycles == 1 else "")
 
 
 def given_up(fight: Fight) -> bool:
@@ -77,6 +90,6 @@ def given_up(fight: Fight) -> bool:
     return fight.cycles > CYCLES
 
 
-def paused(fight: Fight | None, now: float) -> bool:
+def backing_off(fight: Fight | None, now: float) -> bool:
     """Tell whether nothing may be written now."""
     return fight is not None and (given_up(fight) or (fight.until is not None and now < fight.until.timestamp()))

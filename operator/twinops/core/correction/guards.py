@@ -1,4 +1,4 @@
-"""What must hold before anything is written: an ordered chain of checks, the first that fails speaks."""
+"""What must hold before anything is raised: an ordered chain of checks. The first that fails gives the reason."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from twinops.api.twin.spec import CorrectionMode, DigitalTwinSpec
 from twinops.core.correction import fights, ownership, records
 from twinops.core.correction.bounds import Limited
-from twinops.core.correction.need import Need
-from twinops.core.observation import Lever, Observation
+from twinops.core.correction.demand import Need
+from twinops.core.correction.reasons import BlockReason, FailureReason
+from twinops.core.lever import Lever
+from twinops.core.observation import Observation
 from twinops.core.state import TwinState
 
 
@@ -18,20 +20,22 @@ class Stop:
     """Why nothing is raised.
 
     Attributes:
-        reason: CamelCase.
+        reason: CamelCase; one that is not a ``BlockReason`` is shown only: of a SpecError, an owner or a failed write.
         message: with what would have to change.
-        blocked: True when something is in the way; False when there is simply nothing to do, or a
-            person wants nothing done.
     """
 
     reason: str
     message: str
-    blocked: bool
+
+    @property
+    def blocked(self) -> bool:
+        """Tell whether something is in the way; else there is nothing to do yet, or a person wants nothing done."""
+        return not isinstance(self.reason, BlockReason) or self.reason.blocked
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What every guard may look at.
+    """What every guard may use.
 
     Attributes:
         state: the one before, earlier decisions settled.
@@ -48,11 +52,8 @@ class Situation:
     now: float
 
 
-WAITING = frozenset({"StartingUp", "Verifying", "Cooldown", "WaitingForReplicas"})
-"""Reasons for which a need is only not met yet; a person has nothing to do about them."""
-
 _ROUNDING_SECONDS = 1.0
-"""Times are rounded where they are kept; a moment ago may so lie ahead."""
+"""Seconds that a time in status may lie ahead of the clock: status keeps whole seconds."""
 
 Guard = Callable[[Situation], Stop | None]
 
@@ -66,35 +67,35 @@ def enabled(situation: Situation) -> Stop | None:
     """The spec wants corrections."""
     if situation.spec.auto_correction.enabled:
         return None
-    return Stop("Disabled", "spec.autoCorrection.enabled is false", blocked=False)
+    return Stop(BlockReason.DISABLED, "spec.autoCorrection.enabled is false")
 
 
 def not_suspended(situation: Situation) -> Stop | None:
     """The twin is not suspended."""
-    return Stop("Suspended", "spec.suspend is true", blocked=False) if situation.spec.suspend else None
+    return Stop(BlockReason.SUSPENDED, "spec.suspend is true") if situation.spec.suspend else None
 
 
 def workload_present(situation: Situation) -> Stop | None:
     """There is a workload, and nobody has scaled it to zero."""
     ref, workload = situation.spec.source.target_ref, situation.observation.workload
     if ref is None:
-        return Stop("NoTarget", "the twin has no spec.source.targetRef: there is nothing to correct", blocked=False)
+        return Stop(BlockReason.NO_TARGET, "the twin has no spec.source.targetRef: there is nothing to correct")
     if workload is None:
-        return Stop("TargetNotFound", f"{ref.kind}/{ref.name} could not be read", blocked=True)
+        return Stop(BlockReason.TARGET_NOT_FOUND, f"{ref.kind}/{ref.name} could not be read")
     if workload.desired == 0:
-        return Stop("ScaledToZero", f"{ref.kind}/{ref.name} is scaled to zero", blocked=False)
+        return Stop(BlockReason.SCALED_TO_ZERO, f"{ref.kind}/{ref.name} is scaled to zero")
     return None
 
 
 def no_rival(situation: Situation) -> Stop | None:
-    """No older twin corrects the same target, and no other twin holds a value that would be taken for the original."""
+    """No older twin corrects the same target, and no other twin holds a value that would be saved as the original."""
     seen = situation.observation
     if seen.rival:
-        told = f"the older twin {seen.rival} corrects this target; this one only observes"
-        return Stop("AnotherTwin", told, blocked=True)
+        message = f"the older twin {seen.rival} corrects this target; this one only observes"
+        return Stop(BlockReason.ANOTHER_TWIN, message)
     if seen.holder and situation.spec.auto_correction.mode is CorrectionMode.APPLY:
-        told = f"the twin {seen.holder} still holds what it raised; this one corrects once that is given back"
-        return Stop("AnotherTwin", told, blocked=True)
+        message = f"the twin {seen.holder} still holds what it raised; this one corrects once that is given back"
+        return Stop(BlockReason.ANOTHER_TWIN, message)
     return None
 
 
@@ -103,19 +104,18 @@ def lever_present(situation: Situation) -> Stop | None:
     seen = situation.observation
     if seen.lever is not None:
         return None
-    return Stop(seen.no_lever_reason or "NoLever", seen.no_lever_message or "nothing to correct", blocked=True)
+    return Stop(seen.no_lever_reason or BlockReason.NO_LEVER, seen.no_lever_message or "nothing to correct")
 
 
 def bounds_given(situation: Situation) -> Stop | None:
     """A workload without an HPA is corrected only between bounds that a person gave."""
     lever, bounds = _lever(situation), situation.spec.auto_correction.bounds
-    if lever.is_hpa or (bounds.min_replicas is not None and bounds.max_replicas is not None):
+    if lever.kind.has_maximum or (bounds.min_replicas is not None and bounds.max_replicas is not None):
         return None
     return Stop(
-        "NoBounds",
+        BlockReason.NO_BOUNDS,
         f"no HPA targets {lever.object.kind}/{lever.object.name}: set minReplicas and maxReplicas in "
         "spec.autoCorrection.bounds, or make an HPA",
-        blocked=True,
     )
 
 
@@ -125,67 +125,63 @@ def may_write(situation: Situation) -> Stop | None:
     policy = situation.spec.auto_correction.ownership_policy
     further = situation.observation.one_shot_managers
     verdict = ownership.judge(_lever(situation), policy, value=value, further=further)
-    return None if verdict.allowed else Stop(verdict.reason, verdict.message, blocked=True)
+    return None if verdict.allowed else Stop(verdict.reason, verdict.message)
 
 
 def not_fighting(situation: Situation) -> Stop | None:
     """Nobody keeps putting our values back."""
     fight = situation.state.fight
-    if fight is None or not fights.paused(fight, situation.now):
+    if fight is None or not fights.backing_off(fight, situation.now):
         return None
     if fights.given_up(fight):
         return Stop(
-            "GaveUp",
+            BlockReason.GAVE_UP,
             f"our value was put back again and again, last by {fight.manager}: settle who sets the field, "
             "then change the spec",
-            blocked=True,
         )
     until = "" if fight.until is None else f" until {fight.until:%H:%M:%S} UTC"
     return Stop(
-        "BackedOff",
+        BlockReason.BACKED_OFF,
         f"our value was put back twice within ten minutes, last by {fight.manager}: waiting{until}",
-        blocked=True,
     )
 
 
 def not_failing(situation: Situation) -> Stop | None:
     """The last attempt was not refused a moment ago."""
-    last = records.failing(situation.state.corrections, _lever(situation).object, situation.now)
-    return Stop(last.reason or records.WRITE_FAILED, last.message, blocked=True) if last else None
+    last = records.waiting_failure(situation.state.corrections, _lever(situation).object, situation.now)
+    return Stop(last.reason or FailureReason.WRITE_FAILED, last.message) if last else None
 
 
 def needed(situation: Situation) -> Stop | None:
     """Something drives a correction."""
     return (
-        None
-        if situation.need
-        else Stop("NotNeeded", "no lasting drift or risk that replicas help against", blocked=False)
+        None if situation.need else Stop(BlockReason.NOT_NEEDED, "no lasting drift or risk that replicas help against")
     )
 
 
 def fresh(situation: Situation) -> Stop | None:
-    """A real, fresh value stands behind the need."""
+    """The need comes from a real, fresh value."""
     need = situation.need
     if need is None or need.fresh:
         return None
-    return Stop("NoFreshMetrics", f"{need.metric} has no fresh value: {need.why}", blocked=True)
+    return Stop(BlockReason.NO_FRESH_METRICS, f"{need.metric} has no fresh value: {need.why}")
 
 
-def acting(situation: Situation) -> Stop | None:
-    """Its value says something of the load, and more replicas have not been in vain."""
+def not_suppressed(situation: Situation) -> Stop | None:
+    """Pods that start up do not distort the metric, and the last step for it has had an effect."""
     need = situation.need
-    if need is None or need.hold is None:
+    if need is None or need.suppression is None:
         return None
-    return Stop(need.hold.reason, f"{need.hold.message} ({need.why})", need.hold.blocked)
+    return Stop(need.suppression.reason, f"{need.suppression.message} ({need.why})")
 
 
-def not_there_yet(situation: Situation) -> Stop | None:
+def not_in_place(situation: Situation) -> Stop | None:
     """The field is below the need."""
     need, lever = situation.need, _lever(situation)
-    # No replicas are those that could not be counted: nothing is known to be in place.
-    if need is None or not need.replicas or (lever.value or 0) < need.replicas:
+    # Of 0 replicas, which could not be counted, nothing is known to be in place.
+    if need is None or not need.replicas or lever.current < need.replicas:
         return None
-    return Stop("InPlace", f"{lever.field} is {lever.value}, {need.replicas} are needed", blocked=False)
+    return Stop(BlockReason.IN_PLACE, f"{lever.field} is {lever.value}, {need.replicas} are needed")
 
 
 def cooled_down(situation: Situation) -> Stop | None:
@@ -200,21 +196,21 @@ def cooled_down(situation: Situation) -> Stop | None:
     if left <= 0 or since < -_ROUNDING_SECONDS:
         return None
     return Stop(
-        "Cooldown", f"the last correction is {since:.0f} s old; the next may follow in {left:.0f} s", blocked=False
+        BlockReason.COOLDOWN,
+        f"the last correction is {since:.0f} s old; the next may follow in {left:.0f} s",
     )
 
 
 def room_left(situation: Situation) -> Stop | None:
     """Bounds and step leave room above the present value."""
     need, limited, lever = situation.need, situation.limited, _lever(situation)
-    if need is None or limited is None or limited.value > (lever.value or 0):
+    if need is None or limited is None or limited.value > lever.current:
         return None
-    told = f"{need.replicas} replicas are needed ({need.why})"
-    stops = [word for word in limited.by if not word.endswith("maxStepPercent")]
-    if stops and limited.by[-1] == stops[-1]:
-        told = f"{told}, and {lever.field} is {lever.value}: {stops[-1]} allows no more, raise it"
-        return Stop("AtMaximum", told, blocked=True)
-    return Stop("WaitingForReplicas", f"{told}; {lever.value} were asked for and are not ready yet", blocked=False)
+    message = f"{need.replicas} replicas are needed ({need.why})"
+    if limited.bound:
+        message = f"{message}, and {lever.field} is {lever.value}: {limited.bound} allows no more, raise it"
+        return Stop(BlockReason.AT_MAXIMUM, message)
+    return Stop(BlockReason.WAITING_FOR_REPLICAS, f"{message}; {lever.value} were asked for and are not ready yet")
 
 
 CHAIN: tuple[Guard, ...] = (
@@ -229,8 +225,8 @@ CHAIN: tuple[Guard, ...] = (
     not_failing,
     needed,
     fresh,
-    not_there_yet,
-    acting,
+    not_in_place,
+    not_suppressed,
     cooled_down,
     room_left,
 )

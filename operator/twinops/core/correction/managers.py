@@ -1,9 +1,9 @@
-"""Field managers by what stands behind them: somebody who starts a tool, or something that writes by itself.
+"""Field managers by how they write: only when somebody starts a tool, or by themselves.
 
 Where a client does not name its manager the API server takes the first part of its User-Agent, and client-go puts
 the base name of the binary there: ``helm-v3.12.0``, ``kubectl.exe``, ``terraform-provider-helm_v2.12.1_x5``. So
-names are compared without the version and the platform that follow them. The table in docs/corrections.md says
-why each one counts as it does.
+names are compared without the version and the platform that follow them. The table in docs/corrections.md
+has the reason for each one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TOOLS: Final = frozenset(
 """Names that may be followed by a version and a platform, and by nothing else."""
 
 _FAMILIES: Final = ("kubectl-", "kubectl_", "pulumi-", "terraform-provider-")
-"""Beginnings that may be followed by anything but a word that speaks of a controller."""
+"""Beginnings that may be followed by anything but a word that names a controller."""
 
 _CONTROLLER: Final = re.compile(r"controllers?|operator|manager|reconciler|agent|daemon|autoscaler")
 _VERSION: Final = re.compile(r"v?\d+|x\d+|(rc|alpha|beta|dev|gke|eks|aks|k3s|rke2r)\d*|g?[0-9a-f]{7,40}|stable|latest")

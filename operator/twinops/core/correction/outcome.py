@@ -1,4 +1,4 @@
-"""Writing outcomes of corrections down in the twin's state."""
+"""The twin's state after a correction was carried out, or failed."""
 
 from __future__ import annotations
 
@@ -8,77 +8,80 @@ from datetime import UTC, datetime
 from twinops.api.base import utc
 from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Original, Outcome
 from twinops.api.twin.spec import CorrectionMode
-from twinops.core.correction import records
-from twinops.core.correction.restore import DEFAULTED
+from twinops.core.correction import records, saved_values
+from twinops.core.correction.reasons import RestoreTrigger
+from twinops.core.correction.saved_values import value_to_restore
 from twinops.core.state import TwinState
 from twinops.core.text import shorten
 
 
-def applied(state: TwinState, record: CorrectionRecord, original: Original, *, now: float) -> TwinState:
+def raised(state: TwinState, record: CorrectionRecord, saved: Original, *, now: float) -> TwinState:
     """Return the state after a raise was carried out."""
-    held = original.model_copy(update={"ours": record.to})
+    held = saved.model_copy(update={"ours": record.to})
     return replace(
         state,
         corrections=records.resolve(state.corrections, record.id, Outcome.APPLIED, now=now),
-        originals=records.with_original(state.originals, held),
+        saved_values=saved_values.with_saved(state.saved_values, held),
         need_below_since=None,
     )
 
 
-def given_back(
-    state: TwinState, record: CorrectionRecord, original: Original, message: str, *, now: float
-) -> TwinState:
-    """Return the state after a value was given back, or found to be no longer ours."""
+def restored(state: TwinState, record: CorrectionRecord, saved: Original, message: str, *, now: float) -> TwinState:
+    """Return the state after a value was restored, or found to be no longer ours."""
     return replace(
         state,
         corrections=records.resolve(state.corrections, record.id, Outcome.APPLIED, now=now, message=message),
-        originals=records.without_original(state.originals, original),
+        saved_values=saved_values.without_saved(state.saved_values, saved),
         need_below_since=None,
     )
 
 
-def failed(
-    state: TwinState, record: CorrectionRecord, original: Original | None, failure: records.Failure, *, now: float
+def write_failed(
+    state: TwinState, record: CorrectionRecord, saved: Original | None, failure: records.Failure, *, now: float
 ) -> TwinState:
-    """Return the state after a write was refused. What was never written, and cannot be any more, is not held."""
-    late = original is not None and records.interrupted(state, original, CorrectionAction.RAISE, now)
+    """Return the state after a write failed. A saved value whose raise was not, and cannot be, written is dropped."""
+    in_flight = saved is not None and records.in_flight(state, saved, CorrectionAction.RAISE, now)
     state = replace(state, corrections=records.fail(state.corrections, record.id, failure, now=now))
-    if original is not None and original.ours is None and not late:
-        return replace(state, originals=records.without_original(state.originals, original))
+    if saved is not None and saved.ours is None and not in_flight:
+        return replace(state, saved_values=saved_values.without_saved(state.saved_values, saved))
     return state
 
 
-def not_released(state: TwinState, original: Original, why: str, failure: records.Failure, *, now: float) -> TwinState:
-    """Return the state after giving back outside a sync was refused."""
-    tried = replace(state, corrections=records.add(state.corrections, _of_release(original, why, now)))
-    return failed(tried, tried.corrections[-1], original, failure, now=now)
+def restore_failed(
+    state: TwinState, saved: Original, trigger: RestoreTrigger, failure: records.Failure, *, now: float
+) -> TwinState:
+    """Return the state after a restore outside a sync failed."""
+    tried = replace(state, corrections=records.add(state.corrections, _record(saved, trigger, now)))
+    return write_failed(tried, tried.corrections[-1], saved, failure, now=now)
 
 
-def released(state: TwinState, original: Original, why: str, message: str, *, now: float) -> TwinState:
-    """Return the state after a value was given back outside a sync: on suspend, deletion or uninstall."""
+def restored_outside_sync(
+    state: TwinState, saved: Original, trigger: RestoreTrigger, message: str, *, now: float
+) -> TwinState:
+    """Return the state after a value was restored outside a sync: on suspend, deletion or uninstall."""
     done = {"outcome": Outcome.APPLIED, "outcome_time": utc(now), "message": shorten(message)}
-    record = _of_release(original, why, now).model_copy(update=done)
+    record = _record(saved, trigger, now).model_copy(update=done)
     return replace(
         state,
         corrections=records.add(state.corrections, record),
-        originals=records.without_original(state.originals, original),
+        saved_values=saved_values.without_saved(state.saved_values, saved),
         need_below_since=None,
     )
 
 
-def _of_release(original: Original, why: str, now: float) -> CorrectionRecord:
-    value = DEFAULTED if original.value is None else original.value
+def _record(saved: Original, trigger: RestoreTrigger, now: float) -> CorrectionRecord:
+    value = value_to_restore(saved)
     moment = datetime.fromtimestamp(now, UTC)
     return CorrectionRecord(
-        id=f"{moment:%Y%m%dT%H%M%SZ}-{CorrectionAction.GIVE_BACK.value}-{original.ours}-{value}",
+        id=f"{moment:%Y%m%dT%H%M%SZ}-{CorrectionAction.GIVE_BACK.value}-{saved.ours}-{value}",
         time=utc(now),
         action=CorrectionAction.GIVE_BACK,
         mode=CorrectionMode.APPLY,
-        object=original.object,
-        field=original.field,
-        from_=original.ours,
+        object=saved.object,
+        field=saved.field,
+        from_=saved.ours,
         to=value,
-        trigger=why,
-        why=f"the twin is {why.lower()}",
+        trigger=trigger.value,
+        why=f"the twin is {trigger.lower()}",
         outcome=Outcome.PENDING,
     )

@@ -1,7 +1,7 @@
-"""Who owns the field a correction would change, and what follows from that.
+"""Who owns the field that a correction would change, and what follows from that.
 
-Managers and operations as measured on a real API server with kubectl, Helm, Argo CD and Flux; the table
-and its reasons stand in docs/corrections.md.
+Managers and operations are those that kubectl, Helm, Argo CD and Flux have on a real API server; docs/corrections.md
+has the table and its reasons. Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 from twinops.api import FIELD_MANAGER
 from twinops.api.twin.spec import OwnershipPolicy
 from twinops.core.correction.managers import ARGO, FLUX, HPA_CONTROLLER, KEDA, one_shot
-from twinops.core.observation import FieldOwner, Lever
+from twinops.core.lever import FieldOwner, Lever, LeverValue
 
 _WORDS: Final = re.compile(r"[^A-Za-z0-9]+")
 _REASON_LENGTH: Final = 100
@@ -26,7 +26,7 @@ class Ownership:
 
     Attributes:
         reason: why it is blocked, CamelCase; empty when it is not.
-        former: who holds the field besides us and would get it back, None when nobody does.
+        former: who owns the field besides us and will own it after a restore, None when nobody does.
     """
 
     reason: str = ""
@@ -39,24 +39,26 @@ class Ownership:
         return not self.reason
 
 
-def judge(lever: Lever, policy: OwnershipPolicy, *, value: int | None = None, further: Iterable[str] = ()) -> Ownership:
+def judge(
+    lever: Lever, policy: OwnershipPolicy, *, value: LeverValue | None = None, further: Iterable[str] = ()
+) -> Ownership:
     """Judge the owners of a lever's field.
 
     Args:
         lever: the lever as read.
         policy: what the twin says about fields of others.
-        value: what would be written, for the advice; None when there is no need now.
+        value: that would be written, for the advice; None when nothing is required now.
         further: patterns of managers that an administrator calls one-shot.
     """
     if lever.controller:
         return _controlled(lever)
     others = others_of(lever)
-    # An applied entry is the one that must be given back with care, so it counts as the former owner.
+    # An applied entry has to be handed over when the value is restored, so it counts as the former owner.
     former = next((owner for owner in others if owner.operation == "Apply"), others[0] if others else None)
     if former is None or not lever.declared or policy is OwnershipPolicy.FORCE:
         return Ownership(former=former)
     for owner in others:
-        if not (one_shot(owner.manager, further) or _gone(lever, owner)):
+        if not (one_shot(owner.manager, further) or _inactive(lever, owner)):
             return _continuous(lever, owner, value)
     if former.operation == "Apply":
         return _applied(lever, former)
@@ -68,53 +70,53 @@ def others_of(lever: Lever) -> tuple[FieldOwner, ...]:
     return tuple(owner for owner in lever.owners if owner.manager != FIELD_MANAGER)
 
 
-def is_ours(lever: Lever, value: int | None) -> bool:
+def is_ours(lever: Lever, value: LeverValue | None) -> bool:
     """Tell whether the field holds this value and it is we who own it."""
     return value is not None and lever.value == value and any(o.manager == FIELD_MANAGER for o in lever.owners)
 
 
-def _gone(lever: Lever, owner: FieldOwner) -> bool:
-    """Tell whether a scaler that wrote by way of ``/scale`` does not act any more.
+def _inactive(lever: Lever, owner: FieldOwner) -> bool:
+    """Tell whether the owner is a scaler that does not act any more.
 
-    A workload's own ``/scale`` is a lever only where no HPA and no ScaledObject targets it.
+    A workload's ``/scale`` is a lever only where no HPA and no ScaledObject targets it.
     """
     scaler = owner.manager == HPA_CONTROLLER or owner.manager in KEDA
-    return scaler and owner.subresource == "scale" and not lever.is_hpa
+    return scaler and owner.subresource == "scale" and lever.kind.subresource == "scale"
 
 
 def _controlled(lever: Lever) -> Ownership:
-    what = f"{lever.object.kind}/{lever.object.name}"
+    object_words = f"{lever.object.kind}/{lever.object.name}"
     if lever.controller.startswith("ScaledObject/"):
         return Ownership(
             "ManagedByKEDA",
-            f"{what} belongs to {lever.controller}: KEDA would put any other value back. "
+            f"{object_words} belongs to {lever.controller}: KEDA would put any other value back. "
             "Let a trigger of it read twinops_recommended_replicas instead",
         )
     return Ownership(
         "ManagedByController",
-        f"{what} belongs to {lever.controller}, which would put any other value back: change it there",
+        f"{object_words} belongs to {lever.controller}, which would put any other value back: change it there",
     )
 
 
 def _applied(lever: Lever, owner: FieldOwner) -> Ownership:
     return Ownership(
         "OwnedByServerSideApply",
-        f"{_field(lever)} was applied server-side by {owner.manager}, whose next apply would fail with a conflict "
+        f"{lever.key.words} was applied server-side by {owner.manager}, whose next apply would fail with a conflict "
         f"after a change by us: leave the field out of the manifest, or set {_FORCE}",
         owner,
     )
 
 
-def _continuous(lever: Lever, owner: FieldOwner, value: int | None) -> Ownership:
+def _continuous(lever: Lever, owner: FieldOwner, value: LeverValue | None) -> Ownership:
     commit = f"Or commit {lever.field}: {value}" if value is not None else f"Or leave {lever.field} out"
-    told = f"{_field(lever)} is kept by {owner.manager} ({owner.operation}), which would put it back. "
+    message = f"{lever.key.words} is kept by {owner.manager} ({owner.operation}), which would put it back. "
     if owner.manager in ARGO:
-        return Ownership("OwnedByGitOps", f"{told}{_argo(lever)}, then set {_FORCE}. {commit} in Git", owner)
+        return Ownership("OwnedByGitOps", f"{message}{_argo(lever)}, then set {_FORCE}. {commit} in Git", owner)
     if owner.manager in FLUX:
-        return Ownership("OwnedByGitOps", f"{told}{_flux(lever)}. {commit} in Git", owner)
+        return Ownership("OwnedByGitOps", f"{message}{_flux(lever)}. {commit} in Git", owner)
     return Ownership(
         "OwnedBy" + _camel(owner.manager),
-        f"{told}If it is told to leave the field alone, set {_FORCE}; if it writes only when somebody starts it, an "
+        f"{message}If it is told to leave the field alone, set {_FORCE}; if it writes only when somebody starts it, an "
         f"administrator may add its name to {_SETTING}. {commit} there",
         owner,
     )
@@ -139,10 +141,6 @@ def _flux(lever: Lever) -> str:
         f"To let corrections through, leave {lever.field} out of Git, or (from Flux 2.9) name it in "
         f"spec.ignore of the Kustomization and set {_FORCE}"
     )
-
-
-def _field(lever: Lever) -> str:
-    return f"{lever.field} of {lever.object.kind}/{lever.object.name}"
 
 
 def _camel(manager: str) -> str:

@@ -1,4 +1,4 @@
-"""One sync's corrections as a pure function: settle earlier decisions, decide once, write the decision down."""
+"""One sync's corrections as a pure function: settle earlier decisions, decide once, record the decision."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from dataclasses import dataclass, replace
 from twinops.api.twin.drift import Drift
 from twinops.api.twin.predictions import Risk
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.core.correction.decide import Decision, decide, noted
-from twinops.core.correction.events import announced, reviews, taken_up
+from twinops.core.correction.decide import Decision, decide
+from twinops.core.correction.decision_record import record_decision
+from twinops.core.correction.demand import Demand
+from twinops.core.correction.events import preview_events, recovered_event, review_events
 from twinops.core.correction.need import demand
-from twinops.core.correction.records import held_by, with_original
+from twinops.core.correction.records import metrics_held_for
+from twinops.core.correction.saved_values import key_of, with_saved
 from twinops.core.correction.settle import Settled, settle
 from twinops.core.events import Event
-from twinops.core.observation import Lever, LeverKey, Observation
+from twinops.core.lever import Lever, LeverKey
+from twinops.core.observation import Observation
 from twinops.core.rights import Refusal
 from twinops.core.state import TwinState
 
@@ -25,11 +29,11 @@ class Plan:
 
     Attributes:
         decision: what is to be done, and why.
-        state: with the decision written down; it must be on the API server before anything is changed.
-        settled: what came of earlier decisions, None where that could not be read.
+        state: with the decision in it; it must be on the API server before anything is changed.
+        settled: the outcomes of earlier decisions, None where the held fields could not be read.
         events: to post once the status is written.
         lever: what is written to, as judged; None when nothing is written.
-        stale: objects with an annotation that says the twin holds a value, and it does not any more.
+        stale: objects whose annotation has a saved value of a field that the twin does not hold any more.
     """
 
     decision: Decision
@@ -73,37 +77,42 @@ def plan(
     """
     if observation.held.refusal is not None:
         return _undecided(spec, state, observation, drift, risks, observation.held.refusal)
-    lever, now, levers = observation.lever, observation.now, _levers(observation)
-    before, found = _with_taken_up(state, observation)
+    levers = _levers(observation)
+    before, recovered = _with_recovered(state, observation)
     settled = settle(
         before,
         levers,
-        now=now,
+        now=observation.now,
         generation=generation,
         cooldown_seconds=spec.auto_correction.cooldown_seconds,
         unread=observation.held.unread,
         asked=asked,
     )
-    # Nothing is decided about what could not be read: above all it is not given back for that.
-    unread = tuple(each for each in settled.state.originals if (each.object, each.field) in observation.held.unread)
-    seen = settled.state
-    if unread:
-        seen = replace(seen, originals=tuple(each for each in seen.originals if each not in unread))
-    result = decide(
-        spec, observation, seen, demand(spec, observation, drift, risks, held_by=held_by(settled.state))
-    )  # fmt: skip
-    after = noted(seen, result, lever, now)
-    if unread:
-        after = replace(after, originals=(*unread, *after.originals))
-    decision = result.decision
+    required = demand(spec, observation, drift, risks, held_by=metrics_held_for(settled.state))
+    decision, after = _decided(spec, observation, settled.state, required)
     return Plan(
         decision,
         after,
         settled,
-        (*settled.events, *found, *reviews(state.drift, drift), *announced(settled.state, after)),
-        levers.get((decision.object, decision.field)) if decision.writes and decision.object else None,
+        (*settled.events, *recovered, *review_events(state.drift, drift), *preview_events(settled.state, after)),
+        levers.get(decision.lever) if decision.writes and decision.lever else None,
         tuple(_stale(before, after, levers)),
     )
+
+
+def _decided(
+    spec: DigitalTwinSpec, observation: Observation, state: TwinState, required: Demand
+) -> tuple[Decision, TwinState]:
+    """Decide once, and return the decision and the state with it."""
+    # Nothing is decided about fields that could not be read; above all they are not restored for that.
+    unread = tuple(saved for saved in state.saved_values if key_of(saved) in observation.held.unread)
+    if unread:
+        state = replace(state, saved_values=tuple(saved for saved in state.saved_values if saved not in unread))
+    result = decide(spec, observation, state, required)
+    after = record_decision(state, result, observation.lever, observation.now)
+    if unread:
+        after = replace(after, saved_values=(*unread, *after.saved_values))
+    return result.decision, after
 
 
 def _undecided(
@@ -114,33 +123,32 @@ def _undecided(
     risks: Sequence[Risk],
     refusal: Refusal,
 ) -> Plan:
-    """Return the plan of a sync that could not read what the twin holds: everything stays as it is, and it is told."""
+    """Return the plan of a sync that could not read the held fields: nothing changes, and the decision says why."""
     reason = observation.no_lever_reason or refusal.reason
     decision = Decision(None, spec.auto_correction.mode, reason, refusal.message, blocked=True)
     recommended = demand(spec, observation, drift, risks).recommended if observation.workload else None
-    # What was not seen does not count towards the time in which nothing was needed.
+    # Time without a reading does not count towards the time in which less was required.
     return Plan(decision, replace(state, recommended_replicas=recommended, need_below_since=None))
 
 
 def _levers(observation: Observation) -> Mapping[LeverKey, Lever]:
-    """Return everything that is held, and the lever, as they are now."""
+    """Return every held field, and the lever, as they are now."""
     lever, held = observation.lever, observation.held.levers
     return held if lever is None or lever.key in held else {lever.key: lever, **held}
 
 
-def _with_taken_up(state: TwinState, observation: Observation) -> tuple[TwinState, tuple[Event, ...]]:
-    """Return the state with the original that it had lost, and the Event about that."""
-    original = observation.held.taken_up
-    if original is None:
+def _with_recovered(state: TwinState, observation: Observation) -> tuple[TwinState, tuple[Event, ...]]:
+    """Return the state with the saved value that it had lost, and the Event about that."""
+    saved = observation.held.recovered
+    if saved is None:
         return state, ()
-    return replace(state, originals=with_original(state.originals, original)), (taken_up(original),)
+    return replace(state, saved_values=with_saved(state.saved_values, saved)), (recovered_event(saved),)
 
 
 def _stale(before: TwinState, after: TwinState, levers: Mapping[LeverKey, Lever]) -> Iterable[Lever]:
-    """Yield what was held until now and is not any more, with an annotation that says that it is."""
-    kept = {(original.object, original.field) for original in after.originals}
-    for original in before.originals:
-        key = (original.object, original.field)
-        lever = levers.get(key)
-        if lever is not None and lever.witness and key not in kept:
+    """Yield the fields that were held until now and are not any more, and still have an annotation of that."""
+    held = {key_of(saved) for saved in after.saved_values}
+    for saved in before.saved_values:
+        lever = levers.get(key_of(saved))
+        if lever is not None and lever.original_annotation and lever.key not in held:
             yield lever

@@ -1,12 +1,12 @@
-"""Pods that start up, and for how long they keep CPU and latency from being acted on.
+"""Pods that start up, and for how long the metrics that they distort are not acted on.
 
-A pod that starts burns CPU that no request asked for, and answers its first ones slowly. The rules are those of the
+A pod that starts uses CPU that no request asked for, and answers its first requests slowly. The rules are those of the
 HorizontalPodAutoscaler, which leaves such pods out of CPU
 (https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#algorithm-details): for
 ``cpuInitializationPeriod`` after its start a pod counts only once it is ready and a whole window of its samples lies
-after that. The value at hand is one over all pods, from which none can be left out; so it is not acted on at all.
+after that. Our value is a mean over all pods, of which none can be left out; so it is not acted on at all.
 
-That ends: where a rollout makes no progress, and where starting up never does, the need may be a real one.
+That ends after a time: where a rollout makes no progress, or pods never stop starting up, the need may be a real one.
 """
 
 from __future__ import annotations
@@ -19,23 +19,22 @@ from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.core.assess.debounce import after_gap
 from twinops.core.observation import Observation, Pod
 from twinops.core.text import shorten
-from twinops.metric_definitions import DISTORTED_BY_START_UP
+from twinops.metric_definitions import definition
 
 INITIALIZATION_SECONDS = 300.0
 """The HPA's ``--horizontal-pod-autoscaler-cpu-initialization-period``."""
 
 DEFAULT_WINDOW = 60.0
-"""Seconds that a value looks back over where nothing tells."""
+"""Seconds that a value looks back over where the query does not say."""
 
 STUCK_SECONDS = 600.0
-"""A rollout that starts no pod for so long makes no progress: the default ``progressDeadlineSeconds``."""
+"""Seconds without a new pod after which a rollout counts as stuck: the default ``progressDeadlineSeconds``."""
 
 LONGEST_SECONDS = 600.0
-"""How long pods that start up one after the other hold corrections back."""
+"""Seconds for which pods that start up one after the other suppress corrections: two initialization periods."""
 
 LONGEST_ROLLOUT_SECONDS = 3600.0
-"""How long a rollout does that is seen to make progress."""
-
+"""Likewise while a rollout makes progress: a large one takes that long."""
 
 _ROLLOUT = "a rollout is under way"
 
@@ -43,7 +42,7 @@ _ROLLOUT = "a rollout is under way"
 def starting(observation: Observation) -> str:
     """Return what starts up now, in words; empty when nothing does.
 
-    Where the pods are not known, the workload's own figures tell: a rollout, or fewer ready replicas than asked for.
+    Where the pods are not known, the workload's own figures count: a rollout, or fewer ready replicas than asked for.
     """
     workload = observation.workload
     if workload is None:
@@ -58,7 +57,7 @@ def starting(observation: Observation) -> str:
 
 
 def _young(observation: Observation, pods: tuple[Pod, ...]) -> Iterator[Pod]:
-    begins = [_begin(observation, metric) for metric in DISTORTED_BY_START_UP if metric in observation.samples]
+    begins = [_begin(observation, metric) for metric in observation.samples if definition(metric).distorted_by_start_up]
     begin = min((time for time in begins if time is not None), default=observation.now)
     for pod in pods:
         # One that waits for a node uses nothing, and one that ends is past its start.
@@ -79,7 +78,7 @@ def _begin(observation: Observation, metric: str) -> float | None:
 def follow(before: StartUp | None, spec: DigitalTwinSpec, observation: Observation, words: str) -> StartUp | None:
     """Return since when pods start up one after the other, None when none does.
 
-    Where the pods are not known, their last samples are waited for, too: nothing tells when they became ready.
+    Where the pods are not known, it lasts until their last samples are past: when they became ready is not known.
 
     Args:
         before: what the last status says.
@@ -94,7 +93,7 @@ def follow(before: StartUp | None, spec: DigitalTwinSpec, observation: Observati
         return before if before and not pods_known and observation.now - before.last.timestamp() < wait else None
     rollout, message = words.startswith(_ROLLOUT), shorten(words)
     if before is not None and after_gap(before.last, observation.now, spec.sync_frequency_seconds):
-        # Nobody has looked meanwhile: this is another start.
+        # No sync has observed the time between: this is another start.
         before = None
     if before is None or before.since > now or (before.rollout and not rollout):
         # The last pods of a rollout have their own time.

@@ -11,8 +11,8 @@ from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.assessment import Assessment
 from twinops.core.correction.decide import Decision
-from twinops.core.correction.guards import WAITING
-from twinops.core.correction.records import WRITE_FAILED, standing_failure
+from twinops.core.correction.reasons import FailureReason
+from twinops.core.correction.records import last_failure
 from twinops.core.observation import Observation
 from twinops.core.status.base import Sync, base
 from twinops.core.status.columns import summarise
@@ -62,11 +62,11 @@ def blocked_by(decision: Decision, corrections: Sequence[CorrectionRecord]) -> B
         decision: of this sync.
         corrections: the records in status, oldest first.
     """
-    failed = standing_failure(corrections, decision.object) if decision.writes else None
+    failed = last_failure(corrections, decision.lever.object) if decision.writes and decision.lever else None
     if failed is not None and failed.retry_time is not None:
         # Trying again is no sign that nothing stands in the way any more.
-        return Blocked(failed.reason or WRITE_FAILED, failed.message)
-    waits = decision.reason in WAITING
+        return Blocked(failed.reason or FailureReason.WRITE_FAILED, failed.message)
+    waits = decision.waits
     return Blocked(decision.reason, decision.message, waits=waits) if decision.blocked or waits else None
 
 

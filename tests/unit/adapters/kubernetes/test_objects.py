@@ -14,7 +14,7 @@ from twinops.adapters.kubernetes.quantities import capacity, pod_resources, quan
 from twinops.adapters.kubernetes.scales import scale_lever
 from twinops.adapters.kubernetes.workloads import image_tag, version, workload
 from twinops.api.references import ObjectRef, TargetRef
-from twinops.core.observation import FieldOwner
+from twinops.core.lever import FieldOwner
 from twinops.errors import SpecError
 
 Json = dict[str, Any]

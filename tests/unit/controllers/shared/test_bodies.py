@@ -11,7 +11,7 @@ from twinops import api
 from twinops.api import SYNC_REQUESTED_ANNOTATION, TOUCHED_ANNOTATION
 from twinops.controllers.shared.bodies import LONGEST_REQUEST, trim, trimmed
 from twinops.controllers.shared.store import TwinStore
-from twinops.core.correction import original_annotation
+from twinops.core.correction import saved_annotation
 from twinops.handlers import twins
 from twinops.printable import UNPRINTABLE
 
@@ -66,7 +66,7 @@ def test_an_original_that_is_too_long_to_be_read_stays_so() -> None:
     told = {api.ORIGINAL_ANNOTATION: '{"value": 2}' + " " * 5000}
     kept = trimmed(body(0, **told))["metadata"]["annotations"][api.ORIGINAL_ANNOTATION]
 
-    assert original_annotation.LONGEST < len(kept) <= original_annotation.LONGEST + 1
+    assert saved_annotation.LONGEST < len(kept) <= saved_annotation.LONGEST + 1
 
 
 def test_a_bare_body_stays_bare() -> None:

@@ -31,10 +31,12 @@ from twinops.api.base import utc
 from twinops.api.twin.corrections import CorrectionAction, Outcome
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.controllers.twin.corrections import CorrectionService, Done
-from twinops.core.correction.original_annotation import on_twin
 from twinops.core.correction.plan import Plan
+from twinops.core.correction.reasons import RestoreTrigger
+from twinops.core.correction.saved_annotation import annotation_on_twin
 from twinops.core.events import about_twin, about_workload, of_twin
-from twinops.core.observation import FieldOwner, Observation
+from twinops.core.lever import FieldOwner
+from twinops.core.observation import Observation
 from twinops.core.state import TwinState
 from twinops.errors import ClusterError, Conflict, Refused, Unavailable
 from twinops.ports.kubernetes import TwinRef
@@ -108,12 +110,12 @@ async def test_a_raise_from_intent_to_outcome() -> None:
     assert plan.writes
     assert twin.levers.written == []
     assert plan.state.corrections[-1].outcome is Outcome.PENDING
-    assert plan.state.originals
+    assert plan.state.saved_values
     done = await twin.carry_out(plan)
     twin.state = done.state
     assert twin.live == (4, (OURS,))
     assert twin.outcomes == ["Raise 4 Applied"]
-    assert [held.ours for held in twin.state.originals] == [4]
+    assert [held.ours for held in twin.state.saved_values] == [4]
     twin_object = about_twin(REF.namespace, REF.name, REF.uid, "7")
     posted = [of_twin(event, twin_object) for event in done.events]
     assert {event.about.namespace for event in posted} == {"shop"}
@@ -179,7 +181,7 @@ async def test_a_refused_write_is_told_and_waits() -> None:
     twin.levers.faults = [Refused("422 invalid", status=422)]
     _, done = await twin.sync()
     assert twin.outcomes == ["Raise 4 Failed"]
-    assert twin.state.originals == ()
+    assert twin.state.saved_values == ()
     assert [event.reason for event in done.events] == ["CorrectionFailed"]
     await asyncio.sleep(5)
     plan, _ = await twin.sync()
@@ -224,7 +226,7 @@ def test_a_refusal_that_lasts_is_met_less_and_less_often(error: Any, reason: str
         assert told == ["CorrectionFailed"]
         (entry,) = twin.state.corrections
         assert (entry.outcome, entry.reason, entry.attempts) == (Outcome.FAILED, reason, len(tries))
-        assert twin.state.originals == ()
+        assert twin.state.saved_values == ()
         twin.state = dataclasses.replace(twin.state, observed_generation=1)
         blocked = await twin.plan()
         assert (blocked.decision.reason, blocked.writes) == (reason, False)
@@ -247,14 +249,14 @@ class TestLate:
         await asyncio.sleep(5)
         await twin.sync()
         assert twin.outcomes == ["Raise 4 Failed"]
-        assert twin.state.originals
+        assert twin.state.saved_values
         twin.levers.edit(HPA, value=4, owners=(OURS,))
         for _ in range(12):
             await asyncio.sleep(60)
             await twin.sync()
         assert twin.outcomes == ["Raise 4 Applied", "GiveBack 2 Applied"]
         assert twin.live == (2, (KUBECTL,))
-        assert not twin.state.originals
+        assert not twin.state.saved_values
 
     @in_fake_time
     async def test_one_that_never_arrives_is_forgotten(self) -> None:
@@ -266,7 +268,7 @@ class TestLate:
             await asyncio.sleep(60)
             await twin.sync()
         assert twin.outcomes == ["Raise 4 Failed"]
-        assert not twin.state.originals
+        assert not twin.state.saved_values
 
     @in_fake_time
     async def test_one_that_arrives_instead_of_the_next(self) -> None:
@@ -282,16 +284,16 @@ class TestLate:
         await asyncio.sleep(5)
         await twin.sync()
         assert twin.outcomes[0] == "Raise 4 Applied"
-        assert [(held.value, held.manager) for held in twin.state.originals] == [(2, "kubectl-client-side-apply")]
+        assert [(held.value, held.manager) for held in twin.state.saved_values] == [(2, "kubectl-client-side-apply")]
 
     @in_fake_time
     async def test_a_deletion_waits_until_it_cannot_arrive_any_more(self) -> None:
         twin = Twin(KUBECTL)
         twin.levers.faults = [DOWN]
         await twin.sync()
-        assert not (await TestRelease.release(twin)).complete
+        assert not (await TestRestore.restore(twin)).complete
         twin.levers.edit(HPA, value=4, owners=(OURS,))
-        assert (await TestRelease.release(twin)).complete
+        assert (await TestRestore.restore(twin)).complete
         assert twin.live == (2, (KUBECTL,))
 
     @in_fake_time
@@ -300,7 +302,7 @@ class TestLate:
         twin.levers.faults = [DOWN]
         await twin.sync()
         await asyncio.sleep(100)
-        assert (await TestRelease.release(twin)).complete
+        assert (await TestRestore.restore(twin)).complete
 
 
 class TestLostStatus:
@@ -314,17 +316,17 @@ class TestLostStatus:
         async def check() -> None:
             twin = Twin(owner, spec_=spec({"ownershipPolicy": "Force"}, **LIMITS))
             await twin.sync()
-            known = twin.state.originals[0]
+            known = twin.state.saved_values[0]
             twin.state, twin.risks, twin.cpu = TwinState(), [], 20.0
             await twin.sync()
-            (held,) = twin.state.originals
+            (held,) = twin.state.saved_values
             assert held.model_copy(update={"time": known.time}) == known
             assert "CorrectionTakenUp" in {event.reason for event in twin.events}
             for _ in range(11):
                 await asyncio.sleep(60)
                 await twin.sync()
             assert twin.live == (2, (owner,))
-            assert twin.levers.levers[HPA].witness == ""
+            assert twin.levers.levers[HPA].original_annotation == ""
 
         check()
 
@@ -335,13 +337,13 @@ class TestLostStatus:
         twin.service = CorrectionService(twin.levers, twin.clock)
         seen = dataclasses.replace(observation(scale(3, KUBECTL), cpuUsage=70), now=NOW)
         plan = await twin.plan(seen, state())
-        noted_on_twin = on_twin(plan.state, "checkout")
+        noted_on_twin = annotation_on_twin(plan.state, "checkout")
         await twin.carry_out(plan)
         lever = twin.levers.levers[SCALE]
-        assert (lever.value, lever.witness) == (4, "")
+        assert (lever.value, lever.original_annotation) == (4, "")
         lost = dataclasses.replace(observation(lever, ready=4, cpuUsage=20), now=NOW)
         again = await twin.plan(lost, TwinState(), risks=[], annotation=noted_on_twin)
-        assert [(held.value, held.manager, held.ours) for held in again.state.originals] == [
+        assert [(held.value, held.manager, held.ours) for held in again.state.saved_values] == [
             (3, "kubectl-client-side-apply", 4)
         ]
 
@@ -351,12 +353,12 @@ class TestLostStatus:
         async def check() -> None:
             twin = Twin(KUBECTL)
             await twin.sync()
-            assert twin.levers.levers[HPA].witness
+            assert twin.levers.levers[HPA].original_annotation
             twin.levers.edit(HPA, **edit)
             twin.risks, twin.cpu = [], 20.0
             plan = await twin.plan()
-            await twin.service.tidy(REF, plan)
-            assert twin.levers.levers[HPA].witness == ""
+            await twin.service.remove_stale_annotations(REF, plan)
+            assert twin.levers.levers[HPA].original_annotation == ""
             assert twin.live == (edit["value"], (KUBECTL,))
 
         check()
@@ -370,7 +372,7 @@ class TestLostStatus:
             dataclasses.replace(twin.seen(), rival="other"),
         ):
             plan = await twin.plan(seen, TwinState(), risks=[])
-            assert plan.state.originals == ()
+            assert plan.state.saved_values == ()
 
 
 class TestUnread:
@@ -384,15 +386,15 @@ class TestUnread:
 
         twin = Twin(KUBECTL)
         await twin.sync()
-        held = twin.state.originals
+        held = twin.state.saved_values
         twin.levers = Blind(*twin.levers.levers.values())
         twin.service = CorrectionService(twin.levers, twin.clock)
         for reason in ("Forbidden", "LeverUnavailable", "HPANotFound"):
             seen = dataclasses.replace(twin.seen(), lever=None, no_lever_reason=reason, no_lever_message="told")
             plan = await twin.plan(seen, twin.state, risks=[])
             assert (plan.decision.reason, plan.decision.blocked, plan.writes) == (reason, True, False)
-            assert plan.state.originals == held
-        assert not (await TestRelease.release(twin)).complete
+            assert plan.state.saved_values == held
+        assert not (await TestRestore.restore(twin)).complete
 
     @in_fake_time
     async def test_a_lever_that_cannot_be_found_now_is_not_one_that_changed(self) -> None:
@@ -401,7 +403,7 @@ class TestUnread:
         seen = dataclasses.replace(twin.seen(), lever=None, no_lever_reason="Forbidden", no_lever_message="told")
         plan = await twin.plan(seen, twin.state, risks=[])
         assert not plan.writes
-        assert plan.state.originals
+        assert plan.state.saved_values
 
 
 @pytest.mark.parametrize(
@@ -469,7 +471,7 @@ def test_what_was_not_judged_is_not_overwritten(change: dict[str, Any]) -> None:
         await twin.sync()
         assert twin.levers.written == []
         assert twin.outcomes == ["Raise 4 Failed"]
-        assert twin.state.originals == ()
+        assert twin.state.saved_values == ()
 
     check()
 
@@ -481,7 +483,7 @@ async def test_an_hpa_deleted_meanwhile_is_a_failure_like_others() -> None:
     twin.levers.levers.clear()
     done = await twin.carry_out(plan)
     assert done.state.corrections[-1].outcome is Outcome.FAILED
-    assert done.state.originals == ()
+    assert done.state.saved_values == ()
 
 
 @in_fake_time
@@ -497,7 +499,7 @@ async def test_ten_minutes_without_need_give_it_back() -> None:
     _, done = await twin.sync()
     assert twin.live == (2, (KUBECTL,))
     assert twin.outcomes == ["Raise 4 Applied", "GiveBack 2 Applied"]
-    assert not twin.state.originals
+    assert not twin.state.saved_values
     assert twin.state.need_below_since is None
     assert {event.reason for event in done.events} == {"CorrectionGivenBack"}
 
@@ -562,18 +564,20 @@ async def test_lasting_drift_that_is_not_eligible_asks_for_a_person_once() -> No
     assert twin.events == ()
 
 
-class TestRelease:
+class TestRestore:
     """Giving back outside a sync: suspend, deletion, uninstall."""
 
     @staticmethod
-    async def release(twin: Twin, why: str = "Deleted", deadline: float = 20) -> Done:
-        return await twin.service.release(REF, twin.state, why=why, now=twin.clock.now(), deadline_seconds=deadline)
+    async def restore(twin: Twin, trigger: RestoreTrigger = RestoreTrigger.DELETED, deadline: float = 20) -> Done:
+        return await twin.service.restore_all(
+            REF, twin.state, trigger=trigger, now=twin.clock.now(), deadline_seconds=deadline
+        )
 
     @in_fake_time
     async def test_everything_goes_back(self) -> None:
         twin = Twin(KUBECTL)
         await twin.sync()
-        done = await self.release(twin, "Suspended")
+        done = await self.restore(twin, RestoreTrigger.SUSPENDED)
         assert done.complete
         assert twin.live == (2, (KUBECTL,))
         record = done.state.corrections[-1]
@@ -582,9 +586,9 @@ class TestRelease:
             "Suspended",
             Outcome.APPLIED,
         )
-        assert not done.state.originals
+        assert not done.state.saved_values
         twin.state = done.state
-        again = await self.release(twin)
+        again = await self.restore(twin)
         assert (again.state, again.events, again.complete) == (done.state, (), True)
 
     @in_fake_time
@@ -593,7 +597,7 @@ class TestRelease:
         plan = await twin.plan()
         await twin.carry_out(plan)
         twin.state = plan.state
-        assert (await self.release(twin)).complete
+        assert (await self.restore(twin)).complete
         assert twin.live == (2, (KUBECTL,))
 
     @in_fake_time
@@ -601,7 +605,7 @@ class TestRelease:
         twin = Twin(KUBECTL)
         await twin.sync()
         twin.levers.edit(HPA, value=5, owners=(KUBECTL,))
-        done = await self.release(twin)
+        done = await self.restore(twin)
         assert done.complete
         assert twin.live == (5, (KUBECTL,))
 
@@ -610,9 +614,9 @@ class TestRelease:
         twin = Twin(KUBECTL)
         await twin.sync()
         twin.levers.levers.clear()
-        done = await self.release(twin)
+        done = await self.restore(twin)
         assert done.complete
-        assert not done.state.originals
+        assert not done.state.saved_values
 
     @pytest.mark.parametrize("fault", [DOWN, Refused("403", status=403)])
     def test_what_could_not_be_given_back_is_tried_again(self, fault: ClusterError) -> None:
@@ -621,11 +625,11 @@ class TestRelease:
             twin = Twin(KUBECTL)
             await twin.sync()
             twin.levers.faults = [fault]
-            done = await self.release(twin)
+            done = await self.restore(twin)
             assert not done.complete
-            assert done.state.originals
+            assert done.state.saved_values
             twin.state = done.state
-            assert (await self.release(twin)).complete
+            assert (await self.restore(twin)).complete
 
         check()
 
@@ -639,7 +643,7 @@ class TestRelease:
         held = state(originals=[original(2)])
         before = twin.clock.monotonic()
         service = CorrectionService(Silent(), twin.clock)
-        done = await service.release(REF, held, why="Deleted", now=NOW, deadline_seconds=20)
+        done = await service.restore_all(REF, held, trigger=RestoreTrigger.DELETED, now=NOW, deadline_seconds=20)
         assert not done.complete
         assert twin.clock.monotonic() - before <= 21
 
@@ -648,9 +652,9 @@ class TestRelease:
         twin = Twin(FieldOwner("kubectl", "Apply"), spec_=spec({"ownershipPolicy": "Force"}, **LIMITS))
         await twin.sync()
         twin.levers.faults = [None, DOWN]
-        done = await self.release(twin)
+        done = await self.restore(twin)
         assert not done.complete
         assert twin.live == (2, (OURS,))
         twin.state = done.state
-        assert (await self.release(twin)).complete
+        assert (await self.restore(twin)).complete
         assert twin.live == (2, (FieldOwner("kubectl", "Apply"),))

@@ -15,6 +15,7 @@ from twinops.api.twin.corrections import Outcome
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.corrections import CorrectionService
+from twinops.core.correction.reasons import RestoreTrigger
 from twinops.core.state import TwinState
 from twinops.ports.kubernetes import TwinRef
 
@@ -62,8 +63,12 @@ class Pair:
 
     async def suspended(self, name: str) -> None:
         before = self.statuses[name]
-        done = await self.service.release(
-            self.known(name), TwinState.from_status(before), why="Suspended", now=self.now, deadline_seconds=20
+        done = await self.service.restore_all(
+            self.known(name),
+            TwinState.from_status(before),
+            trigger=RestoreTrigger.SUSPENDED,
+            now=self.now,
+            deadline_seconds=20,
         )
         self.statuses[name] = done.state.to_status(before)
         self.known(name)

@@ -10,7 +10,8 @@ from fakes.clock import in_fake_time
 from fakes.levers import FakeLevers
 from support.correcting import HPA, NOW, OURS, SCALE, hpa, original, scale
 from twinops.controllers.twin.held_values import HeldValues
-from twinops.core.observation import Held, Lever
+from twinops.core.lever import Lever
+from twinops.core.observation import Held
 from twinops.errors import ClusterError, NotFound, Refused, Unavailable
 from twinops.ports.kubernetes import TwinRef
 
@@ -78,27 +79,27 @@ async def test_unless_the_lever_has_not_answered_for_long_either() -> None:
 class TestTakingUp:
     """A raised value of which the state has lost the original."""
 
-    LOST = hpa(6, OURS, witness=WITNESS)
+    LOST = hpa(6, OURS, original_annotation=WITNESS)
 
     @in_fake_time
     async def test_it_is_taken_up_from_the_object_as_it_is_now(self) -> None:
-        now = hpa(6, OURS, witness=WITNESS, resource_version="2")
+        now = hpa(6, OURS, original_annotation=WITNESS, resource_version="2")
         levers = Counting(now)
         lever, held = await gathered(levers, self.LOST)
-        assert held.taken_up is not None
-        assert (held.taken_up.value, held.taken_up.ours) == (2, 6)
+        assert held.recovered is not None
+        assert (held.recovered.value, held.recovered.ours) == (2, 6)
         assert (lever, held.levers, levers.reads) == (now, {now.key: now}, 1)
 
     @in_fake_time
     async def test_what_has_been_given_back_meanwhile_is_not(self) -> None:
         levers = Counting(hpa(2))
         lever, held = await gathered(levers, self.LOST)
-        assert (lever, held.taken_up) == (hpa(2), None)
+        assert (lever, held.recovered) == (hpa(2), None)
 
     @in_fake_time
     async def test_nor_is_what_another_twin_holds(self) -> None:
         levers = Counting(self.LOST)
-        assert (await gathered(levers, self.LOST, annotation=None))[1].taken_up is None
+        assert (await gathered(levers, self.LOST, annotation=None))[1].recovered is None
         assert levers.reads == 0
 
     @in_fake_time

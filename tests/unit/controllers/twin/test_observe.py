@@ -13,7 +13,7 @@ from support.correcting import HPA, OURS, hpa, original, spec, status, workload
 from support.sync_scene import FORECASTS, READS, SyncScene
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.twin.observe import Observed, Unmeasured
-from twinops.core.correction.original_annotation import text
+from twinops.core.correction.saved_annotation import annotation_text
 from twinops.errors import (
     ClusterError,
     MetricsUnavailable,
@@ -175,14 +175,14 @@ def test_a_raised_value_that_status_does_not_list_is_recovered_unless_another_tw
     @in_fake_time
     async def check() -> None:
         scene = Scene()
-        noted = text(original(2), 6, scene.ref.name)
-        scene.levers.edit(HPA, value=6, owners=(OURS,), witness=noted)
+        noted = annotation_text(original(2), 6, scene.ref.name)
+        scene.levers.edit(HPA, value=6, owners=(OURS,), original_annotation=noted)
         if other_holds:
             scene.add_twin("other", created="2026-01-03T00:00:00Z", holds=True)
         seen = (await scene.observe()).observation
         assert seen.holder == ("other" if other_holds else "")
         assert scene.journal.sent("levers.read") == ([] if other_holds else ["levers.read"])
-        found = seen.held.taken_up
+        found = seen.held.recovered
         assert (None if found is None else found.value) == (None if other_holds else 2)
 
     check()

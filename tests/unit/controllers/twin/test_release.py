@@ -16,7 +16,7 @@ from fakes.twins import FakeTwins
 from support.correcting import HPA, KUBECTL, NOW, OURS, hpa, original, status
 from twinops.api import GIVE_BACK_FINALIZER
 from twinops.controllers.twin.corrections import CorrectionService
-from twinops.controllers.twin.release import DEADLINE, Releases
+from twinops.controllers.twin.release import DEADLINE, DeletionRestores
 from twinops.errors import Unavailable
 from twinops.ports.kubernetes import TwinRef
 
@@ -36,7 +36,9 @@ class Scene:
         self.ref = self.twins.add("checkout", status=held)
         self.twins.bodies[self.ref.uid]["metadata"]["finalizers"] = [DAEMON, GIVE_BACK_FINALIZER]
         corrections = CorrectionService(self.levers, self.clock)
-        self.releases = Releases(self.twins, corrections, self.events, self.clock, busy=self.syncing.__contains__)
+        self.releases = DeletionRestores(
+            self.twins, corrections, self.events, self.clock, busy=self.syncing.__contains__
+        )
 
     @property
     def finalizers(self) -> list[str]:

@@ -227,7 +227,7 @@ def test_an_outcome_that_is_not_written(fault: Fault, outcome: str, seconds: flo
         expect(await scene.sync(), seconds)
         assert scene.telemetry.writes[outcome] == 1
         assert (scene.floor, scene.levers.written, posted(scene)) == (5, [5], []), "Events wait for the status"
-        assert scene.levers.levers[HPA].witness, "what it was stands beside the value"
+        assert scene.levers.levers[HPA].original_annotation, "what it was stands beside the value"
         if outcome == "gone":
             return
         if outcome == "fenced":

@@ -13,6 +13,7 @@ from fakes.clock import in_fake_time
 from support.correcting import HPA
 from support.sync_scene import CALM, SyncScene, compute_inline
 from twinops.api.twin.status import DigitalTwinStatus
+from twinops.core.correction.reasons import RestoreTrigger
 from twinops.core.state import TwinState
 
 Interrupt = Callable[[SyncScene], Awaitable[None]]
@@ -194,7 +195,7 @@ def test_of_a_twin_that_is_gone_nothing_remains_but_the_saved_value_beside_the_r
             [new] = scene.twins.bodies.values()
             assert (new["status"], new["metadata"].get("finalizers")) == ({}, None), "another twin is not written to"
         lever = scene.levers.levers[HPA]
-        assert lever.value == 2 or lever.witness
+        assert lever.value == 2 or lever.original_annotation
         assert await scene.sync() is None
 
     with capture_logs():
@@ -214,8 +215,8 @@ def test_of_a_twin_that_is_deleted_the_finalizer_stands_until_what_was_raised_is
             return
         assert scene.guarded
         state = TwinState.from_status(DigitalTwinStatus.from_wire(dict(scene.status)))
-        done = await scene.corrections.release(
-            scene.ref, state, why="Deleted", now=scene.clock.now(), deadline_seconds=20
+        done = await scene.corrections.restore_all(
+            scene.ref, state, trigger=RestoreTrigger.DELETED, now=scene.clock.now(), deadline_seconds=20
         )
         assert (done.complete, scene.floor) == (True, 2)
 

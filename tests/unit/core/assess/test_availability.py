@@ -19,7 +19,7 @@ from twinops.core.assess.health import assess_health, hindsight
 from twinops.core.forecast.horizon import QUANTILES, HorizonForecast
 from twinops.core.forecast.result import ForecastResult, Skill
 from twinops.core.observation import Observation, Sample
-from twinops.core.rights import Refusal
+from twinops.core.rights import Refusal, RefusalReason
 from twinops.core.state import TwinState
 from twinops.core.status.base import Sync
 from twinops.core.status.events import transitions
@@ -75,7 +75,7 @@ class Life:
 
     def refuse(self, times: int = 1, *, lasting: bool) -> DigitalTwinStatus:
         for _ in range(times):
-            refusal = Refusal("Forbidden" if lasting else "ClusterUnavailable", "no", lasting=lasting)
+            refusal = Refusal(RefusalReason.FORBIDDEN if lasting else RefusalReason.CLUSTER_UNAVAILABLE, "no")
             self._then(render_cluster_failed(self.status, self._sync(), refusal))
         return self.status
 

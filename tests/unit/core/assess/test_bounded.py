@@ -13,7 +13,8 @@ from twinops.api.twin.drift import Direction, DriftAlert
 from twinops.api.twin.observed import ObservedMetric, Quality
 from twinops.core.assess.assessment import Assessment, assess, limits_in_force
 from twinops.core.assess.availability import observed
-from twinops.core.correction.need import Demand, demand
+from twinops.core.correction.demand import Demand
+from twinops.core.correction.need import demand
 from twinops.core.observation import Observation, Sample
 from twinops.core.state import TwinState
 
@@ -110,7 +111,7 @@ def test_nothing_is_raised_on_bounds(sample: Sample) -> None:
 def test_what_was_raised_is_held_by_what_bounds_prove(sample: Sample, *, known: bool, holding: int) -> None:
     wanted = needed(sample, cpu=20)
 
-    assert (wanted.known, wanted.holding) == (known, holding)
+    assert (wanted.known, wanted.hold_floor) == (known, holding)
 
 
 def test_another_metric_drives_whatever_bounds_say() -> None:

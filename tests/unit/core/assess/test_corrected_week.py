@@ -115,7 +115,7 @@ def recorded(moments: Sequence[ForecastInput], values: Sequence[float]) -> Recor
 def after(last: TwinState, moment: ForecastInput) -> TwinState:
     """Return the state as the operator leaves it for this sync."""
     if moment.held:
-        return last if last.originals else state(originals=[original()])
+        return last if last.saved_values else state(originals=[original()])
     if not moment.released:
         return last
     given_back = CorrectionRecord(

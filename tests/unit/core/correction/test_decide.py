@@ -29,7 +29,8 @@ from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Fig
 from twinops.api.twin.drift import Drift
 from twinops.api.twin.observed import Quality
 from twinops.api.twin.spec import CorrectionMode, DigitalTwinSpec
-from twinops.core.correction.decide import DecisionResult, decide, noted
+from twinops.core.correction.decide import DecisionResult, decide
+from twinops.core.correction.decision_record import record_decision
 from twinops.core.correction.need import demand
 from twinops.core.correction.records import CHANGED, INTERRUPTED
 from twinops.core.observation import Observation, Sample
@@ -252,10 +253,10 @@ def test_recommended_replicas(risks: Any, recommended: int) -> None:
 
 def test_intent_and_original_are_written_down_before_anything_is_sent() -> None:
     seen = observation(hpa(2, KUBECTL), cpuUsage=70)
-    written = noted(state(), decided(seen=seen), seen.lever, NOW)
+    written = record_decision(state(), decided(seen=seen), seen.lever, NOW)
     (entry,) = written.corrections
     assert (entry.outcome, entry.from_, entry.to, entry.limited_by) == (Outcome.PENDING, 2, 4, [])
-    (held,) = written.originals
+    (held,) = written.saved_values
     assert (held.value, held.ours, held.manager, held.operation) == (2, None, "kubectl-client-side-apply", "Update")
     assert (held.bounds_min, held.bounds_max) == (2, 20)
     assert written.recommended_replicas == 4
@@ -264,19 +265,19 @@ def test_intent_and_original_are_written_down_before_anything_is_sent() -> None:
 def test_a_second_raise_keeps_the_first_original() -> None:
     seen = observation(hpa(3, OURS), cpuUsage=70)
     previous = state(originals=[original(2, ours=3)], corrections=[record(age=400)])
-    written = noted(previous, decided(seen=seen, previous=previous), seen.lever, NOW)
-    assert [(held.value, held.ours) for held in written.originals] == [(2, 3)]
+    written = record_decision(previous, decided(seen=seen, previous=previous), seen.lever, NOW)
+    assert [(held.value, held.ours) for held in written.saved_values] == [(2, 3)]
     assert [entry.outcome for entry in written.corrections] == [Outcome.APPLIED, Outcome.PENDING]
 
 
 def test_a_preview_is_recorded_once_and_holds_nothing() -> None:
     twin, seen = spec({"mode": "Preview"}, **LIMITS), observation(cpuUsage=70)
-    first = noted(state(), decided(twin, seen), seen.lever, NOW)
-    again = noted(first, decided(twin, seen, first), seen.lever, NOW + 60)
+    first = record_decision(state(), decided(twin, seen), seen.lever, NOW)
+    again = record_decision(first, decided(twin, seen, first), seen.lever, NOW + 60)
     assert [(r.outcome, r.to) for r in again.corrections] == [(Outcome.PREVIEWED, 4)]
-    assert again.originals == ()
+    assert again.saved_values == ()
     later = dataclasses.replace(seen, now=NOW + 300)
-    more = noted(again, decided(twin, later, again, [risk(upper=190)]), seen.lever, NOW + 300)
+    more = record_decision(again, decided(twin, later, again, [risk(upper=190)]), seen.lever, NOW + 300)
     assert [r.to for r in more.corrections] == [4, 6]
 
 
@@ -285,7 +286,7 @@ def test_previews_are_as_far_apart_as_corrections_would_be() -> None:
     for sync in range(20):
         now = NOW + 60 * sync
         need = risk(upper=150 + 40 * (sync % 2))
-        last = noted(last, decided(twin, dataclasses.replace(seen, now=now), last, [need]), seen.lever, now)
+        last = record_decision(last, decided(twin, dataclasses.replace(seen, now=now), last, [need]), seen.lever, now)
     assert [r.time.timestamp() - NOW for r in last.corrections] == [0, 300, 600, 900]
 
 
@@ -296,22 +297,22 @@ def test_a_preview_is_made_while_another_twin_holds_the_field() -> None:
 
 def test_a_blocked_need_is_recorded_once_per_reason() -> None:
     seen = observation(hpa(2, SERVER_SIDE), cpuUsage=70)
-    first = noted(state(), decided(seen=seen), seen.lever, NOW)
-    again = noted(first, decided(seen=seen, previous=first, risks=[risk(upper=190)]), seen.lever, NOW + 60)
+    first = record_decision(state(), decided(seen=seen), seen.lever, NOW)
+    again = record_decision(first, decided(seen=seen, previous=first, risks=[risk(upper=190)]), seen.lever, NOW + 60)
     assert [(r.outcome, r.to) for r in again.corrections] == [(Outcome.BLOCKED, 4)]
     assert again.corrections[0].message.startswith("OwnedByServerSideApply: ")
 
 
 def test_being_blocked_without_a_need_is_no_record() -> None:
     seen = observation(hpa(2, SERVER_SIDE), cpuUsage=70)
-    assert noted(state(), decided(seen=seen, risks=[]), seen.lever, NOW).corrections == ()
+    assert record_decision(state(), decided(seen=seen, risks=[]), seen.lever, NOW).corrections == ()
 
 
 def test_the_list_keeps_ten_and_drops_what_changed_nothing_first() -> None:
     done = [record(age=5000 - place) for place in range(3)]
     previews = [record(Outcome.PREVIEWED, age=1000 - place, to=5 + place) for place in range(7)]
     full = state(corrections=[done[0], previews[0], *done[1:], *previews[1:]])
-    written = noted(full, decided(previous=full), hpa(2), NOW)
+    written = record_decision(full, decided(previous=full), hpa(2), NOW)
     assert len(written.corrections) == 10
     assert [r for r in written.corrections if r.outcome is Outcome.APPLIED] == done
     assert written.corrections[-1].outcome is Outcome.PENDING

@@ -101,7 +101,7 @@ def test_a_lasting_risk_drives(
 def test_a_limit_that_was_crossed_when_it_was_last_seen_is_not_called_foreseen() -> None:
     lost = demand(spec(**LIMITS), observation(), Drift(), [risk(upper=118, current=True, horizon_seconds=1)])
     assert lost.needs[0].why.startswith("CPU was last at 118% (limit 95%): ")
-    assert not lost.needs[0].acts
+    assert not lost.needs[0].actionable
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_a_metric_without_any_data_does_not_hold_everything_up(
 
 def test_a_listed_risk_holds_what_was_raised_though_it_does_not_drive_yet() -> None:
     found = demand(spec(**LIMITS), observation(cpuUsage=20), Drift(), [risk(upper=190, persistent=False)])
-    assert (found.needs, found.holding) == ((), 6)
+    assert (found.needs, found.hold_floor) == ((), 6)
 
 
 def test_a_stale_value_is_neither_zero_nor_a_reason() -> None:
@@ -300,7 +300,7 @@ def test_cpu_is_reckoned_over_the_pods_that_it_is_a_mean_over(
 ) -> None:
     found = demand(spec(**EXPECTED), seen, drift() if risks else drift(alert("cpuUsage")), risks)
     assert found.needs[0].why.endswith(why)
-    assert found.standing["cpuUsage"] <= recommended
+    assert found.observed["cpuUsage"] <= recommended
     alone = demand(spec(expectedState={"metrics": {"cpuUsage": 50}}), seen, Drift(), [])
     assert alone.recommended == recommended
 
@@ -310,7 +310,7 @@ def test_pods_that_were_not_counted_are_not_guessed() -> None:
     found = demand(twin, counted(None, ready=10, cpuUsage=188), drift(alert("cpuUsage")), [])
     assert (found.recommended, found.known) == (10, False)
     [need] = found.needs
-    assert (need.acts, need.fresh) == (False, True)
+    assert (need.actionable, need.fresh) == (False, True)
     decision = decide(twin, counted(None, ready=10, cpuUsage=188), state(), found).decision
     assert (decision.action, decision.reason, decision.blocked) == (None, "PodsNotCounted", True)
 

@@ -13,7 +13,7 @@ from twinops.api.conditions import Condition
 from twinops.api.twin.spec import OwnershipPolicy
 from twinops.core.correction.managers import one_shot
 from twinops.core.correction.ownership import is_ours, judge
-from twinops.core.observation import FieldOwner, Lever
+from twinops.core.lever import FieldOwner, Lever
 
 RESPECT, FORCE = OwnershipPolicy.RESPECT, OwnershipPolicy.FORCE
 ARGO = FieldOwner("argocd-controller", "Update")

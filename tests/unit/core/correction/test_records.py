@@ -10,7 +10,7 @@ from support.correcting import HPA, NOW, SCALE, original, state
 from twinops.api.base import utc
 from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Outcome
 from twinops.api.twin.spec import CorrectionMode
-from twinops.core.correction.records import held_by
+from twinops.core.correction.records import metrics_held_for
 
 
 def raised(metric: str, *, age: float = 60, **more: Any) -> CorrectionRecord:
@@ -42,8 +42,8 @@ def raised(metric: str, *, age: float = 60, **more: Any) -> CorrectionRecord:
     ],
 )
 def test_what_a_value_is_held_for(records: list[CorrectionRecord], metrics: set[str]) -> None:
-    assert held_by(state(originals=[original(2)], corrections=records)) == metrics
+    assert metrics_held_for(state(originals=[original(2)], corrections=records)) == metrics
 
 
 def test_a_twin_that_holds_nothing_holds_it_for_nothing() -> None:
-    assert held_by(state(corrections=[raised("cpuUsage")])) == set()
+    assert metrics_held_for(state(corrections=[raised("cpuUsage")])) == set()

@@ -1,4 +1,4 @@
-"""When values are given back, and the way back."""
+"""When values are given back, and the way plan."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ from twinops.api.base import utc
 from twinops.api.twin.corrections import Original
 from twinops.api.twin.drift import Drift
 from twinops.core.correction.need import demand
-from twinops.core.correction.restore import Way, below_since, due, way_back
-from twinops.core.observation import Lever, Observation
+from twinops.core.correction.restore import RestoreMethod, below_since, restore_plan, restore_reason
+from twinops.core.lever import Lever
+from twinops.core.observation import Observation
 
 BOUNDS = {"bounds": {"minReplicas": 1, "maxReplicas": 9}}
 
@@ -36,40 +37,64 @@ BOUNDS = {"bounds": {"minReplicas": 1, "maxReplicas": 9}}
     ("held", "lever", "way", "value", "manager"),
     [
         pytest.param(
-            original(2), hpa(6, OURS), Way.UPDATE_AS, 2, "kubectl-client-side-apply", id="the former owner updated"
+            original(2),
+            hpa(6, OURS),
+            RestoreMethod.UPDATE_AS,
+            2,
+            "kubectl-client-side-apply",
+            id="the former owner updated",
         ),
         pytest.param(
-            original(None), hpa(6, OURS), Way.UPDATE_AS, 1, "kubectl-client-side-apply", id="minReplicas was not set"
+            original(None),
+            hpa(6, OURS),
+            RestoreMethod.UPDATE_AS,
+            1,
+            "kubectl-client-side-apply",
+            id="minReplicas was not set",
         ),
         pytest.param(
             original(2, manager="kubectl", operation="Apply"),
             hpa(6, OURS),
-            Way.APPLY_AND_HAND_OVER,
+            RestoreMethod.APPLY_AND_HAND_OVER,
             2,
             "kubectl",
             id="the former owner applied",
         ),
         pytest.param(
-            original(2, manager="kubectl", operation="Apply"), hpa(2, OURS), Way.HAND_OVER, 2, "kubectl", id="half way"
-        ),
-        pytest.param(original(2, manager="", operation=""), hpa(6, OURS), Way.APPLY, 2, "", id="nobody owned it"),
-        pytest.param(original(2), hpa(4, KUBECTL), Way.LEAVE, 4, "", id="somebody else's value stands"),
-        pytest.param(original(2), hpa(6, KUBECTL), Way.LEAVE, 6, "", id="somebody else owns our value"),
-        pytest.param(original(2), hpa(7, OURS), Way.LEAVE, 7, "", id="not the value we wrote"),
-        pytest.param(
-            original(2), hpa(6, OURS, applied_value=6), Way.LEAVE, 6, "", id="the manifest says our value now"
+            original(2, manager="kubectl", operation="Apply"),
+            hpa(2, OURS),
+            RestoreMethod.HAND_OVER,
+            2,
+            "kubectl",
+            id="half way",
         ),
         pytest.param(
-            original(2), hpa(6, OURS, applied_value=2), Way.UPDATE_AS, 2, "kubectl-client-side-apply", id="old"
+            original(2, manager="", operation=""), hpa(6, OURS), RestoreMethod.APPLY, 2, "", id="nobody owned it"
         ),
-        pytest.param(original(2), hpa(6, OURS, SERVER_SIDE), Way.HAND_OVER, 6, "kubectl", id="applied by others, too"),
-        pytest.param(original(2, ours=None), hpa(2, KUBECTL), Way.LEAVE, 2, "", id="never written"),
-        pytest.param(original(300), hpa(6, OURS), Way.LEAVE, 6, "", id="a forged original above what we set"),
+        pytest.param(original(2), hpa(4, KUBECTL), RestoreMethod.LEAVE, 4, "", id="somebody else's value stands"),
+        pytest.param(original(2), hpa(6, KUBECTL), RestoreMethod.LEAVE, 6, "", id="somebody else owns our value"),
+        pytest.param(original(2), hpa(7, OURS), RestoreMethod.LEAVE, 7, "", id="not the value we wrote"),
+        pytest.param(
+            original(2), hpa(6, OURS, applied_value=6), RestoreMethod.LEAVE, 6, "", id="the manifest says our value now"
+        ),
+        pytest.param(
+            original(2),
+            hpa(6, OURS, applied_value=2),
+            RestoreMethod.UPDATE_AS,
+            2,
+            "kubectl-client-side-apply",
+            id="old",
+        ),
+        pytest.param(
+            original(2), hpa(6, OURS, SERVER_SIDE), RestoreMethod.HAND_OVER, 6, "kubectl", id="applied by others, too"
+        ),
+        pytest.param(original(2, ours=None), hpa(2, KUBECTL), RestoreMethod.LEAVE, 2, "", id="never written"),
+        pytest.param(original(300), hpa(6, OURS), RestoreMethod.LEAVE, 6, "", id="a forged original above what we set"),
     ],
 )
-def test_the_way_back(held: Original, lever: Lever, way: Way, value: int, manager: str) -> None:
-    back = way_back(held, lever)
-    assert (back.way, back.value, back.manager) == (way, value, manager)
+def test_the_way_back(held: Original, lever: Lever, way: RestoreMethod, value: int, manager: str) -> None:
+    plan = restore_plan(held, lever)
+    assert (plan.method, plan.value, plan.manager) == (way, value, manager)
 
 
 @pytest.mark.parametrize(
@@ -178,14 +203,14 @@ def test_a_listed_risk_keeps_what_is_held() -> None:
     ],
 )
 def test_when_it_is_due(twin: Any, seen: Observation, below: float | None, trigger: str | None) -> None:
-    reason = due(twin, seen, original(2), below)
+    reason = restore_reason(twin, seen, original(2), below)
     assert (reason.trigger if reason else None) == trigger
 
 
 def test_scale_is_given_back_when_its_bounds_go() -> None:
     held = original(2, object=SCALE, field="spec.replicas")
-    assert due(spec(BOUNDS), observation(scale(6, OURS)), held, None) is None
-    reason = due(spec(), observation(scale(6, OURS)), held, None)
+    assert restore_reason(spec(BOUNDS), observation(scale(6, OURS)), held, None) is None
+    reason = restore_reason(spec(), observation(scale(6, OURS)), held, None)
     assert reason is not None
     assert reason.trigger == "NoBounds"
 
@@ -199,18 +224,20 @@ def test_scale_is_given_back_when_its_bounds_go() -> None:
     ],
 )
 def test_a_maximum_below_what_is_held(lever: Lever, held: Original, maximum: int, trigger: str | None) -> None:
-    reason = due(spec({"bounds": {"minReplicas": 1, "maxReplicas": maximum}}), observation(lever), held, None)
+    reason = restore_reason(
+        spec({"bounds": {"minReplicas": 1, "maxReplicas": maximum}}), observation(lever), held, None
+    )
     assert (reason.trigger if reason else None) == trigger
 
 
 def test_a_lever_that_could_not_be_read_is_kept() -> None:
     for reason in ("Forbidden", "LeverUnavailable"):
         seen = dataclasses.replace(observation(), lever=None, no_lever_reason=reason)
-        assert due(spec(), seen, original(2), None) is None
-        assert due(spec(suspend=True), seen, original(2), None) is not None
+        assert restore_reason(spec(), seen, original(2), None) is None
+        assert restore_reason(spec(suspend=True), seen, original(2), None) is not None
 
 
 def test_a_value_that_is_back_is_finished_at_once() -> None:
-    reason = due(spec(), observation(hpa(2, OURS)), original(2, ours=2, operation="Apply"), None)
+    reason = restore_reason(spec(), observation(hpa(2, OURS)), original(2, ours=2, operation="Apply"), None)
     assert reason is not None
     assert reason.trigger == "Unfinished"

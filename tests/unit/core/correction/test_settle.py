@@ -12,10 +12,10 @@ from support.correcting import HPA, KUBECTL, NOW, OURS, SERVER_SIDE, hpa, origin
 from twinops.api.base import utc
 from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Outcome
 from twinops.api.twin.spec import CorrectionMode
-from twinops.core.correction.records import INTERRUPTED, LATE_SECONDS, last_raise
+from twinops.core.correction.records import IN_FLIGHT_SECONDS, INTERRUPTED, last_raise
 from twinops.core.correction.settle import Settled, settle
 from twinops.core.events import TWIN, InvolvedObject, about_lever
-from twinops.core.observation import FieldOwner, Lever
+from twinops.core.lever import FieldOwner, Lever, LeverKey
 
 
 def record(action: CorrectionAction, to: int, outcome: Outcome = Outcome.PENDING, **more: Any) -> CorrectionRecord:
@@ -40,7 +40,7 @@ APPLIED_BEFORE: dict[str, Any] = {"manager": "kubectl", "operation": "Apply"}
 
 
 def settled(lever: Lever | None, corrections: list[CorrectionRecord], originals: list[Any]) -> Settled:
-    levers = {} if lever is None else {(lever.object, lever.field): lever}
+    levers = {} if lever is None else {lever.key: lever}
     given = state(corrections=corrections, originals=originals, need_below_since=utc(NOW - 60))
     return settle(given, levers, now=NOW, generation=1, cooldown_seconds=300)
 
@@ -89,7 +89,7 @@ def test_an_interrupted_decision(
     found = settled(lever, [entry], [held])
     assert found.state.corrections[0].outcome is outcome
     assert found.state.corrections[0].outcome_time == utc(NOW)
-    assert [each.ours for each in found.state.originals] == ours
+    assert [each.ours for each in found.state.saved_values] == ours
     assert found.reversions == 0
 
 
@@ -100,14 +100,14 @@ def test_an_intent_without_an_original_was_never_sent() -> None:
 
 def test_a_value_that_is_still_ours_stays_held() -> None:
     found = settled(hpa(6, OURS), [RAISED], [original(2)])
-    assert found.state.originals == (original(2),)
+    assert found.state.saved_values == (original(2),)
     assert found.state.corrections == (RAISED,)
     assert found.events == ()
 
 
 def test_a_value_that_was_put_back_is_not_held_any_more() -> None:
     found = settled(hpa(2, KUBECTL), [RAISED], [original(2)])
-    assert found.state.originals == ()
+    assert found.state.saved_values == ()
     assert found.state.corrections[0].outcome is Outcome.REVERTED
     told = "kubectl-client-side-apply set spec.minReplicas of HorizontalPodAutoscaler/checkout from 6 to 2"
     assert found.state.corrections[0].message == told
@@ -123,9 +123,9 @@ def test_a_value_that_was_put_back_is_not_held_any_more() -> None:
 
 def test_the_second_time_within_ten_minutes_is_a_fight() -> None:
     first = settled(hpa(2, KUBECTL), [RAISED], [original(2)]).state
-    again = dataclasses.replace(first, corrections=(RAISED,), originals=(original(2),))
+    again = dataclasses.replace(first, corrections=(RAISED,), saved_values=(original(2),))
     lever = hpa(2, KUBECTL)
-    found = settle(again, {(HPA, lever.field): lever}, now=NOW + 300, generation=1, cooldown_seconds=300)
+    found = settle(again, {lever.key: lever}, now=NOW + 300, generation=1, cooldown_seconds=300)
     assert found.state.fight is not None
     assert found.state.fight.until == utc(NOW + 300 + 900)
     assert reasons(found) == ["CorrectionReverted", "CorrectionFight"]
@@ -133,7 +133,7 @@ def test_the_second_time_within_ten_minutes_is_a_fight() -> None:
 
 def test_our_value_in_somebody_elses_hands_is_theirs_now() -> None:
     found = settled(hpa(6, SERVER_SIDE), [RAISED], [original(2)])
-    assert found.state.originals == ()
+    assert found.state.saved_values == ()
     assert found.state.corrections == (RAISED,)
     assert found.state.fight is None
     assert reasons(found) == ["CorrectionAdopted"]
@@ -141,7 +141,7 @@ def test_our_value_in_somebody_elses_hands_is_theirs_now() -> None:
 
 def test_an_object_that_is_gone_is_not_held_any_more() -> None:
     found = settled(None, [RAISED], [original(2)])
-    assert found.state.originals == ()
+    assert found.state.saved_values == ()
     assert found.reversions == 0
     assert found.state.fight is None
 
@@ -166,7 +166,7 @@ def interrupted(action: CorrectionAction, to: int, age: float = 5) -> Correction
 
 
 GIVEN_UP, RETURNED = interrupted(CorrectionAction.RAISE, 6), interrupted(CorrectionAction.GIVE_BACK, 2)
-LONG_AGO = interrupted(CorrectionAction.RAISE, 6, LATE_SECONDS)
+LONG_AGO = interrupted(CorrectionAction.RAISE, 6, IN_FLIGHT_SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_a_write_that_arrives_after_it_was_given_up(
 ) -> None:
     found = settled(lever, [entry], [held])
     assert found.state.corrections[0].outcome is outcome
-    assert [each.ours for each in found.state.originals] == ours
+    assert [each.ours for each in found.state.saved_values] == ours
     assert reasons(found) == told
     assert found.reversions == told.count("CorrectionReverted")
 
@@ -235,7 +235,7 @@ def test_a_write_that_arrives_after_it_was_given_up(
 @pytest.mark.parametrize("lever", [hpa(10, KUBECTL), hpa(7, FieldOwner("argocd-controller", "Update")), hpa(10, OURS)])
 def test_more_than_the_twin_set_is_adopted(lever: Lever) -> None:
     found = settled(lever, [RAISED], [original(2)])
-    assert found.state.originals == ()
+    assert found.state.saved_values == ()
     assert found.state.corrections == (RAISED,)
     assert (found.state.fight, found.reversions) == (None, 0)
     assert reasons(found) == ["CorrectionAdopted"]
@@ -244,7 +244,7 @@ def test_more_than_the_twin_set_is_adopted(lever: Lever) -> None:
 
 def test_what_cannot_be_read_is_left_as_it_is() -> None:
     given = state(corrections=[BACK], originals=[original(2)])
-    key = (HPA, "spec.minReplicas")
+    key = LeverKey(HPA, "spec.minReplicas")
     assert settle(given, {}, now=NOW, generation=1, cooldown_seconds=300, unread={key}).state == given
 
 
@@ -252,6 +252,6 @@ def test_answers_that_are_lost_again_and_again_are_one_record() -> None:
     last = settled(hpa(2, KUBECTL), [RAISE], [original(2, ours=None)]).state
     for sync in range(1, 4):
         again = RAISE.model_copy(update={"id": f"again-{sync}"})
-        last = settled(hpa(2, KUBECTL), [*last.corrections, again], list(last.originals)).state
+        last = settled(hpa(2, KUBECTL), [*last.corrections, again], list(last.saved_values)).state
     (entry,) = last.corrections
     assert (entry.attempts, entry.retry_time) == (4, utc(NOW + 540))

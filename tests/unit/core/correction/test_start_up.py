@@ -26,7 +26,8 @@ from twinops.api.base import utc
 from twinops.api.twin.corrections import CorrectionAction, StartUp
 from twinops.api.twin.drift import Drift
 from twinops.api.twin.status import DigitalTwinStatus
-from twinops.core.correction.decide import DecisionResult, decide, noted
+from twinops.core.correction.decide import DecisionResult, decide
+from twinops.core.correction.decision_record import record_decision
 from twinops.core.correction.need import demand
 from twinops.core.correction.start_up import LONGEST_ROLLOUT_SECONDS, LONGEST_SECONDS, STUCK_SECONDS, starting
 from twinops.core.observation import Observation, Pod
@@ -123,7 +124,7 @@ def until(pods_known: bool, *, rollout: str, fresh_pods: bool) -> float | None: 
         found = decided(looked, last)
         if found.decision.action is CorrectionAction.RAISE:
             return 60.0 * minute
-        last = dataclasses.replace(noted(last, found, looked.lever, now), last_sync_time=utc(now))
+        last = dataclasses.replace(record_decision(last, found, looked.lever, now), last_sync_time=utc(now))
         # As it comes back from the API server, so that nothing lives in memory alone.
         last = TwinState.from_status(DigitalTwinStatus.from_wire(last.to_status(DigitalTwinStatus()).to_wire()))
     return None

@@ -165,4 +165,4 @@ def test_it_comes_to_rest(run: tuple[VirtualTwin, list[Seen]]) -> None:
 def test_what_was_raised_is_given_back_when_the_need_is_gone(run: tuple[VirtualTwin, list[Seen]]) -> None:
     virtual, seen = run
     assert seen[-1].value == virtual.floor
-    assert seen[-1].state.originals == ()
+    assert seen[-1].state.saved_values == ()

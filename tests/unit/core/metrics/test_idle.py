@@ -19,7 +19,8 @@ from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.assessment import assess, limits_in_force
 from twinops.core.assess.drift import assess_drift
 from twinops.core.assess.health import assess_health
-from twinops.core.correction.decide import decide, noted
+from twinops.core.correction.decide import decide
+from twinops.core.correction.decision_record import record_decision
 from twinops.core.correction.need import demand
 from twinops.core.forecast.horizon import QUANTILES, HorizonForecast
 from twinops.core.forecast.result import ForecastResult
@@ -93,7 +94,7 @@ def test_what_was_raised_by_day_is_given_back_by_night(quality: Quality, raised_
         assert found.recommended == 2
         if found.decision.action is not None:
             break
-        last = dataclasses.replace(noted(last, found, looked.lever, now), last_sync_time=utc(now))
+        last = dataclasses.replace(record_decision(last, found, looked.lever, now), last_sync_time=utc(now))
     assert (found.decision.action, found.decision.trigger, minute) == (CorrectionAction.GIVE_BACK, "NeedPassed", 10)
 
 

@@ -1,9 +1,9 @@
-"""The original of a raised field, written beside it, for the day on which the status that holds it is lost.
+"""The saved value as an annotation, from which it is recovered when the twin's status is lost.
 
-A status does not survive every backup, nor a twin that is made anew; without its original a raised value would be
-taken for one. On an HPA the annotation ``twinops.dev/original`` is applied together with the value. ``/scale`` takes no
-annotations, so there it stands on the twin. Whoever may edit either could write anything into it: it is believed
-only where the field is ours, and only for a value that lies below the one that stands.
+A status does not survive every backup, nor a twin that is created again; without the saved value a raised one would be
+taken for the saved. On an HPA the annotation ``twinops.dev/original`` is applied together with the value. ``/scale``
+takes no annotations, so there it is written on the twin. Whoever may edit either object could write anything into the
+annotation: it counts only where the field is ours, and only for a value that lies below the present one.
 """
 
 from __future__ import annotations
@@ -16,67 +16,72 @@ from twinops.api.base import utc
 from twinops.api.twin.corrections import CorrectionAction, Original
 from twinops.core.correction import records
 from twinops.core.correction.ownership import is_ours, others_of
-from twinops.core.observation import Lever, is_hpa
+from twinops.core.correction.saved_values import find, key_of
+from twinops.core.lever import Lever
 from twinops.core.state import TwinState
 
 LONGEST: Final = 1024
-"""Characters; ours are far shorter."""
+"""Characters that are parsed at most; those that we write are far shorter."""
 
 _APPLIER: Final = "kubectl-client-side-apply"
 _MOST_REPLICAS: Final = 2**31 - 1
+"""The fields are int32."""
+
 _LONGEST_MANAGER: Final = 128
-_DEFAULTED: Final = 1
+"""Characters that the API server allows for the name of a field manager."""
 
 
-def text(original: Original, value: int, twin: str) -> str:
-    """Return what is written beside a field that is raised.
+def annotation_text(saved: Original, value: int, twin: str) -> str:
+    """Return the annotation's text for a field that is raised.
 
     Args:
-        original: what it was before.
+        saved: the saved value.
         value: what it is raised to.
-        twin: name of the twin that raises it, for people who wonder.
+        twin: name of the twin that raises it, for people who read the annotation.
     """
     known = {
         "twin": twin,
-        "value": original.value,
-        "manager": original.manager,
-        "operation": original.operation,
+        "value": saved.value,
+        "manager": saved.manager,
+        "operation": saved.operation,
         "ours": value,
-        "min": original.bounds_min,
-        "max": original.bounds_max,
+        "min": saved.bounds_min,
+        "max": saved.bounds_max,
     }
     return json.dumps({key: each for key, each in known.items() if each not in (None, "")}, separators=(",", ":"))
 
 
-def on_twin(state: TwinState, twin: str) -> str:
-    """Return what is written on the twin for the raise that is about to be made; empty where the HPA holds it."""
+def annotation_on_twin(state: TwinState, twin: str) -> str:
+    """Return the twin's annotation for the raise that is about to be made; empty where the object itself holds it."""
     record = records.pending(state.corrections)
-    if record is None or record.action is not CorrectionAction.RAISE or record.to is None or is_hpa(record.object):
+    if record is None or record.action is not CorrectionAction.RAISE or record.to is None:
         return ""
-    original = next((o for o in state.originals if (o.object, o.field) == (record.object, record.field)), None)
-    return "" if original is None else text(original, record.to, twin)
+    if key_of(record).kind.holds_annotation:
+        return ""
+    saved = find(state.saved_values, key_of(record))
+    return "" if saved is None else annotation_text(saved, record.to, twin)
 
 
-def recovered(lever: Lever, noted_on_twin: str, now: float) -> Original | None:
-    """Return the original of a field that we raised and of which status knows nothing; None when it is not such.
+def recover(lever: Lever, twin_annotation: str, now: float) -> Original | None:
+    """Return the saved value of a field that we raised and that status does not list; None where we did not.
 
     Args:
         lever: as it is now.
-        noted_on_twin: the twin's annotation; anything may stand in it, as in the lever's own.
+        twin_annotation: the twin's annotation; it may hold anything, as the lever's own.
         now: Unix seconds.
     """
-    written = lever.witness if lever.is_hpa else noted_on_twin
+    written = lever.original_annotation if lever.kind.holds_annotation else twin_annotation
     if lever.value is None or not is_ours(lever, lever.value) or lever.applied_value == lever.value:
         return None
-    return _noted(lever, written, now) or _declared(lever, now)
+    return _from_annotation(lever, written, now) or _from_last_applied(lever, now)
 
 
-def _noted(lever: Lever, written: str, now: float) -> Original | None:
+def _from_annotation(lever: Lever, written: str, now: float) -> Original | None:
     known = _read(written)
     value, ours = known.get("value"), known.get("ours")
     if not (value is None or _replicas(value)) or ours is None or not _replicas(ours):
         return None
-    if not (_DEFAULTED if value is None else value) < (lever.value or 0) <= ours:
+    if not lever.kind.effective(value) < lever.current <= ours:
         return None
     manager, operation = known.get("manager", ""), known.get("operation", "")
     if not _owner(manager, operation):
@@ -95,10 +100,10 @@ def _noted(lever: Lever, written: str, now: float) -> Original | None:
     )
 
 
-def _declared(lever: Lever, now: float) -> Original | None:
-    """Take the manifest's own word: a value of ours above what was applied last is one that we raised."""
+def _from_last_applied(lever: Lever, now: float) -> Original | None:
+    """Return the value of the last client-side apply: a value of ours above it is one that we raised."""
     applied = lever.applied_value
-    if applied is None or applied >= (lever.value or 0) or others_of(lever):
+    if applied is None or applied >= lever.current or others_of(lever):
         return None
     return Original(
         object=lever.object,
