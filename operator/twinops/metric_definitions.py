@@ -122,7 +122,8 @@ class MetricDefinition:
         mean_per_pod: whether it is a mean over the pods, so that the forecaster learns the total over all of them,
             which a change of replicas leaves as it is.
         offered: whether it is what clients bring, however many replicas there are; a correction does not change it.
-        measured_on_requests: whether there is nothing to measure, and nothing wrong, without traffic.
+        idle_without: name of the metric of traffic; while that is 0 there is nothing to measure, and nothing wrong.
+            None where the metric does not depend on traffic.
         distorted_by_start_up: whether pods that start up distort it: they work before, and are slow while, they serve.
         pod_resource: what it is a percentage of; None where it is none.
         censored_by: when its value is only a lower bound; the first that applies gives the message.
@@ -141,7 +142,7 @@ class MetricDefinition:
     sizing: Sizing | None = None
     mean_per_pod: bool = False
     offered: bool = False
-    measured_on_requests: bool = False
+    idle_without: str | None = None
     distorted_by_start_up: bool = False
     pod_resource: PodResource | None = None
     censored_by: tuple[CensoredBy, ...] = ()
@@ -229,7 +230,7 @@ _ROWS = (
         harmful_above=True,
         weights=_weights(gateway=0.30, web=0.25, worker=0.05, database=0.30, cache=0.30, queue=0.15),
         sizing=Sizing.STEP,
-        measured_on_requests=True,
+        idle_without=THROUGHPUT,
         distorted_by_start_up=True,
         censored_by=(
             CensoredBy(ERRORS, MANY_ERRORS, "of requests that ended; {:.1%} fail, and would have taken longer"),
@@ -249,7 +250,7 @@ _ROWS = (
         # A service that fails one request in twenty is out of any usual objective.
         default_limit=0.05,
         harmful_from_zero=True,
-        measured_on_requests=True,
+        idle_without=THROUGHPUT,
         advice=Advice(
             too_high="look at the logs and at the last rollout, and undo the rollout if they began with it",
             beyond_replicas="a replica change cannot mend errors",
