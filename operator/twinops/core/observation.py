@@ -46,7 +46,7 @@ class Sample:
     most: float | None = None
     basis: str = ""
 
-    def told(self, level: float) -> float | None:
+    def deciding_value(self, level: float) -> float | None:
         """Return what tells on which side of a level the metric lies, None where nothing real and fresh does.
 
         That is its value, else the bound that lies beyond the level (``least``) or within it (``most``). A bound is

@@ -293,7 +293,7 @@ class _Standing:
     def _look(self, metric: str, goal: float | None, *, counts: bool) -> None:
         value = self._reckoning.value(metric)
         sample = self._reckoning.observation.samples.get(metric)
-        bound = None if sample is None or not sample.bounded or goal is None else sample.told(goal)
+        bound = None if sample is None or not sample.bounded or goal is None else sample.deciding_value(goal)
         if metric in self._idle:
             self._told = True
         elif bound is not None and goal is not None:

@@ -15,7 +15,8 @@ from twinops.api.twin.drift import Drift, Severity
 from twinops.api.twin.observed import Health, Quality
 from twinops.api.twin.spec import DigitalTwinSpec, SystemType
 from twinops.core.assess.drift import assess_drift
-from twinops.core.assess.health import assess_health, penalty_of
+from twinops.core.assess.health import assess_health
+from twinops.core.assess.penalty import penalty_of
 from twinops.core.observation import Sample
 from twinops.metric_definitions import STANDARD, definition
 
