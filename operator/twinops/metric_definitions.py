@@ -36,13 +36,13 @@ DEFAULT_WEIGHT = 0.15
 """Weight where the table has none: about that of an average standard metric."""
 
 FULL_PERCENT = 85.0
-"""CPU above which throughput is what could be served, no longer what was offered."""
+"""CPU in percent of its basis above which throughput is censored: more may be offered than is served."""
 
 SOME_ERRORS = 0.01
-"""Share of errors from which on throughput is served, likewise: clients that fail leave, or ask again."""
+"""Share of errors from which on throughput is censored: clients that fail leave, or retry."""
 
 MANY_ERRORS = 0.05
-"""Share of errors from which on the 95th percentile over all requests lies among those that failed."""
+"""Share of errors from which on latency is censored: its 95th percentile may lie among requests that failed."""
 
 _MAX_UNKNOWN = 1024
 
@@ -56,7 +56,7 @@ class Sizing(Enum):
 
 
 class PodResource(StrEnum):
-    """What of a pod a percentage is taken of: its limit or request of this resource."""
+    """The resource of a pod whose limit or request a percentage is of."""
 
     CPU = "cpu"
     MEMORY = "memory"
@@ -85,7 +85,7 @@ class CensoredBy:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What a person is told to do, by what is wrong. An empty text means that nothing specific is known.
+    """What a person should do, by what is wrong. An empty text means that nothing specific is known.
 
     Attributes:
         too_high: the value does harm above what is expected.
@@ -127,7 +127,7 @@ class MetricDefinition:
         distorted_by_start_up: whether pods that start up distort it: they work before, and are slow while, they serve.
         pod_resource: what it is a percentage of; None where it is none.
         censored_by: when its value is only a lower bound; the first that applies gives the message.
-        advice: what a person is told to do.
+        advice: what a person should do.
     """
 
     name: str
@@ -155,7 +155,7 @@ class MetricDefinition:
 
     @property
     def subject(self) -> str:
-        """What a sentence begins with when it is about the metric; a name that a user gave stays as it is."""
+        """The word at the beginning of a sentence; a name that a user gave stays as it is."""
         return self.word if self.word == self.name else self.word[:1].upper() + self.word[1:]
 
     def weight(self, system_type: str) -> float:
@@ -295,7 +295,7 @@ STANDARD: Mapping[str, MetricDefinition] = MappingProxyType({row.name: row for r
 
 
 def definition(metric: str) -> MetricDefinition:
-    """Return what is known of a metric; of a name that the table does not have only the name itself."""
+    """Return the row of a metric; for a name that is not in the table a row with the defaults."""
     return STANDARD.get(metric) or _unknown(metric)
 
 
@@ -305,7 +305,7 @@ def _unknown(metric: str) -> MetricDefinition:
 
 
 def standard_names(has: Callable[[MetricDefinition], object]) -> tuple[str, ...]:
-    """Return the names of the rows of which the predicate is true, in the table's order."""
+    """Return the names of the rows for which the predicate is true, in the table's order."""
     return tuple(row.name for row in _ROWS if has(row))
 
 

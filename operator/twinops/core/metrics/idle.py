@@ -1,4 +1,4 @@
-"""Metrics that have no value because there is no traffic; without requests there is nothing wrong with them."""
+"""Idle metrics: those that have no value because there is no traffic, and are well for that reason."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NOT_IDLE = frozenset({Quality.GOOD, Quality.BOUNDED, Quality.ERROR})
 """Qualities that are not explained by a lack of requests: something is known of the value, or the query failed."""
 
 _NO_TRAFFIC = 1e-9
-"""Requests per second up to which there are none: a rate of counters that stand still is 0 but for rounding."""
+"""Requests per second up to which traffic counts as 0: a rate of constant counters may differ from 0 by rounding."""
 
 
 def idle_metrics(samples: Mapping[str, Sample]) -> frozenset[str]:
@@ -37,7 +37,7 @@ def idle_metrics(samples: Mapping[str, Sample]) -> frozenset[str]:
 
 
 def zero_traffic(metric: str, samples: Mapping[str, Sample]) -> Sample | None:
-    """Return the sample that shows that a metric has no traffic, None where it has some or that is not known."""
+    """Return the sample of a metric's traffic if that is known to be zero, else None."""
     name = definition(metric).idle_without
     traffic = None if name is None else samples.get(name)
     if traffic is None or not traffic.actionable or traffic.value is None:
