@@ -84,12 +84,7 @@ def render_synced(
     set_health_condition(conditions, spec, assessment)
     drift_words = set_drift_condition(conditions, spec, observation, assessment)
     conditions.set_false(ConditionType.PAUSED, "Active", "syncing on schedule")
-    if blocked is None:
-        conditions.set_false(ConditionType.CORRECTION_BLOCKED, "NothingBlocked", "no correction is held back")
-    elif blocked.waits:
-        conditions.set_false(ConditionType.CORRECTION_BLOCKED, blocked.reason, blocked.message)
-    else:
-        conditions.set_true(ConditionType.CORRECTION_BLOCKED, blocked.reason, blocked.message)
+    _set_blocked_condition(conditions, blocked)
     workload = observation.workload
     all_lost = bool(observation.samples) and assessment.availability.lost >= observation.samples.keys()
     return base(previous, sync).model_copy(
@@ -119,3 +114,13 @@ def render_synced(
             "failing_since": None,
         }
     )
+
+
+def _set_blocked_condition(conditions: Conditions, blocked: Blocked | None) -> None:
+    kind = ConditionType.CORRECTION_BLOCKED
+    if blocked is None:
+        conditions.set_false(kind, "NothingBlocked", "no correction is held back")
+    elif blocked.waits:
+        conditions.set_false(kind, blocked.reason, blocked.message)
+    else:
+        conditions.set_true(kind, blocked.reason, blocked.message)
