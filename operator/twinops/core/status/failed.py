@@ -42,7 +42,7 @@ def render_stalled(previous: DigitalTwinStatus, sync: Sync, reason: str, message
     conditions.remove(ConditionType.RECONCILING).set_false(ConditionType.PAUSED, "Active", "not suspended")
     conditions.set_unknown(ConditionType.METRICS_AVAILABLE, reason, "not asked while the twin is stalled")
     began = [stalled.last_transition_time] if stalled and stalled.status is ConditionStatus.TRUE else []
-    since = min((time.timestamp() for time in (*began, *_failing(previous))), default=sync.now)
+    since = min((time.timestamp() for time in (*began, *_failing_since(previous))), default=sync.now)
     status = base(previous, sync).model_copy(update={"recommended_replicas": None, "need_below_since": None})
     return _without_observation(status, conditions, sync, since, reason)
 
@@ -98,7 +98,7 @@ def render_cluster_failed(previous: DigitalTwinStatus, sync: Sync, refusal: Refu
 
 
 def is_lasting(status: DigitalTwinStatus, sync: Sync) -> bool:
-    """Tell whether syncs have failed often and long enough for ``Ready`` to turn False."""
+    """Tell whether syncs have failed often and long enough for ``Ready`` to become False."""
     since = status.failing_since
     often = status.failed_syncs >= FAILED_SYNCS_BEFORE_UNREADY
     return since is not None and often and sync.now - since.timestamp() >= sync.grace_seconds
@@ -147,6 +147,7 @@ def render_suspended(previous: DigitalTwinStatus, sync: Sync) -> DigitalTwinStat
 def _failed(
     previous: DigitalTwinStatus, conditions: Conditions, sync: Sync, reason: str, message: str
 ) -> DigitalTwinStatus:
+    """Return the status after a failed sync: one failure more, and ``Ready`` False once failures are lasting."""
     status = _with_one_more_failure(base(previous, sync), sync)
     conditions.remove(ConditionType.STALLED).set_false(ConditionType.PAUSED, "Active", "syncing on schedule")
     if is_lasting(status, sync):
@@ -179,7 +180,7 @@ def _unready_already(previous: DigitalTwinStatus) -> bool:
     return ready is not None and ready.status is ConditionStatus.FALSE and previous.failed_syncs > 0
 
 
-def _failing(status: DigitalTwinStatus) -> list[datetime]:
+def _failing_since(status: DigitalTwinStatus) -> list[datetime]:
     return [] if status.failing_since is None else [status.failing_since]
 
 
