@@ -36,13 +36,13 @@ DEFAULT_WEIGHT = 0.15
 """Weight where the table has none: about that of an average standard metric."""
 
 FULL_PERCENT = 85.0
-"""CPU above which throughput is what could be served, no longer what was offered."""
+"""CPU in percent of its basis above which throughput is censored: more may be offered than is served."""
 
 SOME_ERRORS = 0.01
-"""Share of errors from which on throughput is served, likewise: clients that fail leave, or ask again."""
+"""Share of errors from which on throughput is censored: clients that fail leave, or retry."""
 
 MANY_ERRORS = 0.05
-"""Share of errors from which on the 95th percentile over all requests lies among those that failed."""
+"""Share of errors from which on latency is censored: its 95th percentile may lie among requests that failed."""
 
 _MAX_UNKNOWN = 1024
 
@@ -56,7 +56,7 @@ class Sizing(Enum):
 
 
 class PodResource(StrEnum):
-    """What of a pod a percentage is taken of: its limit or request of this resource."""
+    """The resource of a pod whose limit or request a percentage is of."""
 
     CPU = "cpu"
     MEMORY = "memory"
@@ -85,7 +85,7 @@ class CensoredBy:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What a person is told to do, by what is wrong. An empty text means that nothing specific is known.
+    """What a person should do, by what is wrong. An empty text means that nothing specific is known.
 
     Attributes:
         too_high: the value does harm above what is expected.
@@ -122,11 +122,12 @@ class MetricDefinition:
         mean_per_pod: whether it is a mean over the pods, so that the forecaster learns the total over all of them,
             which a change of replicas leaves as it is.
         offered: whether it is what clients bring, however many replicas there are; a correction does not change it.
-        measured_on_requests: whether there is nothing to measure, and nothing wrong, without traffic.
+        idle_without: name of the metric of traffic; while that is 0 there is nothing to measure, and nothing wrong.
+            None where the metric does not depend on traffic.
         distorted_by_start_up: whether pods that start up distort it: they work before, and are slow while, they serve.
         pod_resource: what it is a percentage of; None where it is none.
         censored_by: when its value is only a lower bound; the first that applies gives the message.
-        advice: what a person is told to do.
+        advice: what a person should do.
     """
 
     name: str
@@ -141,7 +142,7 @@ class MetricDefinition:
     sizing: Sizing | None = None
     mean_per_pod: bool = False
     offered: bool = False
-    measured_on_requests: bool = False
+    idle_without: str | None = None
     distorted_by_start_up: bool = False
     pod_resource: PodResource | None = None
     censored_by: tuple[CensoredBy, ...] = ()
@@ -154,7 +155,7 @@ class MetricDefinition:
 
     @property
     def subject(self) -> str:
-        """What a sentence begins with when it is about the metric; a name that a user gave stays as it is."""
+        """The word at the beginning of a sentence; a name that a user gave stays as it is."""
         return self.word if self.word == self.name else self.word[:1].upper() + self.word[1:]
 
     def weight(self, system_type: str) -> float:
@@ -229,7 +230,7 @@ _ROWS = (
         harmful_above=True,
         weights=_weights(gateway=0.30, web=0.25, worker=0.05, database=0.30, cache=0.30, queue=0.15),
         sizing=Sizing.STEP,
-        measured_on_requests=True,
+        idle_without=THROUGHPUT,
         distorted_by_start_up=True,
         censored_by=(
             CensoredBy(ERRORS, MANY_ERRORS, "of requests that ended; {:.1%} fail, and would have taken longer"),
@@ -249,7 +250,7 @@ _ROWS = (
         # A service that fails one request in twenty is out of any usual objective.
         default_limit=0.05,
         harmful_from_zero=True,
-        measured_on_requests=True,
+        idle_without=THROUGHPUT,
         advice=Advice(
             too_high="look at the logs and at the last rollout, and undo the rollout if they began with it",
             beyond_replicas="a replica change cannot mend errors",
@@ -294,7 +295,7 @@ STANDARD: Mapping[str, MetricDefinition] = MappingProxyType({row.name: row for r
 
 
 def definition(metric: str) -> MetricDefinition:
-    """Return what is known of a metric; of a name that the table does not have only the name itself."""
+    """Return the row of a metric; for a name that is not in the table a row with the defaults."""
     return STANDARD.get(metric) or _unknown(metric)
 
 
@@ -304,7 +305,7 @@ def _unknown(metric: str) -> MetricDefinition:
 
 
 def standard_names(has: Callable[[MetricDefinition], object]) -> tuple[str, ...]:
-    """Return the names of the rows of which the predicate is true, in the table's order."""
+    """Return the names of the rows for which the predicate is true, in the table's order."""
     return tuple(row.name for row in _ROWS if has(row))
 
 

@@ -55,6 +55,12 @@ def test_censoring_metrics_are_in_the_table_and_shown(row: MetricDefinition) -> 
         assert not rule.reached(rule.threshold * 0.99)
 
 
+def test_metrics_that_need_traffic_name_a_metric_of_traffic() -> None:
+    named = {row.name: row.idle_without for row in STANDARD.values() if row.idle_without is not None}
+    assert named == {LATENCY: THROUGHPUT, "errorRate": THROUGHPUT}
+    assert all(STANDARD[traffic].idle_without is None for traffic in named.values())
+
+
 def test_the_catalogue_has_queries_for_every_row_and_for_nothing_else() -> None:
     assert {metric for queries in CATALOGUE.values() for metric in queries} == set(STANDARD)
 

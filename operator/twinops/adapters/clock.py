@@ -14,9 +14,9 @@ class SystemClock:
         return time.time()
 
     def monotonic(self) -> float:
-        """Seconds that never jump; the same clock as a running loop's ``time()``."""
+        """Seconds of a clock that never jumps; the same one as a running loop's ``time()``."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for so many seconds."""
         await asyncio.sleep(seconds)

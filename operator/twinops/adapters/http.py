@@ -1,7 +1,7 @@
 """The operator's HTTP side: ``/metrics``, ``/healthz`` and ``/readyz``, in the event loop it reports on.
 
-Whoever reaches the port may send anything, so everything has a bound: connections, the time until a request has
-come and until its answer is sent, and how often metrics are rendered.
+Anyone who reaches the port may send anything, so these have limits: the number of connections, the time until a
+request has been received and until its answer is sent, and how often metrics are rendered.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from twinops.errors import SettingsError
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 MAX_CONNECTIONS = 64
-"""With one more the oldest is closed: a probe must get through, whoever holds the others."""
+"""One more closes the oldest, so that a probe is answered whoever keeps the others open."""
 
 REQUEST_SECONDS = 5.0
-"""How long a connection may take until its request has come."""
+"""Longest time until the request of a connection has been received."""
 
 ANSWER_SECONDS = 30.0
-"""How long an answer may take until it is sent."""
+"""Longest time until an answer is sent."""
 
 RENDER_SECONDS = 1.0
-"""Metrics are at most so old; however many ask meanwhile, they get the same."""
+"""Largest age of rendered metrics; requests within this time get the same ones."""
 
 _LONGEST_LINE = 4096
 _PIECE = 64 * 1024
@@ -37,14 +37,14 @@ _PIECE = 64 * 1024
 class Web:
     """A small HTTP server. One connection serves one request.
 
-    ``/readyz`` answers 200 as long as the server runs: a standby is ready to take over, and one that
-    was not ready would hold up every roll-out.
+    ``/readyz`` answers 200 as long as the server runs: a standby is ready to take over, and a replica that is not ready
+    would block every rollout.
 
     Args:
         host: address to listen on.
         port: 0 picks a free one.
         render: returns what ``/metrics`` answers; called in a thread of its own, since 10,000 twins take a while.
-        health: returns whether the process should be left running, and why not, for ``/healthz``.
+        health: returns for ``/healthz`` whether the process is healthy, and a message.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ def _text(text: str, status: int) -> web.Response:
 
 
 async def _send(request: web.BaseRequest, body: bytes) -> web.StreamResponse:
-    """Send it in pieces: a whole one would be copied for each reader that is slow."""
+    """Send the body in pieces: a single write would keep a copy of all of it for each slow reader."""
     response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE})
     response.content_length = len(body)
     response.force_close()
@@ -114,7 +114,7 @@ async def _send(request: web.BaseRequest, body: bytes) -> web.StreamResponse:
 
 
 class _Rendered:
-    """What was rendered last, by one thread, one at a time."""
+    """The metrics rendered last; one thread renders them, once at a time."""
 
     def __init__(self, render: Callable[[], bytes]) -> None:
         self._render = render
@@ -124,18 +124,18 @@ class _Rendered:
         self._running: asyncio.Future[bytes] | None = None
 
     async def newest(self) -> bytes:
-        """Return what is at most a second old, or what is being rendered."""
+        """Return metrics that are at most ``RENDER_SECONDS`` old, rendering them if there are none."""
         loop = asyncio.get_running_loop()
         if self._running is None:
             if loop.time() - self._at < RENDER_SECONDS:
                 return self._body
             self._running = asyncio.ensure_future(loop.run_in_executor(self._thread, self._render))
             self._running.add_done_callback(self._keep)
-        # Shielded: whoever began it may be gone before it is done.
+        # Shielded: the request that started it may be cancelled while others wait for the result.
         return await asyncio.shield(self._running)
 
     def close(self) -> None:
-        """Let go of the thread."""
+        """Shut the thread down without waiting for it."""
         self._thread.shutdown(wait=False)
 
     def _keep(self, done: asyncio.Future[bytes]) -> None:
@@ -172,7 +172,7 @@ class _Server(web.Server):
         super().connection_lost(handler, exc)
 
     def asked(self, transport: asyncio.BaseTransport) -> None:
-        """Give a connection whose request has come the time of an answer."""
+        """Start the time limit for the answer of a connection whose request has been received."""
         end = self._ends.get(transport)
         if end is not None:
             end.cancel()

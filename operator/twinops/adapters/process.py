@@ -1,4 +1,4 @@
-"""The process itself: how it is asked to end, and that it does."""
+"""The end of the process: signals that ask for it, and time limits within which it must be over."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ log = structlog.get_logger()
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 LAST_WORDS_SECONDS = 1.0
-"""How long the last lines may take to be written: a reader that is stuck must not keep the process."""
+"""Longest time for writing the last log lines: a reader that is stuck must not keep the process from ending."""
 
 
 def hold_signals() -> None:
-    """Keep signals that ask for the end until ``on_signal`` listens for them.
+    """Block the signals that ask the process to end until ``on_signal`` waits for them.
 
-    To be called in the main thread before any other is started: threads inherit what is held. Nobody
-    else gets these signals from then on, kopf, which would put handlers of its own in place, among them.
+    Call it in the main thread before any other thread is started, since threads inherit the signal mask. From then on
+    no other handler gets these signals, in particular not those that kopf installs.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
 def on_signal(stop: asyncio.Event, *, patience_seconds: float) -> None:
-    """Set ``stop`` in the running loop at the first signal, and see to it that the process ends.
+    """Set ``stop`` in the running loop at the first signal, and end the process if it does not end by itself.
 
-    A thread waits for the signals, so that they are heard while the loop is busy or stuck, too. A process
+    A thread waits for the signals, so that they are handled while the loop is busy or stuck, too. A process
     that has not ended ``patience_seconds`` after the first signal, or before a second one, is ended with status 0.
     """
     loop = asyncio.get_running_loop()
@@ -53,7 +53,7 @@ def on_signal(stop: asyncio.Event, *, patience_seconds: float) -> None:
 
 
 def end_within(seconds: float, status: int) -> None:
-    """See to it that this process has ended after so many seconds, with this status unless it ends before."""
+    """End this process with this status after so many seconds, unless it has ended before."""
 
     def late() -> None:
         _say("ended before everything was done", seconds=seconds)
@@ -65,7 +65,7 @@ def end_within(seconds: float, status: int) -> None:
 
 
 def end(status: int) -> NoReturn:
-    """End this process now, whatever its threads still wait for."""
+    """End this process now, without waiting for its threads."""
     _within(LAST_WORDS_SECONDS, logging.shutdown)
     os._exit(status)
 

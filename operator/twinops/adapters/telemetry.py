@@ -1,7 +1,7 @@
-"""What Prometheus can scrape from the operator.
+"""The operator's own metrics for Prometheus.
 
-What there is once per twin is kept in one small table and turned into series when it is scraped:
-a metric object per twin and name would cost a hundred megabytes at 10,000 twins.
+Metrics per twin are kept in one table and turned into series at each scrape: a metric object per twin and name would
+take a hundred megabytes at 10,000 twins.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LATE_SECONDS = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 @dataclass(slots=True)
 class _Row:
-    """What is published of one twin."""
+    """The published values of one twin; None is not published."""
 
     uid: str
     last_sync: float | None = None
@@ -68,6 +68,7 @@ class _Twins(Collector):
         self.rows: dict[tuple[str, str], _Row] = {}
 
     def row(self, ref: TwinRef) -> _Row:
+        """Return the row of a twin, a new one where another twin of the same name had one."""
         key = (ref.namespace, ref.name)
         row = self.rows.get(key)
         if row is None or row.uid != ref.uid:
@@ -130,14 +131,14 @@ class PrometheusTelemetry:
         return generate_latest(self._registry)
 
     def synced(self, ref: TwinRef, *, result: str, seconds: float, late_seconds: float) -> None:
-        """A sync ended."""
+        """Count a sync that has ended."""
         self._twins.row(ref).last_sync = self._clock.now()
         self._syncs.labels(result).inc()
         self._seconds.observe(seconds)
         self._late.observe(max(0.0, late_seconds))
 
     def assessed(self, ref: TwinRef, status: DigitalTwinStatus) -> None:
-        """Publish what a twin was found to be; what the status does not know is not published."""
+        """Publish the assessment of a twin; unknown values are not published."""
         drifted = find(status.conditions, ConditionType.DRIFTED)
         unknown = drifted is not None and drifted.status is ConditionStatus.UNKNOWN
         row = self._twins.row(ref)
@@ -148,26 +149,26 @@ class PrometheusTelemetry:
         row.risks = {risk.metric: risk.probability for risk in status.risks}
 
     def forget(self, ref: TwinRef) -> None:
-        """Stop publishing about a twin that is gone, but not about its successor of the same name."""
+        """Stop publishing about a deleted twin, but not about a newer one of the same name."""
         key = (ref.namespace, ref.name)
         row = self._twins.rows.get(key)
         if row is not None and row.uid == ref.uid:
             del self._twins.rows[key]
 
     def status_written(self, kind: str) -> None:
-        """A status was, or was not, written."""
+        """Count a status that was, or was not, written."""
         self._writes.labels(kind).inc()
 
     def corrected(self, ref: TwinRef, outcome: Outcome) -> None:
-        """A correction came to this outcome."""
+        """Count a correction with this outcome."""
         self._corrections.labels(ref.namespace, outcome.value).inc()
 
     def reverted(self, ref: TwinRef) -> None:
-        """Somebody put back what a correction had changed."""
+        """Count a change of a correction that another party has reverted."""
         self._reverted.labels(ref.namespace).inc()
 
     def source_answered(self, name: str, *, up: bool) -> None:
-        """A MetricsSource did, or did not, answer."""
+        """Publish whether a MetricsSource answers."""
         self._sources.labels(name).set(float(up))
 
     def source_gone(self, name: str) -> None:
@@ -175,7 +176,7 @@ class PrometheusTelemetry:
         self._sources.remove_by_labels({"source": name})
 
     def leads(self, *, leading: bool) -> None:
-        """This process became the leader, or ceased to be: then it speaks for no twin any more."""
+        """Publish whether this process leads; if not, stop publishing about all twins."""
         self._leader.set(float(leading))
         if not leading:
             self._twins.rows.clear()

@@ -61,6 +61,6 @@ def find(conditions: Iterable[Condition], kind: ConditionType) -> Condition | No
 
 
 def is_true(conditions: Iterable[Condition], kind: ConditionType) -> bool:
-    """Tell whether the condition of this type stands and is True."""
+    """Tell whether the condition of this type is listed and True."""
     found = find(conditions, kind)
     return found is not None and found.status is ConditionStatus.TRUE

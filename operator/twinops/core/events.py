@@ -1,7 +1,7 @@
 """Kubernetes Events as data, and which object each of them is about.
 
-The core has neither the name nor the namespace of the twin it judges: its events are about ``TWIN``, or about
-an object in the twin's own namespace. ``of_twin`` puts both in before an event is posted.
+The core does not have name and namespace of the twin: its events are about ``TWIN``, or about an object in the twin's
+namespace. ``of_twin`` fills in both before an event is posted.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ class InvolvedObject:
     """The object that an Event is about, ``involvedObject`` of the API.
 
     Attributes:
+        api_version: as in the API, with the group.
+        kind: as in the API.
+        name: of the object, empty in ``TWIN``.
         namespace: empty for a cluster-scoped object, and in events of the core for the twin's own namespace.
         uid: empty where it is not known.
         resource_version: of the object as it was read, empty where it is not known.
@@ -37,7 +40,7 @@ class InvolvedObject:
 
 
 TWIN = InvolvedObject(API_VERSION, _TWIN_KIND, "")
-"""The twin that is being judged, whatever its name."""
+"""Stands for the twin itself in events of the core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,6 @@ def about_workload(workload: Workload | None) -> InvolvedObject | None:
 
 
 def of_twin(event: Event, twin: InvolvedObject) -> Event:
-    """Return an event of the core with what the core does not have: the twin itself, or its namespace."""
+    """Return an event of the core with the twin in place of ``TWIN``, or with the twin's namespace."""
     about = twin if event.about == TWIN else replace(event.about, namespace=twin.namespace)
     return replace(event, about=about)

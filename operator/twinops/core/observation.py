@@ -1,4 +1,4 @@
-"""What one sync has gathered, as frozen data. Missing data is a value here, never an exception."""
+"""Everything that one sync has read, as frozen data. Missing data is a value here, never an exception."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ class Sample:
     """The answer for one metric at one sync.
 
     Attributes:
+        metric: its name.
+        quality: what kind of answer it is.
         value: None unless ``quality`` is Good or Held (or a stand-in by ``onMissing: Value``).
-        least: of a Bounded one, what it is at least; None where that is not known.
-        most: of a Bounded one, what it is at most; None likewise.
+        least: lower bound of a Bounded sample, None where that is not known.
+        most: upper bound of a Bounded sample, None likewise.
         unit: unit with its basis, for example ``% of limits``.
         time: Unix seconds of the newest sample behind the value.
         reason: CamelCase, set when quality is not Good.
+        message: the reason in words.
         basis: what a percentage is of, and where that was read.
         query: name of the query that answered (``Custom`` or a candidate's name).
-        actionable: False for stand-ins; only real, fresh values make a correction eligible.
     """
 
     metric: str
@@ -42,11 +44,11 @@ class Sample:
     most: float | None = None
     basis: str = ""
 
-    def told(self, level: float) -> float | None:
-        """Return what tells on which side of a level the metric lies, None where nothing real and fresh does.
+    def deciding_value(self, level: float) -> float | None:
+        """Return the value or the bound that decides on which side of a level the metric lies, None where none does.
 
-        That is its value, else the bound that lies beyond the level (``least``) or within it (``most``). A bound is
-        no measurement: it may say that all is well, or that it is not, and never how much would help.
+        That is the real, fresh value, else the lower bound where it lies above the level, or the upper one where it
+        does not. A bound shows whether the metric exceeds the level, but not by how much.
         """
         if self.actionable:
             return self.value
@@ -56,21 +58,21 @@ class Sample:
 
     @property
     def bounded(self) -> bool:
-        """Tell whether it is only known to lie between bounds, of which one may be missing."""
+        """Tell whether only bounds of the value are known, of which one may be missing."""
         return self.quality is Quality.BOUNDED
 
     @property
     def actionable(self) -> bool:
-        """Tell whether the value is real and fresh."""
+        """Tell whether the value is real and fresh; no other value makes a correction eligible."""
         return self.quality is Quality.GOOD and self.value is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """One pod of a target, as the API server tells it.
+    """One pod of a target, as read from the API server.
 
     Attributes:
-        started: Unix seconds at which the kubelet took it up (``status.startTime``); None while it waits for a node.
+        started: Unix seconds of ``status.startTime``, when the kubelet accepted it; None while it waits for a node.
         ready_since: Unix seconds since when its condition ``Ready`` has been true; None while it is not.
         terminating: whether it is being deleted.
     """
@@ -87,8 +89,8 @@ class Workload:
 
     Attributes:
         ready: ready replicas.
-        desired: replicas asked for in its spec.
-        pod_cpu_cores: what a pod may use by its basis, the mean over those that run; None where one of their
+        desired: replicas in its spec.
+        pod_cpu_cores: limit or request of a pod by its basis, the mean over those that run; None where one of their
             containers has neither limit nor request.
         pod_memory_bytes: likewise for memory.
         cpu_basis: ``limits`` or ``requests``, empty when unknown.
@@ -98,10 +100,10 @@ class Workload:
         read_from: where they were read, in words.
         pod_regex: RE2 for the names of its pods and of those that it had; empty where only its own name tells,
             None where nothing does.
-        notes: what a person should know of how the pods were read.
+        notes: for a person, how the pods were read.
         version: ``app.kubernetes.io/version`` or the image tag, None when neither is known.
         pods: those that its selector finds; None where they are not known (no right, no selector).
-        rollout: why a rollout counts as under way, in words; empty when none is.
+        rollout: why a rollout counts as in progress, in words; empty when none is.
     """
 
     ref: TargetRef

@@ -1,4 +1,4 @@
-"""What a person must grant when the API server refuses a request, in words: which right, where, and by what."""
+"""Refused requests to the API server: which right is missing, in which namespace, and what grants it, in words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 _REQUEST = re.compile(r"^([A-Z]+) (/[^\s:?]*)")
 _BY_RBAC = "cannot patch resource "
-"""What RBAC says. Admission refuses with 403, too, and for that no right is missing."""
+"""Part of RBAC's answer. Admission refuses with 403, too, but then no right is missing."""
 
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
@@ -24,7 +24,7 @@ _GRANTED = frozenset(
         ("keda.sh", "scaledobjects"),
     }
 )
-"""What the chart's own roles let the operator read."""
+"""Group and resource of what the chart's own roles allow the operator to read."""
 
 _HPA = ("autoscaling", "horizontalpodautoscalers")
 
@@ -45,7 +45,7 @@ class RefusalReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why the API server did not give what a sync needs.
+    """Why the API server refused a request of a sync.
 
     Attributes:
         message: what is missing, and how to mend it.
@@ -77,7 +77,7 @@ class _Request:
 
 
 def missing_right(said: str, status: int) -> str:
-    """Return which right a refused write lacks and what grants it, empty where it was refused for something else.
+    """Return which right a refused write lacks and what grants it, empty where it was refused for another reason.
 
     Args:
         said: the error's text: method and path of the request, then what the API server said.
@@ -89,7 +89,7 @@ def missing_right(said: str, status: int) -> str:
 def refusal(said: str, status: int) -> Refusal:
     """Return what an error of the API server means for a twin.
 
-    What the API server answered is not repeated: a twin's author need not see it. What was asked for is.
+    The message names the request, not the API server's answer: a twin's author need not see that.
 
     Args:
         said: the error's text; it begins with method and path of the request.
@@ -116,7 +116,7 @@ def refusal(said: str, status: int) -> Refusal:
 
 
 def _parse(method: str, path: str) -> _Request | None:
-    # Left escaped: whatever an author's apiVersion holds, nothing in it reaches a terminal.
+    # The path stays escaped, so that no control character of an author's apiVersion reaches a terminal.
     parts = path.strip("/").split("/")
     if len(parts) >= 3 and parts[0] == "apis":  # noqa: PLR2004 - apis, group, version
         group, version, rest = parts[1], parts[2], parts[3:]

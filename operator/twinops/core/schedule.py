@@ -1,9 +1,8 @@
-"""When a twin ticks: slots on a wall-clock grid, shifted by a hash of its UID.
+"""The times at which a twin syncs: slots on a wall-clock grid, offset by a hash of its UID.
 
-The grid keeps ticks of equal intervals evenly spread and stable over restarts; the hash keeps
-thousands of twins from ticking at once. Sleeping is done by a monotonic clock, so a wall clock that
-jumps moves the grid, never the pace: two ticks lie between half an interval and one interval apart
-(plus what a sync itself takes, and ``SLACK``).
+The grid keeps syncs at equal intervals over restarts; the hash spreads the syncs of many twins evenly. Sleeping is done
+by a monotonic clock, so that a jump of the wall clock shifts the grid but not the pace: two syncs begin between half an
+interval and one interval apart (plus the duration of a sync, and ``SLACK``).
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ import math
 from dataclasses import dataclass
 
 SLACK = 0.02
-"""A tick that came early by up to this share of the interval has served its slot: sleeps end a little
-early while NTP slows the wall clock down (by at most 0.05 %)."""
+"""Share of the interval by which a sync may come before its slot and still count for it: a sleep ends a little before
+the slot while NTP slows the wall clock down (by at most 0.05 %)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SyncStart:
-    """When a slot was last served, by the monotonic clock (seconds)."""
+    """When the last sync began, in seconds of the monotonic clock."""
 
     monotonic: float
 
@@ -48,17 +47,17 @@ def next_slot(now: float, interval: float, uid: str) -> float:
 
 
 def sleep_seconds(wall: float, monotonic: float, last: SyncStart | None, interval: float, uid: str) -> float:
-    """Return how long to sleep until the next tick.
+    """Return how long to sleep until the next sync.
 
-    Normally that is the time to the next slot. Where a clock that jumped would bring it less than half
-    an interval after the last tick, the way to the slot after it is cut in two halves instead: no
-    burst, no gap above one interval, and back on the grid with the tick after the next.
+    Normally that is the time to the next slot. Where that would be less than half an interval after the last sync,
+    because the wall clock jumped, the next sync is put halfway between the last one and the slot after the next. Thus
+    no gap is longer than one interval, and the sync after the next is on the grid again.
 
     Args:
         wall: Unix seconds now.
         monotonic: monotonic seconds now.
-        last: the last tick; None before the first.
-        interval: seconds between two ticks, as it is now (it may have changed since ``last``).
+        last: the start of the last sync; None before the first.
+        interval: seconds between two syncs, as it is now (it may have changed since ``last``).
         uid: UID of the twin.
 
     Returns:
@@ -76,12 +75,12 @@ def sleep_seconds(wall: float, monotonic: float, last: SyncStart | None, interva
 
 
 def herd_delay(uid: str, crowd: int, *, longest: float = 5.0, per_second: float = 500.0) -> float:
-    """Return how long one of ``crowd`` twins waits when all are woken at once.
+    """Return for how many seconds one of ``crowd`` twins waits when all are to sync at once.
 
     Args:
         uid: UID of the twin.
-        crowd: how many twins are woken.
-        longest: seconds that the spread never exceeds.
-        per_second: twins to wake per second, as long as ``longest`` allows.
+        crowd: number of twins.
+        longest: largest delay in seconds.
+        per_second: twins that begin to sync per second, unless ``longest`` needs more.
     """
     return fraction(uid) * min(longest, crowd / per_second)

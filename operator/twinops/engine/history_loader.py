@@ -154,7 +154,7 @@ class HistoryLoader:
         if found.recorded:
             async with self._learners:
                 await asyncio.to_thread(_learn, forecaster, found, given, queries, QUICK_ORIGINS)
-        warm_up = self._warm_up(history, found, given, queries) if forecaster.cold else None
+        warm_up = self._warm_up(history, found, given, queries) if forecaster.warming else None
         task = history.learned(forecaster, Learned(queries, frozenset(found.recorded), given.now), warm_up)
         if task is not None:
             self._keep(task)

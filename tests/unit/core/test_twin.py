@@ -119,7 +119,7 @@ def test_what_is_missing_stops_a_correction_and_nothing_else(
 
 def test_without_metrics_nothing_is_known_and_nothing_is_done() -> None:
     done = lasting(seen(None))
-    assert done.assessment.silent
+    assert done.assessment.data_incomplete
     assert (done.assessment.health_score, done.assessment.risks) == (None, ())
     assert (done.decision.action, done.state.corrections) == (None, ())
 

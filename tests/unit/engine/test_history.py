@@ -279,20 +279,20 @@ class CountingForecaster:
         del horizons, learned
         self.metrics = metrics
         self.newest: int | None = None
-        self.cold = False
+        self.warming = False
         self.fed: list[tuple[float, int]] = []
         self._step = step
 
     def learn(self, recorded: Mapping[str, Any], *, origins: int | None, **_: object) -> None:
         self.newest = max(round(one.recent.times[-1] // self._step) for one in recorded.values())
-        self.cold = origins is not None
+        self.warming = origins is not None
 
     def observe(self, now: float, values: Mapping[str, float | None], **_: object) -> None:
         del values
         self.newest = max(math.floor(now / self._step), self.newest or 0)
 
     def forecast_result(self) -> ForecastResult:
-        return ForecastResult(samples=dict.fromkeys(self.metrics, 1 if self.newest else 0), warming=self.cold)
+        return ForecastResult(samples=dict.fromkeys(self.metrics, 1 if self.newest else 0), warming=self.warming)
 
 
 @dataclass

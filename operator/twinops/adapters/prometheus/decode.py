@@ -1,4 +1,4 @@
-"""Numbers out of Prometheus' JSON results.
+"""Decodes the numbers in Prometheus' JSON results.
 
 Source: Prometheus "HTTP API", section "Expression query result formats".
 """
@@ -13,7 +13,7 @@ from twinops.core.metrics.queries import InstantAnswer
 from twinops.ports.metrics import RangeAnswer
 
 _LAST_TIME = 1e12
-"""Unix seconds; everything beyond is no time, and would not fit into a number of slots."""
+"""Unix seconds; a later time is refused, since its slot number would not fit into an integer."""
 
 
 def instant(result: list[Any]) -> InstantAnswer:
@@ -41,7 +41,7 @@ def ranges(result: list[Any]) -> RangeAnswer:
         times = np.array([float(pair[0]) for pair in pairs])
         if not (np.abs(times) < _LAST_TIME).all():
             raise ValueError("a time that is none")
-        # A list of floats is faster to convert than numpy's own parser of strings.
+        # Converting a list of floats is faster than numpy's own parser of strings.
         values = np.array([float(pair[1]) for pair in pairs])
         series.append((times, values))
     return RangeAnswer(series=tuple(series))

@@ -1,7 +1,7 @@
-"""Reading PromQL token by token, in time and memory that grow with its length alone.
+"""Tokens of PromQL, read in time and memory proportional to the length of the query.
 
-Whoever may create a twin may write any query of the CRD's length, so nothing here looks at a letter more than a
-few times: quantifiers are possessive, and a quote that is never closed reaches to the end of the text.
+Anyone who may create a twin may write any query of the CRD's length. So the regular expressions here never backtrack
+(their quantifiers are possessive), and a quote that is never closed extends to the end of the text.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 import re
 
 MAX_LEVELS = 128
-"""Operators and nested brackets of a query that is parsed. Each may be a level of its tree, and building a tree
-copies what lies below each level."""
+"""Most operators plus nested brackets of a query that is parsed. Each may be a level of the syntax tree, and the parser
+copies the subtree of each level."""
 
 MAX_TOKENS = 2000
-"""Names, numbers, strings and signs of a query that is parsed."""
+"""Most tokens (names, numbers, strings, signs) of a query that is parsed."""
 
 STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|' + r"'[^'\\]*+(?:\\.[^'\\]*+)*+'?|`[^`]*+`?"
 COMMENT = r"#[^\n]*+"
 QUOTED = re.compile(rf"{STRING}|{COMMENT}", re.DOTALL)
-"""A string or a comment: what a placeholder or a quote in it means is different there."""
+"""A string or a comment, in which placeholders and quotes are treated differently."""
 
 _TOKEN = re.compile(rf"(?:{COMMENT}|\s++)|(?P<token>{STRING}|[A-Za-z0-9_:.$]++|.)", re.DOTALL)
 _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
@@ -29,10 +29,10 @@ _OPERATORS = frozenset({*"+-*/%^@[", "and", "or", "unless", "atan2", "offset"})
 
 
 def too_complex(promql: str) -> str:
-    """Return why a query must not be parsed, for people; empty when it may be.
+    """Return why a query must not be parsed, in words; empty where it may be.
 
-    What stands in strings and comments does not count. A ``[`` counts as an operator, too: a subquery is a level
-    beside the brackets of the function around it.
+    Strings and comments do not count. A ``[`` counts as an operator, too: a subquery is a level of its own, beside the
+    brackets of the function around it.
     """
     tokens = operators = depth = deepest = in_braces = 0
     before = ""
@@ -48,7 +48,7 @@ def too_complex(promql: str) -> str:
         elif sign in _CLOSING:
             depth -= 1
             in_braces -= sign == "}"
-        # Within braces signs of comparison are part of matchers, which lie side by side.
+        # Within braces signs of comparison belong to matchers, which are not nested.
         if (before in _BEFORE_DURATIONS or before.endswith(":")) and any(map(_is_endless, sign.split(":"))):
             return f"the duration {sign[:20]} is out of range"
         before = before if sign in "+-" else sign.lower()
@@ -59,7 +59,7 @@ def too_complex(promql: str) -> str:
 
 
 def _is_endless(duration: str) -> bool:
-    """Tell durations in seconds that the parser would come to grief over."""
+    """Tell whether a duration in seconds is so large that the parser would panic."""
     try:
         return not abs(float(duration)) < _LONGEST_DURATION
     except ValueError:
@@ -67,10 +67,10 @@ def _is_endless(duration: str) -> bool:
 
 
 def without_strings(promql: str) -> tuple[str, list[str]]:
-    """Return the query with a number in place of what each string holds, and the strings by these numbers.
+    """Return the query with a number in place of the content of each string, and the strings by these numbers.
 
-    A parser that is given this never sees what a person wrote there, above all no regular expression: compiling
-    those can take seconds and hundreds of megabytes. The numbers begin with a zero, so that no label's own name is one.
+    Thus the parser compiles no regular expression of a user, which could take seconds and hundreds of megabytes. The
+    numbers begin with a zero, so that they cannot be mistaken for the name of a label.
     """
     strings: list[str] = []
 

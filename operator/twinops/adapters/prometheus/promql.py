@@ -1,7 +1,7 @@
-"""Filling placeholders into PromQL, safely.
+"""Fills the placeholders of PromQL queries with escaped values.
 
-The quotes around a placeholder decide how its value is escaped, as in the PromQL lexer: backslash
-escapes within double and single quotes, none within backticks.
+The quotes around a placeholder decide how its value is escaped, as in the PromQL lexer: with backslashes within double
+and single quotes, not at all within backticks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from twinops.core.metrics.reasons import SampleReason
 from twinops.errors import SpecError
 
 PLACEHOLDERS = ("namespace", "name", "podRegex", "window", "cpuCores", "memoryBytes", "label.KEY")
-"""What a query may contain, for people."""
+"""The placeholders that a query may contain, as messages list them."""
 
 MAX_LENGTH = 64 * 1024
 """Characters of a query with its placeholders filled in."""
@@ -28,7 +28,7 @@ _LARGEST = "histogram_quantile(1,"
 _BARE_WORD = re.compile(r"[A-Za-z0-9_:.]*")
 _NOT_A_LABEL = re.compile(r"[^A-Za-z0-9_]")
 _LABEL_PREFIX = "label."
-# What is counted once, and labels that do not tell two of them apart: see ``candidates.shapes``.
+# The label by which things are counted, and labels that do not distinguish two of them: see ``candidates.shapes``.
 _OF_A_POD = ("pod", "container_id, instance, pod_ip, service, uid")
 _APART = ("instance", "container, container_id, pod, pod_ip, service, uid")
 _VIEWS = ("job", "cluster", "monitor", "prometheus", "prometheus_replica", "receive_replica", "replica", "__replica__")
@@ -76,12 +76,13 @@ def of_largest(promql: str) -> str:
 
 
 def label_name(key: str) -> str:
-    """Return a Kubernetes label key as Prometheus' ``labelmap`` convention writes it: ``_`` for all else."""
+    """Return a Kubernetes label key as Prometheus' ``labelmap`` convention writes it: ``_`` for other characters."""
     name = _NOT_A_LABEL.sub("_", key)
     return f"_{name}" if name[:1].isdigit() else name
 
 
 Value = Callable[[str], str]
+"""Returns the value of a placeholder, given the quote around it; may raise a ``SpecError``."""
 
 
 def _own_values(scope: QueryScope) -> Iterator[tuple[str, Value]]:
@@ -100,7 +101,7 @@ def _own_values(scope: QueryScope) -> Iterator[tuple[str, Value]]:
 
 
 def _built_in_values(scope: QueryScope) -> Mapping[str, Value]:
-    """Return what only our own queries may ask for."""
+    """Return the placeholders that only the built-in queries may use."""
     known = f'container=~"{"|".join(scope.containers)}"' if scope.containers else 'container!="",container!="POD"'
     values = {"containers": _plain(known)}
     if scope.target is not None:
@@ -180,7 +181,7 @@ def _amount(what: str, value: float | None, problem: str) -> Value:
 
 
 def _whole(scope: QueryScope, amount: Value) -> Value:
-    """Return what all containers of a pod may use, for series that do not tell them apart."""
+    """Return the limit or request of a whole pod, for series that do not distinguish its containers."""
     if scope.pods_read or scope.cpu_cores is None:
         return amount
 
@@ -215,7 +216,7 @@ def _no_target(name: str) -> Value:
 
 def _text(name: str, value: str) -> Value:
     def show(quote: str) -> str:
-        # Outside of quotes a value may be part of a metric name, never more.
+        # Outside of quotes a value may only be part of a metric name.
         fits = "`" not in value if quote == "`" else bool(quote) or _BARE_WORD.fullmatch(value) is not None
         if not fits:
             raise SpecError(

@@ -1,13 +1,13 @@
-"""Quantiles of classic histograms that no observation supports, and what is known instead.
+"""Quantiles of classic histograms that cannot be interpolated, and the bounds that are known instead.
 
 ``histogram_quantile`` interpolates within the bucket in which the quantile lies. In the first bucket that holds any
-observation there is nothing to interpolate from: all that is known is that the quantile lies between the bounds of that
-bucket. Where the bounds are meant for another unit (seconds in buckets of milliseconds) every observation is in there.
-In the last bucket, which is open, the largest finite bound comes out, and the quantile lies somewhere above.
+observation it is only known that the quantile lies between the bounds of that bucket. Where the bounds are meant for
+another unit (seconds in buckets of milliseconds) that bucket holds every observation. In the last bucket, which is
+open, the result is the largest finite bound, and the quantile lies somewhere above it.
 
-With ``B`` for the cumulative counts by ``le``, ``min(B > 0)`` is what the first filled bucket holds and ``max(B)`` is
-all of it; so the quantile lies in the first filled bucket if the share of the one in the other reaches it, and the
-quantile of that very share is the bucket's upper bound. Source: Prometheus, "Query functions", ``histogram_quantile``.
+Let ``B`` be the cumulative counts by ``le``: ``min(B > 0)`` is the count of the first filled bucket, ``max(B)`` that of
+all. The quantile lies in the first filled bucket if ``min(B > 0) / max(B)`` reaches it, and the quantile of exactly
+that share is the bucket's upper bound. Source: Prometheus, "Query functions", ``histogram_quantile``.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _SMALLEST = "1e-9"
 
 @dataclass(frozen=True, slots=True)
 class QuantileTexts:
-    """What goes with a query for one quantile of one histogram.
+    """The further queries for one quantile of one histogram.
 
     Attributes:
-        measured: the same query; nothing comes out where the quantile lies in the first filled bucket.
+        measured: the same query, without a result where the quantile lies in the first filled bucket.
         bounds: the bounds of that bucket, as two values; both are the largest finite bound where that is the open one.
-        past: as ``measured``, and nothing comes out where the quantile lies in the open bucket either.
+        past: as ``measured``, and without a result where the quantile lies in the open bucket either.
     """
 
     measured: str = ""
@@ -68,7 +68,7 @@ def quantile_texts(promql: str, tree: Any, children: Callable[[Any], Iterable[An
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """The one call of a query, by places in its text: of the quantile, and of the counts."""
+    """The one call of ``histogram_quantile`` in a query, by positions in its text."""
 
     text: str
     begin: int
@@ -77,6 +77,7 @@ class _Call:
 
     @classmethod
     def found(cls, text: str) -> _Call | None:
+        """Return the first call in the text, None where it has none with two arguments."""
         depth, begin, comma = 0, -1, -1
         for sign in _SIGN.finditer(text):
             if sign.group("call") and begin < 0:
@@ -95,6 +96,7 @@ class _Call:
 
     @property
     def quantile(self) -> float:
+        """The first argument, NaN where it is no number."""
         try:
             return float(self.text[self.begin : self.comma])
         except ValueError:
@@ -102,18 +104,22 @@ class _Call:
 
     @property
     def counts(self) -> str:
+        """The second argument, in brackets."""
         counts = self.text[self.comma + 1 : self.end].strip()
-        # A comment would swallow the bracket.
+        # The bracket must not become part of a comment.
         return f"({counts}\n)" if "#" in counts else f"({counts})"
 
     def over(self, counts: str) -> str:
+        """Return the query with other counts."""
         return f"{self.text[: self.comma + 1]} {counts}{self.text[self.end :]}"
 
     def at(self, quantile: str) -> str:
+        """Return the query with another quantile."""
         return f"{self.text[: self.begin]}{quantile}{self.text[self.comma :]}"
 
 
 def _is_of_one_histogram(tree: Any, children: Callable[[Any], Iterable[Any]]) -> bool:
+    """Tell whether the query has exactly one ``histogram_quantile``, of a literal and of counts by ``le`` alone."""
     calls, nodes = [], [tree]
     while nodes:
         node = nodes.pop()
@@ -136,7 +142,7 @@ def _by_le_alone(node: Any) -> bool:
 
 
 def _has_buckets(tree: Any, children: Callable[[Any], Iterable[Any]]) -> bool:
-    """Tell classic histograms from native ones, which have no buckets of their own."""
+    """Tell whether the histogram is a classic one; native ones have no series of buckets."""
     nodes = [tree]
     while nodes:
         node = nodes.pop()

@@ -1,8 +1,7 @@
-"""Reading PromQL: which series a query takes, and the look-ups that follow from them.
+"""Parses PromQL: which series a query selects, and the look-ups that are derived from them.
 
-The texts of selectors are built here from the parsed matchers: the parser's own rendering does not
-escape quotes. What stands in strings the parser never sees, and a query that would cost it too much
-is not given to it at all: see ``lexing``.
+The texts of selectors are built here from the parsed matchers, since the parser's own rendering does not escape
+quotes. The parser gets queries without the content of their strings, and none that is too complex: see ``lexing``.
 """
 
 from __future__ import annotations
@@ -25,19 +24,19 @@ from twinops.adapters.prometheus.quantiles import QuantileTexts, quantile_texts
 from twinops.core.metrics.queries import Inspection
 
 MAX_SELECTORS = 8
-"""Look-ups are asked for at most so many selectors of one query."""
+"""Most selectors of one query that are looked up."""
 
 MAX_FRESHNESS = 64 * 1024
-"""Characters of the look-up for the newest sample; beyond that none is asked."""
+"""Most characters of the look-up for the newest sample; a query with a longer one gets a warning and no look-ups."""
 
 MAX_PRESENCE = 64 * 1024
-"""Characters of selectors whose series are looked up, in all."""
+"""Most characters of all selectors that are looked up."""
 
 MAX_QUANTILE = 16 * 1024
-"""Characters of a query whose quantile is looked into: that takes the query several times over."""
+"""Most characters of a query whose quantile is looked up, since the look-ups repeat the query several times."""
 
 MEMORY_BYTES = 32 * 1024 * 1024
-"""How much of what was read is remembered, texts and look-ups together."""
+"""Most bytes of cached inspections, queries and look-ups together."""
 
 _MAX_STEPS = 60
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -49,19 +48,19 @@ _memo = Memo[tuple[str, int, int], Inspection](MEMORY_BYTES)
 
 
 def inspect(promql: str, *, stale_after_seconds: int, scrape_interval_seconds: int) -> Inspection:
-    """Parse a rendered query and derive the look-ups that go with it; what was found is remembered.
+    """Parse a rendered query and derive the look-ups that go with it. Results are cached.
 
     The newest sample of a selector is found by ``timestamp()``. Where the series has ended, its last
-    sample is searched for in the last ``stale_after_seconds``, at the pace of scraping. A value is as
+    sample is searched for in the last ``stale_after_seconds``, in steps of the scrape interval. A value is as
     fresh as the oldest of its necessary parts; of the two sides of ``or`` the newer one counts, and a
-    constant side is always fresh. Series that are only looked at for being absent do not count.
+    constant side is always fresh. Series within ``absent()`` and on the right of ``unless`` do not count.
 
     With 1 in place of its quantile, ``histogram_quantile`` gives the upper bound of the last bucket that holds an
     observation, and the largest finite bound when that is the open one (Prometheus, "Query functions"). Within a
     closed bucket any lower quantile lies below; so the two are equal only in the open one.
 
-    A query that the parser refuses, or that would cost too much to parse, gives a warning and no look-ups:
-    Prometheus may know more than the parser does, so its word decides.
+    A query that the parser refuses, or that is too complex to be parsed, gives a warning and no look-ups; Prometheus
+    may still accept it.
     """
     key = (promql, stale_after_seconds, scrape_interval_seconds)
     known = _memo.get(key)
@@ -77,7 +76,7 @@ def _inspect(promql: str, stale_after_seconds: int, scrape_interval_seconds: int
     problem = too_complex(promql)
     if problem:
         return Inspection(warning=problem)
-    # The parser reads escapes in raw strings, too, where Prometheus knows none.
+    # The parser takes backslashes in raw strings for escapes; Prometheus does not.
     text, strings = without_strings(without_backticks(promql))
     expression = _parse(text)
     if isinstance(expression, Inspection):
@@ -108,7 +107,7 @@ def _first(selectors: Iterable[str]) -> list[str]:
 
 
 def _parse(text: str) -> Any:
-    """Return the tree, or what is known of a query that the parser does not take."""
+    """Return the syntax tree, or the inspection of a query that the parser refuses."""
     try:
         return parser.parse(text)
     except ValueError as error:
@@ -126,18 +125,18 @@ def _first_line(error: ValueError) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads the tree of one query.
+    """Derives look-ups from the syntax tree of one query.
 
     Attributes:
-        strings: what stood in the strings that were given to the parser as numbers.
-        window: of the search for the last sample of series that have ended.
+        strings: the strings of the query, by the numbers that the parser got in their place.
+        window: range and step of the search for the last sample of series that have ended.
     """
 
     strings: Sequence[str]
     window: str
 
     def freshness(self, node: Any) -> str:
-        """Return the query for the newest sample behind a node; empty when no series stands behind it."""
+        """Return the query for the time of the newest sample behind a node; empty where the node has no series."""
         if isinstance(node, parser.VectorSelector):
             newest = f"max(timestamp({self._text(node)}))"
             return f"({newest} or max_over_time({newest}{self.window}))"
@@ -159,7 +158,7 @@ class _Reader:
             yield from self.selectors(child)
 
     def _text(self, selector: Any) -> str:
-        """Return the selector as PromQL, without ``offset`` and ``@``: whether a series lives is asked as of now."""
+        """Return the selector as PromQL, without ``offset`` and ``@``: series are looked up as of now."""
         groups = [group for group in (selector.matchers.matchers, *selector.matchers.or_matchers) if group]
         matchers = " or ".join(",".join(map(self._matcher, group)) for group in groups)
         return f"{selector.name or ''}{{{matchers}}}" if matchers or not selector.name else selector.name
@@ -169,7 +168,7 @@ class _Reader:
         return f"{name}{_OPERATORS[str(matcher.op)]}{self._string(matcher.value)}"
 
     def _string(self, number: str) -> str:
-        """Return the string that stood in the query in place of this number."""
+        """Return the string of the query that this number replaced, quotes included."""
         return self.strings[int(number)] if number.isdecimal() else quoted(number)
 
 
@@ -177,7 +176,7 @@ def _combined(operation: str, parts: list[str]) -> str:
     different = list(dict.fromkeys(parts))
     if len(different) <= 1:
         return "".join(different)
-    # Labels keep the parts apart: `or` drops elements whose labels are already there.
+    # A label for each part, because `or` drops elements of the right side whose labels the left side has, too.
     labelled = [f'label_replace({part}, "part", "{index}", "", "")' for index, part in enumerate(different)]
     return f"{operation}({' or '.join(labelled)})"
 

@@ -1,4 +1,4 @@
-"""The CEL rules of ``DigitalTwin``, by the model they stand at."""
+"""The CEL validation rules of ``DigitalTwin``, by the model that they belong to."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from twinops.api.rules import Rule, literal, ordered
 from twinops.metric_definitions import STANDARD, standard_names
 
 _NAMES = ", ".join(STANDARD)
-# Each of these has built-in queries; of any other name the twin must bring the query.
+# Each of these has built-in queries; for any other name the spec must give the query.
 _STANDARD = literal(STANDARD)
-# Of these, more is worse, so a limit below what is expected could only be a slip.
+# Of these, more is worse, so a limit below the expected value can only be a mistake.
 _HARMFUL_ABOVE = literal(standard_names(lambda row: row.harmful_above))
 _NEVER_NEGATIVE = standard_names(lambda row: row.minimum == 0)
 _SHARES = standard_names(lambda row: row.maximum == 1)
@@ -107,7 +107,7 @@ METRIC_VALUES = (
 def _known(path: str) -> Rule:
     """Return the rule that every key of the map at ``path`` is a metric of this twin.
 
-    Not known is also what has no name a metric may have, so the form of keys needs no rule of its own.
+    The form of keys needs no rule of its own: a key that is no valid name is no metric of the twin either.
     """
     parts = path.split(".")
     there = " && ".join(f"has(self.{'.'.join(parts[: i + 1])})" for i in range(len(parts)))

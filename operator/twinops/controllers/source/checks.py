@@ -248,10 +248,10 @@ def render_source(
     """
     conditions = Conditions(before.conditions, now=now, generation=generation)
     if problem is None:
-        conditions.yes(ConditionType.READY, "Answering", "the endpoint answers queries")
+        conditions.set_true(ConditionType.READY, "Answering", "the endpoint answers queries")
     else:
-        conditions.no(ConditionType.READY, problem.reason, problem.message)
-    return MetricsSourceStatus(observed_generation=generation, conditions=conditions.listed())
+        conditions.set_false(ConditionType.READY, problem.reason, problem.message)
+    return MetricsSourceStatus(observed_generation=generation, conditions=conditions.as_list())
 
 
 def _read_status(body: Mapping[str, Any]) -> MetricsSourceStatus:

@@ -240,7 +240,7 @@ class SyncService:
         retry = await self._publish(twin, status, done.plan.events)
         if retry is None and observed.observation.forecast_result.warming:
             return WARM_RETRY
-        return SILENT_RETRY if retry is None and done.assessment.silent else retry
+        return SILENT_RETRY if retry is None and done.assessment.data_incomplete else retry
 
     async def _correct(self, findings: _Findings, status: DigitalTwinStatus) -> float | None:
         """Write saved value and intent to status, then change the object, then write the outcome."""

@@ -1,1 +1,1 @@
-"""What one observation says about a twin: health, risks, drift, and how much of it is seen at all. No I/O."""
+"""Assesses one observation of a twin: availability of its metrics, health, risks and drift. No I/O."""

@@ -1,4 +1,4 @@
-"""What a person should do about a deviation, and why TwinOps may not do it, in words."""
+"""Texts about a deviation: what a person should do, and why a correction may not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OF_TARGET: MappingProxyType[str, str] = MappingProxyType(
         "version": "a replica change cannot mend a version",
     }
 )
-"""Why a replica change does not mend a component of the target."""
+"""By component of the target, why a replica change does not mend it."""
 
 
 def shown(metric: str, value: float) -> str:
@@ -80,14 +80,14 @@ def _what_to_do_by_learning(metric: str, *, above: bool, harmful: bool) -> str:
     if not harmful:
         return definition(metric).advice.harmless or "nothing to mend; see whether load still arrives"
     advice = _harm(metric, above=above)
-    # What was learned has no expected value that a person could change.
+    # A learned metric has no expected value in the spec that a person could change.
     if not advice or f"expectedState.metrics.{metric}" in advice:
         return "see what has changed; what lasts for a day becomes what is normal"
     return advice
 
 
 def _harm(metric: str, *, above: bool) -> str:
-    """Return what to do about a harmful deviation to this side, empty where nothing specific is known."""
+    """Return the advice about a harmful deviation to this side, empty where nothing specific is known."""
     advice = definition(metric).advice
     return advice.too_high if above else advice.too_low
 
@@ -103,15 +103,15 @@ def normal_range(metric: str, lower: float | None, upper: float | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Drifted:
-    """A deviation on average over hours, in words.
+class MeanDeviation:
+    """The mean deviation from the baseline over a window, in words.
 
     Attributes:
         expected: what is usual.
-        actual: what is.
-        off: how far it is off.
-        usual: how far it has been off before.
-        over: how long the average is.
+        actual: what is observed.
+        off: size of the mean deviation.
+        usual: the largest one that is usual.
+        over: length of the window.
     """
 
     expected: str
@@ -129,7 +129,7 @@ def learned_advice(
     above: bool,
     outside: bool,
     since: str,
-    drifted: Drifted | None = None,
+    mean: MeanDeviation | None = None,
 ) -> str:
     """Return one sentence: how far a value is from what is normal for this hour, since when, and what to do.
 
@@ -141,11 +141,11 @@ def learned_advice(
     start = f"{definition(metric).subject} is {shown(metric, value)}"
     if not outside:
         return f"{start}, back to {band}: nothing to do unless it leaves it again"
-    if drifted is not None:
+    if mean is not None:
         side = "above" if above else "below"
         return (
-            f"{definition(metric).subject} has been {drifted.off} {side} what is normal for the hour, on average over "
-            f"{drifted.over} since about {since} (up to {drifted.usual} is usual; {shown(metric, value)} now): "
+            f"{definition(metric).subject} has been {mean.off} {side} what is normal for the hour, on average over "
+            f"{mean.over} since about {since} (up to {mean.usual} is usual; {shown(metric, value)} now): "
             f"{_what_to_do(allowed, above=above)}"
         )
     edge = (baseline.upper if above else baseline.lower) or 0.0
@@ -177,7 +177,7 @@ _SIDELESS: MappingProxyType[AnomalyKind, tuple[str, str]] = MappingProxyType(
 
 
 def sideless_advice(metric: str, kind: AnomalyKind, value: str, expected: str, since: str) -> str:
-    """Return one sentence about movement that is not as usual: since when, what was expected, what to do."""
+    """Return one sentence about unusual movement: since when, what was expected, what to do."""
     what, advice = _SIDELESS[kind]
     return f"{definition(metric).subject} {what} since {since} ({value} now; normal is: {expected}): {advice}"
 

@@ -1,4 +1,4 @@
-"""One pure call from what was observed to everything the twin has to say about it."""
+"""The assessment of one observation: health, risks, drift and predictions of a twin, by one pure call."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from twinops.api.twin.drift import Drift
 from twinops.api.twin.observed import Health, ObservedMetric, Quality
 from twinops.api.twin.predictions import ForecastSkill, Prediction, Risk
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.core.assess.availability import GRACE_SECONDS, Availability, judged, observed, sight
+from twinops.core.assess.availability import (
+    GRACE_SECONDS,
+    Availability,
+    assess_availability,
+    metrics_with_verdict,
+    observed_for_status,
+)
 from twinops.core.assess.drift import assess_drift
 from twinops.core.assess.health import assess_health
 from twinops.core.assess.risk import assess_risks, predictions_for_status
@@ -20,20 +26,26 @@ from twinops.core.observation import Observation, Workload
 from twinops.core.state import TwinState
 
 HorizonForecasts = Mapping[str, Sequence[HorizonForecast]]
+"""Forecasts by metric name, one per horizon."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Assessment:
-    """What the twin makes of one observation.
+    """The verdicts about one observation.
 
     Attributes:
-        forecasts: by metric; metrics with fewer than ``MIN_SAMPLES`` values are left out, and those that are lost.
+        health_score: 0..100, None where it is not known.
+        health: what the score consists of.
+        forecasts: those that are published, by metric; metrics with fewer than ``MIN_SAMPLES`` values have none.
+        predictions: the forecasts as status shows them, one entry per horizon.
+        risks: limits that are crossed now, or foreseen to be, sorted by metric.
+        drift: deviations from what is expected.
         skill: how good forecasts have been, None before ``MIN_CHECKS``.
         samples_collected: the least number of known values over the metrics that have any and are not idle,
             None when no metric has.
         observed: the answer for every metric, sorted by metric.
-        sight: which metrics are not seen.
-        withdrawn: metrics that could be forecast, were there a value that is not of long ago.
+        availability: which metrics have no fresh value.
+        withheld_forecasts: metrics with a forecast that is not published, since its last value is too old.
     """
 
     health_score: int | None
@@ -45,14 +57,14 @@ class Assessment:
     skill: ForecastSkill | None
     samples_collected: int | None
     observed: tuple[ObservedMetric, ...]
-    sight: Availability = field(default_factory=Availability)
-    withdrawn: frozenset[str] = frozenset()
+    availability: Availability = field(default_factory=Availability)
+    withheld_forecasts: frozenset[str] = frozenset()
 
     @property
-    def silent(self) -> bool:
-        """Tell whether no metric at all has a fresh value, or one is about to be lost."""
+    def data_incomplete(self) -> bool:
+        """Tell whether a metric is within its grace period, or none at all has a fresh value."""
         fresh = (Quality.GOOD, Quality.BOUNDED)
-        return bool(self.sight.fading) or not any(metric.quality in fresh for metric in self.observed)
+        return bool(self.availability.within_grace) or not any(metric.quality in fresh for metric in self.observed)
 
 
 def assess(
@@ -62,68 +74,51 @@ def assess(
     *,
     grace_seconds: float = GRACE_SECONDS,
 ) -> Assessment:
-    """Judge one observation. No I/O, no clock: the same arguments give the same answer.
+    """Assess one observation. No I/O, no clock: the same arguments give the same answer.
 
     Args:
         spec: the twin's.
         observation: what was read.
         previous: the state that the sync before left.
-        grace_seconds: how long a last verdict stands without anything new behind it.
+        grace_seconds: how long the last known verdict about a metric holds without a fresh value.
     """
-    forecast_result = observation.forecast_result
-    told = _told_by_bounds(spec, observation)
-    seen = sight(
-        observation.samples,
+    samples, result, now = observation.samples, observation.forecast_result, observation.now
+    decided_by_bounds = _decided_by_bounds(spec, observation)
+    availability = assess_availability(
+        samples,
         previous.observed,
-        observation.now,
+        now,
         grace_seconds=grace_seconds,
-        told=told,
-        judged=judged(previous.health, previous.drift),
+        decided_by_bounds=decided_by_bounds,
+        with_verdict=metrics_with_verdict(previous.health, previous.drift),
     )
+    idle, excluded = availability.idle, availability.forecast_excluded
     health_score, health = assess_health(
-        # What bounds do not tell of health is not to be had from before: they are fresh.
-        spec, observation.samples, forecast_result.baselines, previous=previous.health, lost=seen.lost | told
+        # Bounds are fresh: where they do not decide about health, the last known penalty must not stand in for them.
+        spec, samples, result.baselines, previous=previous.health, lost=availability.lost | decided_by_bounds
     )  # fmt: skip
-    forecasts = {metric: ahead for metric, ahead in forecast_result.forecasts.items() if metric not in seen.outdated}
-    # Without traffic there is nothing to be at risk, whatever is foreseen from the last request there was.
-    limits = {m: limit for m, limit in observation.limits.items() if m not in seen.idle}
-    found = assess_risks(
-        {metric: limit for metric, limit in limits.items() if metric not in seen.lost},
-        forecasts,
-        forecast_result.exceedance,
-        observation.samples,
-        previous.risks,
-        observation.now,
-        interval=spec.sync_frequency_seconds,
-    )
-    risks = _with_standing(found, [risk for risk in previous.risks if risk.metric in limits], seen)
+    forecasts = {metric: ahead for metric, ahead in result.forecasts.items() if metric not in excluded}
+    risks = _risks(spec, observation, forecasts, previous.risks, availability)
+    drift = assess_drift(
+        spec, samples, result.baselines, observation.workload, previous.drift, now, lost=availability.lost
+    )  # fmt: skip
     return Assessment(
         health_score=health_score,
         health=health,
         forecasts=forecasts,
-        predictions=predictions_for_status(forecasts, risks, observation.now),
+        predictions=predictions_for_status(forecasts, risks, now),
         risks=risks,
-        drift=assess_drift(
-            spec,
-            observation.samples,
-            forecast_result.baselines,
-            observation.workload,
-            previous.drift,
-            observation.now,
-            lost=seen.lost,
-        ),
-        skill=skill_for_status(forecast_result.skills, seen.outdated),
-        samples_collected=min(
-            (known for m, known in forecast_result.samples.items() if known and m not in seen.idle), default=None
-        ),
-        observed=observed(observation.samples, seen.since),
-        sight=seen,
-        withdrawn=frozenset(forecast_result.forecasts.keys() & seen.outdated),
+        drift=drift,
+        skill=skill_for_status(result.skills, excluded),
+        samples_collected=min((count for m, count in result.samples.items() if count and m not in idle), default=None),
+        observed=observed_for_status(samples, availability.unavailable_since),
+        availability=availability,
+        withheld_forecasts=frozenset(result.forecasts.keys() & excluded),
     )
 
 
-def _told_by_bounds(spec: DigitalTwinSpec, observation: Observation) -> frozenset[str]:
-    """Return the metrics without a value whose bounds tell on which side of all that is asked of them they lie."""
+def _decided_by_bounds(spec: DigitalTwinSpec, observation: Observation) -> frozenset[str]:
+    """Return the Bounded metrics whose bounds decide on which side of the tolerance and the limit they lie."""
     limits, baselines = observation.limits, observation.forecast_result.baselines
     found: set[str] = set()
     for metric, sample in observation.samples.items():
@@ -132,17 +127,33 @@ def _told_by_bounds(spec: DigitalTwinSpec, observation: Observation) -> frozense
         allowed = tolerance(spec, metric, baselines.get(metric))
         edge = None if allowed is None else allowed.edge(above=True)
         levels = [level for level in (edge, limits.get(metric)) if level is not None]
-        if levels and all(sample.told(level) is not None for level in levels):
+        if levels and all(sample.deciding_value(level) is not None for level in levels):
             found.add(metric)
     return frozenset(found)
 
 
-def _with_standing(found: Sequence[Risk], previous: Sequence[Risk], seen: Availability) -> tuple[Risk, ...]:
-    """Return the risks; of a metric that is not seen for a moment that which was told last, if any was."""
-    standing = [risk for risk in previous if risk.metric in seen.fading]
-    return tuple(
-        sorted([*(risk for risk in found if risk.metric not in seen.fading), *standing], key=lambda risk: risk.metric)
+def _risks(
+    spec: DigitalTwinSpec,
+    observation: Observation,
+    forecasts: HorizonForecasts,
+    previous: Sequence[Risk],
+    availability: Availability,
+) -> tuple[Risk, ...]:
+    """Return the risks of this sync; of a metric within its grace period the last known one, if there was any."""
+    # Without traffic nothing is at risk, whatever was forecast from the last requests.
+    limits = {metric: limit for metric, limit in observation.limits.items() if metric not in availability.idle}
+    found = assess_risks(
+        {metric: limit for metric, limit in limits.items() if metric not in availability.lost},
+        forecasts,
+        observation.forecast_result.exceedance,
+        observation.samples,
+        previous,
+        observation.now,
+        interval=spec.sync_frequency_seconds,
     )
+    held = availability.within_grace
+    last_known = [risk for risk in previous if risk.metric in limits and risk.metric in held]
+    return tuple(sorted([*(risk for risk in found if risk.metric not in held), *last_known], key=lambda r: r.metric))
 
 
 def limits_in_force(spec: DigitalTwinSpec, workload: Workload | None) -> dict[str, float]:

@@ -1,9 +1,9 @@
-"""What is seen of a twin's metrics at a sync, what was seen and is not any more, and since when.
+"""Availability of a twin's metrics: which have a fresh value, which had one before, and since when they have none.
 
-A metric without a fresh value keeps its last verdict for a grace period, the one that ``Ready`` has, too: a scrape
-that fails or a pod that restarts is no news. After it the metric is *lost*: what is not seen is neither well nor
-ill, so that nothing is said of it, and nothing foreseen from its last value. What cannot be measured because there is
-no traffic (:mod:`twinops.core.metrics.idle`) is known to be well, and not among these.
+A metric without a fresh value keeps its last known verdict for a grace period, the same one that ``Ready`` has,
+because one failed scrape or a pod that restarts changes nothing. After the grace period the metric is *lost*: health
+and drift say nothing about it any more, and no forecast from its last value is published. A metric that has nothing to
+measure because there is no traffic (:mod:`twinops.core.metrics.idle`) is known to be well and never lost.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from twinops.core.observation import Sample
 from twinops.core.text import shorten
 
 GRACE_SECONDS = 120.0
-"""How long a last verdict stands without anything new behind it, unless a setting says otherwise."""
+"""How long the last known verdict about a metric without a fresh value holds, unless a setting says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,72 +27,79 @@ class Availability:
     """Which metrics have no fresh value.
 
     Attributes:
-        since: Unix seconds of the first sync without one, by metric; only of metrics that had one before.
-        lost: those without one for the grace period or longer, and those that never had one.
-        idle: those that have none because there is no traffic, of which as much is known as there is to know.
-        outdated: those of which nothing is to be foreseen: lost, and idle ones without a value for as long.
+        unavailable_since: Unix seconds of the first sync without a fresh value, by metric; only of metrics that had
+            one before.
+        lost: those without a fresh value for the grace period or longer, and those that never had one.
+        idle: those without a value because there is no traffic.
+        forecast_excluded: those of which no forecast is published: lost ones, idle ones without a value for as long,
+            and those of which only bounds are known.
     """
 
-    since: Mapping[str, float] = field(default_factory=dict)
+    unavailable_since: Mapping[str, float] = field(default_factory=dict)
     lost: frozenset[str] = frozenset()
     idle: frozenset[str] = frozenset()
-    outdated: frozenset[str] = frozenset()
+    forecast_excluded: frozenset[str] = frozenset()
 
     @property
-    def fading(self) -> frozenset[str]:
-        """Metrics whose last verdict still stands."""
-        return frozenset(self.since) - self.lost - self.idle
+    def within_grace(self) -> frozenset[str]:
+        """Metrics without a fresh value whose last known verdict still holds."""
+        return frozenset(self.unavailable_since) - self.lost - self.idle
 
 
-def sight(
+def assess_availability(
     samples: Mapping[str, Sample],
     previous: Sequence[ObservedMetric],
     now: float,
     *,
     grace_seconds: float = GRACE_SECONDS,
-    told: Collection[str] = (),
-    judged: Collection[str] = (),
+    decided_by_bounds: Collection[str] = (),
+    with_verdict: Collection[str] = (),
 ) -> Availability:
-    """Tell which metrics are not seen.
+    """Return which metrics have no fresh value, and since when.
 
     Args:
         samples: the answers of this sync, by metric.
         previous: ``status.observed`` before it.
         now: Unix seconds.
-        grace_seconds: how long a last verdict stands.
-        told: metrics without a value whose bounds tell all the same how they are; nothing is to be foreseen of them.
-        judged: metrics that the last status says something of. Bounds may have told nothing, and then none stands.
+        grace_seconds: how long a last known verdict holds.
+        decided_by_bounds: metrics without a value whose bounds are enough for a verdict. They count as available, but
+            no forecast is published of them.
+        with_verdict: metrics that the last status has a verdict about. Bounds of any other metric were not enough for
+            one, so that there is none to hold.
     """
     before = {metric.name: metric for metric in previous}
     since: dict[str, float] = {}
-    outdated: set[str] = set()
+    excluded: set[str] = set()
     idle = idle_metrics(samples)
     for metric, sample in samples.items():
         if sample.actionable:
             continue
-        if metric in told:
-            outdated.add(metric)
+        if metric in decided_by_bounds:
+            excluded.add(metric)
             continue
-        start = _unseen_since(before.get(metric), now, judged)
+        start = _unavailable_since(before.get(metric), now, with_verdict)
         if start is not None:
             since[metric] = start
         if start is None or now - start >= grace_seconds:
-            outdated.add(metric)
-    return Availability(since, frozenset(outdated) - idle - frozenset(told), idle, frozenset(outdated))
+            excluded.add(metric)
+    lost = frozenset(excluded) - idle - frozenset(decided_by_bounds)
+    return Availability(since, lost, idle, frozenset(excluded))
 
 
-def judged(health: Health | None, drift: Drift) -> frozenset[str]:
-    """Return the metrics that the last sync says something of: what they cost health, or that they are off."""
+def metrics_with_verdict(health: Health | None, drift: Drift) -> frozenset[str]:
+    """Return the metrics that the last status has a verdict about: a component of health, or an alert of drift."""
     components = health.components if health else ()
     return frozenset((*(component.metric for component in components), *(alert.component for alert in drift.alerts)))
 
 
-def observed(samples: Mapping[str, Sample], since: Mapping[str, float]) -> tuple[ObservedMetric, ...]:
-    """Return every answer as it stands in status, sorted by metric.
+def observed_for_status(
+    samples: Mapping[str, Sample], unavailable_since: Mapping[str, float]
+) -> tuple[ObservedMetric, ...]:
+    """Return every answer as ``status.observed`` shows it, sorted by metric; values with six significant digits.
 
     Args:
         samples: the answers, by metric.
-        since: Unix seconds from when on a metric was not seen, of those that are not.
+        unavailable_since: Unix seconds of the first sync without a fresh value, by metric.
     """
     return tuple(
         ObservedMetric(
@@ -105,16 +112,17 @@ def observed(samples: Mapping[str, Sample], since: Mapping[str, float]) -> tuple
             message=shorten(sample.message),
             query=sample.query,
             basis=shorten(sample.basis),
-            unseen_since=utc(since[sample.metric]) if sample.metric in since else None,
+            unseen_since=utc(unavailable_since[sample.metric]) if sample.metric in unavailable_since else None,
         )
         for sample in sorted(samples.values(), key=lambda sample: sample.metric)
     )
 
 
-def _unseen_since(before: ObservedMetric | None, now: float, judged: Collection[str]) -> float | None:
+def _unavailable_since(before: ObservedMetric | None, now: float, with_verdict: Collection[str]) -> float | None:
+    """Return since when a metric has no fresh value, None where it had none before either."""
     if before is None:
         return None
     if before.unseen_since is not None:
         return before.unseen_since.timestamp()
-    seen = before.quality is Quality.GOOD or (before.quality is Quality.BOUNDED and before.name in judged)
-    return now if seen else None
+    bounded = before.quality is Quality.BOUNDED and before.name in with_verdict
+    return now if bounded or before.quality is Quality.GOOD else None

@@ -1,4 +1,4 @@
-"""Which metrics nothing is learned from because a correction changes them."""
+"""Metrics that are excluded from calibration or from risk because a correction changes them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ _CHANGED_SOMETHING = frozenset({Outcome.PENDING, Outcome.APPLIED, Outcome.VERIFI
 
 
 def calibration_excluded(spec: DigitalTwinSpec, state: TwinState, now: float) -> frozenset[str]:
-    """Return the metrics that a correction bends now, so that nothing may be learned from their values.
+    """Return the metrics whose values a correction changes now, so that no forecast may be checked against them.
 
-    From a correction until its release, and for the longest horizon after: until then forecasts come due that
-    were made under it. The state alone tells, so a restart changes nothing.
+    That holds from the correction until the saved value is restored, and for the longest horizon after that: until
+    then forecasts mature that were made under the correction. It follows from the state alone, so that a restart
+    changes nothing.
 
-    Offered load is what it is under a correction, too: throughput, connections, and every metric of the user's own
-    that has a limit per replica, for it is a total that replicas share. All others count as bent, those of unknown
-    meaning among them, and ``cpuUsage``: who remembers it as a total over all pods goes on learning that total.
+    A correction does not change offered load: throughput, connections, and every metric of the user's own that has a
+    limit per replica, since it is a total that replicas share. All other metrics are excluded, those of unknown
+    meaning and ``cpuUsage`` among them; of ``cpuUsage`` the forecaster goes on learning the total over all pods.
 
     Args:
         spec: with the metrics and horizons.
@@ -34,10 +35,10 @@ def calibration_excluded(spec: DigitalTwinSpec, state: TwinState, now: float) ->
 
 
 def risk_excluded(spec: DigitalTwinSpec, state: TwinState, now: float) -> frozenset[str]:
-    """Return the metrics of which no chance of crossing a limit may be learned.
+    """Return the metrics from which no exceedance probability may be learned.
 
-    Beside those of ``calibration_excluded`` these are the ones with a limit per replica: what is offered stays the
-    same under a correction, but the limit moves with the replicas, so that what would have crossed it does not.
+    Beside those of ``calibration_excluded`` these are the ones with a limit per replica: the load stays the same under
+    a correction, but the limit rises with the replicas, so that a value that would have exceeded it does not.
     """
     if not _corrected(spec, state, now):
         return frozenset()
@@ -45,6 +46,7 @@ def risk_excluded(spec: DigitalTwinSpec, state: TwinState, now: float) -> frozen
 
 
 def _corrected(spec: DigitalTwinSpec, state: TwinState, now: float) -> bool:
+    """Tell whether a correction is in force, or was less than the longest horizon ago."""
     return bool(state.saved_values) or any(_recent(record, spec, now) for record in state.corrections)
 
 

@@ -1,18 +1,18 @@
-"""When something outside its threshold counts as lasting: three of the last five syncs, with hysteresis.
+"""Debounce with hysteresis: when something outside its threshold counts as persistent.
 
-The window is a short string that lives in status, so that a restart forgets nothing: one character per
-sync, ``1`` = outside, ``0`` = not, newest last, at most ``WINDOW`` of them.
+The window is a short string in status, so that it survives a restart: one character per sync, ``1`` = outside,
+``0`` = inside, newest last, at most ``WINDOW`` of them.
 
 The rule, for drift and risk alike:
 
 - It **becomes** persistent at the sync at which at least ``ENOUGH`` of the window are outside.
-- It **stays** so as long as that holds, and after that until a sync finds the value *well back* (under
-  ``WELL_BACK``, 80 %, of the threshold) and one more sync outside would not bring it back: neither a
+- It **stays** so as long as that holds, and after that until a sync finds the value *cleared* (under
+  ``CLEARED_BELOW``, 80 %, of the threshold) and one more sync outside would not make it persistent again: neither a
   value that swings around the threshold nor one that jumps far out and far in makes it flap.
-- A sync that has no value (missing, stale, NaN) says nothing about either side: don't ``push`` for it,
-  and hand ``well_back=False`` on; the window and the verdict stay as they are.
-- Data count, not looks: a sync that finds the same data as the last one does not ``push`` either. After a gap
-  in the data all that was remembered is forgotten (``is_new``, ``after_gap``).
+- A sync without a value (missing, stale, NaN) changes neither window nor verdict: the caller does not ``push`` and
+  passes ``cleared=False``.
+- A sample counts once: a sync that reads the same sample as the last one does not ``push`` either (``is_new``). After
+  a gap in the data the window starts empty (``after_gap``).
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ from __future__ import annotations
 from datetime import datetime
 
 WINDOW = 5
-"""Syncs that are looked at."""
+"""Syncs in the window."""
 
 ENOUGH = 3
 """Of these, how many must be outside."""
 
-WELL_BACK = 0.8
-"""Share of the threshold under which a value counts as well back."""
-
+CLEARED_BELOW = 0.8
+"""Share of the threshold under which a value counts as cleared."""
 
 GAP_SECONDS = 600.0
-"""Data that are further apart than this, and than two intervals, have nothing to do with each other."""
+"""Seconds. Data that are further apart than this, and than two intervals, are not one window."""
 
 
 def is_new(last: datetime | None, at: float) -> bool:
@@ -44,11 +43,17 @@ def is_new(last: datetime | None, at: float) -> bool:
 
 
 def after_gap(last: datetime | None, at: float, interval: float) -> bool:
-    """Tell whether too much time lies between data and those that counted last; ``interval`` is that of syncs."""
+    """Tell whether more than ``GAP_SECONDS`` and two intervals lie between data and those that counted last.
+
+    Args:
+        last: time of the data that counted last, None when none has.
+        at: time of the data at hand, Unix seconds.
+        interval: seconds between two syncs.
+    """
     return last is not None and abs(at - last.timestamp()) > max(GAP_SECONDS, 2 * interval)
 
 
-def push(recent: str, outside: bool) -> str:  # noqa: FBT001 - the fact itself, not a switch
+def push(recent: str, outside: bool) -> str:  # noqa: FBT001 - an observation, not a switch
     """Return the window after one more sync, its newest entry last.
 
     Args:
@@ -58,15 +63,15 @@ def push(recent: str, outside: bool) -> str:  # noqa: FBT001 - the fact itself, 
     return (recent + ("1" if outside else "0"))[-WINDOW:]
 
 
-def persistent(recent: str, was_persistent: bool, well_back: bool) -> bool:  # noqa: FBT001 - facts, not switches
-    """Tell whether it lasts, by the rule above.
+def persistent(recent: str, was_persistent: bool, cleared: bool) -> bool:  # noqa: FBT001 - observations, not switches
+    """Tell whether what is observed is persistent, by the rule above.
 
     Args:
         recent: the window, this sync included.
         was_persistent: the verdict of the sync before.
-        well_back: whether this sync found the value under ``WELL_BACK`` of its threshold.
+        cleared: whether this sync found the value under ``CLEARED_BELOW`` of its threshold.
     """
     window = recent[-WINDOW:]
-    # Else a value that jumps far out and far in at every other sync would come and go with every jump.
-    one_more_would_do = window[1 - WINDOW :].count("1") >= ENOUGH - 1
-    return window.count("1") >= ENOUGH or (was_persistent and (one_more_would_do or not well_back))
+    # Without this a value that jumps far out and far in at every other sync would change the verdict with every jump.
+    one_more_is_enough = window[1 - WINDOW :].count("1") >= ENOUGH - 1
+    return window.count("1") >= ENOUGH or (was_persistent and (one_more_is_enough or not cleared))

@@ -1,4 +1,4 @@
-"""What one sync finds about each component that has an expected state, before any memory of earlier syncs."""
+"""The deviation of each component from its expected state at one sync, without regard to earlier syncs."""
 
 from __future__ import annotations
 
@@ -28,15 +28,23 @@ class Finding:
     """One component's deviation to one side, at one sync.
 
     Attributes:
-        judged: False where nobody said how much is too much; such a finding never counts as drift.
+        component: metric name, or ``replicas``, ``version``, ``labels.KEY``.
+        direction: side of the deviation.
+        severity: how bad it is.
+        expected: the expected state, in words.
+        actual: the actual state, in words.
         outside: beyond the threshold, or the limit.
-        well_back: under 80 % of the threshold.
+        cleared: under 80 % of the threshold (hysteresis).
+        recommendation: what a person should do.
         obstacle: why a replica change cannot mend it, empty when it can.
-        harmless: on the side that does no harm.
+        deviation_percent: deviation in percent of the expected value, None where that has no finite value.
+        threshold_percent: the threshold, likewise.
+        has_threshold: False where neither spec nor baseline gives one; such a finding never counts as drift.
+        harmless: whether it is on the side that does no harm.
         since: Unix seconds from when on it has been outside, where that is known better than by counting syncs.
-        learned: against what was learned to be normal.
-        ample: whether the deviation is large enough to be corrected; a small one that has been is, until it is slight.
-        slight: whether it is too small for that, by far.
+        learned: whether the expected state was learned.
+        starts_correction: whether the deviation is large enough for a first correction.
+        ends_correction: whether it is too small even for a correction to go on.
     """
 
     component: str
@@ -45,21 +53,21 @@ class Finding:
     expected: str
     actual: str
     outside: bool
-    well_back: bool
+    cleared: bool
     recommendation: str
     obstacle: str
     deviation_percent: float | None = None
     threshold_percent: float | None = None
-    judged: bool = True
+    has_threshold: bool = True
     harmless: bool = False
     since: float | None = None
     learned: bool = False
-    ample: bool = True
-    slight: bool = False
+    starts_correction: bool = True
+    ends_correction: bool = False
 
 
 def severity_of(ratio: float) -> Severity:
-    """Return the severity of a deviation that is ``ratio`` thresholds large; a boundary belongs to the lower one."""
+    """Return the severity of a deviation of ``ratio`` times its threshold; a boundary belongs to the lower severity."""
     ratio *= 1 - _ROUNDING
     if ratio <= LOW_UP_TO:
         return Severity.LOW
@@ -74,7 +82,7 @@ def label_component(key: str) -> str:
 
 
 def metric_findings(allowed: Tolerance, value: float) -> Iterator[Finding]:
-    """Yield what a fresh, finite value means for either side of its metric."""
+    """Yield one finding per side for a fresh, finite value."""
     for above in (True, False):
         reach = allowed.reach(above=above)
         harmful = allowed.harmful(above=above)
@@ -91,12 +99,12 @@ def metric_findings(allowed: Tolerance, value: float) -> Iterator[Finding]:
             expected=shown(allowed.metric, allowed.expected),
             actual=shown(allowed.metric, value),
             outside=outside,
-            well_back=allowed.well_back(value, above=above),
+            cleared=allowed.cleared(value, above=above),
             recommendation=metric_advice(allowed, value, above=above),
             obstacle=reason,
             deviation_percent=rounded(allowed.percent(value - allowed.expected)),
             threshold_percent=None if reach is None else rounded(allowed.percent(reach)),
-            judged=reach is not None,
+            has_threshold=reach is not None,
             harmless=not harmful,
         )
 
@@ -107,7 +115,7 @@ def rounded(percent: float | None) -> float | None:
 
 
 def metric_severity(allowed: Tolerance, value: float, *, above: bool) -> Severity:
-    """Return how bad it is that the value lies to this side of the expected one."""
+    """Return the severity of the value's deviation to this side."""
     if not allowed.harmful(above=above):
         return Severity.LOW
     if allowed.past_limit(value, above=above):
@@ -117,7 +125,7 @@ def metric_severity(allowed: Tolerance, value: float, *, above: bool) -> Severit
 
 
 def target_findings(expected: ExpectedState, workload: Workload) -> Iterator[Finding]:
-    """Yield what the target's replicas, version and labels are against what is expected of them."""
+    """Yield the findings about the target's replicas, version and labels that have an expected state."""
     if expected.replicas is not None:
         yield from _replicas(expected.replicas, workload.ready)
     if expected.version is not None and workload.version is not None:
@@ -135,15 +143,15 @@ def _replicas(allowed: ReplicaRange, ready: int) -> Iterator[Finding]:
         off = ready - bound if above else bound - ready
         # A bound of 0 has no percentage; one replica is then as far off as one of one.
         share = off / max(bound, 1) * 100
-        nothing_left = not above and ready == 0 and bound > 0
+        none_ready = not above and ready == 0 and bound > 0
         yield Finding(
             component=REPLICAS,
             direction=Direction.ABOVE if above else Direction.BELOW,
-            severity=Severity.CRITICAL if nothing_left else severity_of(share / DEFAULT_THRESHOLD_PERCENT),
+            severity=Severity.CRITICAL if none_ready else severity_of(share / DEFAULT_THRESHOLD_PERCENT),
             expected=_range(allowed),
             actual=str(ready),
             outside=off > 0,
-            well_back=off <= 0,
+            cleared=off <= 0,
             recommendation=replicas_advice(ready, bound, above=above)
             if off > 0
             else f"{ready} ready, as expected: nothing to do unless it changes",
@@ -169,7 +177,7 @@ def _text(component: str, expected: str, actual: str | None, severity: Severity,
         expected=expected[:_MAX_WORD],
         actual=("none" if actual is None else actual)[:_MAX_WORD],
         outside=differs,
-        well_back=not differs,
+        cleared=not differs,
         recommendation=advice if differs else f"{component} is {expected} again: nothing to do unless it changes",
         obstacle=obstacle(component, above=False, harmful=True),
     )

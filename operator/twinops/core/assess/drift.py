@@ -1,23 +1,16 @@
-"""Drift: expected against actual, with memory of the last syncs.
+"""Drift: what is expected of a twin against what is observed.
 
-An alert stands for one component on one side (``component`` and ``direction`` together name it, so that a
-value that swings from far below to far above is two alerts, each with a window of its own).
-
-- It is listed at the first sync outside. It goes when it is not persistent and the last three syncs were
-  inside: from then on its window could not help it to persistence any more. Until then it keeps its
-  ``since`` and its window, also at syncs that find the value inside.
-- It is persistent by :mod:`twinops.core.assess.debounce`.
-- ``detected`` says that some alert that does harm is persistent. A CPU that idles at night is listed, and is
-  nothing that anybody should be told of.
-- A metric without an expected value is judged by what was learned to be normal, where the twin wants that
-  (:mod:`twinops.core.assess.learned`).
-- A bound that lies beyond what is allowed is drift, one within it is none; neither is eligible.
-- It moves only on fresh values. Without one (missing, NaN, stale, held, a stand-in) it stays as it was,
-  window and all, but is not eligible; and no new alert is raised. After the grace period (:mod:`.availability`)
-  it goes, and is not over: a persistent one is named among ``unknown`` until its component is seen again.
-- Latency and errors without any traffic (:mod:`twinops.core.metrics.idle`) are back inside.
-- A sample counts once, however often it is looked at; after a gap (``debounce.after_gap``) an alert begins
-  anew. What is read from the cluster is as of the sync.
+- Metrics are compared with their expected value, or with what was learned to be normal where the twin wants that
+  (:mod:`twinops.core.assess.learned`); replicas, version and labels with those of the target.
+- Alerts carry over from sync to sync by the rules of :mod:`twinops.core.assess.alerts`.
+- ``detected`` says that some alert is persistent and does harm. CPU that idles at night is listed, but is harmless
+  and nothing to report.
+- Of a Bounded sample the bound is compared: one beyond what is allowed is drift, one within it is none. Neither is
+  eligible for a correction.
+- Only fresh values change an alert. Without one (missing, NaN, stale, held, a stand-in) it stays as it was and no new
+  alert is raised. After the grace period (:mod:`twinops.core.assess.availability`) it is removed; if it was
+  persistent, its component is listed in ``unknown`` until it has a value again.
+- Latency and errors without any traffic (:mod:`twinops.core.metrics.idle`) count as inside.
 """
 
 from __future__ import annotations
@@ -25,29 +18,26 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Collection, Iterator, Mapping
-from datetime import datetime
 
-from twinops.api.base import utc
-from twinops.api.twin.drift import Direction, Drift, DriftAlert, Severity
+from twinops.api.twin.drift import Drift, DriftAlert, Severity
 from twinops.api.twin.observed import Quality
 from twinops.api.twin.spec import DigitalTwinSpec, ExpectedState
-from twinops.core.assess.debounce import ENOUGH, WINDOW, after_gap, is_new, persistent, push
+from twinops.core.assess.alerts import AlertUpdates
+from twinops.core.assess.debounce import after_gap
 from twinops.core.assess.deviation import REPLICAS, VERSION, Finding, label_component, metric_findings, target_findings
 from twinops.core.assess.learned import is_learned, learned_findings
 from twinops.core.assess.tolerance import Tolerance, tolerance
 from twinops.core.baseline.estimate import BaselineEstimate
-from twinops.core.metrics.idle import idle_metrics
+from twinops.core.metrics.idle import idle_metrics, zero_traffic
 from twinops.core.observation import Sample, Workload
-from twinops.metric_definitions import THROUGHPUT
 
 MAX_ALERTS = 64
-
-NO_TRAFFIC = "no traffic"
+"""Alerts in status, as the schema allows."""
 
 LEARNING = "what is normal is still being learned"
+"""Why an alert is not eligible while a metric has no baseline estimate."""
 
 _SEVERITIES = tuple(Severity)
-_Standing = Mapping[tuple[str, Direction], DriftAlert]
 
 
 def has_expected_state(spec: DigitalTwinSpec, *, apart_from_learned: bool = False) -> bool:
@@ -69,142 +59,142 @@ def assess_drift(
     *,
     lost: Collection[str] = (),
 ) -> Drift:
-    """Compare what is expected with what is.
+    """Compare what is expected with what is observed.
 
     Args:
         spec: the twin's spec; without an expected state there is no drift.
         samples: the answers of this sync, by metric.
-        baselines: what was learned to be normal, by metric.
+        baselines: the baseline estimates, by metric.
         workload: the target as it is now, None when it is not known.
-        previous: the drift of the last status. All the memory there is.
+        previous: the drift of the last status, the only state.
         now: Unix seconds.
-        lost: metrics that are unknown for longer than the grace period.
+        lost: metrics without a fresh value for the grace period or longer.
 
     Returns:
         The alerts, worst first, at most ``MAX_ALERTS``.
     """
-    standing = {(alert.component, alert.direction): alert for alert in previous.alerts}
+    updates = AlertUpdates.after(previous.alerts, now, spec.sync_frequency_seconds)
     alerts = [
-        *_of_metrics(spec, samples, baselines, standing, now, lost),
-        *_of_target(spec, workload, standing, now),
+        *_metric_alerts(spec, samples, baselines, updates, lost),
+        *_target_alerts(spec, workload, updates),
     ]
     alerts.sort(key=lambda alert: (-_SEVERITIES.index(alert.severity), alert.component, alert.direction))
-    gone = out_of_sight(spec, samples, workload, lost) - {alert.component for alert in alerts}
+    unavailable = unavailable_components(spec, samples, workload, lost) - {alert.component for alert in alerts}
     return Drift(
-        detected=any(lasting(alert) for alert in alerts),
+        detected=any(counts_as_drift(alert) for alert in alerts),
         alerts=alerts[:MAX_ALERTS],
-        unknown=[component for component in unknown_of(previous) if component in gone],
+        unknown=[component for component in unresolved_components(previous) if component in unavailable],
     )
 
 
-def lasting(alert: DriftAlert) -> bool:
+def counts_as_drift(alert: DriftAlert) -> bool:
     """Tell whether an alert is persistent and does harm."""
     return alert.persistent and not alert.harmless
 
 
-def unknown_of(drift: Drift) -> list[str]:
-    """Return the components of which nobody would know, were nothing seen from now on, whether they are still off."""
-    return sorted({*drift.unknown, *(alert.component for alert in drift.alerts if lasting(alert))})[:MAX_ALERTS]
+def unresolved_components(drift: Drift) -> list[str]:
+    """Return the components that have drifted and were not observed to be back inside, sorted."""
+    drifted = (alert.component for alert in drift.alerts if counts_as_drift(alert))
+    return sorted({*drift.unknown, *drifted})[:MAX_ALERTS]
 
 
-def compared(spec: DigitalTwinSpec, samples: Mapping[str, Sample]) -> set[str]:
-    """Return every component that has, or is to have, an expected state."""
+def compared_components(spec: DigitalTwinSpec, samples: Mapping[str, Sample]) -> set[str]:
+    """Return every component that has an expected state, or is to have one once it is learned."""
     expected = spec.expected_state
     components = {*expected.metrics, *(metric for metric in samples if is_learned(spec, metric))}
-    return components | _unknown_of_target(expected, None)
+    return components | _unavailable_of_target(expected, None)
 
 
-def out_of_sight(
+def unavailable_components(
     spec: DigitalTwinSpec, samples: Mapping[str, Sample], workload: Workload | None, lost: Collection[str]
 ) -> set[str]:
-    """Return the components that should be compared and of which nothing is known, not even from a moment ago."""
-    unseen = {component for component in compared(spec, samples) if component in lost}
-    return unseen | _unknown_of_target(spec.expected_state, workload)
+    """Return the compared components without an actual value, metrics within the grace period excepted."""
+    unavailable = {component for component in compared_components(spec, samples) if component in lost}
+    return unavailable | _unavailable_of_target(spec.expected_state, workload)
 
 
-def _of_metrics(
+def _metric_alerts(
     spec: DigitalTwinSpec,
     samples: Mapping[str, Sample],
     baselines: Mapping[str, BaselineEstimate],
-    standing: _Standing,
-    now: float,
+    updates: AlertUpdates,
     lost: Collection[str],
 ) -> Iterator[DriftAlert]:
     learned = sorted(metric for metric in {*samples, *baselines} if is_learned(spec, metric))
     idle = idle_metrics(samples)
     for metric in (*spec.expected_state.metrics, *learned):
         if metric in idle:
-            yield from _calmed(metric, standing, samples[THROUGHPUT].time, now, spec.sync_frequency_seconds)
+            traffic = zero_traffic(metric, samples)
+            yield from updates.idle(metric, None if traffic is None else traffic.time)
             continue
         sample, baseline = samples.get(metric), baselines.get(metric) if metric in learned else None
         allowed = tolerance(spec, metric, baseline)
-        if sample is not None and allowed is not None and (bound := _told_by_bounds(allowed, sample)):
-            yield from _of_bounds(allowed, sample, bound, standing, now, spec.sync_frequency_seconds)
-            continue
-        if sample is None or not sample.actionable or sample.value is None or not math.isfinite(sample.value):
+        if sample is not None and allowed is not None and (bound := _deciding_bound(allowed, sample)):
+            yield from _alerts_from(_bound_findings(allowed, sample, bound), sample, updates)
+        elif sample is None or not sample.actionable or sample.value is None or not math.isfinite(sample.value):
             if metric not in lost:
-                quality = Quality.MISSING if sample is None else sample.quality
-                yield from _unmoved(metric, standing, f"no fresh value ({quality.value})")
-            continue
-        if allowed is None:
-            yield from _unmoved(metric, standing, LEARNING)
-            continue
-        found = metric_findings(allowed, sample.value)
-        if baseline is not None:
-            found = learned_findings(spec, allowed, baseline, sample.value, now)
-        for finding in found:
-            at = now if sample.time is None else sample.time
-            if alert := _alert(finding, standing, at, now, spec.sync_frequency_seconds):
-                yield alert
+                yield from updates.unchanged(metric, _no_fresh_value(sample))
+        elif allowed is None:
+            yield from updates.unchanged(metric, LEARNING)
+        elif baseline is not None:
+            findings = learned_findings(spec, allowed, baseline, sample.value, updates.now)
+            yield from _alerts_from(findings, sample, updates)
+        else:
+            yield from _alerts_from(metric_findings(allowed, sample.value), sample, updates)
 
 
-def _told_by_bounds(allowed: Tolerance, sample: Sample) -> tuple[str, float] | None:
-    """Return in a word and a figure what bounds tell of a metric that may be too high, None where they do not."""
+def _alerts_from(findings: Iterator[Finding], sample: Sample, updates: AlertUpdates) -> Iterator[DriftAlert]:
+    """Yield the alerts that the findings about one sample raise or continue."""
+    at = updates.now if sample.time is None else sample.time
+    for finding in findings:
+        if alert := updates.of(finding, at):
+            yield alert
+
+
+def _no_fresh_value(sample: Sample | None) -> str:
+    quality = Quality.MISSING if sample is None else sample.quality
+    return f"no fresh value ({quality.value})"
+
+
+def _deciding_bound(allowed: Tolerance, sample: Sample) -> tuple[str, float] | None:
+    """Return the bound of a Bounded sample that lies beyond what is allowed or within it, with a word for its side.
+
+    None where no bound decides, and for a metric of which low values do harm.
+    """
     edge = allowed.edge(above=True)
     if not sample.bounded or edge is None or not allowed.harmful(above=True) or allowed.harmful(above=False):
         return None
-    told = sample.told(edge)
-    return None if told is None else ("at least" if told > edge else "at most", told)
+    bound = sample.deciding_value(edge)
+    return None if bound is None else ("at least" if bound > edge else "at most", bound)
 
 
-def _of_bounds(
-    allowed: Tolerance,
-    sample: Sample,
-    bound: tuple[str, float],
-    standing: _Standing,
-    now: float,
-    interval: float,
-) -> Iterator[DriftAlert]:
-    """Yield what a bound gives or keeps alive; nothing is eligible by it."""
-    word, told = bound
-    at = now if sample.time is None else sample.time
-    for finding in metric_findings(allowed, told):
-        shown = dataclasses.replace(
+def _bound_findings(allowed: Tolerance, sample: Sample, bound: tuple[str, float]) -> Iterator[Finding]:
+    """Yield what a bound means for either side of its metric; a correction needs a measured value."""
+    word, value = bound
+    for finding in metric_findings(allowed, value):
+        yield dataclasses.replace(
             finding,
             actual=f"{word} {finding.actual}",
             obstacle=f"not measured: {sample.message}",
             learned=allowed.learned,
         )
-        if alert := _alert(shown, standing, at, now, interval):
-            yield alert
 
 
-def _of_target(
-    spec: DigitalTwinSpec, workload: Workload | None, standing: _Standing, now: float
-) -> Iterator[DriftAlert]:
+def _target_alerts(spec: DigitalTwinSpec, workload: Workload | None, updates: AlertUpdates) -> Iterator[DriftAlert]:
     expected = spec.expected_state
     if workload is not None:
+        # What is read from the cluster is as of the sync.
         for finding in target_findings(expected, workload):
-            if alert := _alert(finding, standing, now, now, spec.sync_frequency_seconds):
+            if alert := updates.of(finding, updates.now):
                 yield alert
-    for component in sorted(_unknown_of_target(expected, workload)):
-        for alert in _unmoved(component, standing, f"no fresh value ({Quality.MISSING.value})"):
-            if not after_gap(alert.last_data_time, now, spec.sync_frequency_seconds):
+    for component in sorted(_unavailable_of_target(expected, workload)):
+        for alert in updates.unchanged(component, _no_fresh_value(None)):
+            if not after_gap(alert.last_data_time, updates.now, updates.interval):
                 yield alert
 
 
-def _unknown_of_target(expected: ExpectedState, workload: Workload | None) -> set[str]:
-    """Return the components that are expected of the target and cannot be told at this sync."""
+def _unavailable_of_target(expected: ExpectedState, workload: Workload | None) -> set[str]:
+    """Return the components that are expected of the target and not known at this sync."""
     if workload is not None:
         return {VERSION} if expected.version is not None and workload.version is None else set()
     unknown = {label_component(key) for key in expected.labels}
@@ -213,101 +203,3 @@ def _unknown_of_target(expected: ExpectedState, workload: Workload | None) -> se
     if expected.version is not None:
         unknown.add(VERSION)
     return unknown
-
-
-def _alert(finding: Finding, standing: _Standing, at: float, now: float, interval: float) -> DriftAlert | None:
-    """Return the alert that a finding gives or keeps alive, None when there is nothing to tell.
-
-    Args:
-        finding: what was found.
-        standing: the alerts before.
-        at: Unix seconds of the data behind the finding.
-        now: Unix seconds.
-        interval: seconds between two syncs.
-    """
-    before = standing.get((finding.component, finding.direction))
-    if before is not None and after_gap(before.last_data_time, at, interval):
-        before = None
-    if before is None and not finding.outside:
-        return None
-    counts = before is None or is_new(before.last_data_time, at)
-    recent, lasting = _judge(finding, before, counts=counts)
-    if not finding.outside and not lasting and (recent.endswith("0" * ENOUGH) or not finding.judged):
-        return None
-    reason = _not_eligible(finding, recent, lasting=lasting, before=before)
-    return DriftAlert(
-        component=finding.component,
-        severity=finding.severity,
-        direction=finding.direction,
-        expected=finding.expected,
-        actual=finding.actual,
-        deviation_percent=finding.deviation_percent,
-        threshold_percent=finding.threshold_percent,
-        since=_since(finding, before, now),
-        recent=recent,
-        last_data_time=utc(at) if before is None or counts else before.last_data_time,
-        persistent=lasting,
-        harmless=finding.harmless,
-        learned=finding.learned,
-        recommendation=finding.recommendation,
-        eligible=not reason,
-        not_eligible_reason=reason,
-    )
-
-
-def _judge(finding: Finding, before: DriftAlert | None, *, counts: bool) -> tuple[str, bool]:
-    """Return the window with this sync in it when it counts, and whether the alert is persistent."""
-    if not finding.judged:
-        return "", False
-    recent = "" if before is None else before.recent
-    if counts:
-        recent = push(recent, finding.outside)
-    was = before is not None and before.persistent
-    return recent, persistent(recent, was, finding.well_back)
-
-
-def _since(finding: Finding, before: DriftAlert | None, now: float) -> datetime:
-    if finding.since is not None:
-        return utc(finding.since)
-    return utc(now) if before is None else before.since
-
-
-def _not_eligible(finding: Finding, recent: str, *, lasting: bool, before: DriftAlert | None) -> str:
-    if finding.obstacle:
-        return finding.obstacle
-    if finding.well_back:
-        return "back inside its threshold"
-    if not lasting:
-        return f"outside in {recent.count('1')} of the last {WINDOW} syncs; a correction waits for {ENOUGH}"
-    if finding.slight or not (finding.ample or (before is not None and before.eligible)):
-        return "the deviation is small; a correction needs a larger one"
-    return ""
-
-
-def _calmed(component: str, standing: _Standing, at: float | None, now: float, interval: float) -> Iterator[DriftAlert]:
-    """Yield what stands of a metric of requests at a sync that knows that there are none: well back inside."""
-    for before in standing.values():
-        if before.component == component:
-            finding = Finding(
-                component=component,
-                direction=before.direction,
-                severity=before.severity,
-                expected=before.expected,
-                actual=NO_TRAFFIC,
-                outside=False,
-                well_back=True,
-                recommendation="there is no traffic: nothing to do unless it comes back with it",
-                obstacle="",
-                threshold_percent=before.threshold_percent,
-                harmless=before.harmless,
-                learned=before.learned,
-            )
-            if alert := _alert(finding, standing, now if at is None else at, now, interval):
-                yield alert
-
-
-def _unmoved(component: str, standing: _Standing, reason: str) -> Iterator[DriftAlert]:
-    """Yield what stands of a component at a sync that knows nothing new about it."""
-    for alert in standing.values():
-        if alert.component == component:
-            yield alert.model_copy(update={"eligible": False, "not_eligible_reason": reason})

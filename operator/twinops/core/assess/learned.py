@@ -1,13 +1,13 @@
-"""Drift against what is normal for this hour: what the learned baseline makes of a metric at one sync.
+"""Drift against the learned baseline: the findings about a metric without an expected value.
 
-An alert is listed while an *alarm* of the baseline stands, and not whenever a value lies outside the band: the
-band is as wide as single values have been, so that one of them beyond it now and then says little, and the
-alarm's threshold is tracked to a budget of false ones. Beside alarms only a limit counts, since a person gave it.
-Where ``thresholds`` or ``absoluteThresholds`` name the metric, what lies within them is no drift, whatever alarms
-say.
+A finding is outside while an *alarm* of the baseline is active, not whenever a value lies outside the band: single
+values beyond the band are usual, whereas the threshold of an alarm is tracked to a budget of false ones. Beside alarms
+only a limit of the spec counts. Where ``thresholds`` or ``absoluteThresholds`` name the metric, a value within them is
+inside, whatever alarms are active.
 
-A correction wants more than an alarm: a metric of which more is worse, a value above the band *and* the allowed
-deviation (20 % unless said). Alarms without a side (a flat line, unrest, unusual calm) are for a person to look at.
+A correction needs more than an alarm: a metric of which more is worse, and a value above both the band and the allowed
+deviation (20 % by default). Alarms without a side (a flat line, more or less movement than usual, no bursts) are
+listed for a person to look at.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from twinops.api.base import utc
 from twinops.api.twin.drift import Direction, Severity
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.core.assess.advice import (
-    Drifted,
+    MeanDeviation,
     learned_advice,
     normal_range,
     obstacle,
@@ -27,7 +27,7 @@ from twinops.core.assess.advice import (
     sideless_advice,
     span,
 )
-from twinops.core.assess.debounce import WELL_BACK
+from twinops.core.assess.debounce import CLEARED_BELOW
 from twinops.core.assess.deviation import Finding, metric_severity, rounded
 from twinops.core.assess.tolerance import Tolerance
 from twinops.core.baseline.estimate import BaselineEstimate
@@ -49,7 +49,7 @@ def is_learned(spec: DigitalTwinSpec, metric: str) -> bool:
 def still_learning(
     spec: DigitalTwinSpec, samples: Mapping[str, Sample], baselines: Mapping[str, BaselineEstimate]
 ) -> tuple[str, ...]:
-    """Return the metrics that have a value, and of which it is not yet known what is normal; in order."""
+    """Return the metrics that have a value, but no baseline estimate yet; sorted."""
     return tuple(
         metric
         for metric, sample in sorted(samples.items())
@@ -62,12 +62,12 @@ def still_learning(
 def learned_findings(
     spec: DigitalTwinSpec, allowed: Tolerance, baseline: BaselineEstimate, value: float, now: float
 ) -> Iterator[Finding]:
-    """Yield what a fresh, finite value means for either side of its metric, and for its movement.
+    """Yield one finding per side for a fresh, finite value, and one about the movement of its metric.
 
     Args:
         spec: the twin's spec.
         allowed: the learned tolerance.
-        baseline: what the baseline says of the metric.
+        baseline: the metric's baseline estimate.
         value: in the metric's unit.
         now: Unix seconds.
     """
@@ -81,19 +81,21 @@ def _sided(
     allowed: Tolerance, baseline: BaselineEstimate, value: float, now: float, *, above: bool, named: bool
 ) -> Finding:
     alarm = baseline.alarm
-    stands = alarm is not None and alarm.detector.sign == (1 if above else -1)
-    beyond, back = allowed.outside(value, above=above), allowed.well_back(value, above=above)
-    past = allowed.past_limit(value, above=above)
-    outside = past or (stands and (beyond or not named))
+    active = alarm is not None and alarm.detector.sign == (1 if above else -1)
+    beyond, cleared = allowed.outside(value, above=above), allowed.cleared(value, above=above)
+    past_limit = allowed.past_limit(value, above=above)
+    outside = past_limit or (active and (beyond or not named))
     harmful, reach = allowed.harmful(above=above), allowed.reach(above=above)
-    # Where nothing has ever stirred around 0 there is nothing to measure a deviation by.
-    unmeasured = stands and harmful and not past and allowed.scale(above=above) is None
-    since = baseline.since if stands and outside else None
+    # A band of width 0 around 0 gives no deviation to measure the severity by.
+    unmeasured = active and harmful and not past_limit and allowed.scale(above=above) is None
+    since = baseline.since if active and outside else None
     expected, actual = normal_range(allowed.metric, baseline.lower, baseline.upper), shown(allowed.metric, value)
     off = allowed.deviation(value, above=above)
-    drifted = _on_average(allowed.metric, baseline, value, above=above) if stands and outside and not past else None
-    if drifted is not None and alarm is not None:
-        expected, actual, off = drifted.expected, drifted.actual, alarm.size
+    mean = (
+        _mean_deviation(allowed.metric, baseline, value, above=above) if active and outside and not past_limit else None
+    )
+    if mean is not None and alarm is not None:
+        expected, actual, off = mean.expected, mean.actual, alarm.size
     return Finding(
         component=allowed.metric,
         direction=Direction.ABOVE if above else Direction.BELOW,
@@ -101,7 +103,7 @@ def _sided(
         expected=expected,
         actual=actual,
         outside=outside,
-        well_back=_limit_well_back(allowed, value, above=above) and (not stands or (named and back)),
+        cleared=_limit_cleared(allowed, value, above=above) and (not active or (named and cleared)),
         recommendation=learned_advice(
             allowed,
             baseline,
@@ -109,7 +111,7 @@ def _sided(
             above=above,
             outside=outside,
             since="" if since is None else _clock(since, now),
-            drifted=drifted,
+            mean=mean,
         ),
         obstacle=_obstacle(allowed.metric, above=above, harmful=harmful),
         deviation_percent=rounded(allowed.percent(off if above else -off)),
@@ -117,21 +119,21 @@ def _sided(
         harmless=not harmful,
         since=since,
         learned=True,
-        ample=beyond,
-        slight=back,
+        starts_correction=beyond,
+        ends_correction=cleared,
     )
 
 
-def _on_average(metric: str, baseline: BaselineEstimate, value: float, *, above: bool) -> Drifted | None:
-    """Return what an alarm over a window has seen; None where the value itself lies outside the band, or none stands.
+def _mean_deviation(metric: str, baseline: BaselineEstimate, value: float, *, above: bool) -> MeanDeviation | None:
+    """Return the mean deviation behind an alarm over a window of several values.
 
-    What is off by a little for hours need not be off by much at any time.
+    None without such an alarm, and where the value itself lies outside the band: then the value is shown.
     """
     alarm, edge = baseline.alarm, baseline.upper if above else baseline.lower
     if alarm is None or edge is None or alarm.detector.width == 1 or (value > edge if above else value < edge):
         return None
     side, over = "above" if above else "below", span(alarm.detector.width * baseline.step)
-    return Drifted(
+    return MeanDeviation(
         expected=f"at most {shown(metric, alarm.record)} {side} normal on average over {over}",
         actual=f"{shown(metric, value)}; {shown(metric, alarm.size)} {side} normal on average over {over}",
         off=shown(metric, alarm.size),
@@ -140,14 +142,14 @@ def _on_average(metric: str, baseline: BaselineEstimate, value: float, *, above:
     )
 
 
-def _limit_well_back(allowed: Tolerance, value: float, *, above: bool) -> bool:
-    """Tell whether the value is clear of this side's limit."""
+def _limit_cleared(allowed: Tolerance, value: float, *, above: bool) -> bool:
+    """Tell whether the value is under ``CLEARED_BELOW`` of the way to this side's limit."""
     limit = allowed.limit_on(above=above)
     if limit is None:
         return True
     room = allowed.deviation(limit, above=above)
     return not allowed.past_limit(value, above=above) and (
-        room <= 0 or allowed.deviation(value, above=above) <= WELL_BACK * room
+        room <= 0 or allowed.deviation(value, above=above) <= CLEARED_BELOW * room
     )
 
 
@@ -159,29 +161,29 @@ def _obstacle(metric: str, *, above: bool, harmful: bool) -> str:
 
 def _sideless(allowed: Tolerance, baseline: BaselineEstimate, value: float, now: float) -> Finding:
     alarm, since = baseline.alarm, baseline.since
-    stands = alarm is not None and not alarm.detector.sign
+    active = alarm is not None and not alarm.detector.sign
     metric = allowed.metric
     expected, actual, advice = "its usual movement", "its usual movement", ""
-    if alarm is not None and since is not None and stands:
+    if alarm is not None and since is not None and active:
         expected, actual = _movement(metric, alarm, baseline.step, now - since)
         advice = sideless_advice(metric, alarm.detector.kind, shown(metric, value), expected, _clock(since, now))
     return Finding(
         component=metric,
         direction=Direction.DIFFERENT,
-        # That nothing bursts is worth a look, and hardly ever more.
-        severity=Severity.MEDIUM if stands and not _silent(alarm) else Severity.LOW,
+        # Missing bursts are seldom more than worth a look.
+        severity=Severity.MEDIUM if active and not _is_silence(alarm) else Severity.LOW,
         expected=expected,
         actual=actual,
-        outside=stands,
-        well_back=not stands,
+        outside=active,
+        cleared=not active,
         recommendation=advice or f"{definition(metric).subject} moves as usual again: nothing to do unless it changes",
         obstacle=_NO_SIDE,
-        since=since if stands else None,
+        since=since if active else None,
         learned=True,
     )
 
 
-def _silent(alarm: Alarm | None) -> bool:
+def _is_silence(alarm: Alarm | None) -> bool:
     return alarm is not None and alarm.detector.kind is AnomalyKind.SILENCE
 
 
@@ -191,7 +193,7 @@ _MOVEMENT: MappingProxyType[AnomalyKind, str] = MappingProxyType(
 
 
 def _movement(metric: str, alarm: Alarm, step: float, lasting: float) -> tuple[str, str]:
-    """Return the movement that is normal, and that which was seen, in words."""
+    """Return the movement that is normal, and the one that was observed, in words."""
     if bound := _MOVEMENT.get(alarm.detector.kind):
         every = f"in {span(step)}"
         return f"moves {bound} {shown(metric, alarm.record)} {every}", f"moves {shown(metric, alarm.size)} {every}"
@@ -200,5 +202,5 @@ def _movement(metric: str, alarm: Alarm, step: float, lasting: float) -> tuple[s
 
 
 def _clock(then: float, now: float) -> str:
-    """Return a time as people say it today: ``14:05 UTC``; with its date when it is longer ago."""
+    """Return a time as ``14:05 UTC``, with its date when it is a day ago or longer."""
     return f"{utc(then):%H:%M} UTC" if now - then < _DAY else f"{utc(then):%Y-%m-%d %H:%M} UTC"

@@ -1,4 +1,4 @@
-"""Which limits are foreseen to be crossed, how likely, when, and in which words."""
+"""Risks: limits that are crossed now or foreseen to be, with probability, horizon and message."""
 
 from __future__ import annotations
 
@@ -18,33 +18,34 @@ from twinops.core.observation import Sample
 from twinops.metric_definitions import definition
 
 LIST_AT = 0.25
-"""A risk is listed from here on: one chance in four is worth a person's look, less is noise in a table."""
+"""Probability from which on a risk is listed: one in four is worth a person's look, less would fill the table."""
 
 UNLIST_BELOW = 0.10
-"""A listed risk leaves the list below this. Lower than ``LIST_AT``, so that one calm sync wipes out neither
-its ``since`` nor its window."""
+"""Probability below which a listed risk is removed (hysteresis): a single sync below ``LIST_AT`` resets neither its
+``since`` nor its window."""
 
 OUTSIDE_AT = 0.50
-"""From here on a sync counts as outside: more likely than not. Three of five of these make it persistent; it is
-well back under 80 % of this, 0.40 (``persistence``)."""
+"""Probability from which on a sync counts as outside: more likely than not. By :mod:`twinops.core.assess.debounce`
+three of five of these make the risk persistent, and under 80 % of this, 0.40, it is cleared."""
 
 _MAX_PREDICTIONS = 6
 _MIDDLE = QUANTILES.index(0.5)
 _CERTAIN = 0.995
 _Foreseen = tuple[HorizonForecast, float | None]
-"""A forecast, and the probability that any step until its horizon lies beyond the limit, None where not known."""
+"""A forecast, and the exceedance probability until its horizon, None where that is not known."""
 _UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
 def probability_beyond(forecast: HorizonForecast, limit: float, *, above: bool = True) -> float:
     """Return the probability that the metric lies beyond its limit at the forecast's very horizon, 0..1.
 
-    Less than that of *any* step until then, which ``foresight.crossing`` learns; it stands in until that is known.
+    It is a lower bound of the exceedance probability, which is that of *any* step until the horizon
+    (:mod:`twinops.core.forecast.exceedance`), and is used where that is not known yet.
 
     Between the outer quantiles the distribution is read off them, linearly. Beyond them the tails are
     exponential, through the median and the outer quantile: with p = .05 the outer level and q its value,
     ``P(X > limit) = p exp(-(limit - q) / tau)`` and ``tau = (q - median) / ln(.5 / p)``. That is heavier than
-    a normal tail, on purpose: nobody has measured that far out.
+    a normal tail, on purpose: there are no past forecasts to calibrate it with.
 
     Args:
         forecast: its quantiles, finite and not decreasing.
@@ -58,7 +59,7 @@ def probability_beyond(forecast: HorizonForecast, limit: float, *, above: bool =
         return float(1 - levels[-1]) * _tail(limit - values[-1], values[-1] - values[_MIDDLE])
     if limit < values[0]:
         return 1 - float(levels[0]) * _tail(values[0] - limit, values[_MIDDLE] - values[0])
-    # At a value that several levels share, the highest one holds: a limit is crossed only beyond it.
+    # Of several levels with the same value the highest one counts: a limit is crossed only beyond it.
     upper = int(np.searchsorted(values, limit, side="right"))
     share = (limit - values[upper - 1]) / (values[upper] - values[upper - 1])
     return float(1 - (levels[upper - 1] + share * (levels[upper] - levels[upper - 1])))
@@ -83,26 +84,28 @@ def assess_risks(
 ) -> tuple[Risk, ...]:
     """Return at most one risk per metric with a limit, by metric name.
 
-    The probability is that of any step until the horizon where that is known, else the one at the horizon itself.
-    Of a metric's horizons the earliest that is calibrated and more likely than not is named, otherwise the
-    earliest that is worth listing. A metric beyond its limit already is named as that, with probability 1.
-    ``persistent`` implies that the risk may be acted on: the sample is real and fresh, and the forecast is
-    calibrated (or the metric is beyond its limit already, which needs no forecast). A metric without forecast
-    that is not beyond its limit has no entry.
-    A sample counts once in the window; after a gap (``debounce.after_gap``) a risk begins anew.
+    The probability is the exceedance probability where that is known, else the one at the horizon itself. Of a
+    metric's horizons the earliest that is calibrated and more likely than not is named, otherwise the earliest that is
+    worth listing. A metric that is beyond its limit already has probability 1. A metric without a forecast that is not
+    beyond its limit has no risk.
+
+    ``persistent`` implies that a correction may be based on the risk: the sample is real and fresh, and the forecast
+    is calibrated (or the metric is beyond its limit already, which needs no forecast).
+
+    A sample counts once in the window; after a gap in the data (``debounce.after_gap``) a risk starts anew.
 
     Args:
         limits: by metric name. Beyond means above, unless the metric is known to be harmful below.
         forecasts: by metric name, empty where there is none.
-        exceedance: by metric name, of the same horizons in the same order: the probability that any step until it lies
-            beyond the limit; missing or NaN where it isn't known.
+        exceedance: by metric name, the exceedance probability of the same horizons in the same order; missing or NaN
+            where it is not known.
         samples: by metric name.
         previous: the risks of the sync before, for ``since`` and the window.
         now: Unix seconds.
         interval: seconds between two syncs.
     """
     times = {metric: _time(sample, now) for metric, sample in samples.items()}
-    before = {risk.metric: risk for risk in previous if not _forgotten(risk, times.get(risk.metric), interval)}
+    before = {risk.metric: risk for risk in previous if not _after_gap(risk, times.get(risk.metric), interval)}
     risks = (
         _assess(
             metric,
@@ -138,10 +141,10 @@ def _assess(
     trusted = value is not None and (current or (forecast is not None and forecast.calibrated))
     at = None if sample is None or value is None else _time(sample, now)
     recent, counted = _window(before, at, outside=trusted and probability >= OUTSIDE_AT)
-    lasting = debounce.persistent(
+    lasts = debounce.persistent(
         recent,
         before is not None and before.persistent,
-        well_back=value is not None and probability < debounce.WELL_BACK * OUTSIDE_AT,
+        cleared=value is not None and probability < debounce.CLEARED_BELOW * OUTSIDE_AT,
     )
     horizon = forecast.horizon_seconds if forecast else 1
     return Risk(
@@ -153,7 +156,7 @@ def _assess(
         since=before.since if before else utc(now),
         recent=recent,
         last_data_time=counted,
-        persistent=trusted and lasting,
+        persistent=trusted and lasts,
         calibrated=forecast is not None and forecast.calibrated,
         current=current,
         message=_now_beyond(metric, limit, value, measured=sample is not None and sample.actionable)
@@ -176,7 +179,7 @@ def _time(sample: Sample, now: float) -> float | None:
     return now if sample.time is None else sample.time
 
 
-def _forgotten(risk: Risk, at: float | None, interval: float) -> bool:
+def _after_gap(risk: Risk, at: float | None, interval: float) -> bool:
     return at is not None and debounce.after_gap(risk.last_data_time, at, interval)
 
 
@@ -191,9 +194,10 @@ def _window(before: Risk | None, at: float | None, *, outside: bool) -> tuple[st
 def _choose(
     foreseen: Sequence[_Foreseen], limit: float, *, above: bool, listed: bool
 ) -> tuple[HorizonForecast, float] | None:
-    """Return the horizon to name with its probability, None when none is worth it."""
+    """Return the forecast whose horizon is named, with its probability, None when no risk is worth listing."""
     exceedance = [
-        (one, probability_beyond(one, limit, above=above) if chance is None else chance) for one, chance in foreseen
+        (one, probability_beyond(one, limit, above=above) if probability is None else probability)
+        for one, probability in foreseen
     ]
     likely = [pair for pair in exceedance if pair[0].calibrated and pair[1] >= OUTSIDE_AT]
     least = UNLIST_BELOW if listed else LIST_AT
@@ -202,10 +206,10 @@ def _choose(
 
 
 def _usable(forecasts: Sequence[HorizonForecast], exceedance: Sequence[float]) -> list[_Foreseen]:
-    """Return the finite forecasts, the nearest horizon first, each with its probability of crossing where known."""
+    """Return the finite forecasts, the nearest horizon first, each with its exceedance probability where known."""
     pairs = [
-        (one, chance if chance is not None and math.isfinite(chance) else None)
-        for one, chance in zip_longest(forecasts, exceedance[: len(forecasts)])
+        (one, probability if probability is not None and math.isfinite(probability) else None)
+        for one, probability in zip_longest(forecasts, exceedance[: len(forecasts)])
         if _finite(one)
     ]
     return sorted(pairs, key=lambda pair: pair[0].horizon_seconds)
@@ -216,7 +220,7 @@ def _finite(forecast: HorizonForecast) -> bool:
 
 
 def duration(seconds: int) -> str:
-    """Return a time span as people say it: ``45 seconds``, ``30 minutes``, ``1 hour 15 minutes``, ``1 day``.
+    """Return a length of time in words: ``45 seconds``, ``30 minutes``, ``1 hour 15 minutes``, ``1 day``.
 
     At most two units, the rest cut off; up to two hours in minutes where they come out even.
     """
@@ -239,9 +243,9 @@ def _count(amount: int, word: str) -> str:
 
 def _may_reach(metric: str, limit: float, horizon: int, probability: float, *, above: bool) -> str:
     verb = "reach" if above else "fall to"
-    chance = "over 99 %" if probability > _CERTAIN else f"{100 * probability:.0f} %"
+    percent = "over 99 %" if probability > _CERTAIN else f"{100 * probability:.0f} %"
     known = definition(metric)
-    return f"{known.subject} may {verb} {known.show(limit)} in {duration(horizon)} ({chance})"
+    return f"{known.subject} may {verb} {known.show(limit)} in {duration(horizon)} ({percent})"
 
 
 def _now_beyond(metric: str, limit: float, value: float, *, measured: bool) -> str:
@@ -255,12 +259,12 @@ def predictions_for_status(
 ) -> list[Prediction]:
     """Render forecasts and risks for status: one prediction per horizon, the nearest first.
 
-    Values carry four significant digits, so that status changes only when something did. A forecast that is
+    Values have four significant digits, so that noise in the last digits does not change the status. A forecast that is
     not finite is left out. The confidence of a horizon is the least of those of its metrics that have one.
 
     Args:
         forecasts: by metric name.
-        risks: as ``assess_risks`` gave them; each stands at its own horizon.
+        risks: of ``assess_risks``; the message of each is shown at its horizon.
         now: Unix seconds from which the horizons count.
     """
     by_horizon: dict[int, dict[str, HorizonForecast]] = {}

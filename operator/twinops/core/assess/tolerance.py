@@ -1,4 +1,4 @@
-"""How far a metric may lie from its expected value: the yardstick of health and drift.
+"""How far a metric may lie from its expected value, for health and drift.
 
 A tolerance has two *edges*, one on each side of the expected value. An edge lies one allowed deviation
 away, or at the limit where that is nearer::
@@ -6,8 +6,8 @@ away, or at the limit where that is nearer::
     expected 50, threshold 20 %, limit 95:      40 ──── 50 ──── 60 ─────────── 95
                                               edge   expected  edge          limit
 
-A learned tolerance is the band that the learned baseline has for this hour: it may reach farther to one side than
-to the other, and is never narrower than the allowed deviation.
+A learned tolerance is the band of the baseline estimate for this hour: it may be wider to one side than to the other,
+and is never narrower than the allowed deviation.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass
 
 from twinops.api.twin.spec import DigitalTwinSpec
-from twinops.core.assess.debounce import WELL_BACK
+from twinops.core.assess.debounce import CLEARED_BELOW
 from twinops.core.baseline.estimate import BaselineEstimate
 from twinops.metric_definitions import definition
 
@@ -34,7 +34,7 @@ class Tolerance:
     Attributes:
         metric: its name.
         expected: expected value; zero and negative ones are fine.
-        width: allowed deviation to either side, > 0. None where nobody said one: a percentage of an
+        width: allowed deviation to either side, > 0. None where the spec gives none: a percentage of an
             expected 0 has no meaning.
         limit: value that must not be crossed, None where none is given.
         width_below: allowed deviation downwards, None where it is ``width``.
@@ -99,16 +99,16 @@ class Tolerance:
         reach, deviation = self.reach(above=above), self.deviation(value, above=above)
         return reach is not None and deviation > reach and not math.isclose(deviation, reach, rel_tol=_ROUNDING)
 
-    def well_back(self, value: float, *, above: bool) -> bool:
-        """Tell whether the value is back under ``WELL_BACK`` of the way to this side's edge."""
+    def cleared(self, value: float, *, above: bool) -> bool:
+        """Tell whether the deviation to this side is under ``CLEARED_BELOW`` of the one at its edge (hysteresis)."""
         reach = self.reach(above=above)
         if reach is None:
             return True
-        margin = (1 - WELL_BACK) * (reach if reach > 0 else self.allowed(above=above) or 0.0)
+        margin = (1 - CLEARED_BELOW) * (reach if reach > 0 else self.allowed(above=above) or 0.0)
         return self.deviation(value, above=above) <= reach - margin
 
     def scale(self, *, above: bool) -> float | None:
-        """Return the deviation that counts as one threshold when its size is judged, > 0 or None."""
+        """Return the deviation that severity and penalty are measured in multiples of, > 0 or None."""
         reach = self.reach(above=above)
         return reach if reach is not None and reach > 0 else None
 
@@ -130,7 +130,7 @@ def tolerance(spec: DigitalTwinSpec, metric: str, baseline: BaselineEstimate | N
     Args:
         spec: the twin's spec.
         metric: name of the metric.
-        baseline: what the learned baseline says of it, None where it says nothing.
+        baseline: the metric's baseline estimate, None where there is none.
     """
     expected = spec.expected_state.metrics.get(metric)
     if expected is not None:
@@ -140,7 +140,7 @@ def tolerance(spec: DigitalTwinSpec, metric: str, baseline: BaselineEstimate | N
     expected, width = baseline.expected, _width(spec, metric, baseline.expected)
     above = max(width, 0.0 if baseline.upper is None else baseline.upper - expected)
     below = max(width, 0.0 if baseline.lower is None else expected - baseline.lower)
-    # Where nothing has ever stirred around 0, nobody has said yet how much is too much.
+    # A band of width 0 around 0 gives no allowed deviation.
     return Tolerance(metric, expected, above or None, spec.limits.get(metric), below or None, learned=True)
 
 

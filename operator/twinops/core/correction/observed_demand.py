@@ -65,7 +65,7 @@ class ObservedDemand:
         """
         value = self._sizer.value(metric)
         sample = self._sizer.observation.samples.get(metric)
-        bound = None if sample is None or not sample.bounded or goal is None else sample.told(goal)
+        bound = None if sample is None or not sample.bounded or goal is None else sample.deciding_value(goal)
         if metric in self._idle:
             self._any_known = True
         elif bound is not None and goal is not None:

@@ -108,7 +108,7 @@ class Forecaster:
         return int(self._samples.nbytes) + self._risk.nbytes + (self._ensemble.nbytes if self._ensemble else 0)
 
     @property
-    def cold(self) -> bool:
+    def warming(self) -> bool:
         """Whether the full backtest is still to come."""
         return self._warming
 

@@ -1,1 +1,1 @@
-"""What a metric is, which queries are asked for it, and what an answer is worth. No I/O."""
+"""Plans the queries of a twin's metrics, and turns the answers into samples with a quality. No I/O."""

@@ -1,4 +1,4 @@
-"""The two batches of instant queries of one sync, and what is made of their answers.
+"""The two batches of instant queries of one sync, and the samples that follow from their answers.
 
 The first batch holds values and their freshness. The second one is sent only where a result is empty: for the other
 candidates, for look-ups that tell missing series from an empty result, and for the bounds of a quantile; and where a
@@ -25,12 +25,12 @@ from twinops.errors import QueryRefused, SpecError
 from twinops.metric_definitions import DISTORTED_BY_START_UP, MEAN_PER_POD
 
 MOST_PODS = 1_000_000
-"""A count of more pods than this is no count."""
+"""A larger number of pods is taken for a wrong answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """What one sync knows of its metrics.
+    """The metrics of one sync.
 
     Attributes:
         samples: by metric name, one for every metric that the twin has or its spec names.
@@ -112,7 +112,7 @@ def summarize(
     previous: Sequence[ObservedMetric],
     now: float,
 ) -> Gathered:
-    """Return what the sync knows of its metrics.
+    """Return the metrics of the sync: final samples, and what follows from them.
 
     Args:
         plan: the twin's.
@@ -169,6 +169,6 @@ def _pods(asked: Mapping[str, MetricPlan], samples: Mapping[str, Sample], answer
         answer = answers.get(answered.pods)
         counts = () if answer is None or answer.error else answer.values
         counted = counts[0] if len(counts) == 1 else math.nan
-        # The ready ones are no stand-in: a new pod is ready long before it has a rate.
+        # The number of ready pods cannot replace it: a new pod is ready long before it has a rate.
         return (int(counted) if 1 <= counted <= MOST_PODS else None), answered.pods
     return None, ""

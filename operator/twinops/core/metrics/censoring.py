@@ -1,4 +1,4 @@
-"""Values that are only lower bounds (censored): the true value is at least this high."""
+"""Censored values: only a lower bound is known, the true value may be higher."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _CAN_BE_CENSORED = standard_names(lambda row: row.censored_by)
 def lower_bounds(samples: Mapping[str, Sample]) -> dict[str, str]:
     """Return the metrics whose value now is only a lower bound, each with the reason as a message.
 
-    The rules are the column ``censored_by`` of the metric definitions. A value that is not fresh is no bound, and
-    proves nothing about another one. CPU counts in percent of its own basis: beyond 85 % of a limit requests wait, and
-    of a request it is the best that is known.
+    The rules are the column ``censored_by`` of the metric definitions. A value that is not fresh is no bound, and does
+    not censor another one. CPU is compared in percent of its own basis: beyond 85 % of a limit requests wait; of a
+    request there is no better threshold.
 
-    A quantile that is not measured at all (quality Bounded) has no value to begin with.
+    A quantile of quality Bounded has no value, and so is not among them.
     """
     bounds: dict[str, str] = {}
     for metric in _CAN_BE_CENSORED:

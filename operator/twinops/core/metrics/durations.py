@@ -9,6 +9,7 @@ from twinops.api.twin.spec import MetricSpec
 
 MIN_STEP = 5
 MAX_STEP = 900
+"""Bounds of the step of a history, in seconds."""
 
 # A rate needs two samples; four intervals leave room for one failed scrape and for uneven ones.
 _SCRAPES_PER_WINDOW = 4
@@ -31,7 +32,7 @@ def window_seconds(source: MetricsSourceSpec, sync_seconds: int) -> int:
 
 
 def stale_after_seconds(rules: MetricSpec, source: MetricsSourceSpec) -> int:
-    """Return the age from which on a metric's newest sample is stale: the spec's, else eight scrape intervals."""
+    """Return the age from which on a metric's newest sample is stale: the spec's, else 8 scrape intervals (>= 60 s)."""
     default = max(_MIN_STALE_AFTER, _SCRAPES_UNTIL_STALE * source.scrape_interval_seconds)
     return rules.stale_after_seconds or default
 

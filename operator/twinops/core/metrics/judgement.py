@@ -1,4 +1,4 @@
-"""Judges answers of the metrics backend: each becomes a sample with one of the qualities of ``Quality``."""
+"""Turns answers of the metrics backend into samples, each with one of the qualities of ``Quality``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from twinops.metric_definitions import definition
 Answers = Mapping[str, InstantAnswer]
 """The answers to instant queries, by the PromQL text that was sent."""
 
-# Bounds of buckets are written with few digits.
+# Significant digits of a bucket's bound as people write it.
 _BOUND_DIGITS = 10
 # Relative tolerances: of one float against another, and of two bounds against each other.
 _SAME = 1e-12
@@ -31,9 +31,9 @@ _NAN = (SampleReason.NOT_A_NUMBER, "NaN")
 _INFINITE = (SampleReason.INFINITE, "an infinite value")
 _AGGREGATE = "aggregate, for example with sum()"
 NO_ANSWER = InstantAnswer()
-"""Stands for the answer to a look-up that was not sent."""
+"""The answer to a look-up that was not sent."""
 
-# A real value is best; then what at least shows that the series exist; an empty result is the last word.
+# Best first: a value, then answers that at least show that the series exist, last an empty result.
 _PREFERENCE = (Quality.GOOD, Quality.BOUNDED, Quality.STALE, Quality.NAN, Quality.ERROR, Quality.EMPTY)
 
 
@@ -76,13 +76,13 @@ def _empty_sample(base: Sample) -> Sample:
 
 
 def _within_bounds(base: Sample, answer: InstantAnswer) -> Sample | None:
-    """Return the sample of a quantile in the first filled bucket of its histogram, None where there are no bounds."""
+    """Return the Bounded sample of a quantile in the first filled bucket of its histogram, None without bounds."""
     known = [value for value in answer.values if math.isfinite(value)]
     if not known or max(map(abs, known)) > LARGEST:
         return None
     least, most = min(known), max(known)
     if math.isclose(least, most, rel_tol=_SAME_BOUND) and most > 0:
-        # The first one that is filled is the open one, too.
+        # The first filled bucket is the open one, too.
         return in_open_bucket(base, most)
     show = definition(base.metric).show
     span = f"between {show(least)} and {show(most)}" if least > _SAME_BOUND * most else f"at most {show(most)}"
@@ -113,7 +113,7 @@ def newest_time(rendered: RenderedQuery, answers: Answers) -> float | None:
 
 
 def _is_partial(rendered: RenderedQuery, answers: Answers) -> bool:
-    """Tell whether the value, or its age, or the number of pods behind it, is of a part of what is stored."""
+    """Tell whether the value, its age or the number of pods behind it covers only a part of what is stored."""
     texts = (*rendered.texts, rendered.inspection.bounds)
     return any(answers.get(text, NO_ANSWER).error == PARTIAL for text in texts)
 
@@ -141,7 +141,7 @@ def _failed_sample(base: Sample, answer: InstantAnswer, *, partial: bool) -> Sam
 
 def _with_time(sample: Sample, plan: MetricPlan, rendered: RenderedQuery, answers: Answers, at: float) -> Sample:
     if not rendered.inspection.freshness:
-        # A value without any series behind it is as of now; of a query that we cannot read nothing is known.
+        # A value without any series behind it is as of now. Of a query that cannot be parsed the age is not known.
         return dataclasses.replace(sample, time=None if rendered.inspection.warning else at)
     if answers.get(rendered.inspection.freshness, NO_ANSWER).error:
         return sample
@@ -179,7 +179,7 @@ def bad_sample(sample: Sample, quality: Quality, reason: str, message: str) -> S
 def open_bucket_text(plan: MetricPlan, sample: Sample) -> str:
     """Return the look-up that tells whether a quantile lies in its histogram's open bucket, empty where none is needed.
 
-    It is needed for round values only: there a quantile is a bound of a bucket, within a closed one it is
+    It is needed only where the value is a bucket's bound, which has few digits: within a closed bucket the quantile is
     interpolated and has all the digits of a float.
     """
     rendered = plan.asked(sample.query)
@@ -190,6 +190,6 @@ def open_bucket_text(plan: MetricPlan, sample: Sample) -> str:
 
 
 def is_in_open_bucket(plan: MetricPlan, sample: Sample, answers: Answers) -> bool:
-    """Tell whether a quantile is only known to lie at or above its value."""
+    """Tell whether a quantile lies in the open bucket, so that its value is only a lower bound."""
     values = answers.get(open_bucket_text(plan, sample), NO_ANSWER).values
     return len(values) == 1 and sample.value is not None and math.isclose(values[0], sample.value, rel_tol=_SAME)

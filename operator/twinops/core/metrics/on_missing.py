@@ -1,4 +1,4 @@
-"""What stands in for a value that is not there: the last one, a fixed one, or nothing."""
+"""``spec.source.metrics[].onMissing``: the stand-in for a missing value (the last one, a fixed one or none)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twinops.core.observation import Sample
 
 
 def with_last_time(sample: Sample, previous: ObservedMetric | None, now: float) -> Sample:
-    """Return the sample of a metric whose series ended with the time of the newest sample that was seen of it."""
+    """Return the sample of a metric whose series have ended, with the time of the newest sample at the last sync."""
     ended = sample.quality is Quality.STALE and sample.time is None
     if not ended or previous is None or previous.time is None or previous.query != sample.query:
         return sample
@@ -21,7 +21,7 @@ def with_last_time(sample: Sample, previous: ObservedMetric | None, now: float) 
 
 
 def apply_on_missing(sample: Sample, rules: MetricSpec, previous: ObservedMetric | None, now: float) -> Sample:
-    """Apply the spec's ``onMissing`` to a sample without a value. What stands in never makes a correction eligible.
+    """Apply the spec's ``onMissing`` to a sample without a value. A stand-in never makes a correction eligible.
 
     ``Hold`` gives the last good value with its own time, and keeps the reason of the bad answer; ``Value`` keeps the
     bad quality beside the value.

@@ -1,4 +1,4 @@
-"""What is asked for each metric of a twin."""
+"""The queries that one sync sends for each metric of a twin."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ CUSTOM = "Custom"
 
 @dataclass(frozen=True, slots=True)
 class RenderedQuery:
-    """One query with its placeholders filled in, and the look-ups that go with it.
+    """A query with its placeholders filled in, and the look-ups that go with it.
 
     Attributes:
         query: the query as data.
         promql: the text that gives the value.
-        inspection: what was read from the text.
-        pods: counts the pods behind a mean over pods, else empty.
-        with_bounds: whether the bounds of a quantile are asked for in the first batch: at the last sync it was not
-            measured.
+        inspection: the look-ups derived from the text.
+        pods: query for the number of pods behind a mean over pods, else empty.
+        with_bounds: whether the bounds of a quantile are asked for in the first batch, because it was not measured at
+            the last sync.
     """
 
     query: Query
@@ -48,7 +48,7 @@ class RenderedQuery:
 
 @dataclass(frozen=True, slots=True)
 class MetricPlan:
-    """What is asked for one metric.
+    """The queries for one metric.
 
     A metric's candidates are tried in this order: ``first`` in the first batch; where these give nothing, the other
     candidates in the second batch. When nothing answered at the last sync either, the other candidates are
@@ -99,7 +99,7 @@ class MetricPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is asked for one twin.
+    """The queries for one twin.
 
     Attributes:
         metrics: one entry for each metric that the twin has or its spec names.

@@ -1,4 +1,4 @@
-"""Decides which metrics a twin has, and which queries are asked for each."""
+"""Plans the queries of a twin: which metrics it has, and what is asked for each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from twinops.metric_definitions import PodResource, definition
 
 # After these qualities a quantile's bounds are asked for together with it.
 _NOT_MEASURED = frozenset({Quality.BOUNDED, Quality.EMPTY})
-# Placeholders of what a pod may use; a query with one of them gives a percentage of limits or requests.
+# Placeholders of a pod's limit or request; a query with one of them gives a percentage of limits or requests.
 _AMOUNTS = {
     PodResource.CPU: ("$(cpuCores)", "$(wholePodCores)"),
     PodResource.MEMORY: ("$(memoryBytes)", "$(wholePodBytes)"),
@@ -71,7 +71,7 @@ def make_plan(
     texts: QueryTexts,
     previous: Sequence[ObservedMetric],
 ) -> Plan:
-    """Decide what is asked for every metric.
+    """Return the queries for every metric.
 
     Args:
         spec: the twin's.
@@ -79,7 +79,7 @@ def make_plan(
         workload: the target; None when there is none.
         namespace: the twin's.
         texts: built-in queries, placeholders and parser.
-        previous: the last answers; the candidates that gave them are asked first.
+        previous: ``status.observed`` of the last sync; the candidates that answered then are asked first.
     """
     scope = query_scope(spec, source, workload, namespace)
     rules = {metric.name: metric for metric in spec.source.metrics}
@@ -156,21 +156,21 @@ class _Planner:
         last = self.last
         queries = self.texts.candidates(spec.source.system_type, self.metric)
         name = "" if last is None else last.query
-        remembered, _problem = self._render_all(query for query in queries if query.name == name)
-        others = [query for query in queries if not remembered or query.name != name]
+        answered, _problem = self._render_all(query for query in queries if query.name == name)
+        others = [query for query in queries if not answered or query.name != name]
         nothing_found = last is not None and last.reason in NOTHING_FOUND
-        if remembered and not nothing_found:
-            return self._plan(remembered, lambda: self._render_all(others)[0])
+        if answered and not nothing_found:
+            return self._plan(answered, lambda: self._render_all(others)[0])
         rendered, problem = self._render_all(others)
         if nothing_found and rendered and all(one.inspection.presence for one in rendered):
-            return self._plan(remembered, probed=rendered)
-        candidates = (*remembered, *rendered)
+            return self._plan(answered, probed=rendered)
+        candidates = (*answered, *rendered)
         if candidates:
             return self._plan(candidates)
         return self.nothing_to_ask(Quality.MISSING, problem or self._no_query(spec))
 
     def nothing_to_ask(self, quality: Quality, error: SpecError) -> MetricPlan:
-        """Return the plan of a metric whose answer is known without asking: this error."""
+        """Return the plan of a metric for which no query can be sent, because of this error."""
         sample = Sample(self.metric, quality, unit=self._unit(()), reason=error.reason, message=str(error))
         return MetricPlan(self.metric, self.rules, sample.unit, self._stale_after, not_asked=sample)
 
@@ -232,7 +232,7 @@ class _Planner:
         return f"{usual} of {basis}" if basis else usual
 
     def _basis(self, rendered: tuple[RenderedQuery, ...]) -> str:
-        """Return ``limits`` or ``requests``, empty where the query does not divide by what a pod may use."""
+        """Return ``limits`` or ``requests``, empty where the query does not divide by a pod's limit or request."""
         resource, workload = definition(self.metric).pod_resource, self.workload
         if resource is None or workload is None or not rendered:
             return ""

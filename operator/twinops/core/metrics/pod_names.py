@@ -21,10 +21,10 @@ from functools import cache
 from twinops.api.references import TargetRef
 
 MAX_LENGTH = 4096
-"""Longest expression, in characters: it stands in every query, several times."""
+"""Longest expression, in characters: every query contains it several times."""
 
 NO_POD = "-"
-"""An expression that matches no pod: this is no valid name of one."""
+"""An expression that matches no pod, since it is no valid name."""
 
 _RANDOM = "[bcdfghjklmnpqrstvwxz2456789]{5}"
 _HASH_LETTER = "[456789bcdf]"
@@ -60,7 +60,7 @@ class NamedPod:
 
 
 class _Form(StrEnum):
-    """What follows a base in a name."""
+    """The part of a name that follows its base."""
 
     HASH = "hash and random"
     RANDOM = "random"
@@ -86,7 +86,7 @@ class _Pattern:
                 return _literal(self.base)
 
     def fits(self, name: str) -> bool:
-        # Bases are many: an expression of each would have to be compiled again and again.
+        # Without an expression per base: there are so many bases that each would be compiled anew.
         match self.form:
             case _Form.HASH if _is_cut(self.base):
                 return re.fullmatch(self.regex, name) is not None
@@ -109,10 +109,9 @@ class _Pattern:
 def pod_regex(target: TargetRef) -> str:
     """Return a regular expression (RE2, to be anchored) for the pods of a target, made of its own name alone.
 
-    It holds no backslash, so it reads the same in every kind of PromQL string. The pods of a kind that
-    is not known may be named in any of the three usual ways: ordinal, random suffix, hash and random
-    suffix. Names that Kubernetes had to cut may match the pods of another workload that shares the
-    first characters; nothing in the name tells those apart.
+    It has no backslash, so that it is the same in every kind of PromQL string. The pods of an unknown kind may be
+    named in any of the three usual ways: ordinal, random suffix, hash and random suffix. Names that Kubernetes had to
+    cut may match the pods of another workload with the same first characters; the name does not tell them apart.
     """
     name = target.name
     if target.kind == "StatefulSet":
@@ -122,8 +121,8 @@ def pod_regex(target: TargetRef) -> str:
     if target.kind in _WITHOUT_HASH:
         return _generated(f"{name}-")
     if target.kind == "Job":
-        # An indexed Job puts the completion index in front of the random part.
-        # It stands where a long name is cut, so that only names which fit can be told exactly.
+        # An indexed Job puts the completion index in front of the random part. A long name is cut there, so that only
+        # short names can be matched exactly.
         return f"{_literal(name)}-({_ORDINAL}-)?{_RANDOM}" if len(name) < _MAX_BASE else _generated(name)
     return f"({_literal(name)}-{_ORDINAL}|{_generated(f'{name}-')}|{_with_hash(name)})"
 
@@ -241,7 +240,7 @@ def _with_hash(name: str) -> str:
         return f"{_literal(name)}-{_HASH_LETTER}{{1,{_MAX_HASH}}}-{_RANDOM}"
     if len(name) >= _MAX_BASE:
         return _literal(name[:_MAX_BASE]) + _RANDOM
-    # Shorter hashes still fit, with the dash that follows; longer ones lose their tail and that dash.
+    # Shorter hashes fit, with the dash that follows; longer ones are cut, together with that dash.
     room = _MAX_BASE - len(name) - len("-")
     cut = f"{_HASH_LETTER}{{{room}}}"
     whole = f"{_HASH_LETTER}{{1,{room - 1}}}-|" if room > 1 else ""

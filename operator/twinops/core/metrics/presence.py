@@ -1,4 +1,4 @@
-"""Look-ups for series: they tell a metric that has none from one whose query gives no result."""
+"""Look-ups for series, which tell a metric without series (Missing) from a query without a result (Empty)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Queries as data: templates, the values of their placeholders, what was read from them, and answers. No I/O."""
+"""Queries as data: templates, the values of their placeholders, the look-ups derived from them, and answers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from twinops.api.references import TargetRef
 from twinops.api.twin.spec import SystemType
 
 PARTIAL = "partial"
-"""Error of an answer that covers only a part of what is stored: its values are too small, and not passed on."""
+"""Error of an answer that covers only a part of what is stored. Its values may be too small and are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class InstantAnswer:
-    """What one instant query gave.
+    """The answer to one instant query.
 
     Attributes:
         values: one value per series of the result; NaN and Inf are passed on.
@@ -33,9 +33,10 @@ class InstantAnswer:
 
 @dataclass(frozen=True, slots=True)
 class QueryScope:
-    """What fills the placeholders of a query.
+    """The values for the placeholders of a query.
 
     Attributes:
+        namespace: the twin's.
         target: None for a system outside the cluster.
         window_seconds: length of ``$(window)``.
         labels: ``spec.source.labels`` of the twin.
@@ -44,6 +45,7 @@ class QueryScope:
         cpu_cores: limit or request of one pod; None when a container has neither.
         memory_bytes: likewise, in bytes.
         cpu_problem: which container has neither, where that is known.
+        memory_problem: likewise for memory.
         pod_regex: RE2 for the names of the target's pods; empty where it is made of the target's name alone, None where
             there is none.
         containers: names of these pods' containers; empty where they are not known.
@@ -72,8 +74,8 @@ class Query:
     Attributes:
         name: ``Custom``, or the candidate's name.
         matchers: what ``$(scope)`` stands for when there is a target; empty in a person's own query.
-        needs_labels: whether it is of use only when ``spec.source.labels`` say which series to take.
-        takes_labels: whether its series can carry ``spec.source.labels``; those of the kubelet, for one, never do.
+        needs_labels: whether it can be used only with ``spec.source.labels``, which select its series.
+        takes_labels: whether its series can have ``spec.source.labels``; those of the kubelet never do.
         unit: of its values; empty for the metric's usual one.
         pods: query for the number of pods that its mean is taken over; empty where it is no such mean.
     """
@@ -89,18 +91,19 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What was read from a rendered query.
+    """The look-ups that were derived from a rendered query.
 
     Attributes:
-        warning: why our parser refuses it, else empty. Prometheus may still accept it.
+        warning: why the parser refuses the query, else empty. Prometheus may still accept it.
         freshness: query for the Unix time of the newest sample behind the value; empty when unknown.
         presence: by selector, a query that yields something when the selector finds any series.
         top: the same query for the largest observation of its histogram; a quantile that equals it lies in the
             histogram's last, open bucket. Empty where no quantile of a histogram is asked for.
-        measured: the same query, without a quantile in the first bucket that holds an observation: nothing supports
-            what would be interpolated there. Empty where it is the query itself.
-        bounds: the two values between which the quantile lies then; empty likewise.
-        past: what is asked of the past, without a quantile in the first filled or the open bucket; empty likewise.
+        measured: the same query, without a result where the quantile lies in the first bucket that holds an
+            observation: there it would be interpolated from nothing. Empty where it is the query itself.
+        bounds: query for the two values between which the quantile lies in that case; empty likewise.
+        past: query for the history, without a result where the quantile lies in the first filled or the open bucket;
+            empty likewise.
     """
 
     warning: str = ""

@@ -1,1 +1,1 @@
-"""From what a sync has found to the status and the Events that people read. No I/O."""
+"""Renders the result of a sync as status and Events, and tells which changes of status are material. No I/O."""

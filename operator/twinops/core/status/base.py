@@ -1,4 +1,4 @@
-"""What every rendering of a status shares."""
+"""What all renderings of a status share: the circumstances of the sync, and the fields that every sync sets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twinops.core.assess.availability import GRACE_SECONDS
 from twinops.core.status.columns import action_words
 
 UNKNOWN = "unknown"
-"""What a column says of which nothing is known."""
+"""Text of a column whose value is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Sync:
         generation: ``metadata.generation`` of the spec that was synced.
         now: Unix seconds.
         request: value of the ``sync-requested-at`` annotation, None when there is none.
-        grace_seconds: how long a last verdict stands without anything new behind it.
+        grace_seconds: how long the last known verdicts hold without a fresh value.
     """
 
     generation: int
@@ -31,16 +31,17 @@ class Sync:
 
 
 def base(previous: DigitalTwinStatus, sync: Sync) -> DigitalTwinStatus:
-    """Return the status before, with what this sync speaks of.
+    """Return the status before, with generation, time and request of this sync.
 
-    What was done last is told whatever comes of the sync: a value may have been given back meanwhile.
+    The column of the last action is set, too, whatever the sync's result: a saved value may have been restored
+    meanwhile.
     """
-    done = {"last_action": action_words(previous.corrections)}
+    last_action = {"last_action": action_words(previous.corrections)}
     return previous.model_copy(
         update={
             "observed_generation": sync.generation,
             "last_sync_time": utc(sync.now),
             "last_handled_sync_request": sync.request,
-            "summary": previous.summary and previous.summary.model_copy(update=done),
+            "summary": previous.summary and previous.summary.model_copy(update=last_action),
         }
     )

@@ -1,4 +1,4 @@
-"""The few words that stand in the columns of ``kubectl get digitaltwins``."""
+"""The texts of the columns of ``kubectl get digitaltwins``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from twinops.api.twin.drift import Drift, DriftAlert, Severity
 from twinops.api.twin.predictions import Risk
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import Summary
+from twinops.core.assess.drift import counts_as_drift
 from twinops.core.observation import Workload
 
 _SEVERITY_ORDER = {severity: place for place, severity in enumerate(Severity)}
 MAX_WORDS = 128
+"""Characters of a column, as the schema allows."""
 
 
 def summarise(
@@ -23,23 +25,23 @@ def summarise(
     risks: Sequence[Risk],
     predicting: str,
     corrections: Sequence[CorrectionRecord],
-    instead_of_drift: str = "",
+    drift_unknown: str = "",
 ) -> Summary:
-    """Return one line about the twin.
+    """Return the columns of one twin.
 
     Args:
         spec: the twin's spec.
         workload: its target, None where it has none.
-        drift: what is not as expected.
-        risks: limits that are foreseen to be crossed.
-        predicting: what to say when no limit is foreseen to be crossed.
+        drift: deviations from what is expected.
+        risks: limits that are crossed now or foreseen to be.
+        predicting: text of the column PREDICTED when there is no risk.
         corrections: the last decisions, oldest first.
-        instead_of_drift: what to say of drift while it is not known.
+        drift_unknown: text of the column DRIFT while drift is not known, else empty.
     """
     ref = spec.source.target_ref
     return Summary(
         target=f"{ref.kind}/{ref.name}"[:MAX_WORDS] if ref else "external",
-        drift=instead_of_drift or drift_words(drift.alerts),
+        drift=drift_unknown or drift_words(drift.alerts),
         replicas="" if workload is None else replica_words(workload),
         predicted=risk_words(risks) or predicting,
         last_action=action_words(corrections),
@@ -62,8 +64,7 @@ def drift_words(alerts: Sequence[DriftAlert]) -> str:
 
 
 def _weight(alert: DriftAlert) -> tuple[bool, int, float]:
-    lasting = alert.persistent and not alert.harmless
-    return lasting, _SEVERITY_ORDER[alert.severity], abs(alert.deviation_percent or 0)
+    return counts_as_drift(alert), _SEVERITY_ORDER[alert.severity], abs(alert.deviation_percent or 0)
 
 
 def risk_words(risks: Sequence[Risk]) -> str:

@@ -1,4 +1,4 @@
-"""Building a condition list from the previous one, so that transition times move only with the status."""
+"""The condition list of a status, built from the previous one, so that transition times change only with the status."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from twinops.api.base import utc
 from twinops.api.conditions import Condition, ConditionStatus, ConditionType
 from twinops.core.text import shorten
 
-ALWAYS_TOLD = (
+CONDITION_ORDER = (
     ConditionType.READY,
     ConditionType.METRICS_AVAILABLE,
     ConditionType.PREDICTIONS_AVAILABLE,
@@ -17,26 +17,25 @@ ALWAYS_TOLD = (
     ConditionType.CORRECTION_BLOCKED,
     ConditionType.PAUSED,
 )
-"""Order in which conditions are listed. ``Reconciling`` and ``Stalled`` come last and stand only while true."""
+"""Order in which conditions are listed. ``Reconciling`` and ``Stalled`` come last and are listed only while true."""
 
 
 class Conditions:
-    """A condition list in the making.
+    """Builder of a condition list.
 
     Args:
-        previous: the conditions of the last status; what is not told anew stays as it was.
+        previous: the conditions of the last status; those that are not set stay as they are.
         now: Unix seconds.
-        generation: the ``metadata.generation`` these conditions speak of.
+        generation: ``observedGeneration`` of the conditions that are set.
     """
 
     def __init__(self, previous: Iterable[Condition], *, now: float, generation: int) -> None:
-        """Start from what stood before."""
         self._conditions = {condition.type: condition for condition in previous}
         self._now = utc(now)
         self._generation = generation
 
-    def tell(self, kind: ConditionType, status: ConditionStatus, reason: str, message: str = "") -> Conditions:
-        """Set one condition; its transition time moves only when ``status`` differs from before."""
+    def set(self, kind: ConditionType, status: ConditionStatus, reason: str, message: str = "") -> Conditions:
+        """Set one condition; its transition time changes only when ``status`` does."""
         before = self._conditions.get(kind)
         same = before is not None and before.status is status
         self._conditions[kind] = Condition(
@@ -49,30 +48,30 @@ class Conditions:
         )
         return self
 
-    def yes(self, kind: ConditionType, reason: str, message: str = "") -> Conditions:
-        """Say True."""
-        return self.tell(kind, ConditionStatus.TRUE, reason, message)
+    def set_true(self, kind: ConditionType, reason: str, message: str = "") -> Conditions:
+        """Set one condition to True."""
+        return self.set(kind, ConditionStatus.TRUE, reason, message)
 
-    def no(self, kind: ConditionType, reason: str, message: str = "") -> Conditions:
-        """Say False."""
-        return self.tell(kind, ConditionStatus.FALSE, reason, message)
+    def set_false(self, kind: ConditionType, reason: str, message: str = "") -> Conditions:
+        """Set one condition to False."""
+        return self.set(kind, ConditionStatus.FALSE, reason, message)
 
-    def unknown(self, kind: ConditionType, reason: str, message: str = "") -> Conditions:
-        """Say Unknown."""
-        return self.tell(kind, ConditionStatus.UNKNOWN, reason, message)
+    def set_unknown(self, kind: ConditionType, reason: str, message: str = "") -> Conditions:
+        """Set one condition to Unknown."""
+        return self.set(kind, ConditionStatus.UNKNOWN, reason, message)
 
-    def drop(self, *kinds: ConditionType) -> Conditions:
-        """Take conditions off that stand only while true."""
+    def remove(self, *kinds: ConditionType) -> Conditions:
+        """Remove conditions; for those that are listed only while true."""
         for kind in kinds:
             self._conditions.pop(kind, None)
         return self
 
-    def of(self, kind: ConditionType) -> ConditionStatus | None:
-        """Return the status told so far (or before), None when there is none."""
+    def status_of(self, kind: ConditionType) -> ConditionStatus | None:
+        """Return the status of a condition as it is now, None where it is not listed."""
         found = self._conditions.get(kind)
         return None if found is None else found.status
 
-    def listed(self) -> list[Condition]:
+    def as_list(self) -> list[Condition]:
         """Return the conditions in their fixed order."""
-        order = {kind.value: place for place, kind in enumerate(ALWAYS_TOLD)}
+        order = {kind.value: place for place, kind in enumerate(CONDITION_ORDER)}
         return sorted(self._conditions.values(), key=lambda c: (order.get(c.type, len(order)), c.type))

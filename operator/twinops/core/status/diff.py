@@ -1,4 +1,4 @@
-"""Whether a status says something new: what must reach the API server at once, and what can wait."""
+"""Material changes of status: those that must be written at once; all others can wait for the write budget."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from twinops.api.twin.corrections import CorrectionRecord, Original
 from twinops.api.twin.status import DigitalTwinStatus
 
 HEALTH_POINTS = 2
-"""A health score that moves by this many points is news."""
+"""A health score that moves by this many points is a material change."""
 
 PREDICTION_SHARE = 0.05
-"""A prediction that moves by this share of its metric's limit, else of its expected value, is news."""
+"""A prediction that moves by this share of its metric's limit, else of its expected value, is a material change."""
 
-Facts = Callable[[DigitalTwinStatus], Any]
+Compared = Callable[[DigitalTwinStatus], Any]
 
 
 def _condition(condition: Condition) -> tuple[Any, ...]:
@@ -24,7 +24,7 @@ def _condition(condition: Condition) -> tuple[Any, ...]:
 
 
 def _second(moment: datetime | None) -> int | None:
-    """Return a time as it is written: what was computed still has its fraction, what was read has none."""
+    """Return a time in whole seconds, as it is written: a computed one has a fraction, one that was read has none."""
     return None if moment is None else int(moment.timestamp())
 
 
@@ -44,9 +44,9 @@ def _trusted(status: DigitalTwinStatus) -> dict[str, bool]:
     return {} if skill is None else {one.name: one.trusted for one in skill.metrics if one.name in foreseen}
 
 
-# Each entry is compared as a whole: everything that decides something, or that a reader decides by. Messages, values
-# and times are left out: they change at every sync. One component may have an alert on either side.
-_EXACT: Mapping[str, Facts] = {
+# Each entry is compared as a whole. It holds what later decisions depend on, and what a reader acts on. Messages,
+# values and times are left out: they change at every sync. One component may have an alert on either side.
+_EXACT: Mapping[str, Compared] = {
     "observedGeneration": lambda s: s.observed_generation,
     "lastHandledSyncRequest": lambda s: s.last_handled_sync_request,
     "conditions": lambda s: {c.type: _condition(c) for c in s.conditions},
@@ -66,12 +66,12 @@ _EXACT: Mapping[str, Facts] = {
     "recommendedReplicas": lambda s: s.recommended_replicas,
     "corrections": lambda s: [_correction(record) for record in s.corrections],
     "originals": lambda s: [_original(original) for original in s.originals],
-    # How far the judgement of a step has come, and since when pods start up: both decide later, after a restart, too.
+    # The verification of a step, and since when pods start up: later syncs decide by both, also after a restart.
     "replicaSteps": lambda s: {r.metric: (r.generation, r.grown, len(r.effects)) for r in s.replica_steps},
     "startUp": lambda s: None if s.start_up is None else s.start_up.since,
-    # Until when nothing is written, and how often that has been so already, must survive a restart.
+    # Until when nothing is written, and how often that was so before, must survive a restart.
     "fight": lambda s: s.fight,
-    # Both start a clock that decides later; the times themselves must survive a restart.
+    # Later syncs decide by the time that has passed since these, also after a restart.
     "needBelowSince": lambda s: _second(s.need_below_since),
     "failingSince": lambda s: _second(s.failing_since),
 }
@@ -84,10 +84,10 @@ def material_changes(
     limits: Mapping[str, float],
     expected: Mapping[str, float],
 ) -> tuple[str, ...]:
-    """Name what changed in a way that a reader must learn at once.
+    """Return the names of the material changes.
 
-    Compare with the status as last *written*, never as last computed: else slow movements, each too
-    small to count, would add up unseen.
+    The previous status must be the one last *written*, not the one last computed: otherwise many small movements would
+    add up without ever being written.
 
     Args:
         previous: the status as last written; None when there is none yet.
@@ -100,7 +100,7 @@ def material_changes(
     """
     if previous is None:
         return ("first",)
-    changed = [name for name, facts in _EXACT.items() if facts(previous) != facts(new)]
+    changed = [name for name, of in _EXACT.items() if of(previous) != of(new)]
     if _health_moved(previous.health_score, new.health_score):
         changed.append("healthScore")
     if _predictions_moved(previous, new, limits, expected):
@@ -137,7 +137,7 @@ def _predictions_moved(
     return any(
         abs(value - before[key]) >= PREDICTION_SHARE * abs(scale)
         for key, value in after.items()
-        # Without limit and expected value there is no headline to move; at 0 there is no share of it.
+        # Without a limit and an expected value, or at 0, there is nothing to take a share of.
         if (scale := limits.get(key[1]) or expected.get(key[1]))
     )
 

@@ -1,7 +1,7 @@
 """The Events that follow from a change of status: one per transition.
 
-An Event that something has begun needs a status in which it has begun. An Event that something is over needs
-more: what is no longer looked at, or not seen at present, does not count as over.
+That something has begun follows from the new status alone. That something is over needs more: it must be observed to
+be over, which it is not while the twin is suspended, has no fresh values, or is not asked to watch for it any more.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from twinops.api.conditions import Condition, ConditionStatus, ConditionType, fi
 from twinops.api.twin.observed import Quality
 from twinops.api.twin.predictions import Risk
 from twinops.api.twin.status import DigitalTwinStatus
+from twinops.core.assess.drift import counts_as_drift
 from twinops.core.events import NORMAL, TWIN, WARNING, Event
 
 _RESOLVED = "DriftResolved"
@@ -37,10 +38,10 @@ _TRANSITIONS = {
 
 
 def transitions(previous: DigitalTwinStatus, new: DigitalTwinStatus) -> tuple[Event, ...]:
-    """Return the Events that the step from ``previous`` to ``new`` is worth."""
+    """Return the Events of the change from ``previous`` to ``new``."""
     events = [event for kind, rule in _TRANSITIONS.items() if (event := _of_condition(kind, rule, previous, new))]
-    events = [event for event in events if event.reason != _RESOLVED or _seen_to_end(previous, new)]
-    events += _of_regained(previous, new)
+    events = [event for event in events if event.reason != _RESOLVED or _drift_is_over(previous, new)]
+    events += _of_components_available_again(previous, new)
     events += _of_blocking(previous, new)
     events += _of_stalling(previous, new)
     events += _of_risks(previous, new)
@@ -58,7 +59,7 @@ def _of_condition(
     elif after.status is ConditionStatus.FALSE and before is not None and before.status is ConditionStatus.TRUE:
         found = rule.when_false
     elif after.status is ConditionStatus.FALSE and kind is ConditionType.HEALTHY:
-        # A workload that is sick when first looked at is worth an Event, too.
+        # A workload that is unhealthy at its first sync gives an Event, too.
         found = rule.when_false
     else:
         found = None
@@ -83,7 +84,7 @@ def _of_stalling(previous: DigitalTwinStatus, new: DigitalTwinStatus) -> list[Ev
     if after is not None and (before is None or before.reason != after.reason):
         return [Event(TWIN, WARNING, after.reason, after.message)]
     ready = find(new.conditions, ConditionType.READY)
-    # Suspended, or with a backend that does not answer, nobody has seen what was in the way go.
+    # While the twin is suspended, or the backend does not answer, nothing shows that the cause is gone.
     working = ready is None or (ready.status is ConditionStatus.TRUE and not is_true(new.conditions, _PAUSED))
     if before is not None and after is None and working:
         return [Event(TWIN, NORMAL, "Recovered", f"no longer stalled ({before.reason})")]
@@ -96,42 +97,42 @@ def _stalled(status: DigitalTwinStatus) -> Condition | None:
 
 
 def _of_risks(previous: DigitalTwinStatus, new: DigitalTwinStatus) -> list[Event]:
-    """Return the Events of one incident per twin: it begins with the first lasting risk and ends with the last."""
+    """Return the Events of one incident per twin, from its first persistent risk to its last."""
     before = [risk for risk in previous.risks if risk.persistent]
     after = sorted(
         (risk for risk in new.risks if risk.persistent), key=lambda risk: (-risk.probability, risk.horizon_seconds)
     )
     if after and not before:
         return [Event(TWIN, WARNING, "RiskPredicted", "; ".join(risk.message for risk in after))]
-    if before and not after and all(_seen_to_pass(risk.metric, previous, new) for risk in before):
+    if before and not after and all(_risk_is_over(risk.metric, previous, new) for risk in before):
         return [Event(TWIN, NORMAL, "RiskPassed", f"the predicted risk has passed ({_names(before)})")]
     return []
 
 
-def _seen_to_pass(metric: str, previous: DigitalTwinStatus, new: DigitalTwinStatus) -> bool:
-    """Tell whether a risk that is no longer persistent is known to be over."""
+def _risk_is_over(metric: str, previous: DigitalTwinStatus, new: DigitalTwinStatus) -> bool:
+    """Tell whether a risk that is no longer persistent has been observed to be over."""
     if is_true(new.conditions, _PAUSED) or _stalled(new) is not None:
         return False
     if new.observed_generation != previous.observed_generation:
-        # Another limit, or none: it may only not be asked for any more.
+        # The limit may have been changed or removed.
         return False
     answering = find(new.conditions, ConditionType.METRICS_AVAILABLE)
     if answering is not None and answering.status is not ConditionStatus.TRUE:
         return False
     if any(one.name == metric and one.quality is not Quality.GOOD for one in new.observed):
         return False
-    # After a gap in the data its window begins anew, and it is as likely as before.
+    # After a gap in the data the window starts anew, while the risk may be as likely as before.
     return not any(risk.metric == metric and risk.recent.endswith("1") for risk in new.risks)
 
 
-def _seen_to_end(previous: DigitalTwinStatus, new: DigitalTwinStatus) -> bool:
-    """Tell whether drift is known to be over: nothing that lasted is outside still, its window begun anew."""
-    lasted = {alert.component for alert in previous.drift.alerts if alert.persistent and not alert.harmless}
-    return not any(alert.component in lasted and alert.recent.endswith("1") for alert in new.drift.alerts)
+def _drift_is_over(previous: DigitalTwinStatus, new: DigitalTwinStatus) -> bool:
+    """Tell whether no component that had drifted is still outside, with a window that has started anew."""
+    drifted = {alert.component for alert in previous.drift.alerts if counts_as_drift(alert)}
+    return not any(alert.component in drifted and alert.recent.endswith("1") for alert in new.drift.alerts)
 
 
-def _of_regained(previous: DigitalTwinStatus, new: DigitalTwinStatus) -> list[Event]:
-    """Return the Event of drift that went out of sight and is seen to be over now."""
+def _of_components_available_again(previous: DigitalTwinStatus, new: DigitalTwinStatus) -> list[Event]:
+    """Return the Event that drift of components without fresh values is over, now that they have values again."""
     after = find(new.conditions, ConditionType.DRIFTED)
     if after is None or after.status is not ConditionStatus.FALSE or not previous.drift.unknown:
         return []

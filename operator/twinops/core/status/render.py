@@ -1,4 +1,4 @@
-"""Rendering status: from what a sync found out to the ``DigitalTwinStatus`` that people read."""
+"""Renders the ``DigitalTwinStatus`` of a sync in which the metrics backend answered."""
 
 from __future__ import annotations
 
@@ -17,29 +17,14 @@ from twinops.core.observation import Observation
 from twinops.core.status.base import Sync, base
 from twinops.core.status.columns import summarise
 from twinops.core.status.conditions import Conditions
-from twinops.core.status.failed import (
-    is_lasting,
-    render_cluster_failed,
-    render_crashed,
-    render_metrics_failed,
-    render_stalled,
-    render_suspended,
+from twinops.core.status.synced_conditions import (
+    set_drift_condition,
+    set_health_condition,
+    set_metrics_condition,
+    set_predictions_condition,
+    set_ready_condition,
 )
-from twinops.core.status.synced_conditions import tell_drift, tell_health, tell_metrics, tell_predictions, tell_ready
 from twinops.errors import SpecError
-
-__all__ = [
-    "Blocked",
-    "Sync",
-    "blocked_by",
-    "is_lasting",
-    "render_cluster_failed",
-    "render_crashed",
-    "render_metrics_failed",
-    "render_stalled",
-    "render_suspended",
-    "render_synced",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +32,9 @@ class Blocked:
     """Why a correction that is due is not made.
 
     Attributes:
-        waits: whether it is only not made yet, with nothing in its way.
+        reason: CamelCase.
+        message: a sentence.
+        waits: whether it is only postponed, and nothing prevents it.
     """
 
     reason: str
@@ -56,7 +43,7 @@ class Blocked:
 
 
 def blocked_by(decision: Decision, corrections: Sequence[CorrectionRecord]) -> Blocked | None:
-    """Return why a correction that is due is not made, None when nothing stands in its way.
+    """Return why a correction that is due is not made, None where nothing prevents it.
 
     Args:
         decision: of this sync.
@@ -64,7 +51,7 @@ def blocked_by(decision: Decision, corrections: Sequence[CorrectionRecord]) -> B
     """
     failed = last_failure(corrections, decision.lever.object) if decision.writes and decision.lever else None
     if failed is not None and failed.retry_time is not None:
-        # Trying again is no sign that nothing stands in the way any more.
+        # That the write is tried again does not show that it is possible now.
         return Blocked(failed.reason or FailureReason.WRITE_FAILED, failed.message)
     waits = decision.waits
     return Blocked(decision.reason, decision.message, waits=waits) if decision.blocked or waits else None
@@ -82,32 +69,27 @@ def render_synced(
     """Return the status after a sync in which the metrics backend answered.
 
     Args:
-        previous: the status before, with what the correction part has made of it.
+        previous: the status before, with the corrections and saved values of this sync.
         spec: the twin's.
         sync: generation, time and request of this sync.
         observation: what was read.
-        assessment: what the core makes of it.
+        assessment: of that observation.
         refused: by metric, what a person must mend.
-        blocked: why a correction that is due is not made, None when nothing stands in its way.
+        blocked: why a correction that is due is not made, None where nothing prevents it.
     """
     conditions = Conditions(previous.conditions, now=sync.now, generation=sync.generation)
-    tell_ready(conditions, refused)
-    tell_metrics(conditions, observation)
-    predicting = tell_predictions(conditions, observation, assessment)
-    tell_health(conditions, spec, assessment)
-    drift_words = tell_drift(conditions, spec, observation, assessment)
-    conditions.no(ConditionType.PAUSED, "Active", "syncing on schedule")
-    if blocked is None:
-        conditions.no(ConditionType.CORRECTION_BLOCKED, "NothingBlocked", "no correction is held back")
-    elif blocked.waits:
-        conditions.no(ConditionType.CORRECTION_BLOCKED, blocked.reason, blocked.message)
-    else:
-        conditions.yes(ConditionType.CORRECTION_BLOCKED, blocked.reason, blocked.message)
+    set_ready_condition(conditions, refused)
+    set_metrics_condition(conditions, observation)
+    predicting = set_predictions_condition(conditions, observation, assessment)
+    set_health_condition(conditions, spec, assessment)
+    drift_words = set_drift_condition(conditions, spec, observation, assessment)
+    conditions.set_false(ConditionType.PAUSED, "Active", "syncing on schedule")
+    _set_blocked_condition(conditions, blocked)
     workload = observation.workload
-    nothing_seen = bool(observation.samples) and assessment.sight.lost >= observation.samples.keys()
+    all_lost = bool(observation.samples) and assessment.availability.lost >= observation.samples.keys()
     return base(previous, sync).model_copy(
         update={
-            "conditions": conditions.listed(),
+            "conditions": conditions.as_list(),
             "summary": summarise(
                 spec,
                 workload=workload,
@@ -115,7 +97,7 @@ def render_synced(
                 risks=assessment.risks,
                 predicting=predicting,
                 corrections=previous.corrections,
-                instead_of_drift=drift_words,
+                drift_unknown=drift_words,
             ),
             "health_score": assessment.health_score,
             "health": assessment.health,
@@ -125,10 +107,20 @@ def render_synced(
             "risks": list(assessment.risks),
             "drift": assessment.drift,
             "replicas": None if workload is None else workload.ready,
-            # What an autoscaler reads must not be what is asked for now, told back to it.
-            "recommended_replicas": None if nothing_seen else previous.recommended_replicas,
+            # An autoscaler may read it: without metrics it must not be given the present number as a recommendation.
+            "recommended_replicas": None if all_lost else previous.recommended_replicas,
             "samples_collected": assessment.samples_collected,
             "failed_syncs": 0,
             "failing_since": None,
         }
     )
+
+
+def _set_blocked_condition(conditions: Conditions, blocked: Blocked | None) -> None:
+    kind = ConditionType.CORRECTION_BLOCKED
+    if blocked is None:
+        conditions.set_false(kind, "NothingBlocked", "no correction is held back")
+    elif blocked.waits:
+        conditions.set_false(kind, blocked.reason, blocked.message)
+    else:
+        conditions.set_true(kind, blocked.reason, blocked.message)

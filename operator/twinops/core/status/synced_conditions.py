@@ -1,4 +1,4 @@
-"""Setting the conditions of a sync in which the metrics backend answered."""
+"""Sets the conditions of a sync in which the metrics backend answered."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from twinops.api.conditions import ConditionStatus, ConditionType
 from twinops.api.twin.observed import Health, Quality
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.core.assess.assessment import Assessment
-from twinops.core.assess.drift import compared, has_expected_state, lasting, out_of_sight
-from twinops.core.assess.health import Hindsight, hindsight
+from twinops.core.assess.drift import compared_components, counts_as_drift, has_expected_state, unavailable_components
+from twinops.core.assess.health import ScoresWithLost, scores_with_lost
 from twinops.core.assess.learned import still_learning
 from twinops.core.forecast.horizon import MIN_SAMPLES
 from twinops.core.metrics.idle import idle_metrics
@@ -20,72 +20,74 @@ from twinops.core.status.conditions import Conditions
 from twinops.errors import SpecError
 
 HEALTHY_FROM = 80
-"""A twin becomes healthy at this score."""
+"""Score from which on a twin becomes healthy."""
 
 UNHEALTHY_BELOW = 70
-"""A healthy twin stays so down to this score; the gap keeps the condition from flapping."""
+"""Score below which a healthy twin becomes unhealthy (hysteresis)."""
 
 NO_FRESH_METRICS = "NoFreshMetrics"
-"""Reason of a condition of which nothing is known."""
+"""Reason of a condition that is not known for lack of fresh values."""
 
 
-def tell_ready(conditions: Conditions, refused: Mapping[str, SpecError]) -> None:
-    """Say whether spec, target and metrics source are usable."""
-    conditions.drop(ConditionType.RECONCILING)
+def set_ready_condition(conditions: Conditions, refused: Mapping[str, SpecError]) -> None:
+    """Set ``Ready`` and ``Stalled``: whether spec, target and metrics source are usable."""
+    conditions.remove(ConditionType.RECONCILING)
     if refused:
         errors = [refused[metric] for metric in sorted(refused)]
         message = "; ".join(str(error) for error in errors)
-        conditions.no(ConditionType.READY, errors[0].reason, message)
-        conditions.yes(ConditionType.STALLED, errors[0].reason, message)
+        conditions.set_false(ConditionType.READY, errors[0].reason, message)
+        conditions.set_true(ConditionType.STALLED, errors[0].reason, message)
         return
-    conditions.drop(ConditionType.STALLED)
-    conditions.yes(ConditionType.READY, "Synced", "spec accepted, target resolved, metrics source answering")
+    conditions.remove(ConditionType.STALLED)
+    conditions.set_true(ConditionType.READY, "Synced", "spec accepted, target resolved, metrics source answering")
 
 
-def tell_metrics(conditions: Conditions, observation: Observation) -> None:
-    """Say which metrics have no fresh value."""
+def set_metrics_condition(conditions: Conditions, observation: Observation) -> None:
+    """Set ``MetricsAvailable``: whether all metrics have fresh values, and which have none."""
     kind = ConditionType.METRICS_AVAILABLE
     idle = idle_metrics(observation.samples)
-    odd = [s for m, s in sorted(observation.samples.items()) if s.quality is not Quality.GOOD and m not in idle]
-    words = [f"{s.metric} is {s.quality.value}" + (f" ({s.reason})" if s.reason else "") for s in odd]
-    bad = [sample for sample in odd if not sample.bounded]
-    quiet = [f"{metric} has nothing to measure without traffic" for metric in sorted(idle)]
-    message = "; ".join([*words, *quiet, *observation.warnings])
+    not_good = [s for m, s in sorted(observation.samples.items()) if s.quality is not Quality.GOOD and m not in idle]
+    words = [f"{s.metric} is {s.quality.value}" + (f" ({s.reason})" if s.reason else "") for s in not_good]
+    bad = [sample for sample in not_good if not sample.bounded]
+    without_traffic = [f"{metric} has nothing to measure without traffic" for metric in sorted(idle)]
+    message = "; ".join([*words, *without_traffic, *observation.warnings])
     good = len(observation.samples) - len(bad) - len(idle)
     if good and not bad:
         fresh = f"fresh values for all {good} metrics" if good > 1 else "a fresh value for the one metric"
-        conditions.yes(kind, "AllAnswering", message or fresh)
+        conditions.set_true(kind, "AllAnswering", message or fresh)
     elif good:
-        conditions.yes(kind, "SomeMissing", message)
+        conditions.set_true(kind, "SomeMissing", message)
     elif any(sample.reason == SampleReason.PARTIAL_ANSWER for sample in bad):
-        conditions.no(kind, SampleReason.PARTIAL_ANSWER, message)
+        conditions.set_false(kind, SampleReason.PARTIAL_ANSWER, message)
     else:
-        conditions.no(kind, "NoneAnswering", message or "no metric is asked for: add queries to spec.source.metrics")
+        conditions.set_false(
+            kind, "NoneAnswering", message or "no metric is asked for: add queries to spec.source.metrics"
+        )
 
 
-def tell_predictions(conditions: Conditions, observation: Observation, assessment: Assessment) -> str:
-    """Set the condition, and return what the table says when no risk is foreseen."""
+def set_predictions_condition(conditions: Conditions, observation: Observation, assessment: Assessment) -> str:
+    """Set ``PredictionsAvailable``, and return the text of the column PREDICTED for a twin without risks."""
     kind = ConditionType.PREDICTIONS_AVAILABLE
     collected = assessment.samples_collected
-    without = f"; without a fresh value, and so not foreseen: {', '.join(sorted(assessment.withdrawn))}"
+    withheld = f"; without a fresh value, and so not foreseen: {', '.join(sorted(assessment.withheld_forecasts))}"
     if assessment.forecasts:
-        reason, message = _how_well(observation, assessment)
-        conditions.yes(kind, reason, message + (without if assessment.withdrawn else ""))
-        unknown = len(assessment.withdrawn - assessment.sight.idle)
+        reason, message = _predictions_reason(observation, assessment)
+        conditions.set_true(kind, reason, message + (withheld if assessment.withheld_forecasts else ""))
+        unknown = len(assessment.withheld_forecasts - assessment.availability.idle)
         return f"steady, {unknown} unknown" if unknown else "steady"
-    if assessment.withdrawn:
-        conditions.no(kind, NO_FRESH_METRICS, f"nothing is foreseen from a last value{without}")
+    if assessment.withheld_forecasts:
+        conditions.set_false(kind, NO_FRESH_METRICS, f"nothing is foreseen from a last value{withheld}")
         return UNKNOWN
     if collected is None:
-        conditions.no(kind, "NoMetrics", "no metric has a value to learn from")
+        conditions.set_false(kind, "NoMetrics", "no metric has a value to learn from")
         return "no metrics"
     reason = "CollectingSamples" if observation.forecast_result.history_complete else "LoadingHistory"
-    conditions.no(kind, reason, f"{collected} of {MIN_SAMPLES} samples")
+    conditions.set_false(kind, reason, f"{collected} of {MIN_SAMPLES} samples")
     return f"collecting {collected}/{MIN_SAMPLES}"
 
 
-def _how_well(observation: Observation, assessment: Assessment) -> tuple[str, str]:
-    """Return reason and message of a twin that predicts."""
+def _predictions_reason(observation: Observation, assessment: Assessment) -> tuple[str, str]:
+    """Return reason and message of ``PredictionsAvailable`` for a twin with forecasts."""
     if not observation.forecast_result.history_complete:
         return "LoadingHistory", "foreseen from what is known so far; the rest of the history is still being read"
     if observation.forecast_result.warming:
@@ -97,89 +99,94 @@ def _how_well(observation: Observation, assessment: Assessment) -> tuple[str, st
     return "Predicting", f"intervals are measured on past forecasts{naive}"
 
 
-def tell_health(conditions: Conditions, spec: DigitalTwinSpec, assessment: Assessment) -> None:
-    """Say whether the workload is well, where what is known tells.
+def set_health_condition(conditions: Conditions, spec: DigitalTwinSpec, assessment: Assessment) -> None:
+    """Set ``Healthy``, to Unknown where lost metrics could change the verdict.
 
-    A metric that is lost makes a well twin neither sick nor a sick one well: the verdict stands only where it is the
-    same with the metric as it was last seen, or where it is bad whatever the metric may be by now.
+    A verdict is given only where it is the same without the lost metrics and with their last known penalties, or where
+    the workload is unhealthy whatever the lost metrics are now.
     """
     kind, health = ConditionType.HEALTHY, assessment.health
-    was_healthy = conditions.of(kind) is ConditionStatus.TRUE
-    lost = hindsight(spec, health)
+    was_healthy = conditions.status_of(kind) is ConditionStatus.TRUE
+    lost = scores_with_lost(spec, health)
     score = assessment.health_score
     if lost is not None and lost.best < UNHEALTHY_BELOW:
         names = ", ".join(lost.metrics)
-        conditions.no(kind, "ScoreLow", f"health {lost.best:.0f} of 100 at most, whatever {names} may be")
+        conditions.set_false(kind, "ScoreLow", f"health {lost.best:.0f} of 100 at most, whatever {names} may be")
         return
-    if score is None or (lost is not None and _well(score, was_healthy) is not _well(lost.last, was_healthy)):
-        conditions.unknown(kind, NO_FRESH_METRICS, _why_unknown(lost))
+    if score is None or (
+        lost is not None and _is_healthy(score, was_healthy) is not _is_healthy(lost.last_known, was_healthy)
+    ):
+        conditions.set_unknown(kind, NO_FRESH_METRICS, _why_unknown(lost))
         return
     message = f"health {score} of 100" + _shares(health) + _costs(health)
-    if _well(score, was_healthy):
-        conditions.yes(kind, "ScoreHigh", message)
+    if _is_healthy(score, was_healthy):
+        conditions.set_true(kind, "ScoreHigh", message)
     else:
-        conditions.no(kind, "ScoreLow", message)
+        conditions.set_false(kind, "ScoreLow", message)
 
 
-def _well(score: float, was_healthy: bool) -> bool:  # noqa: FBT001 - the fact itself, not a switch
+def _is_healthy(score: float, was_healthy: bool) -> bool:  # noqa: FBT001 - the last verdict, not a switch
     return score >= HEALTHY_FROM or (was_healthy and score >= UNHEALTHY_BELOW)
 
 
-def _why_unknown(lost: Hindsight | None) -> str:
+def _why_unknown(lost: ScoresWithLost | None) -> str:
     if lost is None:
         return "no metric that health is judged by has a value"
     names = ", ".join(lost.metrics)
     return (
-        f"no fresh value of {names}: health was {lost.last:.0f} of 100 with what was last seen, "
-        f"and {lost.known:.0f} is what the rest would make"
+        f"no fresh value of {names}: health was {lost.last_known:.0f} of 100 with what was last seen, "
+        f"and {lost.without:.0f} is what the rest would make"
     )
 
 
 def _shares(health: Health) -> str:
-    """Return how much of what health is judged by is known, where it is not all."""
+    """Return the known share of the weights and the metrics with a last known penalty, empty where all is known."""
     if health.confidence >= 1:
         return ""
     counted = {component.metric for component in health.components}
-    standing = [one.metric for one in health.last_known if one.metric in counted]
-    told = f", {', '.join(standing)} as last seen" if standing else ""
-    return f" ({health.confidence:.0%} of it known{told})"
+    last_known = [one.metric for one in health.last_known if one.metric in counted]
+    as_last_seen = f", {', '.join(last_known)} as last seen" if last_known else ""
+    return f" ({health.confidence:.0%} of it known{as_last_seen})"
 
 
 def _costs(health: Health) -> str:
+    """Return the three metrics that cost most, empty where none costs anything."""
     costly = sorted((c for c in health.components if c.points > 0), key=lambda c: -c.points)[:3]
     return f": {', '.join(f'{c.metric} costs {c.points:.0f}' for c in costly)}" if costly else ""
 
 
-def tell_drift(conditions: Conditions, spec: DigitalTwinSpec, observation: Observation, assessment: Assessment) -> str:
-    """Say whether the workload is as expected, and return what the table says instead of the alerts, if anything."""
+def set_drift_condition(
+    conditions: Conditions, spec: DigitalTwinSpec, observation: Observation, assessment: Assessment
+) -> str:
+    """Set ``Drifted``, and return the text of the column DRIFT where drift is not known, else empty."""
     kind, drift = ConditionType.DRIFTED, assessment.drift
     if not has_expected_state(spec):
-        conditions.unknown(kind, "NoExpectedState", "spec.expectedState names nothing to compare with")
+        conditions.set_unknown(kind, "NoExpectedState", "spec.expectedState names nothing to compare with")
         return UNKNOWN
     learning = still_learning(spec, observation.samples, observation.forecast_result.baselines)
-    lost = out_of_sight(spec, observation.samples, observation.workload, assessment.sight.lost)
+    lost = unavailable_components(spec, observation.samples, observation.workload, assessment.availability.lost)
     rest = f"; still learning what is normal for {', '.join(learning)}" if learning else ""
     rest += f"; not known: {', '.join(sorted(lost))}" if lost else ""
-    found = [alert for alert in drift.alerts if lasting(alert)]
-    if found:
-        told = (f"{a.component} is {a.actual}, expected {a.expected} ({a.severity.value})" for a in found)
-        conditions.yes(kind, "OutsideThreshold", "; ".join(told) + rest)
+    drifted = [alert for alert in drift.alerts if counts_as_drift(alert)]
+    if drifted:
+        words = (f"{a.component} is {a.actual}, expected {a.expected} ({a.severity.value})" for a in drifted)
+        conditions.set_true(kind, "OutsideThreshold", "; ".join(words) + rest)
         return ""
-    unsettled = [alert.component for alert in drift.alerts if not alert.persistent and not alert.harmless]
+    not_persistent = [alert.component for alert in drift.alerts if not alert.persistent and not alert.harmless]
     if drift.unknown:
         named = ", ".join(drift.unknown)
-        conditions.unknown(kind, NO_FRESH_METRICS, f"no fresh value of what was outside when last seen: {named}")
+        conditions.set_unknown(kind, NO_FRESH_METRICS, f"no fresh value of what was outside when last seen: {named}")
         return UNKNOWN
-    if lost and lost >= compared(spec, observation.samples):
-        conditions.unknown(kind, NO_FRESH_METRICS, rest.removeprefix("; "))
+    if lost and lost >= compared_components(spec, observation.samples):
+        conditions.set_unknown(kind, NO_FRESH_METRICS, rest.removeprefix("; "))
         return UNKNOWN
-    if learning and not unsettled and _nothing_learned(spec, observation):
-        conditions.unknown(kind, "Learning", rest.removeprefix("; ") + ", which takes a day of data")
+    if learning and not not_persistent and _nothing_learned(spec, observation):
+        conditions.set_unknown(kind, "Learning", rest.removeprefix("; ") + ", which takes a day of data")
         return "learning"
     within = "everything else is as expected" if lost else "everything is as expected"
-    if unsettled:
-        within = f"outside, not in three of the last five syncs: {', '.join(unsettled)}"
-    conditions.no(kind, "WithinThreshold", within + rest)
+    if not_persistent:
+        within = f"outside, not in three of the last five syncs: {', '.join(not_persistent)}"
+    conditions.set_false(kind, "WithinThreshold", within + rest)
     return ""
 
 

@@ -1,20 +1,20 @@
-"""Which heartbeats the write budget leaves room for. Pure: time is an argument.
+"""The budget of status writes: which heartbeats may be written. Time is an argument.
 
-A token bucket (Turner 1986) holds what may still be written. Material writes take their token
-whether or not one is there, so they are never held back and heartbeats get what they leave. The
-emptier the bucket, the longer ago an object's last write must be for its heartbeat to pass: the oldest
-go first, without a queue, at the age at which all objects together use just the budget.
+A token bucket (J. Turner, "New directions in communications", 1986) limits the writes per second. Material writes take
+a token even if there is none, so that they never wait, and heartbeats share what is left. The emptier the bucket, the
+longer ago an object's last write must be for its heartbeat to be written: the oldest come first, without a queue, and
+the age settles where all objects together use just the budget.
 """
 
 from __future__ import annotations
 
 
 class WriteBudget:
-    """Writes per second for the whole operator.
+    """Token bucket for the status writes of the whole operator.
 
     Args:
         per_second: tokens that flow in per second.
-        longest_gap: seconds that two writes of an object may lie apart (or one interval, if that is more).
+        longest_gap: longest time between two writes of an object in seconds (or one interval, if that is more).
         now: monotonic seconds; the bucket starts full.
         burst_seconds: size of the bucket, as seconds of ``per_second``.
     """
@@ -27,9 +27,9 @@ class WriteBudget:
         self._filled_at = now
 
     def spend(self, now: float) -> None:
-        """Take the token of a write that cannot wait, in advance if need be."""
+        """Take the token of a write that cannot wait; there may be fewer than none afterwards."""
         self._fill(now)
-        # A debt older than the bucket would only silence heartbeats for what is long over.
+        # A larger debt would hold back heartbeats long after the burst of writes is over.
         self._tokens = max(self._tokens - 1, -self._capacity)
 
     def allows(self, now: float, *, age: float, interval: float) -> bool:

@@ -14,8 +14,8 @@ from twinops.api.twin.observed import Health, ObservedMetric, Quality
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.assessment import assess
-from twinops.core.assess.availability import sight
-from twinops.core.assess.health import assess_health, hindsight
+from twinops.core.assess.availability import assess_availability
+from twinops.core.assess.health import assess_health, scores_with_lost
 from twinops.core.forecast.horizon import QUANTILES, HorizonForecast
 from twinops.core.forecast.result import ForecastResult, Skill
 from twinops.core.observation import Observation, Sample
@@ -266,13 +266,13 @@ def test_since_when_a_metric_is_not_seen_is_kept_until_it_is() -> None:
     assert all(metric.unseen_since is None for metric in life.status.observed)
 
 
-def test_sight() -> None:
+def test_assess_availability() -> None:
     good = [ObservedMetric(name="latencyMs", quality=Quality.GOOD)]
     missing = {"latencyMs": Sample("latencyMs", Quality.MISSING), "cpuUsage": Sample("cpuUsage", Quality.NAN)}
-    seen = sight(missing, good, T0)
-    assert dict(seen.since) == {"latencyMs": T0}
-    assert (sorted(seen.lost), sorted(seen.fading)) == (["cpuUsage"], ["latencyMs"])
-    assert sight(missing, good, T0, grace_seconds=0).lost == {"cpuUsage", "latencyMs"}
+    seen = assess_availability(missing, good, T0)
+    assert dict(seen.unavailable_since) == {"latencyMs": T0}
+    assert (sorted(seen.lost), sorted(seen.within_grace)) == (["cpuUsage"], ["latencyMs"])
+    assert assess_availability(missing, good, T0, grace_seconds=0).lost == {"cpuUsage", "latencyMs"}
 
 
 PENALTIES = st.dictionaries(st.sampled_from(["latencyMs", "cpuUsage", "memoryUsage", "errorRate"]), st.floats(0, 1))
@@ -287,13 +287,13 @@ def test_losing_metrics_never_raises_the_score(penalties: Mapping[str, float], l
     samples = {name: Sample(name, Quality.GOOD, value) for name, value in penalties.items()}
     before, health = assess_health(twin, samples)
     unseen = samples | {name: Sample(name, Quality.MISSING) for name in lost & samples.keys()}
-    fading, _ = assess_health(twin, unseen, previous=health)
-    assert before is None or (fading is not None and abs(fading - before) <= 1), "but for rounding"
+    within_grace, _ = assess_health(twin, unseen, previous=health)
+    assert before is None or (within_grace is not None and abs(within_grace - before) <= 1), "but for rounding"
     after, left = assess_health(twin, unseen, previous=health, lost=lost)
     if before is not None and after is not None:
         assert after <= before + 2
-    found = hindsight(twin, left)
-    assert found is None or found.best >= found.last - 1e-9
+    found = scores_with_lost(twin, left)
+    assert found is None or found.best >= found.last_known - 1e-9
 
 
 def test_the_memory_of_what_was_seen_survives_any_number_of_syncs_that_see_nothing() -> None:

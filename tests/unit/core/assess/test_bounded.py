@@ -12,7 +12,7 @@ from twinops.api.base import utc
 from twinops.api.twin.drift import Direction, DriftAlert
 from twinops.api.twin.observed import ObservedMetric, Quality
 from twinops.core.assess.assessment import Assessment, assess, limits_in_force
-from twinops.core.assess.availability import observed
+from twinops.core.assess.availability import observed_for_status
 from twinops.core.correction.demand import Demand
 from twinops.core.correction.need import demand
 from twinops.core.observation import Observation, Sample
@@ -159,21 +159,21 @@ def test_bounds_that_prove_nothing_leave_no_verdict_to_stand(sample: Sample, *, 
         at = NOW + 5 * sync
         now = dataclasses.replace(seen(dataclasses.replace(sample, time=at)), now=at)
         found = assess(TWIN, now, state)
-        told = observed(now.samples, found.sight.since)
+        told = observed_for_status(now.samples, found.availability.unavailable_since)
         state = TwinState(drift=found.drift, health=found.health, observed=told)
-        assert ("latencyMs" in found.sight.lost) is lost
+        assert ("latencyMs" in found.availability.lost) is lost
         assert [one.unseen_since for one in told if one.name == "latencyMs"] == [None]
 
 
 def test_what_bounds_proved_stands_for_a_moment_when_it_is_not_seen() -> None:
     now = seen(COARSE)
     first = assess(TWIN, now, TwinState())
-    told = observed(now.samples, first.sight.since)
+    told = observed_for_status(now.samples, first.availability.unavailable_since)
     state = TwinState(drift=first.drift, health=first.health, observed=told)
 
     gone = seen(Sample("latencyMs", Quality.MISSING, reason="NoSuchSeries"))
 
-    assert "latencyMs" in assess(TWIN, dataclasses.replace(gone, now=NOW + 5), state).sight.fading
+    assert "latencyMs" in assess(TWIN, dataclasses.replace(gone, now=NOW + 5), state).availability.within_grace
 
 
 def test_status_remembers_the_word_that_the_next_sync_goes_by() -> None:

@@ -7,7 +7,7 @@ import pytest
 from twinops.api.base import utc
 from twinops.core.assess.debounce import after_gap, is_new, persistent, push
 
-OUTSIDE, BETWEEN, WELL_BACK = "outside", "between", "well back"
+OUTSIDE, BETWEEN, CLEARED = "outside", "between", "cleared"
 NOTHING = "no value"
 
 
@@ -17,7 +17,7 @@ def play(*syncs: str) -> tuple[str, list[bool]]:
     for sync in syncs:
         if sync != NOTHING:
             recent = push(recent, sync == OUTSIDE)
-        lasting = persistent(recent, lasting, sync == WELL_BACK)
+        lasting = persistent(recent, lasting, sync == CLEARED)
         verdicts.append(lasting)
     return recent, verdicts
 
@@ -31,19 +31,19 @@ def play(*syncs: str) -> tuple[str, list[bool]]:
         pytest.param(
             [OUTSIDE, BETWEEN, BETWEEN, BETWEEN, OUTSIDE, OUTSIDE], [False] * 6, id="three of six is not enough"
         ),
-        pytest.param([OUTSIDE, WELL_BACK] * 2 + [OUTSIDE], [False] * 4 + [True], id="every second sync"),
-        pytest.param([OUTSIDE] * 3 + [WELL_BACK], [False, False, True, True], id="one good reading does not end it"),
-        pytest.param([OUTSIDE] * 3 + [WELL_BACK] * 3, [False, False, True, True, True, False], id="ends well back"),
+        pytest.param([OUTSIDE, CLEARED] * 2 + [OUTSIDE], [False] * 4 + [True], id="every second sync"),
+        pytest.param([OUTSIDE] * 3 + [CLEARED], [False, False, True, True], id="one good reading does not end it"),
+        pytest.param([OUTSIDE] * 3 + [CLEARED] * 3, [False, False, True, True, True, False], id="ends once cleared"),
         pytest.param(
             [OUTSIDE] * 3 + [BETWEEN] * 9, [False, False] + [True] * 10, id="under the threshold is not well back"
         ),
         pytest.param(
-            [OUTSIDE] * 3 + [BETWEEN] * 5 + [WELL_BACK],
+            [OUTSIDE] * 3 + [BETWEEN] * 5 + [CLEARED],
             [False, False] + [True] * 6 + [False],
             id="one well back sync is enough once the window has cleared",
         ),
         pytest.param(
-            [OUTSIDE] * 3 + [WELL_BACK] * 3 + [OUTSIDE, OUTSIDE],
+            [OUTSIDE] * 3 + [CLEARED] * 3 + [OUTSIDE, OUTSIDE],
             [False, False, True, True, True, False, False, False],
             id="after its end it takes three of five again",
         ),

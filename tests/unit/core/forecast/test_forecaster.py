@@ -65,9 +65,9 @@ def test_only_a_metric_with_a_limit_has_a_chance() -> None:
 
 def test_a_first_answer_waits_for_the_full_backtest() -> None:
     memory = learned(origins=QUICK_ORIGINS)
-    assert memory.cold
+    assert memory.warming
     assert memory.forecast_result().warming
-    assert not learned().cold
+    assert not learned().warming
 
 
 def test_an_older_past_counts_as_the_same_past_at_the_twins_step_does() -> None:

@@ -26,20 +26,22 @@ def told(status: ConditionStatus, *, at: float = 100.0, reason: str = "Before") 
     ],
 )
 def test_the_transition_time_moves_with_the_status(before: list[Condition], expected: float) -> None:
-    (condition,) = Conditions(before, now=200.0, generation=2).yes(READY, "Synced").listed()
+    (condition,) = Conditions(before, now=200.0, generation=2).set_true(READY, "Synced").as_list()
     assert condition.last_transition_time == utc(expected)
     assert (condition.reason, condition.observed_generation) == ("Synced", 2)
 
 
 def test_what_is_not_told_anew_stays() -> None:
     kept = told(ConditionStatus.TRUE)
-    assert Conditions([kept], now=200.0, generation=2).listed() == [kept]
+    assert Conditions([kept], now=200.0, generation=2).as_list() == [kept]
 
 
 def test_conditions_that_stand_only_while_true_come_last_and_go() -> None:
-    conditions = Conditions([], now=1.0, generation=1).yes(ConditionType.STALLED, "Broken").no(READY, "Broken")
-    assert [c.type for c in conditions.listed()] == ["Ready", "Stalled"]
-    assert [c.type for c in conditions.drop(ConditionType.STALLED).listed()] == ["Ready"]
+    conditions = (
+        Conditions([], now=1.0, generation=1).set_true(ConditionType.STALLED, "Broken").set_false(READY, "Broken")
+    )
+    assert [c.type for c in conditions.as_list()] == ["Ready", "Stalled"]
+    assert [c.type for c in conditions.remove(ConditionType.STALLED).as_list()] == ["Ready"]
 
 
 @pytest.mark.parametrize("length", [0, MAX_MESSAGE - 1, MAX_MESSAGE, MAX_MESSAGE + 1, 10 * MAX_MESSAGE])

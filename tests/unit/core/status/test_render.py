@@ -16,7 +16,7 @@ from twinops.api.twin.predictions import ForecastSkill
 from twinops.api.twin.spec import CorrectionMode, DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.assessment import Assessment
-from twinops.core.assess.availability import observed
+from twinops.core.assess.availability import observed_for_status
 from twinops.core.forecast.horizon import HorizonForecast
 from twinops.core.forecast.result import ForecastResult
 from twinops.core.observation import Observation, Sample
@@ -65,7 +65,7 @@ def synced(
     forecast_result = ForecastResult(warming=warming, history_complete=complete)
     observation = Observation(1000.0, {s.metric: s for s in samples}, forecast_result=forecast_result)
     before = previous or DigitalTwinStatus()
-    found = assessment(observed=observed(observation.samples, {}), **known)
+    found = assessment(observed=observed_for_status(observation.samples, {}), **known)
     return render_synced(before, SPEC, sync(), observation, found, refused or {}, blocked)
 
 
