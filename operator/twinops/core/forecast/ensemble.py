@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from twinops.core.forecast import history as past_of
-from twinops.core.forecast.backtest import BacktestRun, backtest, shifts, stride
+from twinops.core.forecast.backtest import BacktestRun, backtest, stride
 from twinops.core.forecast.calibration import CalibrationState, Issued, published, scale_of
 from twinops.core.forecast.cells import Cells
 from twinops.core.forecast.config import Config
 from twinops.core.forecast.history import Halves, History, Singles, coarse_now, history_of, push, view_of
 from twinops.core.forecast.horizon import QUANTILES
+from twinops.core.forecast.level_shifts import shifts
 from twinops.core.forecast.members import COUNT, climbs, day_median, hour_of, member_forecasts
 from twinops.core.forecast.profiles import Seasons
 from twinops.core.forecast.updates import issue, learn_change, learn_sync

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from twinops.core.forecast.backtest import SHIFT_STEPS
 from twinops.core.forecast.cells import Cells, coarser, filled, fine_cells, fine_seconds, first_cell, first_known
 from twinops.core.forecast.config import DAY, LAYOUT
+from twinops.core.forecast.level_shifts import SHIFT_STEPS
 from twinops.core.forecast.members import WINDOW
 from twinops.core.forecast.profiles import Seasons, seasons_of
 from twinops.core.forecast.views import View
