@@ -54,7 +54,7 @@ DRAIN_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class ProcessContext:
-    """What a process has, whether it leads or not."""
+    """What exists once per process, whether it leads or not."""
 
     settings: Settings
     clock: Clock
@@ -269,7 +269,7 @@ class Leader:
         await asyncio.gather(self.resync.first(), self._cluster.caches.first())
 
     async def aclose(self) -> None:
-        """Stop. Running work is dropped: all state that matters is in the twins' status."""
+        """Cancel all tasks and close connections. Nothing is lost: all state that matters is in the twins' status."""
         await self._finalizers.aclose()
         await self._releases.aclose()
         await self._metrics.aclose()

@@ -10,9 +10,9 @@ from twinops.api import ORIGINAL_ANNOTATION, SYNC_REQUESTED_ANNOTATION
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.shared.backoff import Backoff, Failure
-from twinops.controllers.shared.bodies import annotations_of, read_spec, read_status
 from twinops.controllers.shared.links import Links, links_of
 from twinops.controllers.shared.sync_requests import SyncRequests
+from twinops.controllers.shared.twin_body import annotations_of, read_spec, read_status
 from twinops.core.events import Event, InvolvedObject, about_twin
 from twinops.engine.history import TwinHistory
 from twinops.errors import SpecError, StatusUnreadable

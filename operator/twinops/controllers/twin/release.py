@@ -9,7 +9,7 @@ import structlog
 
 from twinops.api import GIVE_BACK_FINALIZER
 from twinops.controllers.shared.backoff import Backoff, Failure
-from twinops.controllers.shared.bodies import read_status
+from twinops.controllers.shared.twin_body import read_status
 from twinops.controllers.shared.twin_tasks import TwinTasks
 from twinops.controllers.twin.corrections import CorrectionService
 from twinops.controllers.twin.publish import about
