@@ -35,7 +35,7 @@ from twinops.controllers.shared.write_throttle import WriteThrottle
 from twinops.controllers.source.checks import SOURCE_STATUS, SourceChecks
 from twinops.controllers.source.circuit_breaker import CircuitBreakers
 from twinops.controllers.twin.corrections import CorrectionService
-from twinops.controllers.twin.departures import Departures
+from twinops.controllers.twin.daemon_finalizer import DaemonFinalizerRemoval
 from twinops.controllers.twin.gather import Gatherer
 from twinops.controllers.twin.observe import Observer
 from twinops.controllers.twin.publish import TWIN_STATUS, Publisher
@@ -54,7 +54,7 @@ DRAIN_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class ProcessContext:
-    """What a process has, whether it leads or not."""
+    """What exists once per process, whether it leads or not."""
 
     settings: Settings
     clock: Clock
@@ -212,22 +212,22 @@ class Leader:
         )
         self._store.on_forget(telemetry.forget)
         self._releases = DeletionRestores(twins, corrections, events, clock, busy=self._queue.is_running)
-        self._departures = Departures(twins, self._store, clock, serves=self.sync_loop.serves)
+        self._finalizers = DaemonFinalizerRemoval(twins, self._store, clock, has_daemon=self.sync_loop.has_daemon)
         self.watching = WatchEvents(
             self._store,
             self._queue,
             release=self._releases.start,
-            leaving=self._departures.start,
+            remove_finalizer=self._finalizers.start,
             source_changed=self._metrics.changed,
             source_gone=self._metrics.gone,
-            busy=self._tell_busy,
+            in_progress=self._post_in_progress,
         )
         self.resync = Resync(
             twins,
             self._store,
             clock,
-            gone=self.watching.twin_went,
-            leaving=self.watching.twin_leaves,
+            gone=self.watching.twin_gone,
+            deleting=self.watching.twin_deleting,
             namespaces=context.settings.watch_namespaces,
         )
 
@@ -269,8 +269,8 @@ class Leader:
         await asyncio.gather(self.resync.first(), self._cluster.caches.first())
 
     async def aclose(self) -> None:
-        """Stop. Running work is dropped: all state that matters is in the twins' status."""
-        await self._departures.aclose()
+        """Cancel all tasks and close connections. Nothing is lost: all state that matters is in the twins' status."""
+        await self._finalizers.aclose()
         await self._releases.aclose()
         await self._metrics.aclose()
         await self._cluster.events.drain(DRAIN_SECONDS)
@@ -282,6 +282,6 @@ class Leader:
         dependents = self._store.dependents(ObjectKey(SOURCE_KIND, "", name))
         self._queue.request_all([ref.uid for ref in dependents], f"{SOURCE_KIND} {name} answers again")
 
-    def _tell_busy(self, twin: TwinObject) -> None:
+    def _post_in_progress(self, twin: TwinObject) -> None:
         message = "sync already in progress; the requested one runs next"
         self._cluster.events.post(Event(twin.about, NORMAL, "SyncInProgress", message))

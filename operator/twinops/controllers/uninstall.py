@@ -18,7 +18,7 @@ from twinops.api import DAEMON_FINALIZER, GIVE_BACK_FINALIZER, ORIGINAL_ANNOTATI
 from twinops.api.twin.corrections import CorrectionAction, Original
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
-from twinops.controllers.shared.bodies import read_status
+from twinops.controllers.shared.twin_body import read_status
 from twinops.controllers.twin.corrections import CorrectionService
 from twinops.controllers.twin.publish import about
 from twinops.core.correction.reasons import RestoreTrigger

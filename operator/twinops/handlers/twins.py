@@ -9,8 +9,8 @@ import kopf
 
 from twinops.api import GROUP, VERSION
 from twinops.api.twin.kind import DIGITAL_TWIN
-from twinops.controllers.shared.bodies import trim
 from twinops.controllers.shared.sync_loop import SyncLoop
+from twinops.controllers.shared.twin_body import trim
 from twinops.controllers.twin.watch_events import WatchEvents
 from twinops.ports.kubernetes import TwinRef
 

@@ -46,7 +46,12 @@ class StatusClient(Protocol[_Ref_contra]):
     """Reads objects of one kind and writes their statuses."""
 
     async def get(self, ref: _Ref_contra) -> Mapping[str, Any]:
-        """Return the object as it is now. Raises NotFound when it is gone or has another uid."""
+        """Return the object as it is now.
+
+        Raises:
+            NotFound: it is gone, or another one has its name.
+            ClusterError: the API server did not answer, or refused.
+        """
         ...
 
     async def write_status(
@@ -55,7 +60,11 @@ class StatusClient(Protocol[_Ref_contra]):
         """Replace the status and return the object as written.
 
         Raises:
-            Conflict: the object changed since ``resource_version`` was read, or was made anew.
+            Conflict: the object changed since ``resource_version`` was read, or was created anew.
+            NotFound: it is gone.
+            Unavailable: the API server did not answer; whether the status was written is not known.
+            Refused: the API server rejects the status, or the right is missing.
+            LeadershipLost: this process does not lead any more; nothing was sent.
         """
         ...
 
@@ -71,9 +80,9 @@ class Twins(StatusClient[TwinRef], Protocol):
         resource_version: str,
         annotations: Mapping[str, str | None] | None = None,
     ) -> Mapping[str, Any]:
-        """Replace ``metadata.finalizers``, set annotations (None: take it off) and return the object as written.
+        """Replace ``metadata.finalizers``, set annotations (None removes one) and return the object as written.
 
-        Raises Conflict likewise.
+        Raises as ``write_status``.
         """
         ...
 
@@ -143,6 +152,7 @@ class Levers(Protocol):
 
         Raises:
             NotFound: the object is gone.
+            ClusterError: the API server did not answer, or refused.
         """
         ...
 
@@ -194,13 +204,13 @@ class Leases(Protocol):
     """Reads and writes the one Lease that elects the leader."""
 
     async def get(self) -> LeaseRecord:
-        """Return the lease. Raises NotFound when there is none yet."""
+        """Return the lease. Raises NotFound when there is none yet, else ClusterError."""
         ...
 
     async def create(self, record: LeaseRecord) -> LeaseRecord:
-        """Create the lease and return it as written. Raises Conflict when somebody was faster."""
+        """Create the lease and return it as written. Raises Conflict when it exists already, else ClusterError."""
         ...
 
     async def replace(self, record: LeaseRecord) -> LeaseRecord:
-        """Write the lease at ``record.resource_version``. Raises Conflict when it changed since."""
+        """Write the lease at ``record.resource_version``. Raises Conflict when it changed since, else ClusterError."""
         ...

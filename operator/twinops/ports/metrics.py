@@ -13,9 +13,13 @@ from twinops.core.series import Floats
 
 @dataclass(frozen=True, slots=True)
 class SourceAccess:
-    """A MetricsSource with its credentials read, ready to be asked.
+    """A MetricsSource with its credentials. Secrets never show in its repr.
 
-    Secrets never show in its repr.
+    Attributes:
+        name: of the MetricsSource.
+        bearer_token: sent as ``Authorization: Bearer``; None for none.
+        basic_auth: user and password; None for none.
+        ca_pem: certificates that the endpoint's is checked with; None for those of the system.
     """
 
     name: str
@@ -52,20 +56,24 @@ class RangeAnswer:
 
 
 class MetricsBackend(Protocol):
-    """Asks a Prometheus-compatible endpoint. Always a batch, so that merging touches the adapter alone."""
+    """Queries a Prometheus-compatible endpoint, several queries per call."""
 
     async def instant(self, source: SourceAccess, queries: Sequence[str], at: float) -> Sequence[InstantAnswer]:
-        """Answer every query as of ``at`` (Unix seconds), in their order. A bad query fails alone.
+        """Answer every query as of ``at`` (Unix seconds), in their order. A query that is refused fails alone.
 
         Raises:
-            MetricsUnavailable: the endpoint did not answer, or answered with a server error.
+            MetricsUnavailable: the endpoint did not answer, or answered with a server error; ``MetricsBusy`` when no
+                query was finished although the endpoint answers.
+            SpecError: the endpoint refuses the operator, or its address or credentials cannot be used.
         """
         ...
 
     async def ranges(self, source: SourceAccess, queries: Sequence[RangeQuery]) -> Sequence[RangeAnswer]:
-        """Answer every range query, in their order. A bad query fails alone.
+        """Answer every range query, in their order. A query that is refused fails alone.
 
         Raises:
-            MetricsUnavailable: the endpoint did not answer, or answered with a server error.
+            MetricsUnavailable: the endpoint did not answer, or answered with a server error; ``MetricsBusy`` when no
+                query was finished although the endpoint answers.
+            SpecError: the endpoint refuses the operator, or its address or credentials cannot be used.
         """
         ...

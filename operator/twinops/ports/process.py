@@ -1,4 +1,4 @@
-"""The process around us: time, and the metrics that we publish about ourselves."""
+"""What the process provides: time, and metrics about the operator itself."""
 
 from __future__ import annotations
 
@@ -10,26 +10,33 @@ from twinops.ports.kubernetes import TwinRef
 
 
 class Clock(Protocol):
-    """Where the time is read."""
+    """Wall-clock and monotonic time, and pauses."""
 
     def now(self) -> float:
-        """Unix seconds."""
+        """Return the wall-clock time in Unix seconds. It may jump in both directions."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that never jump."""
+        """Return monotonic seconds since an arbitrary moment. They never jump."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for so many seconds of monotonic time."""
         ...
 
 
 class Telemetry(Protocol):
-    """Tells monitoring what the operator does."""
+    """Publishes metrics about what the operator does. No method blocks or raises."""
 
     def synced(self, ref: TwinRef, *, result: str, seconds: float, late_seconds: float) -> None:
-        """A sync ended. ``result`` is one of a few words; ``late_seconds`` is counted from its slot."""
+        """Count a sync that ended.
+
+        Args:
+            ref: the twin.
+            result: one of a few words, for example ``synced`` or ``metrics_unavailable``.
+            seconds: how long it took.
+            late_seconds: seconds from its slot, or its request, to its beginning.
+        """
         ...
 
     def assessed(self, ref: TwinRef, status: DigitalTwinStatus) -> None:
@@ -37,29 +44,29 @@ class Telemetry(Protocol):
         ...
 
     def forget(self, ref: TwinRef) -> None:
-        """Stop publishing about a twin that is gone."""
+        """Remove the metrics of a twin that is gone, or whose daemon has ended."""
         ...
 
     def status_written(self, kind: str) -> None:
-        """A status was (or was not) written: ``kind`` is a word such as material, heartbeat or skipped."""
+        """Count a status write by a word for what it was or why it failed, such as material, heartbeat or conflict."""
         ...
 
     def corrected(self, ref: TwinRef, outcome: Outcome) -> None:
-        """A correction came to this outcome."""
+        """Count a correction by its outcome."""
         ...
 
     def reverted(self, ref: TwinRef) -> None:
-        """Somebody put back what a correction had changed."""
+        """Count a correction whose value somebody else has reverted."""
         ...
 
     def source_answered(self, name: str, *, up: bool) -> None:
-        """A MetricsSource did, or did not, answer."""
+        """Publish whether a MetricsSource answered its last probe."""
         ...
 
     def source_gone(self, name: str) -> None:
-        """Stop publishing about a MetricsSource."""
+        """Remove the metrics of a MetricsSource that is gone, or of which nothing is known."""
         ...
 
     def leads(self, *, leading: bool) -> None:
-        """This process became the leader, or ceased to be."""
+        """Publish whether this process leads."""
         ...

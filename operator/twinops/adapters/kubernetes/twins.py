@@ -9,7 +9,7 @@ from typing import Any
 from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.paths import resource_path
 from twinops.api import API_VERSION
-from twinops.controllers.shared.bodies import trimmed
+from twinops.controllers.shared.twin_body import trimmed
 from twinops.errors import NotFound
 from twinops.ports.kubernetes import TwinRef
 

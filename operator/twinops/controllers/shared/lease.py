@@ -46,15 +46,15 @@ class ElectionTimes:
 
 
 class Elector:
-    """Acquires the lease, keeps it, and tells writers whether they may write.
+    """Acquires the lease, renews it, and says before each write whether this process may write.
 
     Args:
         leases: the Lease.
         clock: monotonic time decides; wall time is only written into the Lease for people to read.
-        telemetry: is told who leads.
-        times: how long everything takes.
-        identity: names this process; must differ for every process, a restarted one too.
-        chance: evenly distributed number in [0, 1), for the jitter.
+        telemetry: publishes whether this process leads.
+        times: durations and time-outs.
+        identity: names this process; must be unique, also after a restart.
+        chance: returns evenly distributed numbers in [0, 1), for the jitter.
     """
 
     def __init__(
@@ -108,10 +108,10 @@ class Elector:
             await self._lead()
 
     async def release(self) -> None:
-        """Stop writing, and give the lease to whoever comes first.
+        """Stop writing, and release the lease.
 
         Call it when ``run`` is cancelled and all writes have ended. Never raises: a lease that cannot
-        be given back runs out by itself.
+        be released expires by itself.
         """
         led = self._deadline is not None and not self.lost.is_set()
         self._released = True
@@ -167,7 +167,7 @@ class Elector:
         return self._seen is not None and self._seen.holder != self._identity
 
     async def _attempt(self) -> bool:
-        """Try once to acquire or renew; tell whether this process leads now."""
+        """Try once to acquire or renew; return whether this process leads now."""
         started = self._clock.monotonic()
         limit = self._times.request_timeout
         if self._deadline is not None:
@@ -191,7 +191,7 @@ class Elector:
                 return None
             written = await self._leases.replace(self._claim(self._seen))
         except NotFound:
-            # Deleted, perhaps, while its holder still counts on it: that one's time must run out as well.
+            # It may have been deleted while its holder still relies on it: that duration must expire, too.
             if self._seen is not None and not self._may_hold(self._seen):
                 return None
             written = await self._leases.create(self._claim(None))
@@ -206,7 +206,7 @@ class Elector:
         return written
 
     def _note(self, record: LeaseRecord) -> None:
-        """Remember when the lease was last seen to change, by our clock."""
+        """Keep the lease, and when it was last seen to change, by the monotonic clock of this process."""
         if self._seen is None or record.resource_version != self._seen.resource_version:
             self._seen = record
             self._seen_at = self._clock.monotonic()

@@ -28,14 +28,14 @@ Keys = frozenset[ObjectKey]
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """What connects a twin with objects, and through them with other twins.
+    """The objects that a twin names, corrects, holds and depends on; other twins may share them.
 
     Attributes:
         named: target and HPA that its spec names.
         corrects: those of them that its spec lets it correct: all, or none.
         holds: objects of which it has changed a field and not restored it yet, whatever its spec says, and those that
             it names meanwhile; empty when it holds nothing.
-        depends: everything whose changes concern it: its MetricsSource, ``named`` and ``holds``.
+        depends: all objects whose changes cause a sync: its MetricsSource, ``named`` and ``holds``.
     """
 
     named: Keys
@@ -49,8 +49,8 @@ def links_of(
 ) -> Links:
     """Return the links of a twin.
 
-    A twin whose spec cannot be read names and corrects nothing, and asks no source: it does nothing until its spec
-    changes. What it holds it goes on holding. A twin whose saved values cannot be read may hold whatever it names.
+    A twin whose spec cannot be read names and corrects nothing and queries no source until its spec changes, but still
+    holds what it holds. A twin whose saved values cannot be read counts as holding all that it names.
 
     Args:
         namespace: of the twin, and so of everything that it names but its source.

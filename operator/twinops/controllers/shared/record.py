@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,9 +9,10 @@ from typing import Any
 from twinops.api import ORIGINAL_ANNOTATION, SYNC_REQUESTED_ANNOTATION
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
-from twinops.controllers.shared.backoff import Failure
-from twinops.controllers.shared.bodies import annotations_of, read_spec, read_status
+from twinops.controllers.shared.backoff import Backoff, Failure
 from twinops.controllers.shared.links import Links, links_of
+from twinops.controllers.shared.sync_requests import SyncRequests
+from twinops.controllers.shared.twin_body import annotations_of, read_spec, read_status
 from twinops.core.events import Event, InvolvedObject, about_twin
 from twinops.engine.history import TwinHistory
 from twinops.errors import SpecError, StatusUnreadable
@@ -21,9 +20,6 @@ from twinops.ports.kubernetes import TwinRef
 
 UNREADABLE_INTERVAL = 60.0
 """Seconds; the sync interval of a twin whose spec cannot be read."""
-
-MAX_REASONS = 4
-"""How many different reasons for one sync are remembered."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,7 +85,7 @@ Parsed = DigitalTwinStatus | StatusUnreadable
 
 
 def ref_of(body: Mapping[str, Any]) -> TwinRef:
-    """Return whose body this is."""
+    """Return which twin this is the body of."""
     meta = body["metadata"]
     return TwinRef(meta["namespace"], meta["name"], meta["uid"])
 
@@ -104,7 +100,7 @@ def parse_status(body: Mapping[str, Any]) -> Parsed:
 
 
 def parse_object(body: Mapping[str, Any], status: Parsed) -> TwinObject:
-    """Read everything of a body but its status.
+    """Parse everything of a body but its status.
 
     Args:
         body: as the API server sent it.
@@ -130,8 +126,8 @@ def parse_object(body: Mapping[str, Any], status: Parsed) -> TwinObject:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What the next watch event about a twin is compared with."""
+class WatchedState:
+    """What the next watch event about a twin is compared with: spec, sync request and links."""
 
     generation: int
     request: str | None
@@ -139,83 +135,30 @@ class Seen:
 
 
 @dataclass(slots=True, eq=False)
-class WakeUp:
-    """The requests for a sync that wait to be answered.
-
-    Attributes:
-        reasons: why a sync was requested, a few words each; empty when none is.
-        due: monotonic seconds of the requested sync.
-        syncing: whether a sync runs now.
-        began: monotonic seconds when the newest sync began.
-        waiter: done when a request arrives, or the twin's daemon has ended; None while nobody waits.
-        over: whether the daemon has ended.
-    """
-
-    reasons: tuple[str, ...] = ()
-    due: float = 0.0
-    syncing: bool = False
-    began: float = -math.inf
-    waiter: asyncio.Future[None] | None = None
-    over: bool = False
-
-    def ask(self, why: str, due: float) -> None:
-        """Add a request; the earliest of several decides when."""
-        self.due = min(self.due, due) if self.reasons else due
-        if why not in self.reasons and len(self.reasons) < MAX_REASONS:
-            self.reasons = (*self.reasons, why)
-        self._notify()
-
-    def answered(self) -> str:
-        """Take all requests away, and return their reasons."""
-        why = ", ".join(self.reasons)
-        self.reasons = ()
-        return why
-
-    def end(self) -> None:
-        """Take all requests away, and end a wait that is under way."""
-        self.reasons, self.over = (), True
-        self._notify()
-
-    async def wait(self, seconds: float) -> None:
-        """Sleep until the next request, at most so long."""
-        self.waiter = asyncio.get_running_loop().create_future()
-        try:
-            async with asyncio.timeout(seconds):
-                await self.waiter
-        except TimeoutError:
-            return
-        finally:
-            self.waiter = None
-
-    def _notify(self) -> None:
-        if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_result(None)
-
-
-@dataclass(slots=True, eq=False)
 class DaemonState:
-    """What the syncs of a twin hand on in memory. It begins anew when the twin's daemon ends.
+    """What the syncs of a twin keep in memory. A new one is made when the twin's daemon ends.
 
     Attributes:
         computed: the status as last computed, which may be newer than the one that was written; None before the first
             sync, and after somebody else wrote the status.
-        failures: failures in a row, by kind.
+        backoff: failures in a row, by kind, and how soon a sync is tried again after them.
+        requests: for a sync before the next slot.
         due: monotonic seconds before which the watchdog expects the next tick; None while no daemon runs.
-        slow: whether its last sync took so long that it waits in a line of its own.
-        untold: Events that wait for a status write to succeed.
-        refusal_told: whether an Event told that the API server refuses its status.
-        busy_told: when the sync began during which an Event last told that one is in progress.
+        slow: whether its last sync outlasted its permit; slow twins wait for permits apart from the others.
+        pending_events: Events that are posted once a status write succeeds.
+        refusal_reported: whether an Event has been posted since the API server began to refuse its status.
+        reported_in_progress: ``requests.began`` of the sync for which an Event ``SyncInProgress`` was posted last.
         written_at: monotonic seconds of the last status write that succeeded; None before the first one.
     """
 
+    backoff: Backoff
     computed: DigitalTwinStatus | None = None
-    failures: dict[Failure, int] = field(default_factory=dict)
-    wake_up: WakeUp = field(default_factory=WakeUp)
+    requests: SyncRequests = field(default_factory=SyncRequests)
     due: float | None = None
     slow: bool = False
-    untold: tuple[Event, ...] = ()
-    refusal_told: bool = False
-    busy_told: float | None = None
+    pending_events: tuple[Event, ...] = ()
+    refusal_reported: bool = False
+    reported_in_progress: float | None = None
     written_at: float | None = None
 
 
@@ -224,20 +167,20 @@ class TwinRecord:
 
     Attributes:
         object: the twin as last read.
-        seen: what the next watch event is compared with; None before the first one.
-        serving: whether a daemon of this twin runs.
-        daemon: what its syncs hand on.
+        watched: what the next watch event is compared with; None before the first one.
+        has_daemon: whether a daemon of this twin runs.
+        daemon: what its syncs keep in memory.
         history: of its metrics, with the forecaster that was learned from it; None before the first sync that had
             metrics. It is closed when the twin's daemon ends.
     """
 
-    __slots__ = ("_written", "daemon", "history", "object", "seen", "serving")
+    __slots__ = ("_written", "daemon", "has_daemon", "history", "object", "watched")
 
     def __init__(self, given: TwinObject, written: Parsed) -> None:
         self.object = given
-        self.seen: Seen | None = None
-        self.serving = False
-        self.daemon = DaemonState()
+        self.watched: WatchedState | None = None
+        self.has_daemon = False
+        self.daemon = DaemonState(Backoff(given.ref.uid))
         self.history: TwinHistory | None = None
         self._written: Parsed | None = written
 
@@ -267,14 +210,14 @@ class TwinRecord:
         return parsed
 
     def known(self) -> Parsed | None:
-        """Return the parsed status of ``object`` where it is at hand."""
+        """Return the parsed status of ``object``, None where it would have to be parsed."""
         return self._written
 
     def compute(self, status: DigitalTwinStatus) -> None:
-        """Take a status for what is known from now on, whether or not it will be written.
+        """Keep a status as the newest one, whether or not it will be written.
 
-        Where it is not written, the parsed form of the one that was is let go: two of them would take twice the
-        memory. The next sync parses it again.
+        Where it is not written, the parsed form of the one that was written is dropped: two of them would take twice
+        the memory. The next sync parses it again.
         """
         self.daemon.computed = status
         if self._written is not status:
@@ -282,19 +225,16 @@ class TwinRecord:
 
     def failed(self, what: Failure, *, at_least: float = 0.0) -> float:
         """Count one failure and return the seconds until the next attempt, at least as many as were asked for."""
-        count = self.daemon.failures.get(what, 0)
-        self.daemon.failures[what] = count + 1
-        return what.pause_seconds(self.ref.uid, count, at_least=at_least)
+        return self.daemon.backoff.failed(what, at_least=at_least)
 
     def succeeded(self, *what: Failure) -> None:
         """Start counting these kinds of failures anew."""
-        for one in what:
-            self.daemon.failures.pop(one, None)
+        self.daemon.backoff.succeeded(*what)
 
     def reset(self) -> None:
-        """Drop all that its syncs have handed on, cancel its reads, and end a wait for the next sync."""
-        self.daemon.wake_up.end()
-        self.daemon = DaemonState()
+        """Drop all that its syncs have kept, cancel its reads, and end a wait for the next sync."""
+        self.daemon.requests.close()
+        self.daemon = DaemonState(Backoff(self.uid))
         if self.history is not None:
             self.history.close()
             self.history = None

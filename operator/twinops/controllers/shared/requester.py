@@ -1,4 +1,7 @@
-"""Who asks a metrics source, so that its connections can be shared fairly: known from a sync down to the client."""
+"""The twin for which a metrics source is queried, so that its connections can be shared fairly.
+
+A context variable carries it from the sync to the HTTP client.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,19 @@ from contextvars import ContextVar
 from twinops.engine.fair_semaphore import Key
 from twinops.ports.kubernetes import TwinRef
 
-_ASKER: ContextVar[Key | None] = ContextVar("asker", default=None)
+_REQUESTER: ContextVar[Key | None] = ContextVar("requester", default=None)
 
 
 @contextmanager
 def requested_by(ref: TwinRef) -> Iterator[None]:
-    """Let everything that is asked within, and by tasks that are started within, count as asked by this twin."""
-    token = _ASKER.set((ref.namespace, ref.uid))
+    """Count all queries that are sent inside, also by tasks that are started inside, as this twin's."""
+    token = _REQUESTER.set((ref.namespace, ref.uid))
     try:
         yield
     finally:
-        _ASKER.reset(token)
+        _REQUESTER.reset(token)
 
 
 def requester() -> Key | None:
-    """Return namespace and UID of the twin that asks, None where no twin does."""
-    return _ASKER.get()
+    """Return namespace and UID of the twin that is being synced; None outside of a sync."""
+    return _REQUESTER.get()

@@ -1,4 +1,4 @@
-"""Keeping the store of twins true when a watch misses something: a list now and then."""
+"""Corrects the store of twins by a list of all twins every few minutes, since a watch may miss events."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from twinops.controllers.shared.backoff import Backoff
+from twinops.controllers.shared.backoff import Backoff, Failure
 from twinops.controllers.shared.record import TwinRecord
 from twinops.controllers.shared.store import TwinStore
 from twinops.errors import ClusterError
@@ -17,13 +17,10 @@ from twinops.ports.process import Clock
 log = structlog.get_logger()
 
 PERIOD_SECONDS = 300.0
-FIRST_RETRY_SECONDS = 2.0
-LONGEST_RETRY_SECONDS = 30.0
-"""Seconds until the first list is tried again: the first time, and in the end."""
-
+"""Seconds between two lists."""
 
 AT_ONCE = 50
-"""Twins that are parsed before others have their turn: less than a millisecond each."""
+"""Twins that are parsed before other tasks may run: less than a millisecond each."""
 
 
 class TwinLister(Protocol):
@@ -37,13 +34,13 @@ class TwinLister(Protocol):
 class Resync:
     """Compares the store with a list of all twins.
 
-    Twins that vanish while a watch is broken send no event; without this they would be synced for ever.
+    A twin that is deleted while a watch is broken causes no event, and would be synced for ever otherwise.
 
     Args:
         twins: lists them.
-        store: what is known; each twin that is no longer there is dropped from it.
+        store: the records; those of twins that are not listed are dropped.
         gone: called with each twin that was dropped; its own event, if one follows, finds it dropped already.
-        leaving: called with each twin that is being deleted, in case its event was missed, too.
+        deleting: called with each twin that is being deleted, in case its event was missed, too.
         clock: for the pauses.
         namespaces: namespaces to list, all when empty.
     """
@@ -55,30 +52,30 @@ class Resync:
         clock: Clock,
         *,
         gone: Callable[[TwinRecord], None],
-        leaving: Callable[[TwinRecord], None],
+        deleting: Callable[[TwinRecord], None],
         namespaces: Sequence[str] = (),
     ) -> None:
         self._twins = twins
         self._store = store
         self._clock = clock
         self._gone = gone
-        self._leaving = leaving
+        self._deleting = deleting
         self._namespaces = namespaces
 
     async def first(self) -> None:
-        """Fill the store before any twin ticks, so that twins know their rivals. Tries until it succeeds."""
-        retries = Backoff(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
+        """Fill the store before the first sync, which must find the twin's rivals in it. Tries until it succeeds."""
+        backoff = Backoff("")
         while True:
             try:
                 await self.call()
             except ClusterError as error:
                 log.warning("twins not listed", error=str(error))
-                await self._clock.sleep(retries.failed("", at_least=error.retry_after or 0.0))
+                await self._clock.sleep(backoff.failed(Failure.LIST, at_least=error.retry_after or 0.0))
             else:
                 return
 
     async def run(self) -> None:
-        """Call every few minutes, for ever."""
+        """List every ``PERIOD_SECONDS``, until cancelled."""
         while True:
             await self._clock.sleep(PERIOD_SECONDS)
             try:
@@ -87,7 +84,7 @@ class Resync:
                 log.warning("twins not listed", error=str(error))
 
     async def call(self) -> None:
-        """List once and mend the store.
+        """List once and correct the store.
 
         Raises:
             ClusterError: the API server did not answer; nothing was changed.
@@ -103,7 +100,7 @@ class Resync:
         for uid in there:
             record = self._store.get(uid)
             if record is not None and record.object.deleting:
-                self._leaving(record)
+                self._deleting(record)
         for ref in known:
             if ref.uid not in there:
                 if (record := self._store.drop(ref.uid)) is not None:

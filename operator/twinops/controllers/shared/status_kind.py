@@ -1,4 +1,4 @@
-"""What the status writer must be given about a kind: how its objects are logged, spaced and guarded."""
+"""What differs from kind to kind when a status is written: log lines, heartbeats and the rule for conflicts."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ class Purpose(StrEnum):
     """What a status is written for."""
 
     OBSERVATION = "observation"
-    """What a sync has seen: within the budget, onto the spec it was made from."""
+    """What a sync observed: written within the budget, and only while the spec is the one that it was made from."""
     INTENT = "intent"
-    """What is about to be changed: at once, onto the spec it was made from, and never onto an object that goes."""
+    """What is about to be changed: written at once, only while the spec is the one that it was made from, and never to
+    an object that is being deleted."""
     OUTCOME = "outcome"
-    """What was changed: at once, whatever else has changed meanwhile, since it must be on record."""
+    """What was changed: written at once, whether or not the spec has changed meanwhile, since it must be recorded."""
 
 
 ConflictRule = Callable[[Mapping[str, Any], Mapping[str, Any], Purpose], str]
-"""Says after a conflict why the status may not replace the one that stands; an empty text where it may.
+"""Returns after a conflict why the status may not replace the one on the API server; an empty text where it may.
 
 Arguments: the object from which the status was made, the object as it is now, and the purpose.
 """

@@ -1,4 +1,4 @@
-"""The one way in which a status reaches the API server: what is new at once, the rest as the budget allows."""
+"""Writes statuses to the API server: what is new at once, heartbeats as the budget allows."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ class WriteOutcome(StrEnum):
     SKIPPED = "skipped"
     """A heartbeat for which the budget leaves no room."""
     CONFLICT = "conflict"
-    """Spec or status changed since the sync began: sync again."""
+    """Spec or status changed since the sync began: the twin is synced again."""
     GONE = "gone"
     """The object is gone, or another one has its name."""
     UNAVAILABLE = "unavailable"
     """The API server is overloaded or out of reach: the next sync tries again."""
     REFUSED = "refused"
-    """The API server does not take this status: a defect, or a missing right."""
+    """The API server rejects this status: a defect, or a missing right."""
     FENCED = "fenced"
     """This process does not lead any more."""
 
 
 class _Replaced(Conflict):
-    """Our status may not replace the one that stands.
+    """Our status may not replace the one on the API server.
 
     Args:
         message: why.
@@ -57,7 +57,7 @@ class Written:
     """The answer to one write.
 
     Attributes:
-        body: the object as written when the outcome is WRITTEN, as it stands when it is CONFLICT.
+        body: the object as written when the outcome is WRITTEN, as it is now when it is CONFLICT; else None.
     """
 
     outcome: WriteOutcome
@@ -65,7 +65,7 @@ class Written:
 
     @property
     def written(self) -> bool:
-        """Tell whether the status now stands in the cluster."""
+        """Return whether the status is on the API server now."""
         return self.outcome is WriteOutcome.WRITTEN
 
 
@@ -82,7 +82,7 @@ class HasWriteTime(Protocol):
 class StatusWriter(Generic[Ref]):
     """Writes statuses of one kind within its budget, and only while this process leads.
 
-    Material writes are never held back. A heartbeat passes when the budget leaves room, the object
+    Material writes are never held back. A heartbeat is written when the budget leaves room, the object
     that waited longest first, and always before an object's writes lie more than the throttle's
     ``heartbeat_seconds`` (or one interval, if that is longer) apart.
 
@@ -123,7 +123,7 @@ class StatusWriter(Generic[Ref]):
         purpose: Purpose = Purpose.OBSERVATION,
         last_write: HasWriteTime | None = None,
     ) -> Written:
-        """Write a status, or leave it for later. Never raises for what the cluster answers.
+        """Write a status, or skip it. Errors of the API server are returned as outcomes, never raised.
 
         Args:
             ref: whose status.
@@ -173,7 +173,7 @@ class StatusWriter(Generic[Ref]):
             raise _Replaced("the object keeps changing", await self._client.get(ref)) from error
 
     async def _reread(self, ref: Ref, body: Mapping[str, Any], purpose: Purpose) -> Mapping[str, Any]:
-        """Return the object as it is now, when the rule of its kind lets our status replace the one that stands."""
+        """Return the object as it is now, when the rule of its kind lets our status replace its status."""
         fresh = await self._client.get(ref)
         reason = self._kind.conflict(body, fresh, purpose)
         if reason:
@@ -206,7 +206,7 @@ class StatusWriter(Generic[Ref]):
         return {"namespace": ref.namespace, **named} if ref.namespace else named
 
     def _age(self, last_write: HasWriteTime | None, body: Mapping[str, Any]) -> float:
-        """Return seconds since the last write; after a restart by the status, without end when unknown."""
+        """Return seconds since the last write; after a restart from the status; infinity when unknown."""
         if last_write is not None and last_write.written_at is not None:
             return self._clock.monotonic() - last_write.written_at
         try:

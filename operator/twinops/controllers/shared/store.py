@@ -1,6 +1,6 @@
-"""The twins that this operator serves: one record each, and who corrects and holds which object.
+"""The records of all twins, and which twins correct, hold and depend on which object.
 
-Filled by a list at the start and by watch events after that; a cache that a restart rebuilds.
+Filled by a list at the start and by watch events after that; a cache, which is built anew after a restart.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twinops.controllers.shared.record import Parsed, TwinObject, TwinRecord, pa
 from twinops.ports.kubernetes import TwinRef
 
 REMEMBERED_GONE = 10_000
-"""Twins that have gone are remembered until so many others have."""
+"""Number of UIDs of deleted twins that are kept, so that late events about them are ignored."""
 
 Forget = Callable[[TwinRef], None]
 
@@ -44,10 +44,10 @@ class TwinStore:
         return self._records.get(uid)
 
     def put(self, body: Mapping[str, Any], *, status: DigitalTwinStatus | None = None) -> TwinObject:
-        """Take in what a list, a watch event, a write or a conflict returned, and return it as parsed.
+        """Store the body that a list, a watch event, a write or a conflict returned, and return it as parsed.
 
-        What is older than what is known, or of a twin that is gone, changes nothing. Nor does the same version, of
-        which nothing is parsed again: a watch sends each write of ours once more.
+        A body that is older than the stored one, or of a twin that is gone, changes nothing. Nor does
+        the same version, which is not parsed again: a watch sends each write of ours once more.
 
         Args:
             body: the whole object.
@@ -77,7 +77,7 @@ class TwinStore:
         return given
 
     def drop(self, uid: str) -> TwinRecord | None:
-        """Remove a twin that is gone, and return its record; what is on its way about it brings it back no more."""
+        """Remove a twin that is gone, and return its record; late events about it are ignored from now on."""
         self._gone[uid] = None
         if len(self._gone) > REMEMBERED_GONE:
             del self._gone[next(iter(self._gone))]
@@ -88,13 +88,13 @@ class TwinStore:
         return record
 
     def forget(self, record: TwinRecord) -> None:
-        """Drop everything that the syncs of a twin have left: its daemon has ended, or the twin is gone."""
+        """Drop everything that the syncs of a twin have kept: its daemon has ended, or the twin is gone."""
         record.reset()
         for forget in self._forgets:
             forget(record.ref)
 
     def on_forget(self, *forgets: Forget) -> None:
-        """Name what else must forget a twin whose daemon has ended, or which is gone."""
+        """Register what else is called when a twin's daemon has ended, or the twin is gone."""
         self._forgets += forgets
 
     def dependents(self, key: ObjectKey) -> tuple[TwinRef, ...]:

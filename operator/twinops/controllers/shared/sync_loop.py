@@ -1,4 +1,4 @@
-"""The life of one twin's daemon: sync, sleep to the next slot, wake early when something asks for it."""
+"""The daemon of one twin: sync, sleep until the next slot or until a sync is requested, and again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PERMIT_SECONDS = 1.0
 """A sync that takes longer than this waits for others most of the time: its permit goes to the next twin."""
 
 FINISH_SECONDS = 5.0
-"""A daemon that is told to stop may finish its sync for so long before that is cut short."""
+"""Seconds that a daemon may take to finish its sync after it was told to stop; then the sync is cancelled."""
 
 
 class Syncs(Protocol):
@@ -35,11 +35,11 @@ class Syncs(Protocol):
         ...
 
     async def crashed(self, ref: TwinRef) -> None:
-        """Say in status that a sync has failed for a reason of our own. Never raises."""
+        """Write into the status that a sync has failed because of a defect. Never raises."""
         ...
 
     def resume(self, ref: TwinRef) -> bool:
-        """Take up a twin whose daemon starts, and tell whether its first sync can wait for its slot."""
+        """Prepare for a twin whose daemon starts, and return whether its first sync can wait for its slot."""
         ...
 
 
@@ -48,10 +48,10 @@ class SyncLoop:
 
     Args:
         syncs: does one sync.
-        store: the records of the twins; forgets what a twin's syncs have left when its daemon ends.
+        store: the records of the twins; what a twin's syncs have kept is forgotten when its daemon ends.
         queue: requests for a sync before the next slot.
         clock: wall and monotonic time.
-        watchdog: takes note of every tick.
+        watchdog: is called for every sync.
         concurrency: syncs that may work at the same time; those that wait for an answer do not count. The twins
             of one MetricsSource leave a quarter of the permits to those of others.
     """
@@ -73,13 +73,13 @@ class SyncLoop:
         self._watchdog = watchdog
         self._permits = FairSemaphore(concurrency, spare=(concurrency // 4,))
 
-    def serves(self, uid: str) -> bool:
+    def has_daemon(self, uid: str) -> bool:
         """Tell whether a daemon of this twin runs."""
         record = self._store.get(uid)
-        return record is not None and record.serving
+        return record is not None and record.has_daemon
 
     async def run(self, ref: TwinRef, stop: asyncio.Future[Any]) -> None:
-        """Keep one twin in sync until ``stop`` is done, or the twin is no longer there to be synced.
+        """Keep one twin in sync until ``stop`` is done, or the twin is gone or being deleted.
 
         A sync that is under way when ``stop`` is done may take ``FINISH_SECONDS`` to end.
         """
@@ -87,7 +87,7 @@ class SyncLoop:
         if record is None:
             return
         running = asyncio.ensure_future(self._run(record, stop))
-        record.serving = True
+        record.has_daemon = True
         try:
             await asyncio.wait({running, stop}, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.wait({running}, timeout=FINISH_SECONDS)
@@ -96,26 +96,26 @@ class SyncLoop:
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
-            record.serving = False
-            # Also of a twin that was dropped while it was being synced: what that sync has left since.
+            record.has_daemon = False
+            # Also where the twin was dropped during its sync: what that sync has kept since.
             self._store.forget(record)
         if not running.cancelled():
             running.result()
 
     def _is_due(self, record: TwinRecord) -> bool:
-        """Tell whether the twin is there, and not about to go."""
+        """Tell whether the twin exists and is not being deleted."""
         return self._store.get(record.ref.uid) is record and not record.object.deleting
 
     async def _run(self, record: TwinRecord, stop: asyncio.Future[Any]) -> None:
         late = 0.0
         self._watchdog.ticked(record)
         if self._syncs.resume(record.ref):
-            late = await self._rest(record, stop, self._until_slot(record, None))
+            late = await self._sleep(record, stop, self._until_slot(record, None))
         while not stop.done() and self._is_due(record):
             last = SyncStart(self._clock.monotonic())
             retry = await self._sync(record, late)
             wait = self._until_slot(record, last)
-            late = await self._rest(record, stop, wait if retry is None else min(wait, retry))
+            late = await self._sleep(record, stop, wait if retry is None else min(wait, retry))
 
     async def _sync(self, record: TwinRecord, late: float) -> float | None:
         ref = record.ref
@@ -158,8 +158,8 @@ class SyncLoop:
         interval, uid = record.object.interval, record.ref.uid
         return sleep_seconds(self._clock.now(), self._clock.monotonic(), last, interval, uid)
 
-    async def _rest(self, record: TwinRecord, stop: asyncio.Future[Any], seconds: float) -> float:
-        """Sleep, and return how many seconds too late the sleep ended."""
+    async def _sleep(self, record: TwinRecord, stop: asyncio.Future[Any], seconds: float) -> float:
+        """Sleep until a request, ``stop``, or so many seconds are over; return how many seconds later it ended."""
         slot = self._clock.monotonic() + seconds
         waking = asyncio.ensure_future(self._queue.wait(record, seconds))
         try:

@@ -1,4 +1,4 @@
-"""One task per twin at most, and an end to all of them."""
+"""Background tasks of twins: at most one per twin, and all cancelled at the end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class TwinTasks:
     """Tasks by twin.
 
     Args:
-        what: what they do, for their names.
+        what: what they do, a word or two; part of the tasks' names.
     """
 
     def __init__(self, what: str) -> None:
@@ -21,7 +21,7 @@ class TwinTasks:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self, ref: TwinRef, job: Callable[[TwinRef], Coroutine[Any, Any, None]]) -> None:
-        """Begin a twin's task, unless it is under way."""
+        """Start a twin's task, unless it runs already."""
         if ref.uid in self._tasks:
             return
         task = asyncio.create_task(job(ref), name=f"{self._what} {ref.namespace}/{ref.name}")
@@ -29,7 +29,7 @@ class TwinTasks:
         task.add_done_callback(lambda _: self._tasks.pop(ref.uid, None))
 
     async def aclose(self) -> None:
-        """Stop what is under way."""
+        """Cancel all tasks, and wait for their end."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()

@@ -1,4 +1,4 @@
-"""Whether twins still tick, for the liveness probe."""
+"""Whether the daemons of twins still sync, for the liveness probe."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from twinops.ports.kubernetes import TwinRef
 from twinops.ports.process import Clock
 
 INTERVALS = 3
-"""A twin is overdue when its last tick is this many intervals old…"""
+"""A twin is overdue when its last sync ended this many intervals ago…"""
 
 LEAST_SECONDS = 120.0
-"""…and at least this old."""
+"""…and at least so many seconds ago."""
 
 SHARE = 0.1
-"""The process is unwell when at least this share of its twins is overdue (and at least one)."""
+"""The process is unhealthy when at least this share of its twins is overdue (and at least one)."""
 
 LONGEST_SYNC_SECONDS = 360.0
-"""A sync may wait for so long for others: every request of it has a time-out, and these together are shorter."""
+"""The longest time that a sync may take: each of its requests has a time-out, and their sum is shorter."""
 
 NAMED = 3
 """How many overdue twins the message names."""
@@ -28,21 +28,21 @@ NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the watchdog says, and why."""
+    """Whether the process is healthy, and why."""
 
     healthy: bool
     message: str
 
 
 class Watchdog:
-    """Notes each twin's ticks in its record; a tick counts whether its sync succeeded or not.
+    """Notes in each twin's record when its next sync must have ended, whether it succeeds or not.
 
-    Only a restart mends daemons that died, so it is asked for when they are many, or all there are. A sync that
-    waits for a MetricsSource or the API server is alive: a restart would not make these answer. A loop that is
-    stuck needs no watchdog: it cannot answer the probe.
+    Only a restart starts daemons that died again, so the process counts as unhealthy when many have died, or all. A
+    sync that waits for a MetricsSource or the API server does not count as overdue: a restart would not make these
+    answer. An event loop that hangs needs no watchdog: it cannot answer the probe.
 
     Args:
-        store: the records. Only twins with a daemon are expected to tick.
+        store: the records. Only twins with a daemon are expected to sync.
         clock: monotonic time.
     """
 
@@ -51,15 +51,15 @@ class Watchdog:
         self._clock = clock
 
     def ticked(self, record: TwinRecord) -> None:
-        """Take note of a tick (or of a new daemon); the next one is an interval away."""
+        """Note that a sync ended, or a daemon started; the next sync is an interval away."""
         record.daemon.due = self._clock.monotonic() + max(INTERVALS * record.object.interval, LEAST_SECONDS)
 
     def began(self, record: TwinRecord) -> None:
-        """Take note that a sync began: it may take as long as those that it asks."""
+        """Note that a sync began; it may take up to ``LONGEST_SYNC_SECONDS``."""
         record.daemon.due = max(record.daemon.due or 0.0, self._clock.monotonic() + LONGEST_SYNC_SECONDS)
 
     def verdict(self) -> Verdict:
-        """Tell whether this process should be left running."""
+        """Return whether this process is healthy, and which twins are overdue."""
         now, expected, overdue = self._clock.monotonic(), 0, list[TwinRef]()
         for record in self._store:
             if (due := record.daemon.due) is not None:

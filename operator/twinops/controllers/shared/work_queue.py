@@ -16,16 +16,16 @@ SPACING_SECONDS = 5.0
 
 
 class Accepted(StrEnum):
-    """What became of a request, in words for an Event."""
+    """What became of a request."""
 
     QUEUED = "sync requested"
     IN_PROGRESS = "sync already in progress"
 
 
 class WorkQueue:
-    """Requests for a sync. They stand in the records of the twins.
+    """Requests for a sync. They are kept in the records of the twins.
 
-    Whoever asks names a twin by its UID; a request for a twin that the store does not have is ignored. A twin's own
+    A request names a twin by its UID; a request for a twin that the store does not have is ignored. A twin's own
     daemon calls ``wait`` and then syncs inside ``running``, with its record. Requests for one twin coalesce: however
     many arrive, one sync answers those that came before it began, and one more those that came while it ran. However
     often somebody asks (whoever may edit a twin can do so many times a second), requested syncs begin some seconds
@@ -59,10 +59,10 @@ class WorkQueue:
         record = self._store.get(uid)
         if record is None:
             return Accepted.QUEUED
-        wake_up = record.daemon.wake_up
+        requests = record.daemon.requests
         due = self._clock.monotonic() + delay
-        wake_up.ask(why, due if at_once else max(due, wake_up.began + self._spacing))
-        return Accepted.IN_PROGRESS if wake_up.syncing else Accepted.QUEUED
+        requests.add(why, due if at_once else max(due, requests.began + self._spacing))
+        return Accepted.IN_PROGRESS if requests.syncing else Accepted.QUEUED
 
     def request_all(self, uids: Collection[str], why: str) -> None:
         """Ask for a sync of many twins that share one cause, spread over a few seconds when they are many."""
@@ -72,7 +72,7 @@ class WorkQueue:
     def is_running(self, uid: str) -> bool:
         """Tell whether a sync of this twin runs now."""
         record = self._store.get(uid)
-        return record is not None and record.daemon.wake_up.syncing
+        return record is not None and record.daemon.requests.syncing
 
     async def wait(self, record: TwinRecord, timeout: float) -> str | None:  # noqa: ASYNC109 - a slot that comes is no failure
         """Sleep until a sync is asked for, at most ``timeout`` seconds.
@@ -82,17 +82,17 @@ class WorkQueue:
         """
         if self._store.get(record.ref.uid) is not record:
             return None
-        wake_up = record.daemon.wake_up
+        requests = record.daemon.requests
         slot = self._clock.monotonic() + timeout
-        while not wake_up.over:
+        while not requests.closed:
             now = self._clock.monotonic()
-            if wake_up.reasons and wake_up.due <= now:
-                return wake_up.answered()
+            if requests.reasons and requests.due <= now:
+                return requests.take()
             if now >= slot:
                 return None
-            # A request that stands already does not end this sleep before it is due: only a more urgent one does.
-            until = min(slot, wake_up.due) if wake_up.reasons else slot
-            await wake_up.wait(until - now)
+            # A request that is not due yet does not end this sleep: only a more urgent one does.
+            until = min(slot, requests.due) if requests.reasons else slot
+            await requests.wait(until - now)
         return None
 
     @contextmanager
@@ -102,13 +102,13 @@ class WorkQueue:
         Raises:
             RuntimeError: the twin is syncing already.
         """
-        wake_up = record.daemon.wake_up
-        if wake_up.syncing:
+        requests = record.daemon.requests
+        if requests.syncing:
             raise RuntimeError(f"twin {record.ref.uid} is syncing already")
-        wake_up.answered()
-        wake_up.syncing = True
-        wake_up.began = self._clock.monotonic()
+        requests.take()
+        requests.syncing = True
+        requests.began = self._clock.monotonic()
         try:
             yield
         finally:
-            wake_up.syncing = False
+            requests.syncing = False

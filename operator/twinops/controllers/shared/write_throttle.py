@@ -1,4 +1,4 @@
-"""What all status writes of one kind share: the budget, and the pauses of the API server."""
+"""Limits the status writes of one kind: by a budget, and by the pauses that the API server asks for."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ LONGEST_PAUSE_SECONDS = 30.0
 """The pause after a failure for which the API server named none: the first one, and in the end."""
 
 INTERNAL_ERROR = 500
-"""Says that this one object could not be written, because of a webhook for example: others need not pause."""
+"""HTTP status when only this object could not be written, for example because of a webhook: others do not pause."""
 
 SPREAD = 0.25
-"""Writes that waited for the same pause go on apart by up to this share of it."""
+"""Writes that waited for the same pause continue apart by up to this share of it."""
 
 
 class WriteThrottle:
-    """Says when a status may be written.
+    """Decides when a status may be written.
 
     Args:
         clock: monotonic time.
@@ -63,7 +63,7 @@ class WriteThrottle:
             await self._clock.sleep(pause * (1 + SPREAD * fraction(uid)))
 
     def succeeded(self) -> None:
-        """Begin with the shortest pause again after the next failure."""
+        """Note a write that succeeded: the next failure causes the shortest pause again."""
         self._pauses = 0
 
     def failed(self, error: Unavailable) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from twinops.api.conditions import ConditionType
 from twinops.api.source.status import MetricsSourceStatus
-from twinops.controllers.shared.backoff import SPREAD, Backoff
+from twinops.controllers.shared.backoff import SPREAD, Backoff, Failure
 from twinops.controllers.shared.status_kind import StatusKind, unless_changed
 from twinops.controllers.shared.status_writer import StatusWriter
 from twinops.controllers.source.probe import Prober, Problem, probe
@@ -28,9 +28,6 @@ log = structlog.get_logger()
 PERIOD_SECONDS = 30.0
 DOWN_PERIOD_SECONDS = 5.0
 """A source that cannot be used is checked this often: no watch reports that a Secret was mended."""
-
-LONGEST_DOWN_SECONDS = 15.0
-"""The longest time between two checks of a source that does not answer; the time grows with every failure."""
 
 CHECK_SOON_SECONDS = 5.0
 """The shortest time between two checks of a source because queries of twins fail."""
@@ -59,6 +56,7 @@ class _Source:
         due: monotonic seconds of the next check; None while none is planned.
         checked: monotonic seconds at which the last check ended.
         task: the check that runs, or waits for its permit.
+        backoff: failed checks in a row.
     """
 
     name: str
@@ -66,6 +64,11 @@ class _Source:
     due: float | None = None
     checked: float = 0.0
     task: asyncio.Task[None] | None = None
+    backoff: Backoff = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Spread the pauses after failures by the source's name."""
+        self.backoff = Backoff(self.name)
 
 
 class SourceChecks:
@@ -105,14 +108,13 @@ class SourceChecks:
         self._answered = answered
         self._failed = failed
         self._checked: dict[str, _Source] = {}
-        self._retries = Backoff(DOWN_PERIOD_SECONDS / (1 + SPREAD), LONGEST_DOWN_SECONDS / (1 + SPREAD))
         self._permits = FairSemaphore(CHECKS_AT_ONCE, spare=(CHECKS_AT_ONCE // 2,))
         self._replanned = asyncio.Event()
 
     def check_now(self, name: str) -> None:
         """Check this source at once, and regularly from then on."""
         source = self._checked.setdefault(name, _Source(name))
-        self._retries.forget(name)
+        source.backoff.reset()
         self._plan(source, self._clock.monotonic())
 
     def check_soon(self, name: str) -> None:
@@ -124,7 +126,6 @@ class SourceChecks:
     def forget(self, name: str) -> None:
         """Stop checking this source."""
         source = self._checked.pop(name, None)
-        self._retries.forget(name)
         task = None if source is None else source.task
         if task is not None and task is not asyncio.current_task():
             task.cancel()
@@ -191,18 +192,18 @@ class SourceChecks:
             if self._is_checked(source):
                 self._publish(source, problem)
                 if not await self._write_status(name, body, problem):
-                    return self._retries.failed(name)
+                    return source.backoff.failed(Failure.PROBE)
         except NotFound:
             self.forget(name)
         except ClusterError as error:
             log.debug("source not checked", source=name, error=str(error))
             # Whether it answers is not known, and what is not known has no series.
             self._telemetry.source_gone(name)
-            return self._retries.failed(name)
+            return source.backoff.failed(Failure.PROBE)
         except Exception:  # One source that answers in an unheard-of way must not end the checks of all others.
             log.exception("source check crashed", source=name)
         else:
-            return self._pause(name, problem)
+            return self._pause(source, problem)
         return PERIOD_SECONDS
 
     def _publish(self, source: _Source, problem: Problem | None) -> None:
@@ -216,13 +217,13 @@ class SourceChecks:
         if source.up and before is False:
             self._recovered(source.name)
 
-    def _pause(self, name: str, problem: Problem | None) -> float:
+    def _pause(self, source: _Source, problem: Problem | None) -> float:
         """Return the seconds until the next check, spread over all sources."""
         if problem is not None and problem.silent:
-            return self._retries.failed(name)
-        self._retries.forget(name)
+            return source.backoff.failed(Failure.PROBE)
+        source.backoff.reset()
         period = PERIOD_SECONDS if problem is None else DOWN_PERIOD_SECONDS
-        return period * (1 - SPREAD * fraction(name))
+        return period * (1 - SPREAD * fraction(source.name))
 
     async def _write_status(self, name: str, body: Mapping[str, Any], problem: Problem | None) -> bool:
         """Write the status where it says something new; return whether it stands in the cluster."""

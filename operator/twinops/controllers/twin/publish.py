@@ -26,7 +26,7 @@ from twinops.ports.process import Telemetry
 
 log = structlog.get_logger()
 
-MOST_UNTOLD = 20
+MAX_PENDING_EVENTS = 20
 """So many Events of one twin are kept while its status cannot be written; older ones are dropped."""
 
 TWIN_STATUS = StatusKind("twin", unless_changed_or_unguarded(GIVE_BACK_FINALIZER), "lastSyncTime")
@@ -97,8 +97,8 @@ class Publisher:
     ) -> WriteOutcome:
         """Keep the status, write it where it says something new, and post its Events once it is written.
 
-        Events of a status that is not written are kept, the newest ``MOST_UNTOLD`` of them, and posted with the next
-        one that is.
+        Events of a status that is not written are kept, the newest ``MAX_PENDING_EVENTS`` of them, and posted with
+        the next one that is.
 
         Args:
             twin: as it was when the sync began.
@@ -124,15 +124,15 @@ class Publisher:
         )
         # After a conflict, too: the next sync must start from what stands on the API server.
         now = self._taken(twin.object, done.body, status, wire)
-        untold, record.daemon.untold = (*record.daemon.untold, *events), ()
+        pending, record.daemon.pending_events = (*record.daemon.pending_events, *events), ()
         if done.outcome is WriteOutcome.REFUSED:
             self._tell_refused(twin)
         if done.written:
-            record.daemon.refusal_told = False
-            self._post(twin, status, untold)
+            record.daemon.refusal_reported = False
+            self._post(twin, status, pending)
         else:
             # Changes to other objects get their Events even when the status write fails now.
-            record.daemon.untold = untold[-MOST_UNTOLD:]
+            record.daemon.pending_events = pending[-MAX_PENDING_EVENTS:]
         if done.outcome is not WriteOutcome.CONFLICT and not holds:
             await self._without_finalizer(now)
         return done.outcome
@@ -158,8 +158,8 @@ class Publisher:
 
     def _tell_refused(self, twin: TwinAtSync) -> None:
         """Post an Event that the API server refuses the status, once until a write succeeds."""
-        if not twin.record.daemon.refusal_told:
-            twin.record.daemon.refusal_told = True
+        if not twin.record.daemon.refusal_reported:
+            twin.record.daemon.refusal_reported = True
             message = "the API server refuses the twin's status: grant update on digitaltwins/status, or see the log"
             self._events.post(Event(twin.object.about, WARNING, "StatusRefused", message))
 

@@ -8,8 +8,8 @@ from typing import Any
 import structlog
 
 from twinops.api import GIVE_BACK_FINALIZER
-from twinops.controllers.shared.backoff import Backoff
-from twinops.controllers.shared.bodies import read_status
+from twinops.controllers.shared.backoff import Backoff, Failure
+from twinops.controllers.shared.twin_body import read_status
 from twinops.controllers.shared.twin_tasks import TwinTasks
 from twinops.controllers.twin.corrections import CorrectionService
 from twinops.controllers.twin.publish import about
@@ -26,8 +26,7 @@ DEADLINE = 120.0
 """Seconds after which the finalizer is removed even though something could not be restored."""
 
 PAUSE = 3.0
-LONGEST_PAUSE = 15.0
-"""Seconds between two attempts: at first, and after several that failed."""
+"""Seconds between two attempts, unless one failed."""
 
 ATTEMPTS = 5
 """Writes of the finalizers in all: the daemon removes its own at the same time."""
@@ -73,7 +72,7 @@ class DeletionRestores:
 
     async def _run(self, ref: TwinRef) -> None:
         deadline = self._clock.monotonic() + DEADLINE
-        retries = Backoff(PAUSE, LONGEST_PAUSE)
+        backoff = Backoff(ref.uid)
         while True:
             pause = PAUSE
             late = self._clock.monotonic() >= deadline
@@ -84,10 +83,10 @@ class DeletionRestores:
                 return
             except TwinOpsError as error:
                 log.warning("give back failed", namespace=ref.namespace, twin=ref.name, error=str(error))
-                pause = retries.failed(ref.uid)
+                pause = backoff.failed(Failure.RELEASE)
             except Exception:  # A task that ends leaves a finalizer that nothing removes.
                 log.exception("give back crashed", namespace=ref.namespace, twin=ref.name)
-                pause = retries.failed(ref.uid)
+                pause = backoff.failed(Failure.RELEASE)
             await self._clock.sleep(pause)
 
     async def _once(self, ref: TwinRef, *, late: bool) -> bool:

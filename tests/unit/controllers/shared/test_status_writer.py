@@ -17,6 +17,7 @@ from fakes.telemetry import FakeTelemetry
 from fakes.twins import FakeTwins
 from twinops.api import GIVE_BACK_FINALIZER
 from twinops.api.base import utc
+from twinops.controllers.shared.backoff import Backoff
 from twinops.controllers.shared.record import DaemonState
 from twinops.controllers.shared.status_kind import Purpose, StatusKind
 from twinops.controllers.shared.status_writer import StatusWriter, WriteOutcome, Written
@@ -41,7 +42,7 @@ class Rig:
         self.throttle = WriteThrottle(self.clock, per_second=per_second)
         self.writer = self.writer_of(kind, self.objects)
         self.ref: Any = self.add("checkout", status=OLD)
-        self.last_writes = defaultdict[str, DaemonState](DaemonState)
+        self.last_writes = defaultdict[str, DaemonState](lambda: DaemonState(Backoff("")))
 
     def writer_of(self, kind: StatusKind, objects: FakeObjects[Any]) -> StatusWriter[Any]:
         return StatusWriter(kind, objects, self.throttle, self.clock, self.telemetry, fence=self.fence)

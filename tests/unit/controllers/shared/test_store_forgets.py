@@ -74,12 +74,13 @@ class Operator:
             self.store,
             self.queue,
             release=lambda _: None,
-            leaving=lambda _: None,
+            remove_finalizer=lambda _: None,
             source_changed=lambda _: None,
             source_gone=lambda _: None,
-            busy=lambda _: None,
+            in_progress=lambda _: None,
         )
-        self.resync = Resync(self, self.store, self.clock, gone=self.events.twin_went, leaving=self.events.twin_leaves)
+        watching = self.events
+        self.resync = Resync(self, self.store, self.clock, gone=watching.twin_gone, deleting=watching.twin_deleting)
         self.daemons: dict[str, tuple[asyncio.Task[None], asyncio.Future[None]]] = {}
         self.alive: dict[str, TwinRef] = {}
         self.born: list[TwinRef] = []
@@ -237,8 +238,9 @@ async def test_a_daemon_that_ends_leaves_the_twin_and_nothing_of_its_syncs() -> 
     for step in (Operator.create, Operator.later, Operator.stop, Operator.soon):
         await step(operator, "a")
     [record] = list(operator.store)
-    fresh = dict.fromkeys(("computed", "due", "busy_told", "written_at"), None)
+    fresh = dict.fromkeys(("computed", "due", "reported_in_progress", "written_at"), None)
     assert {name: getattr(record.daemon, name) for name in fresh} == fresh
-    assert (record.serving, record.daemon.failures, record.daemon.untold) == (False, {}, ())
+    assert (record.has_daemon, record.daemon.pending_events, record.history) == (False, (), None)
+    assert record.daemon.backoff._failures == {}
     assert operator.telemetry.twins == {}
     assert record.written().health_score is not None, "what stands on the API server is known on"

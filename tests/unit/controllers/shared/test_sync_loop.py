@@ -185,14 +185,14 @@ async def ended(scene: Scene, *, stop_after: float | None = None, delete: Callab
     stop = asyncio.get_running_loop().create_future()
     living = asyncio.create_task(scene.sync_loop.run(REF, stop))
     await asyncio.sleep(stop_after or 1)
-    assert scene.sync_loop.serves(REF.uid)
+    assert scene.sync_loop.has_daemon(REF.uid)
     begin = scene.clock.monotonic()
     if delete is None:
         stop.set_result(None)
     else:
         delete()
     await living
-    assert not scene.sync_loop.serves(REF.uid)
+    assert not scene.sync_loop.has_daemon(REF.uid)
     assert set(scene.forgotten) == {REF}
     assert not scene.queue.is_running(REF.uid)
     return scene.clock.monotonic() - begin

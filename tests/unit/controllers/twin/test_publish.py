@@ -24,7 +24,7 @@ from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.shared.status_kind import Purpose
 from twinops.controllers.shared.status_writer import WriteOutcome
 from twinops.controllers.shared.store import TwinStore
-from twinops.controllers.twin.publish import MOST_UNTOLD, Publisher
+from twinops.controllers.twin.publish import MAX_PENDING_EVENTS, Publisher
 from twinops.controllers.twin.twin_at_sync import TwinAtSync
 from twinops.core.events import NORMAL, TWIN, WARNING, Event, InvolvedObject, about_lever, about_twin
 from twinops.core.status.base import Sync
@@ -150,13 +150,14 @@ async def test_what_was_done_is_told_once_the_status_can_be_written() -> None:
 async def test_of_a_twin_that_cannot_be_written_the_newest_events_are_kept() -> None:
     scene = Scene()
     scene.twins.faults = [Unavailable("429", retry_after=60.0)]
-    for number in range(2 * MOST_UNTOLD):
+    for number in range(2 * MAX_PENDING_EVENTS):
         event = Event(TWIN, NORMAL, "CorrectionApplied", str(number))
         await scene.publisher.publish(scene.twin(), status(), [event], holds=True)
     assert scene.events.posted == []
     await asyncio.sleep(60)
     await scene.publisher.publish(scene.twin(), status(), holds=True)
-    assert [event.message for event in scene.events.posted] == [str(n) for n in range(MOST_UNTOLD, 2 * MOST_UNTOLD)]
+    newest = range(MAX_PENDING_EVENTS, 2 * MAX_PENDING_EVENTS)
+    assert [event.message for event in scene.events.posted] == [str(n) for n in newest]
 
 
 @in_fake_time

@@ -27,17 +27,17 @@ class Scene:
         self.store = TwinStore()
         self.queue = WorkQueue(self.store, FakeClock())
         self.released: list[TwinRef] = []
-        self.leaving: list[TwinRef] = []
+        self.deleting: list[TwinRef] = []
         self.sources: list[str] = []
         self.busy: list[TwinObject] = []
         self.watching = WatchEvents(
             self.store,
             self.queue,
             release=self.released.append,
-            leaving=self.leaving.append,
+            remove_finalizer=self.deleting.append,
             source_changed=self.sources.append,
             source_gone=lambda name: self.sources.append(f"-{name}"),
-            busy=self.busy.append,
+            in_progress=self.busy.append,
         )
         self.watching.twin_seen(twin(), deleted=False)
 
@@ -274,7 +274,7 @@ async def test_a_twin_that_is_being_deleted_is_seen_off_and_its_daemon_is_told()
     await asyncio.sleep(0)
     scene.watching.twin_seen(twin(version="2", deletionTimestamp="2026-01-01T00:00:00Z"), deleted=False)
     assert await waiting == "being deleted"
-    assert ([ref.uid for ref in scene.leaving], scene.released) == (["u1"], [])
+    assert ([ref.uid for ref in scene.deleting], scene.released) == (["u1"], [])
 
 
 @in_fake_time
@@ -295,7 +295,7 @@ async def test_a_list_that_misses_a_twin_before_its_deletion_is_seen_makes_room_
             return [twin()]
 
     watching = scene.watching
-    resync = Resync(Lister(), scene.store, FakeClock(), gone=watching.twin_went, leaving=watching.twin_leaves)
+    resync = Resync(Lister(), scene.store, FakeClock(), gone=watching.twin_gone, deleting=watching.twin_deleting)
     # The list was answered after the deletion, and is taken in before the event.
     await resync.call()
     watching.twin_seen(beside("1", holds=True), deleted=True)

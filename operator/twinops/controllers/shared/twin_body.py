@@ -1,6 +1,6 @@
-"""Reading a twin's body: how much of it is kept, and its spec and status as parsed.
+"""The body of a twin as the API server sends it: which parts are kept, and how spec and status are parsed.
 
-Only what is used is kept, and nothing that its author could make large at will.
+Only what is used is kept, and nothing whose size its author could choose.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _METADATA = (
 _ANNOTATIONS: Mapping[str, int] = {
     SYNC_REQUESTED_ANNOTATION: LONGEST_REQUEST,
     TOUCHED_ANNOTATION: LONGEST_REQUEST,
-    # One more than is read: what was too long stays so.
+    # One more than is read, so that what was too long is still recognized as too long.
     ORIGINAL_ANNOTATION: saved_annotation.LONGEST + 1,
 }
-"""Our own, by how much of each is kept."""
+"""Our own annotations, with the number of characters that is kept of each."""
 
 
 def trimmed(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def trimmed(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def trim(body: dict[str, Any]) -> dict[str, Any]:
-    """Trim a body in place, for all who hold it, and return it."""
+    """Trim a body in place, so that every reference to it is to the trimmed one, and return it."""
     kept = trimmed(body)
     body.clear()
     body.update(kept)
@@ -71,7 +71,7 @@ def annotations_of(body: Mapping[str, Any]) -> dict[str, str]:
 
 
 def read_spec(body: Mapping[str, Any]) -> DigitalTwinSpec | SpecError:
-    """Return the spec, or what is wrong with it and how to mend it."""
+    """Return the spec, or a ``SpecError`` that says what is wrong with it and how to correct it."""
     try:
         return DigitalTwinSpec.from_wire(body.get("spec") or {})
     except ValidationError as error:
@@ -83,11 +83,11 @@ def read_spec(body: Mapping[str, Any]) -> DigitalTwinSpec | SpecError:
 def read_status(body: Mapping[str, Any]) -> DigitalTwinStatus:
     """Return the status of a twin.
 
-    Of one that cannot be read whole (an older operator may meet a newer status) every part that can
-    be read is kept.
+    A status may not be readable as a whole, for example by an operator that is older than the one that wrote it;
+    then every field that can be read is kept.
 
     Raises:
-        StatusUnreadable: the originals cannot be read; to go on would lose them.
+        StatusUnreadable: the saved values (``originals``) cannot be read; a sync would lose them.
     """
     raw = body.get("status") or {}
     try:

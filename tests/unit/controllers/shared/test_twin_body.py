@@ -9,8 +9,8 @@ import kopf
 
 from twinops import api
 from twinops.api import SYNC_REQUESTED_ANNOTATION, TOUCHED_ANNOTATION
-from twinops.controllers.shared.bodies import LONGEST_REQUEST, trim, trimmed
 from twinops.controllers.shared.store import TwinStore
+from twinops.controllers.shared.twin_body import LONGEST_REQUEST, trim, trimmed
 from twinops.core.correction import saved_annotation
 from twinops.handlers import twins
 from twinops.printable import UNPRINTABLE
