@@ -29,6 +29,7 @@ from twinops.controllers.shared.resync import Resync
 from twinops.controllers.shared.status_writer import StatusWriter
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.shared.sync_loop import SyncLoop
+from twinops.controllers.shared.twin_body import trimmed
 from twinops.controllers.shared.watchdog import Watchdog
 from twinops.controllers.shared.work_queue import WorkQueue
 from twinops.controllers.shared.write_throttle import WriteThrottle
@@ -36,10 +37,10 @@ from twinops.controllers.source.checks import SOURCE_STATUS, SourceChecks
 from twinops.controllers.source.circuit_breaker import CircuitBreakers
 from twinops.controllers.twin.corrections import CorrectionService
 from twinops.controllers.twin.daemon_finalizer import DaemonFinalizerRemoval
+from twinops.controllers.twin.deletion_restores import DeletionRestores
 from twinops.controllers.twin.gather import Gatherer
 from twinops.controllers.twin.observe import Observer
 from twinops.controllers.twin.publish import TWIN_STATUS, Publisher
-from twinops.controllers.twin.release import DeletionRestores
 from twinops.controllers.twin.sync import SyncService
 from twinops.controllers.twin.watch_events import WatchEvents
 from twinops.core.events import NORMAL, Event
@@ -113,7 +114,7 @@ class _Cluster:
         fenced = client.fenced(elector.fence, timeout_seconds=min(settings.request_timeout_seconds, margin))
         discovery = Discovery(fenced)
         self.caches = _Caches(client.for_watches(), context, hpa_seen)
-        self.twins = ClusterTwins(fenced)
+        self.twins = ClusterTwins(fenced, trim=trimmed)
         self.levers = ClusterLevers(fenced, discovery, self.caches.hpas, self.caches.scaled_objects)
         self.workloads = ClusterWorkloads(fenced, discovery, self.caches.pod_finder(fenced, discovery))
         self.sources = ClusterSources(fenced, clock, namespace=settings.namespace)

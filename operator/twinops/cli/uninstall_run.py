@@ -20,6 +20,7 @@ from twinops.adapters.kubernetes.levers import ClusterLevers
 from twinops.adapters.kubernetes.twins import ClusterTwins
 from twinops.adapters.telemetry import PrometheusTelemetry
 from twinops.controllers.shared.lease import ElectionTimes, Elector
+from twinops.controllers.shared.twin_body import trimmed
 from twinops.controllers.twin.corrections import CorrectionService
 from twinops.controllers.uninstall import Uninstall, UninstallResult
 from twinops.errors import ClusterError, InputError
@@ -170,7 +171,7 @@ class Command:
         levers = ClusterLevers(fenced, Discovery(fenced), *known)
         corrections = CorrectionService(levers, self._clock)
         events = events or ClusterEvents(client, self._clock, instance=self._settings.identity)
-        return Uninstall(ClusterTwins(fenced), levers, corrections, events, self._clock, tell=_tell)
+        return Uninstall(ClusterTwins(fenced, trim=trimmed), levers, corrections, events, self._clock, tell=_tell)
 
 
 async def _lease_holder(leases: ClusterLeases) -> str:

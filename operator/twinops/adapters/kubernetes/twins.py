@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.paths import resource_path
 from twinops.api import API_VERSION
-from twinops.controllers.shared.twin_body import trimmed
 from twinops.errors import NotFound
 from twinops.ports.kubernetes import TwinRef
 
@@ -20,10 +19,18 @@ PAGE = 100
 
 
 class ClusterTwins:
-    """Reads and writes DigitalTwins. Every write carries uid and resourceVersion."""
+    """Reads and writes DigitalTwins. Every write carries uid and resourceVersion.
 
-    def __init__(self, client: KubeClient) -> None:
+    Args:
+        client: of the API server.
+        trim: what is kept of each twin of a list, so that a large page is never in memory as a whole; by default all.
+    """
+
+    def __init__(
+        self, client: KubeClient, *, trim: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
+    ) -> None:
         self._client = client
+        self._trim = trim
 
     async def get(self, ref: TwinRef) -> Mapping[str, Any]:
         """Return the twin as it is now.
@@ -47,7 +54,7 @@ class ClusterTwins:
         pages = await asyncio.gather(
             *(
                 self._client.list(
-                    resource_path(API_VERSION, PLURAL, namespace=place), params={"limit": PAGE}, trim=trimmed
+                    resource_path(API_VERSION, PLURAL, namespace=place), params={"limit": PAGE}, trim=self._trim
                 )
                 for place in places
             )

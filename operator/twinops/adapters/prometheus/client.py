@@ -12,9 +12,9 @@ import structlog
 
 from twinops.adapters.prometheus.endpoint import Endpoint
 from twinops.api.base import utc
-from twinops.controllers.shared.requester import requester
 from twinops.core.metrics.queries import InstantAnswer
 from twinops.engine.fair_semaphore import Key
+from twinops.engine.requester import requester
 from twinops.errors import MetricsBusy
 from twinops.ports.metrics import RangeAnswer, RangeQuery, SourceAccess
 

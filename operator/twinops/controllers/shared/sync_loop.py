@@ -9,12 +9,12 @@ import structlog
 
 from twinops.controllers.shared.backoff import Failure
 from twinops.controllers.shared.record import TwinRecord
-from twinops.controllers.shared.requester import requested_by
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.shared.watchdog import Watchdog
 from twinops.controllers.shared.work_queue import WorkQueue
 from twinops.core.schedule import SyncStart, sleep_seconds
 from twinops.engine.fair_semaphore import FairSemaphore, Key
+from twinops.engine.requester import requested_by
 from twinops.ports.kubernetes import TwinRef
 from twinops.ports.process import Clock
 

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 from twinops.api.twin.observed import ObservedMetric, Quality
 from twinops.api.twin.spec import DigitalTwinSpec, MetricSpec
-from twinops.controllers.shared.requester import requester
 from twinops.core.metrics.batches import Gathered, expanded, first_batch, judge_again, second_batch, summarize
 from twinops.core.metrics.judgement import Answers, judge
 from twinops.core.metrics.on_missing import apply_on_missing
@@ -18,6 +17,7 @@ from twinops.core.metrics.queries import QueryTexts
 from twinops.core.metrics.reasons import SampleReason
 from twinops.core.observation import Sample, Workload
 from twinops.engine.fair_semaphore import FairSemaphore
+from twinops.engine.requester import requester
 from twinops.errors import MetricsUnavailable
 from twinops.metric_definitions import definition
 from twinops.ports.metrics import MetricsBackend, SourceAccess

@@ -18,7 +18,8 @@ from twinops.core.assess.availability import (
 )
 from twinops.core.assess.drift import assess_drift
 from twinops.core.assess.health import assess_health
-from twinops.core.assess.risk import assess_risks, predictions_for_status
+from twinops.core.assess.predictions import predictions_for_status
+from twinops.core.assess.risk import assess_risks
 from twinops.core.assess.tolerance import tolerance
 from twinops.core.forecast.horizon import HorizonForecast
 from twinops.core.forecast.skill import skill_for_status

@@ -10,9 +10,9 @@ from itertools import zip_longest
 import numpy as np
 
 from twinops.api.base import utc
-from twinops.api.twin.predictions import PredictedMetric, Prediction, Risk
-from twinops.api.twin.spec import MAX_METRICS
+from twinops.api.twin.predictions import Risk
 from twinops.core.assess import debounce
+from twinops.core.assess.predictions import rounded
 from twinops.core.forecast.horizon import QUANTILES, HorizonForecast
 from twinops.core.observation import Sample
 from twinops.metric_definitions import definition
@@ -28,7 +28,6 @@ OUTSIDE_AT = 0.50
 """Probability from which on a sync counts as outside: more likely than not. By :mod:`twinops.core.assess.debounce`
 three of five of these make the risk persistent, and under 80 % of this, 0.40, it is cleared."""
 
-_MAX_PREDICTIONS = 6
 _MIDDLE = QUANTILES.index(0.5)
 _CERTAIN = 0.995
 _Foreseen = tuple[HorizonForecast, float | None]
@@ -152,7 +151,7 @@ def _assess(
         limit=limit,
         horizon_seconds=horizon,
         probability=round(probability, 2),
-        upper=_short(forecast.upper if forecast else limit if value is None else value),
+        upper=rounded(forecast.upper if forecast else limit if value is None else value),
         since=before.since if before else utc(now),
         recent=recent,
         last_data_time=counted,
@@ -210,13 +209,9 @@ def _usable(forecasts: Sequence[HorizonForecast], exceedance: Sequence[float]) -
     pairs = [
         (one, probability if probability is not None and math.isfinite(probability) else None)
         for one, probability in zip_longest(forecasts, exceedance[: len(forecasts)])
-        if _finite(one)
+        if one.finite
     ]
     return sorted(pairs, key=lambda pair: pair[0].horizon_seconds)
-
-
-def _finite(forecast: HorizonForecast) -> bool:
-    return all(math.isfinite(value) for value in forecast.quantiles)
 
 
 def duration(seconds: int) -> str:
@@ -252,51 +247,3 @@ def _now_beyond(metric: str, limit: float, value: float, *, measured: bool) -> s
     known = definition(metric)
     least = "" if measured else "least "
     return f"{known.subject} is at {least}{known.show(value)}, beyond its limit of {known.show(limit)}"
-
-
-def predictions_for_status(
-    forecasts: Mapping[str, Sequence[HorizonForecast]], risks: Sequence[Risk], now: float
-) -> list[Prediction]:
-    """Render forecasts and risks for status: one prediction per horizon, the nearest first.
-
-    Values have four significant digits, so that noise in the last digits does not change the status. A forecast that is
-    not finite is left out. The confidence of a horizon is the least of those of its metrics that have one.
-
-    Args:
-        forecasts: by metric name.
-        risks: of ``assess_risks``; the message of each is shown at its horizon.
-        now: Unix seconds from which the horizons count.
-    """
-    by_horizon: dict[int, dict[str, HorizonForecast]] = {}
-    for metric, ahead in sorted(forecasts.items()):
-        for one in filter(_finite, ahead):
-            by_horizon.setdefault(one.horizon_seconds, {})[metric] = one
-    return [_prediction(horizon, by_horizon[horizon], risks, now) for horizon in sorted(by_horizon)[:_MAX_PREDICTIONS]]
-
-
-def _prediction(
-    horizon: int, forecasts: Mapping[str, HorizonForecast], risks: Sequence[Risk], now: float
-) -> Prediction:
-    metrics = [
-        PredictedMetric(
-            name=name,
-            value=_short(one.median),
-            lower=_short(one.lower),
-            upper=_short(one.upper),
-            confidence=None if one.confidence is None else round(one.confidence, 2),
-            checks=one.checks,
-        )
-        for name, one in list(forecasts.items())[:MAX_METRICS]
-    ]
-    return Prediction(
-        horizon_seconds=horizon,
-        time=utc(now + horizon),
-        metrics=metrics,
-        confidence=min((one.confidence for one in metrics if one.confidence is not None), default=None),
-        risk_factors=[risk.message for risk in risks if risk.horizon_seconds == horizon][:MAX_METRICS],
-    )
-
-
-def _short(value: float) -> float:
-    """Round to four significant digits."""
-    return float(f"{value:.4g}")

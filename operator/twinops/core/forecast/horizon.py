@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 QUANTILES = (0.05, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 0.95)
@@ -46,3 +47,8 @@ class HorizonForecast:
     def upper(self) -> float:
         """The .95 quantile."""
         return self.quantiles[-1]
+
+    @property
+    def finite(self) -> bool:
+        """Tell whether every quantile is a finite number."""
+        return all(math.isfinite(value) for value in self.quantiles)

@@ -21,8 +21,8 @@ from twinops.adapters.prometheus.slow_queries import (
     SlowQueries,
 )
 from twinops.api.source.spec import MetricsSourceSpec
-from twinops.controllers.shared.requester import requested_by, requester
 from twinops.core.metrics.queries import InstantAnswer
+from twinops.engine.requester import requested_by, requester
 from twinops.errors import MetricsBusy, MetricsUnavailable
 from twinops.ports.kubernetes import TwinRef
 from twinops.ports.metrics import RangeQuery, SourceAccess

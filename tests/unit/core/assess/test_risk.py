@@ -12,7 +12,8 @@ import pytest
 from twinops.api.base import utc
 from twinops.api.twin.observed import Quality
 from twinops.api.twin.predictions import Risk
-from twinops.core.assess.risk import assess_risks, duration, predictions_for_status, probability_beyond
+from twinops.core.assess.predictions import predictions_for_status
+from twinops.core.assess.risk import assess_risks, duration, probability_beyond
 from twinops.core.forecast.forecaster import Forecaster
 from twinops.core.forecast.horizon import QUANTILES, HorizonForecast
 from twinops.core.observation import Sample

@@ -16,7 +16,7 @@ from fakes.twins import FakeTwins
 from support.correcting import HPA, KUBECTL, NOW, OURS, hpa, original, status
 from twinops.api import GIVE_BACK_FINALIZER
 from twinops.controllers.twin.corrections import CorrectionService
-from twinops.controllers.twin.release import DEADLINE, DeletionRestores
+from twinops.controllers.twin.deletion_restores import DEADLINE, DeletionRestores
 from twinops.errors import Unavailable
 from twinops.ports.kubernetes import TwinRef
 

@@ -1,0 +1,61 @@
+"""Forecasts and risks, rendered as the predictions in status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from twinops.api.base import utc
+from twinops.api.twin.predictions import PredictedMetric, Prediction, Risk
+from twinops.api.twin.spec import MAX_METRICS
+from twinops.core.forecast.horizon import HorizonForecast
+
+_MAX_PREDICTIONS = 6
+"""Horizons in status; the spec allows no more."""
+
+
+def predictions_for_status(
+    forecasts: Mapping[str, Sequence[HorizonForecast]], risks: Sequence[Risk], now: float
+) -> list[Prediction]:
+    """Render forecasts and risks for status: one prediction per horizon, the nearest first.
+
+    Values have four significant digits, so that noise in the last digits does not change the status. A forecast that is
+    not finite is left out. The confidence of a horizon is the least of those of its metrics that have one.
+
+    Args:
+        forecasts: by metric name.
+        risks: of ``assess_risks``; the message of each is shown at its horizon.
+        now: Unix seconds from which the horizons count.
+    """
+    by_horizon: dict[int, dict[str, HorizonForecast]] = {}
+    for metric, ahead in sorted(forecasts.items()):
+        for one in (one for one in ahead if one.finite):
+            by_horizon.setdefault(one.horizon_seconds, {})[metric] = one
+    return [_prediction(horizon, by_horizon[horizon], risks, now) for horizon in sorted(by_horizon)[:_MAX_PREDICTIONS]]
+
+
+def _prediction(
+    horizon: int, forecasts: Mapping[str, HorizonForecast], risks: Sequence[Risk], now: float
+) -> Prediction:
+    metrics = [
+        PredictedMetric(
+            name=name,
+            value=rounded(one.median),
+            lower=rounded(one.lower),
+            upper=rounded(one.upper),
+            confidence=None if one.confidence is None else round(one.confidence, 2),
+            checks=one.checks,
+        )
+        for name, one in list(forecasts.items())[:MAX_METRICS]
+    ]
+    return Prediction(
+        horizon_seconds=horizon,
+        time=utc(now + horizon),
+        metrics=metrics,
+        confidence=min((one.confidence for one in metrics if one.confidence is not None), default=None),
+        risk_factors=[risk.message for risk in risks if risk.horizon_seconds == horizon][:MAX_METRICS],
+    )
+
+
+def rounded(value: float) -> float:
+    """Round to four significant digits."""
+    return float(f"{value:.4g}")
