@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from twinops.api.conditions import Condition
-from twinops.api.twin.corrections import CorrectionRecord, Original
+from twinops.api.twin.corrections import CorrectionRecord, Fight, Original
 from twinops.api.twin.status import DigitalTwinStatus
 
 HEALTH_POINTS = 2
@@ -26,6 +26,11 @@ def _condition(condition: Condition) -> tuple[Any, ...]:
 def _second(moment: datetime | None) -> int | None:
     """Return a time in whole seconds, as it is written: a computed one has a fraction, one that was read has none."""
     return None if moment is None else int(moment.timestamp())
+
+
+def _fight(fight: Fight) -> tuple[Any, ...]:
+    put_back = [_second(time) for time in fight.reversions]
+    return (fight.manager, put_back, fight.cycles, _second(fight.until), fight.generation)
 
 
 def _correction(record: CorrectionRecord) -> tuple[Any, ...]:
@@ -68,9 +73,9 @@ _EXACT: Mapping[str, Compared] = {
     "originals": lambda s: [_original(original) for original in s.originals],
     # The verification of a step, and since when pods start up: later syncs decide by both, also after a restart.
     "replicaSteps": lambda s: {r.metric: (r.generation, r.grown, len(r.effects)) for r in s.replica_steps},
-    "startUp": lambda s: None if s.start_up is None else s.start_up.since,
+    "startUp": lambda s: None if s.start_up is None else _second(s.start_up.since),
     # Until when nothing is written, and how often that was so before, must survive a restart.
-    "fight": lambda s: s.fight,
+    "fight": lambda s: None if s.fight is None else _fight(s.fight),
     # Later syncs decide by the time that has passed since these, also after a restart.
     "needBelowSince": lambda s: _second(s.need_below_since),
     "failingSince": lambda s: _second(s.failing_since),

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twinops.api.base import utc
+from twinops.api.twin.corrections import Fight, StartUp
 from twinops.api.twin.observed import Quality
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.status.diff import is_material, material_changes
@@ -380,7 +381,12 @@ def test_the_fraction_of_a_second_that_is_not_written_is_no_news() -> None:
     status = DigitalTwinStatus.from_wire({"corrections": [correction()], "originals": [original()]})
     (record,), (held,) = status.corrections, status.originals
     record = record.model_copy(update={"time": exact, "outcome_time": exact, "retry_time": exact})
-    times = {"need_below_since": exact, "failing_since": exact}
+    times = {
+        "need_below_since": exact,
+        "failing_since": exact,
+        "start_up": StartUp(since=exact, changed=exact, last=exact),
+        "fight": Fight(manager="helm", reversions=[exact], until=exact, generation=1),
+    }
     computed = status.model_copy(
         update={"corrections": [record], "originals": [held.model_copy(update={"time": exact})], **times}
     )
