@@ -53,11 +53,6 @@ class PodShape:
     memory_mebibytes: int = 128
     start_seconds: float = 20.0
 
-    @property
-    def requests_per_second(self) -> float:
-        """The most it can serve."""
-        return self.slots / self.mean_seconds
-
 
 @dataclass(frozen=True, slots=True)
 class Autoscaler:
