@@ -15,7 +15,6 @@ from benchmarks.drift.nab import PROFILES, Score, bootstrap, outcome, score
 from benchmarks.drift.series import Labelled
 from twinops.core.baseline.settings import SETTINGS
 
-QUIET_FOLDER = "artificialNoAnomaly"
 HALVES = ("even", "odd")
 
 

@@ -144,9 +144,12 @@ def _one(one: data.BenchSeries, against: dict[str, list[float]] | None) -> dict[
         },
     }
     back = parts.shift_hours(one, CONFIG)
-    for kind in ("coverage", "error"):
-        found[f"shift_{kind}_h"] = dict(zip(KEYS, getattr(back, f"{kind}_ahead").tolist(), strict=True))
-        found[f"shift_{kind}_h_trailing"] = dict(zip(KEYS, getattr(back, kind).tolist(), strict=True))
+    for kind, ahead, trailing in (
+        ("coverage", back.coverage_ahead, back.coverage),
+        ("error", back.error_ahead, back.error),
+    ):
+        found[f"shift_{kind}_h"] = dict(zip(KEYS, ahead.tolist(), strict=True))
+        found[f"shift_{kind}_h_trailing"] = dict(zip(KEYS, trailing.tolist(), strict=True))
     found["day_ahead"] = round(parts.day_ahead(one, CONFIG), 4)
     return {key: _rounded(value) for key, value in found.items()}
 

@@ -67,20 +67,6 @@ def autoscaler(namespace: str) -> Json:
     }
 
 
-def metrics_source(url: str) -> Json:
-    """Return the MetricsSource that the twin asks.
-
-    Args:
-        url: of the Prometheus.
-    """
-    return {
-        "apiVersion": TWIN_GROUP,
-        "kind": "MetricsSource",
-        "metadata": {"name": "default"},
-        "spec": {"url": url, "scrapeIntervalSeconds": scenario.SCRAPE_SECONDS},
-    }
-
-
 def twin() -> Json:
     """Return the DigitalTwin of the shop."""
     return {

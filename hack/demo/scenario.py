@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from demo.load.profile import Segment
@@ -54,11 +53,6 @@ class PodShape:
     memory_mebibytes: int = 128
     start_seconds: float = 20.0
 
-    @property
-    def requests_per_second(self) -> float:
-        """The most it can serve."""
-        return self.slots / self.mean_seconds
-
 
 @dataclass(frozen=True, slots=True)
 class Autoscaler:
@@ -73,11 +67,6 @@ class Autoscaler:
     minimum: int = 3
     maximum: int = 15
     cpu_percent: int = 60
-
-    def replicas_for(self, rate: float, shape: PodShape) -> int:
-        """Return the replicas at which `rate` requests/s meet the target utilisation."""
-        per_pod = shape.requests_per_second * self.cpu_percent / 100
-        return min(self.maximum, max(self.minimum, math.ceil(rate / per_pod)))
 
 
 POD = PodShape()

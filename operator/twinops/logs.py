@@ -14,7 +14,7 @@ import structlog
 from twinops.printable import printable, printable_lines
 
 QUIET = ("kopf", "kopf.objects", "kubernetes", "aiohttp", "asyncio", "urllib3")
-"""Loggers of which only warnings are logged: at INFO they log every tick, at DEBUG request headers."""
+"""Loggers of which only warnings are logged: at INFO they log every call of a handler, at DEBUG request headers."""
 
 SECRET_WORDS = ("token", "password", "passwd", "secret_value", "authorization", "cookie", "api_key", "private_key")
 """Values of keys that contain one of these are replaced by ``HIDDEN``."""

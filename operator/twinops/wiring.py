@@ -212,12 +212,12 @@ class Leader:
             concurrency=context.settings.sync_concurrency,
         )
         self._store.on_forget(telemetry.forget)
-        self._releases = DeletionRestores(twins, corrections, events, clock, busy=self._queue.is_running)
+        self._deletion_restores = DeletionRestores(twins, corrections, events, clock, busy=self._queue.is_running)
         self._finalizers = DaemonFinalizerRemoval(twins, self._store, clock, has_daemon=self.sync_loop.has_daemon)
         self.watching = WatchEvents(
             self._store,
             self._queue,
-            release=self._releases.start,
+            restore=self._deletion_restores.start,
             remove_finalizer=self._finalizers.start,
             source_changed=self._metrics.changed,
             source_gone=self._metrics.gone,
@@ -272,7 +272,7 @@ class Leader:
     async def aclose(self) -> None:
         """Cancel all tasks and close connections. Nothing is lost: all state that matters is in the twins' status."""
         await self._finalizers.aclose()
-        await self._releases.aclose()
+        await self._deletion_restores.aclose()
         await self._metrics.aclose()
         await self._cluster.events.drain(DRAIN_SECONDS)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from fakes.clock import FakeClock, in_fake_time
 from twinops.adapters.telemetry import PrometheusTelemetry
 from twinops.api.twin.corrections import Outcome
@@ -12,7 +14,17 @@ from twinops.api.twin.status import DigitalTwinStatus
 from twinops.ports.kubernetes import TwinRef
 from twinops.settings import PREFIX, Settings
 
-OPERATING = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
+ROOT = Path(__file__).parents[2]
+OPERATING = (ROOT / "docs" / "operating.md").read_text()
+
+
+@pytest.mark.parametrize("document", ["docs/architecture.md", "docs/glossary.md"])
+def test_every_file_that_is_named_exists(document: str) -> None:
+    text = (ROOT / document).read_text()
+    there = [f"/{path.relative_to(ROOT)}" for folder in ("operator", "tests") for path in (ROOT / folder).rglob("*.py")]
+    named = {name for name in re.findall(r"`([^`\s]+\.py)`", text) if "<" not in name}
+    assert named
+    assert [name for name in sorted(named) if not any(path.endswith(f"/{name}") for path in there)] == []
 
 
 def test_every_setting_is_documented_and_no_other() -> None:

@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
-from pydantic import ValidationError
 
 from twinops.api import DAEMON_FINALIZER, GIVE_BACK_FINALIZER, ORIGINAL_ANNOTATION
 from twinops.api.twin.corrections import CorrectionAction, Original
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
-from twinops.controllers.shared.twin_body import read_status
+from twinops.controllers.shared.twin_body import annotations_of, read_spec, read_status
 from twinops.controllers.twin.corrections import CorrectionService
 from twinops.controllers.twin.publish import about
 from twinops.core.correction.reasons import RestoreTrigger
@@ -173,15 +172,15 @@ class Uninstall:
             return status
         meta = body["metadata"]
         try:
-            spec = DigitalTwinSpec.from_wire(body.get("spec") or {})
+            spec = _spec_of(body)
             hpa = spec.auto_correction.horizontal_pod_autoscaler_ref
             if spec.source.target_ref is None:
                 return status
             lever = await self._levers.find(meta["namespace"], spec.source.target_ref, hpa.name if hpa else None)
-        except (ValidationError, SpecError, NotFound, Refused) as error:
+        except (SpecError, NotFound, Refused) as error:
             log.debug("nothing to look at", namespace=meta["namespace"], twin=meta["name"], error=str(error))
             return status
-        annotation = (meta.get("annotations") or {}).get(ORIGINAL_ANNOTATION, "")
+        annotation = annotations_of(body).get(ORIGINAL_ANNOTATION, "")
         original = recover(lever, annotation, self._clock.now())
         return status if original is None else status.model_copy(update={"originals": [original]})
 
@@ -300,6 +299,13 @@ class Uninstall:
         while self._clock.monotonic() < deadline:
             pause = min(2 * pause, LONGEST_PAUSE)
             yield pause
+
+
+def _spec_of(body: Mapping[str, Any]) -> DigitalTwinSpec:
+    spec = read_spec(body)
+    if isinstance(spec, SpecError):
+        raise spec
+    return spec
 
 
 def _name(body: Mapping[str, Any]) -> str:

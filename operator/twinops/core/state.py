@@ -23,7 +23,7 @@ _NO_DRIFT = Drift()
 
 @dataclass(frozen=True, slots=True)
 class TwinState:
-    """All memory of a twin between two syncs besides its forecaster. Everything in it is in status, too.
+    """All that is kept of a twin between two syncs besides its forecaster. Everything in it is in status, too.
 
     Attributes:
         observed_generation: generation of the spec that was synced last, -1 before the first sync.

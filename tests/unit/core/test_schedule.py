@@ -63,7 +63,7 @@ class Run:
         self.last: SyncStart | None = None
 
     def tick(self, *, late: float = 0.0) -> float:
-        """Sleep to the next tick; return the gap since the one before."""
+        """Sleep to the next slot; return the gap since the one before."""
         wait = sleep_seconds(self.monotonic + self.shift, self.monotonic, self.last, self.interval, self.uid)
         assert 0 < wait <= self.interval * (1 + SLACK)
         before = self.last.monotonic if self.last else self.monotonic

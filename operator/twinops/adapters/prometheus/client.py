@@ -66,7 +66,7 @@ class PrometheusBackend:
             SpecError: reason ``MetricsSourceForbidden`` (HTTP 401, 403) or ``MetricsSourceInvalid``.
         """
         with self._endpoint(source) as endpoint:
-            who = self._asker()
+            who = self._requester()
             answers = await _all([endpoint.ask_instant(who, text, at) for text in queries])
         waited = sum(answer.error == "busy" for answer in answers)
         if waited:
@@ -85,7 +85,7 @@ class PrometheusBackend:
             if (query.end - query.start) / query.step >= MAX_POINTS:
                 raise ValueError(f"more than {MAX_POINTS} points: {query.start} to {query.end} by {query.step}")
         with self._endpoint(source) as endpoint:
-            who = self._asker()
+            who = self._requester()
             return await _all([endpoint.ask_range(who, query) for query in queries])
 
     async def probe(self, source: SourceAccess, queries: Sequence[str], at: float) -> Sequence[InstantAnswer]:
@@ -103,8 +103,8 @@ class PrometheusBackend:
         for name in list(self._endpoints):
             self.forget(name)
 
-    def _asker(self) -> Key:
-        """Return the key of the twin that asks; a new key for each batch that no twin asks for."""
+    def _requester(self) -> Key:
+        """Return the key of the twin that is being synced; a new key for each batch outside of a sync."""
         return requester() or ("", str(next(self._unnamed)))
 
     @contextmanager

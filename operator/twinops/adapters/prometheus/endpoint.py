@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from prometheus_api_client import PrometheusConnect
 
 from twinops.adapters.prometheus import decode
-from twinops.adapters.prometheus.slow_queries import SlowAskers, SlowQueries
+from twinops.adapters.prometheus.slow_queries import SlowQueries, SlowRequesters
 from twinops.adapters.prometheus.transport import NoAnswer, QueryFailed, Transport
 from twinops.core.metrics.queries import PARTIAL, InstantAnswer
 from twinops.engine.fair_semaphore import FairSemaphore, Key, Permit
@@ -70,7 +70,7 @@ class Endpoint:
             connections, spare=(min(spare, 1), spare), most=(connections, -(-connections // 2))
         )
         self._slow = SlowQueries()
-        self._slow_askers = SlowAskers()
+        self._slow_requesters = SlowRequesters()
         self._answered_at = 0.0
 
     def close(self) -> None:
@@ -87,7 +87,7 @@ class Endpoint:
         if wait:
             return InstantAnswer(error="timeout", next_attempt=at + wait)
         try:
-            permit = await self._permit(who, self._timeout, background=self._slow_askers.is_slow(who))
+            permit = await self._permit(who, self._timeout, background=self._slow_requesters.is_slow(who))
         except MetricsBusy:
             return InstantAnswer(error="busy")
         began = time.monotonic()
@@ -99,7 +99,7 @@ class Endpoint:
             # Others were answered meanwhile: the query hangs, not the source.
             answer = InstantAnswer(error="timeout")
         if answer.error == "timeout":
-            self._slow_askers.failed(who)
+            self._slow_requesters.failed(who)
             return dataclasses.replace(answer, next_attempt=at + self._slow.failed(promql))
         self._slow.answered(promql)
         return answer
@@ -131,7 +131,7 @@ class Endpoint:
             raise MetricsUnavailable(f"metrics source {self.source.name} has just been removed") from error
         loop = asyncio.get_running_loop()
         if permit is not None:
-            future.add_done_callback(lambda _: _give_back(loop, permit))
+            future.add_done_callback(lambda _: _release(loop, permit))
         try:
             async with asyncio.timeout(self._timeout + _GRACE_SECONDS):
                 answer = await asyncio.wrap_future(future)
@@ -178,7 +178,7 @@ class Endpoint:
             ) from error
 
 
-def _give_back(loop: asyncio.AbstractEventLoop, permit: Permit) -> None:
+def _release(loop: asyncio.AbstractEventLoop, permit: Permit) -> None:
     """Release a permit from another thread."""
     if not loop.is_closed():
         loop.call_soon_threadsafe(permit.release)

@@ -1,4 +1,4 @@
-"""Back-off for queries that timed out, and detection of askers (twins) with many of them."""
+"""Back-off for queries that timed out, and detection of requesters (twins) with many of them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ SPREAD = 0.2
 """Jitter: pauses vary by up to this share either way."""
 
 MOST = 4096
-"""Bound of remembered queries, and of askers, per source."""
+"""Number of queries, and of requesters, that are kept per source; the oldest are dropped."""
 
-FORGIVING_SECONDS = 300.0
-"""Time constant of the exponentially decaying count of an asker's time-outs."""
+DECAY_SECONDS = 300.0
+"""Time constant of the exponentially decaying count of a requester's time-outs."""
 
 SLOW_FROM = 4.0
-"""Decayed count from which an asker is slow; a single query that is retried stays below."""
+"""Decayed count from which a requester is slow; a single query that is retried stays below."""
 
 
 @dataclass(slots=True)
@@ -74,10 +74,10 @@ class _Score:
     at: float
 
 
-class SlowAskers:
-    """Finds askers with many recent time-outs: their queries run after all others, on half of the connections.
+class SlowRequesters:
+    """Finds requesters with many recent time-outs: their queries run after all others, on half of the connections.
 
-    ``FairSemaphore`` bounds the cost of one slow asker; this bounds the cost of any number of them.
+    ``FairSemaphore`` bounds the cost of one slow requester; this bounds the cost of any number of them.
 
     Args:
         monotonic: clock in seconds.
@@ -88,7 +88,7 @@ class SlowAskers:
         self._scores: OrderedDict[Key, _Score] = OrderedDict()
 
     def failed(self, who: Key) -> None:
-        """Record a time-out of this asker."""
+        """Record a time-out of this requester."""
         value = self._value(who) + 1
         self._scores.pop(who, None)
         self._scores[who] = _Score(value, self._monotonic())
@@ -96,14 +96,14 @@ class SlowAskers:
             self._scores.popitem(last=False)
 
     def is_slow(self, who: Key) -> bool:
-        """Whether this asker's queries run after those of others."""
+        """Whether this requester's queries run after those of others."""
         return self._value(who) >= SLOW_FROM
 
     def _value(self, who: Key) -> float:
         score = self._scores.get(who)
         if score is None:
             return 0.0
-        return score.value * math.exp(-(self._monotonic() - score.at) / FORGIVING_SECONDS)
+        return score.value * math.exp(-(self._monotonic() - score.at) / DECAY_SECONDS)
 
 
 def _digest(promql: str) -> bytes:

@@ -38,7 +38,7 @@ class Failure(Enum):
     """The first list of all twins failed."""
     PROBE = ("probe", 5.0 / (1 + SPREAD), 15.0 / (1 + SPREAD))
     """A MetricsSource did not answer a probe, or its status could not be written. The times hold with the spread."""
-    RELEASE = ("release", 3.0, 15.0)
+    DELETION = ("deletion", 3.0, 15.0)
     """The saved values of a twin that is being deleted could not be restored."""
     FINALIZER = ("finalizer", 5.0, 30.0)
     """The daemon's finalizer could not be taken off a twin that is being deleted."""

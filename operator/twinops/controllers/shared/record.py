@@ -143,7 +143,7 @@ class DaemonState:
             sync, and after somebody else wrote the status.
         backoff: failures in a row, by kind, and how soon a sync is tried again after them.
         requests: for a sync before the next slot.
-        due: monotonic seconds before which the watchdog expects the next tick; None while no daemon runs.
+        due: monotonic seconds until which the next sync must have ended, by the watchdog; None while no daemon runs.
         slow: whether its last sync outlasted its permit; slow twins wait for permits apart from the others.
         pending_events: Events that are posted once a status write succeeds.
         refusal_reported: whether an Event has been posted since the API server began to refuse its status.

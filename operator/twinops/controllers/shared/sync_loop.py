@@ -51,7 +51,7 @@ class SyncLoop:
         store: the records of the twins; what a twin's syncs have kept is forgotten when its daemon ends.
         queue: requests for a sync before the next slot.
         clock: wall and monotonic time.
-        watchdog: is called for every sync.
+        watchdog: is called when a sync begins, and when it ends.
         concurrency: syncs that may work at the same time; those that wait for an answer do not count. The twins
             of one MetricsSource leave a quarter of the permits to those of others.
     """
@@ -108,7 +108,7 @@ class SyncLoop:
 
     async def _run(self, record: TwinRecord, stop: asyncio.Future[Any]) -> None:
         late = 0.0
-        self._watchdog.ticked(record)
+        self._watchdog.ended(record)
         if self._syncs.resume(record.ref):
             late = await self._sleep(record, stop, self._until_slot(record, None))
         while not stop.done() and self._is_due(record):
@@ -134,7 +134,7 @@ class SyncLoop:
                 log.warning("sync cut short", namespace=ref.namespace, twin=ref.name)
                 return record.failed(Failure.CRASH)
             finally:
-                self._watchdog.ticked(record)
+                self._watchdog.ended(record)
             record.succeeded(Failure.CRASH)
             return retry
 

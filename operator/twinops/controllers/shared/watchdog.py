@@ -11,10 +11,8 @@ from twinops.ports.kubernetes import TwinRef
 from twinops.ports.process import Clock
 
 INTERVALS = 3
-"""A twin is overdue when its last sync ended this many intervals ago…"""
-
 LEAST_SECONDS = 120.0
-"""…and at least so many seconds ago."""
+"""A twin is overdue when its last sync ended this many intervals ago, and at least so many seconds ago."""
 
 SHARE = 0.1
 """The process is unhealthy when at least this share of its twins is overdue (and at least one)."""
@@ -50,7 +48,7 @@ class Watchdog:
         self._store = store
         self._clock = clock
 
-    def ticked(self, record: TwinRecord) -> None:
+    def ended(self, record: TwinRecord) -> None:
         """Note that a sync ended, or a daemon started; the next sync is an interval away."""
         record.daemon.due = self._clock.monotonic() + max(INTERVALS * record.object.interval, LEAST_SECONDS)
 

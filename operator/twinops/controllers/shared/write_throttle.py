@@ -12,7 +12,7 @@ PATIENCE_SECONDS = 5.0
 
 PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
-"""The pause after a failure for which the API server named none: the first one, and in the end."""
+"""The pause after a failure for which the API server named none: after the first failure, and at most."""
 
 INTERNAL_ERROR = 500
 """HTTP status when only this object could not be written, for example because of a webhook: others do not pause."""

@@ -15,7 +15,7 @@ from twinops.core.correction.events import REVIEW_NEEDED, outcome_events
 from twinops.core.correction.outcome import raised, restore_failed, restored, restored_outside_sync, write_failed
 from twinops.core.correction.plan import Plan
 from twinops.core.correction.reasons import FailureReason, RestoreTrigger
-from twinops.core.correction.records import INTERRUPTED, Failure, is_interrupted, pending, waiting_failure
+from twinops.core.correction.records import INTERRUPTED, WriteFailure, is_interrupted, pending, waiting_failure
 from twinops.core.correction.saved_annotation import annotation_text
 from twinops.core.correction.saved_values import find, key_of
 from twinops.core.correction.settle import Settled, settle
@@ -94,7 +94,9 @@ class CorrectionService:
             return Done(state)
         saved = find(state.saved_values, lever.key)
         if saved is None:
-            return Done(write_failed(state, record, None, Failure("no original is recorded"), now=self._clock.now()))
+            return Done(
+                write_failed(state, record, None, WriteFailure("no original is recorded"), now=self._clock.now())
+            )
         try:
             if decision.action is CorrectionAction.RAISE and decision.to is not None:
                 annotation = annotation_text(saved, decision.to, ref.name)
@@ -162,7 +164,7 @@ class CorrectionService:
         except Unavailable as error:
             # It may still be carried out, and must not count as somebody else's change then.
             log.warning("not known to be given back", namespace=ref.namespace, twin=ref.name, error=str(error))
-            failure = Failure(INTERRUPTED, at_once=True)
+            failure = WriteFailure(INTERRUPTED, at_once=True)
             return restore_failed(state, saved, trigger, failure, now=self._clock.now())
         except (Refused, SpecError) as error:
             log.warning("give back refused", namespace=ref.namespace, twin=ref.name, error=str(error))
@@ -208,14 +210,14 @@ def _outcome_events(
     return outcome_events(record, lever, target, ref.name)
 
 
-def _failure(error: ClusterError | SpecError) -> Failure:
+def _failure(error: ClusterError | SpecError) -> WriteFailure:
     """Return what an error means for the next attempt."""
     match error:
         case Conflict():
-            return Failure(str(error), at_once=True)
+            return WriteFailure(str(error), at_once=True)
         case NotFound():
-            return Failure(str(error), lasting=False)
+            return WriteFailure(str(error), lasting=False)
         case Refused(status=HTTPStatus.FORBIDDEN):
-            return Failure(missing_right(str(error), error.status) or str(error), reason=FailureReason.FORBIDDEN)
+            return WriteFailure(missing_right(str(error), error.status) or str(error), reason=FailureReason.FORBIDDEN)
         case _:
-            return Failure(str(error))
+            return WriteFailure(str(error))

@@ -60,7 +60,7 @@ class DeletionRestores:
         self._events = events
         self._clock = clock
         self._busy = busy
-        self._tasks = TwinTasks("release")
+        self._tasks = TwinTasks("restore")
 
     def start(self, ref: TwinRef) -> None:
         """Begin to restore for this twin, unless that is under way."""
@@ -83,10 +83,10 @@ class DeletionRestores:
                 return
             except TwinOpsError as error:
                 log.warning("give back failed", namespace=ref.namespace, twin=ref.name, error=str(error))
-                pause = backoff.failed(Failure.RELEASE)
+                pause = backoff.failed(Failure.DELETION)
             except Exception:  # A task that ends leaves a finalizer that nothing removes.
                 log.exception("give back crashed", namespace=ref.namespace, twin=ref.name)
-                pause = backoff.failed(Failure.RELEASE)
+                pause = backoff.failed(Failure.DELETION)
             await self._clock.sleep(pause)
 
     async def _once(self, ref: TwinRef, *, late: bool) -> bool:

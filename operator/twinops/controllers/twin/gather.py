@@ -11,7 +11,7 @@ from twinops.api.twin.spec import DigitalTwinSpec, MetricSpec
 from twinops.core.metrics.batches import Gathered, expanded, first_batch, judge_again, second_batch, summarize
 from twinops.core.metrics.judgement import Answers, judge
 from twinops.core.metrics.on_missing import apply_on_missing
-from twinops.core.metrics.plan import Plan
+from twinops.core.metrics.plan import QueryPlan
 from twinops.core.metrics.planner import make_plan, metric_names
 from twinops.core.metrics.queries import QueryTexts
 from twinops.core.metrics.reasons import SampleReason
@@ -109,8 +109,8 @@ class Gatherer:
         namespace: str,
         workload: Workload | None,
         previous: Sequence[ObservedMetric],
-    ) -> Plan:
-        def plan() -> Plan:
+    ) -> QueryPlan:
+        def plan() -> QueryPlan:
             return make_plan(spec, source.spec, workload, namespace, texts=self._texts, previous=previous)
 
         if all(metric.query is None for metric in spec.source.metrics):

@@ -45,7 +45,7 @@ WARM_RETRY = 5.0
 LONGEST_HEARTBEAT = 300.0
 """Seconds; a status older than this (or one interval, if longer) and the grace period is not published as metrics."""
 
-RELEASE_SECONDS = 20.0
+RESTORE_SECONDS = 20.0
 """Seconds that restoring saved values may take within one sync."""
 
 
@@ -204,7 +204,7 @@ class SyncService:
             state,
             trigger=reason.trigger,
             now=twin.sync.now,
-            deadline_seconds=RELEASE_SECONDS,
+            deadline_seconds=RESTORE_SECONDS,
             patient=twin.backs_off,
         )
         if done.state == state and not done.events:
@@ -268,7 +268,7 @@ class SyncService:
             TwinState.from_status(twin.previous),
             trigger=RestoreTrigger.SUSPENDED,
             now=twin.sync.now,
-            deadline_seconds=RELEASE_SECONDS,
+            deadline_seconds=RESTORE_SECONDS,
             patient=twin.backs_off,
         )
         status = render_suspended(done.state.to_status(twin.previous), twin.sync)

@@ -1,4 +1,4 @@
-"""What follows from watch events: which twins are synced before their slot, and which are released."""
+"""What follows from watch events: which twins are synced before their slot, and which are restored."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class WatchEvents:
     Args:
         store: the records of the twins.
         queue: where syncs are requested.
-        release: called for a twin that is being deleted while it still holds something; calls for
-            a twin that is being released already are ignored.
+        restore: called for a twin that is being deleted while it still holds something; calls for
+            a twin that is being restored already are ignored.
         remove_finalizer: called likewise for every twin that is being deleted.
         source_changed: called with the name of a MetricsSource that is new or changed.
         source_gone: called with the name of one that was deleted.
@@ -38,7 +38,7 @@ class WatchEvents:
         store: TwinStore,
         queue: WorkQueue,
         *,
-        release: Callable[[TwinRef], None],
+        restore: Callable[[TwinRef], None],
         remove_finalizer: Callable[[TwinRef], None],
         source_changed: Callable[[str], None],
         source_gone: Callable[[str], None],
@@ -46,7 +46,7 @@ class WatchEvents:
     ) -> None:
         self._store = store
         self._queue = queue
-        self._release = release
+        self._restore = restore
         self._remove_finalizer = remove_finalizer
         self._source_changed = source_changed
         self._source_gone = source_gone
@@ -102,7 +102,7 @@ class WatchEvents:
         self._queue.request(record.ref.uid, "being deleted", at_once=True)
         self._remove_finalizer(record.ref)
         if GIVE_BACK_FINALIZER in record.object.finalizers:
-            self._release(record.ref)
+            self._restore(record.ref)
 
     def dependency_seen(self, body: Mapping[str, Any], *, listed: bool, deleted: bool) -> None:
         """Request syncs of the twins that name this object or its target.

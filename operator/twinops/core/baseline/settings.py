@@ -13,6 +13,8 @@ DAY = 86400.0
 class BaselineSettings:
     """The settings of the learned baseline. Times are in seconds, so that nothing depends on a step.
 
+    Names and values make up the hash by which a result of the drift benchmark names its configuration.
+
     Attributes:
         step: finest grid on which anomalies are detected; faster samples are averaged onto it.
         level_block: length of the blocks whose means give the level.
@@ -48,7 +50,7 @@ class BaselineSettings:
         budget: time in which the threshold falls by as much as one alarm raises it.
         learning: known time before anything is judged.
         hold_off: time after the start of an alarm within which no further one starts.
-        well_back: an alarm ends when every size is back under this share of the least threshold.
+        well_back: without effect; part of the configuration hash of published results.
     """
 
     step: float = 5 * MINUTE

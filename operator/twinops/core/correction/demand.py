@@ -55,7 +55,7 @@ class Demand:
         observed: by metric, replicas that its observed value requires by itself, whether or not that lasts.
         goals: the metrics that have a goal.
         desired: replicas asked for now.
-        countable: whether replicas can be counted from all of them downwards, too.
+        countable: whether they also show when fewer replicas are enough.
         ignoring_start_up: the same without regard to pods that start up, None where that makes no difference.
     """
 

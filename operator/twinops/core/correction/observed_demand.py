@@ -52,7 +52,7 @@ class ObservedDemand:
 
     @property
     def countable(self) -> bool:
-        """Whether replicas can be counted from these downwards, too, and no series that could tell has been lost."""
+        """Whether these also show when fewer replicas are enough, and no metric that could has lost its series."""
         return self._countable and not self._lost
 
     def _add(self, metric: str, goal: float | None, *, counts: bool) -> None:
@@ -61,7 +61,7 @@ class ObservedDemand:
         Args:
             metric: its name.
             goal: that its value should not exceed, None where only the limit per replica is given.
-            counts: whether replicas can be counted from it downwards, too.
+            counts: whether it also shows when fewer replicas are enough.
         """
         value = self._sizer.value(metric)
         sample = self._sizer.observation.samples.get(metric)

@@ -37,7 +37,7 @@ def restored(state: TwinState, record: CorrectionRecord, saved: Original, messag
 
 
 def write_failed(
-    state: TwinState, record: CorrectionRecord, saved: Original | None, failure: records.Failure, *, now: float
+    state: TwinState, record: CorrectionRecord, saved: Original | None, failure: records.WriteFailure, *, now: float
 ) -> TwinState:
     """Return the state after a write failed. A saved value whose raise was not, and cannot be, written is dropped."""
     in_flight = saved is not None and records.in_flight(state, saved, CorrectionAction.RAISE, now)
@@ -48,7 +48,7 @@ def write_failed(
 
 
 def restore_failed(
-    state: TwinState, saved: Original, trigger: RestoreTrigger, failure: records.Failure, *, now: float
+    state: TwinState, saved: Original, trigger: RestoreTrigger, failure: records.WriteFailure, *, now: float
 ) -> TwinState:
     """Return the state after a restore outside a sync failed."""
     tried = replace(state, corrections=records.add(state.corrections, _record(saved, trigger, now)))

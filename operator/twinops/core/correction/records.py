@@ -130,8 +130,8 @@ def in_flight(state: TwinState, saved: Original, action: CorrectionAction, now: 
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """Why something was not carried out.
+class WriteFailure:
+    """Why the write of a correction was not carried out.
 
     Attributes:
         reason: for the condition ``CorrectionBlocked``.
@@ -153,7 +153,7 @@ class Failure:
         return 0.0 if steps < 0 else min(float(LONGEST_SECONDS), first * float(FACTOR) ** min(steps, 10))
 
 
-def fail(records: Sequence[CorrectionRecord], record_id: str, failure: Failure, *, now: float) -> Records:
+def fail(records: Sequence[CorrectionRecord], record_id: str, failure: WriteFailure, *, now: float) -> Records:
     """Return the decisions with one of them failed. A failure that repeats the last one takes its place."""
     record = next(each for each in records if each.id == record_id)
     before = _last(records, lambda each: each.id != record_id and _same_write(each, record))

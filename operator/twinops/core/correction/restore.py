@@ -16,7 +16,7 @@ from twinops.core.correction.demand import Demand
 from twinops.core.correction.ownership import is_ours, others_of
 from twinops.core.correction.reasons import RestoreTrigger
 from twinops.core.correction.saved_values import key_of, value_to_restore
-from twinops.core.lever import Lever
+from twinops.core.lever import Lever, LeverValue
 from twinops.core.observation import Observation
 from twinops.core.state import TwinState
 
@@ -46,7 +46,7 @@ class RestorePlan:
     """
 
     method: RestoreMethod
-    value: int | None
+    value: LeverValue | None
     manager: str = ""
     message: str = ""
 

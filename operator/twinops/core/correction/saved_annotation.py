@@ -17,7 +17,7 @@ from twinops.api.twin.corrections import CorrectionAction, Original
 from twinops.core.correction import records
 from twinops.core.correction.ownership import is_ours, others_of
 from twinops.core.correction.saved_values import find, key_of
-from twinops.core.lever import Lever
+from twinops.core.lever import Lever, LeverValue
 from twinops.core.state import TwinState
 
 LONGEST: Final = 1024
@@ -31,7 +31,7 @@ _LONGEST_MANAGER: Final = 128
 """Characters that the API server allows for the name of a field manager."""
 
 
-def annotation_text(saved: Original, value: int, twin: str) -> str:
+def annotation_text(saved: Original, value: LeverValue, twin: str) -> str:
     """Return the annotation's text for a field that is raised.
 
     Args:

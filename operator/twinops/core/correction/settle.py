@@ -60,7 +60,7 @@ class _Findings:
 
     def interrupted(self, record: CorrectionRecord) -> None:
         # A lost answer is no refusal: the first retry is at once, and only later ones are paused.
-        failure = records.Failure(records.INTERRUPTED, at_once=True)
+        failure = records.WriteFailure(records.INTERRUPTED, at_once=True)
         self.change(corrections=records.fail(self.state.corrections, record.id, failure, now=self.now))
 
 

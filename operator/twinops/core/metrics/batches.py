@@ -17,7 +17,7 @@ from twinops.core.metrics.censoring import lower_bounds
 from twinops.core.metrics.durations import longest_range
 from twinops.core.metrics.judgement import Answers, in_open_bucket, is_in_open_bucket, judge, open_bucket_text
 from twinops.core.metrics.on_missing import apply_on_missing, with_last_time
-from twinops.core.metrics.plan import MetricPlan, Plan
+from twinops.core.metrics.plan import MetricPlan, QueryPlan
 from twinops.core.metrics.presence import explain_empty, presence_texts, probe_finds_series
 from twinops.core.metrics.reasons import WITHOUT_HISTORY, SampleReason
 from twinops.core.observation import Sample
@@ -105,7 +105,7 @@ def judge_again(plan: MetricPlan, sample: Sample, answers: Answers, now: float) 
 
 
 def summarize(
-    plan: Plan,
+    plan: QueryPlan,
     asked: Mapping[str, MetricPlan],
     samples: Mapping[str, Sample],
     answers: Answers,

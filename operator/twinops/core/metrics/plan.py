@@ -98,7 +98,7 @@ class MetricPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class QueryPlan:
     """The queries for one twin.
 
     Attributes:

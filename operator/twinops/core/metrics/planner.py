@@ -10,7 +10,7 @@ from twinops.api.source.spec import MetricsSourceSpec
 from twinops.api.twin.observed import ObservedMetric, Quality
 from twinops.api.twin.spec import DigitalTwinSpec, MetricSpec
 from twinops.core.metrics.durations import stale_after_seconds, window_seconds
-from twinops.core.metrics.plan import CUSTOM, MetricPlan, Plan, RenderedQuery
+from twinops.core.metrics.plan import CUSTOM, MetricPlan, QueryPlan, RenderedQuery
 from twinops.core.metrics.queries import Query, QueryScope, QueryTexts
 from twinops.core.metrics.reasons import NOT_APPLICABLE, NOTHING_FOUND, SampleReason
 from twinops.core.observation import Sample, Workload
@@ -70,7 +70,7 @@ def make_plan(
     *,
     texts: QueryTexts,
     previous: Sequence[ObservedMetric],
-) -> Plan:
+) -> QueryPlan:
     """Return the queries for every metric.
 
     Args:
@@ -100,7 +100,7 @@ def make_plan(
             planned = planner.built_in(spec)
         plans.append(planned)
         warnings += _warnings(planned)
-    return Plan(tuple(plans), tuple(warnings), refused)
+    return QueryPlan(tuple(plans), tuple(warnings), refused)
 
 
 def _named_in_spec(spec: DigitalTwinSpec) -> Iterable[str]:

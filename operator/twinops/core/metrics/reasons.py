@@ -28,10 +28,10 @@ class SampleReason(StrEnum):
 
 
 NOT_APPLICABLE: Final = frozenset({SampleReason.NO_REQUESTS_OR_LIMITS, SampleReason.NO_SCOPE})
-"""The system cannot have this metric; everything else a person can mend in the query."""
+"""The system cannot have this metric. For any other reason a person can correct the query."""
 
 NEVER_MEASURED: Final = NOT_APPLICABLE | {SampleReason.NO_QUERY}
-"""There is nothing to ask, so nothing can have been measured; series that are not found may have been there."""
+"""No query is sent, so there was never a value. Series that are not found now may have existed before."""
 
 NOTHING_FOUND: Final = frozenset({SampleReason.NO_SUCH_SERIES, SampleReason.EMPTY_RESULT})
 """The queries gave no result; before the next sync asks for all candidates it probes whether series exist."""

@@ -17,8 +17,8 @@ from twinops.adapters.prometheus.slow_queries import (
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
     MOST,
-    SlowAskers,
     SlowQueries,
+    SlowRequesters,
 )
 from twinops.api.source.spec import MetricsSourceSpec
 from twinops.core.metrics.queries import InstantAnswer
@@ -137,19 +137,19 @@ async def test_many_twins_with_slow_queries_delay_nobody_for_long(backend: Prome
 
 def test_an_asker_is_slow_while_many_of_its_queries_time_out() -> None:
     now = 0.0
-    askers, slow = SlowAskers(lambda: now), SlowQueries(lambda: now)
+    requesters, slow = SlowRequesters(lambda: now), SlowQueries(lambda: now)
     for _ in range(20):
-        askers.failed(("shop", "one query that is tried again and again"))
-        assert not askers.is_slow(("shop", "one query that is tried again and again"))
+        requesters.failed(("shop", "one query that is tried again and again"))
+        assert not requesters.is_slow(("shop", "one query that is tried again and again"))
         now += slow.failed("q")
     for _ in range(5):
-        askers.failed(("hostile", "many"))
-    assert askers.is_slow(("hostile", "many"))
+        requesters.failed(("hostile", "many"))
+    assert requesters.is_slow(("hostile", "many"))
     now += 120
-    assert not askers.is_slow(("hostile", "many"))
+    assert not requesters.is_slow(("hostile", "many"))
     for number in range(MOST + 1):
-        askers.failed(("many", str(number)))
-    assert len(askers._scores) == MOST
+        requesters.failed(("many", str(number)))
+    assert len(requesters._scores) == MOST
 
 
 async def test_a_query_that_times_out_is_told_and_left_alone_for_a_while(backend: PrometheusBackend) -> None:

@@ -73,7 +73,7 @@ class Operator:
         self.events = WatchEvents(
             self.store,
             self.queue,
-            release=lambda _: None,
+            restore=lambda _: None,
             remove_finalizer=lambda _: None,
             source_changed=lambda _: None,
             source_gone=lambda _: None,

@@ -49,10 +49,10 @@ def test_verdict(twins: int, silent: int, interval: int, after: float, healthy: 
     async def check() -> None:
         scene = Scene()
         for number in range(twins):
-            scene.watchdog.ticked(scene.twin(number, interval))
+            scene.watchdog.ended(scene.twin(number, interval))
         await asyncio.sleep(after)
         for number in range(silent, twins):
-            scene.watchdog.ticked(scene.twin(number))
+            scene.watchdog.ended(scene.twin(number))
         verdict = scene.watchdog.verdict()
         assert verdict.healthy is healthy
         assert f"of {twins} twins" in verdict.message
@@ -64,7 +64,7 @@ def test_verdict(twins: int, silent: int, interval: int, after: float, healthy: 
 async def test_the_message_names_some_of_the_overdue() -> None:
     scene = Scene()
     for number in range(20):
-        scene.watchdog.ticked(scene.twin(number))
+        scene.watchdog.ended(scene.twin(number))
     await asyncio.sleep(1000)
     message = "20 of 20 twins are overdue: shop/twin-0, shop/twin-1, shop/twin-2"
     assert scene.watchdog.verdict().message == message
@@ -74,7 +74,7 @@ async def test_the_message_names_some_of_the_overdue() -> None:
 async def test_a_twin_without_a_daemon_or_that_is_gone_is_not_missed() -> None:
     scene = Scene()
     for number in (1, 2):
-        scene.watchdog.ticked(scene.twin(number))
+        scene.watchdog.ended(scene.twin(number))
     scene.twin(3)
     scene.store.forget(scene.twin(1))
     scene.store.drop("uid-2")
@@ -86,7 +86,7 @@ async def test_a_twin_without_a_daemon_or_that_is_gone_is_not_missed() -> None:
 @in_fake_time
 async def test_a_sync_that_waits_for_others_is_alive_and_one_that_never_ends_is_not() -> None:
     scene = Scene()
-    scene.watchdog.ticked(scene.twin(1, 5))
+    scene.watchdog.ended(scene.twin(1, 5))
     scene.watchdog.began(scene.twin(1))
     await asyncio.sleep(LONGEST_SYNC_SECONDS - 1)
     assert scene.watchdog.verdict().healthy

@@ -105,7 +105,7 @@ async def test_a_twin_that_has_gone_meanwhile_ends_it() -> None:
 
 
 @in_fake_time
-async def test_a_deletion_that_no_event_told_of_is_found_by_the_roll_call() -> None:
+async def test_a_deletion_that_no_event_told_of_is_found_by_a_resync() -> None:
     scene = Scene()
     left: list[TwinRecord] = []
     other = scene.twins.add("other")

@@ -26,14 +26,14 @@ class Scene:
     def __init__(self) -> None:
         self.store = TwinStore()
         self.queue = WorkQueue(self.store, FakeClock())
-        self.released: list[TwinRef] = []
+        self.restored: list[TwinRef] = []
         self.deleting: list[TwinRef] = []
         self.sources: list[str] = []
         self.busy: list[TwinObject] = []
         self.watching = WatchEvents(
             self.store,
             self.queue,
-            release=self.released.append,
+            restore=self.restored.append,
             remove_finalizer=self.deleting.append,
             source_changed=self.sources.append,
             source_gone=lambda name: self.sources.append(f"-{name}"),
@@ -182,11 +182,11 @@ async def test_a_new_spec_during_a_sync_is_no_request() -> None:
 
 
 @in_fake_time
-async def test_a_deleted_twin_that_holds_something_is_released() -> None:
+async def test_a_deleted_twin_that_holds_something_is_restored() -> None:
     scene = Scene()
     going = twin(version="2", deletionTimestamp="2026-01-01T00:00:00Z", finalizers=[GIVE_BACK_FINALIZER])
     scene.watching.twin_seen(going, deleted=False)
-    assert scene.released == [TwinRef("shop", "checkout", "u1")]
+    assert scene.restored == [TwinRef("shop", "checkout", "u1")]
 
 
 @in_fake_time
@@ -195,7 +195,7 @@ async def test_a_deleted_twin_that_holds_nothing_is_not() -> None:
     going = twin(version="2", deletionTimestamp="2026-01-01T00:00:00Z", finalizers=["twinops.dev/daemon"])
     scene.watching.twin_seen(going, deleted=False)
     scene.watching.twin_seen(going, deleted=True)
-    assert scene.released == []
+    assert scene.restored == []
     assert len(scene.store) == 0
 
 
@@ -274,7 +274,7 @@ async def test_a_twin_that_is_being_deleted_is_seen_off_and_its_daemon_is_told()
     await asyncio.sleep(0)
     scene.watching.twin_seen(twin(version="2", deletionTimestamp="2026-01-01T00:00:00Z"), deleted=False)
     assert await waiting == "being deleted"
-    assert ([ref.uid for ref in scene.deleting], scene.released) == (["u1"], [])
+    assert ([ref.uid for ref in scene.deleting], scene.restored) == (["u1"], [])
 
 
 @in_fake_time

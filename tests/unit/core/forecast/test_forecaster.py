@@ -301,7 +301,7 @@ _HOSTILE: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("kind", _HOSTILE)
 @pytest.mark.parametrize("step", [5.0, 60.0, 900.0])
-def test_hostile_values_leave_the_outlook_finite(kind: str, step: float) -> None:
+def test_hostile_values_leave_the_result_finite(kind: str, step: float) -> None:
     rng = np.random.default_rng(11)
     count, last = 500, LAST
     values = _HOSTILE[kind](rng, count + 60)

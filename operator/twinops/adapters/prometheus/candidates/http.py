@@ -19,7 +19,7 @@ _STATUS_LABELS = ("code", "status", "status_code")
 
 
 def _errors(name: str, counter: str, label: str) -> Query:
-    # Series without this label say nothing about failures; a candidate with another label gets its turn.
+    # Series without this label say nothing about failures; the candidates with other labels are tried then.
     return Query(name, share(rate(counter, f'{label}=~"5.."'), rate(counter, f'{label}!=""')), PODS)
 
 

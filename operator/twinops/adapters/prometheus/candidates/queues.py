@@ -18,7 +18,7 @@ _KAFKA = "kafka_server_brokertopicmetrics"
 THROUGHPUT = (
     *beside_or_apart("rabbitmq", rate("rabbitmq_global_messages_received_total")),
     *beside_or_apart("kafka", rate(f"{_KAFKA}_messagesin_total", _ALL_TOPICS)),
-    # Each replica of this exporter tells of all partitions.
+    # Each replica of this exporter exports all partitions.
     Query(
         "kafka-exporter-apart",
         rate("kafka_topic_partition_current_offset", of=_PARTITION),

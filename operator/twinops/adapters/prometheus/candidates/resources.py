@@ -26,7 +26,7 @@ from twinops.adapters.prometheus.candidates.shapes import PODS
 from twinops.core.metrics.queries import Query
 
 _CONTAINERS = "{$(scope),$(containers)}"
-"""The containers that what a pod may use is known of, no others: both sides of the division speak of the same."""
+"""Selector of the containers whose limits or requests are known: usage and amount must be of the same ones."""
 
 _CONTAINER_MEMORY = f"container_memory_working_set_bytes{_CONTAINERS}"
 _POD_MEMORY = "pod_memory_working_set_bytes{$(scope)}"

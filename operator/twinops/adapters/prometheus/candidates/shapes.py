@@ -1,11 +1,11 @@
 """Forms that the queries of all exporters share.
 
 The same process is often scraped more than once: by two monitors, by both of a pair of Prometheus servers whose series
-nobody has merged, through two Services. So nothing is summed before it is told what is one thing seen twice:
+nobody has merged, through two Services. So duplicates are removed before anything is summed:
 
-- a *thing* is the pod, or the scraped address of an exporter that runs apart from what it tells of;
-- a *view* of it is what one job of one server sees. All series of a view are summed, whatever labels the
-  exporter itself gives them (code, method, topic, container…); of several views of one thing one counts;
+- a *thing* is the pod, or the scraped address of an exporter that runs apart from what it measures;
+- a *view* of it is what one job of one Prometheus server has scraped of it. All series of a view are summed, whatever
+  labels the exporter itself gives them (code, method, topic, container…); of several views of one thing one counts;
 - within a view, series that differ only in the *ways* are the same one twice: reached through two Services, or before
   and after its container was restarted.
 
@@ -33,7 +33,7 @@ class Thing:
 
     Attributes:
         each: labels that name it.
-        ways: labels that only tell how it was reached.
+        ways: labels that only show how it was reached.
         name: label to be made of the pod's name, or the address where there is none; empty for none.
     """
 
@@ -46,10 +46,10 @@ SCRAPED = Thing("$(each)", "$(ways)")
 """The target's pods, or the addresses of exporters that run apart from it: placeholders, filled in by ``promql``."""
 
 PROXY = Thing("proxy", "container_id, instance, pod_ip, service, uid", "proxy")
-"""Proxies that tell whose traffic they carry, so that their series are found without the name of a pod."""
+"""Proxies whose labels name the workload of their traffic, so that their series are found without the name of a pod."""
 
 _VIEWS = "$(views)"
-"""The job, and labels by which servers are told apart: a placeholder. What a view lacks of them counts as empty."""
+"""A placeholder: the job, and the labels that distinguish servers. A label that a view lacks counts as empty."""
 
 
 def rate(counter: str, *matchers: str, of: Thing = SCRAPED) -> str:
