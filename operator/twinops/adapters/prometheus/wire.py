@@ -237,7 +237,7 @@ class Adapter(HTTPAdapter):
 
     def __init__(self, ca_pem: str | None, connections: int) -> None:
         self._context = None if ca_pem is None else ssl.create_default_context(cadata=ca_pem)
-        super().__init__(pool_connections=1, pool_maxsize=connections, max_retries=0)
+        super().__init__(pool_connections=1, pool_maxsize=connections + 1, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Use bounded connections, and the bundle."""
