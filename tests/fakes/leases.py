@@ -10,10 +10,15 @@ from twinops.ports.kubernetes import LeaseRecord
 
 
 class LeaseStore:
-    """The Lease itself."""
+    """The Lease itself.
+
+    Attributes:
+        asked: the loop's time of each request that reached it.
+    """
 
     def __init__(self) -> None:
         self.record: LeaseRecord | None = None
+        self.asked: list[float] = []
         self._version = 0
 
     def put(self, record: LeaseRecord) -> LeaseRecord:
@@ -63,6 +68,7 @@ class LeaseLine:
         if self.cut:
             raise Unavailable("connection refused")
         await asyncio.sleep(0.01)
+        self.store.asked.append(asyncio.get_running_loop().time())
 
     async def _answer(self, record: LeaseRecord) -> LeaseRecord:
         if self.deaf:

@@ -16,7 +16,7 @@ from support.shop import Shop
 
 TOKEN = "authentication.kubernetes.io/credential-id"  # noqa: S105 - the name of a field of the audit log
 HAND_OVER_SECONDS = 20
-"""With the lease's usual 15 seconds, and up to 4.4 between two looks of a standby."""
+"""The lease's usual 15, up to 2.5 before them until a standby has seen the last renewal, half a second of jitter."""
 
 
 @dataclass

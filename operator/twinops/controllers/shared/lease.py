@@ -6,6 +6,12 @@ the lease change, by its own monotonic clock, and takes over once that lies long
 lease's duration. A leader counts from *before* it sent its last successful renewal and stops after
 ``renew_deadline``, which is shorter. So clocks may differ by any amount; only their pace must agree
 to within ``lease_duration / (renew_deadline + request_timeout)``.
+
+When a standby looks is free: the argument rests on when it saw a change and on how long it waits from then on.
+client-go's standbys wait between one and 2.2 retry periods, past the end of a lease, too. Ours look every retry period,
+give or take a quarter, and when the lease that they have seen runs out. So a leader that was killed is followed at the
+latest after ``1.25 retry_period + lease_duration + 0.25 retry_period`` and two requests: 18 seconds with the default
+times, instead of 24.
 """
 
 from __future__ import annotations
@@ -24,8 +30,8 @@ from twinops.ports.process import Clock, Telemetry
 
 log = structlog.get_logger()
 
-JITTER = 1.2
-"""A standby adds up to this many retry periods to each wait, as client-go does, so that not all ask at once."""
+JITTER = 0.25
+"""Each wait of a standby is drawn from this part of a retry period on both sides, so that not all ask at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +109,19 @@ class Elector:
         while not await self._attempt():
             if self._released:
                 return
-            await self._clock.sleep(self._times.retry_period * (1 + JITTER * self._chance()))
+            await self._clock.sleep(self._standby_wait())
         if not self._released:
             await self._lead()
+
+    def _standby_wait(self) -> float:
+        """Return the seconds until a standby's next attempt, which is no later than the end of the lease."""
+        period, chance = self._times.retry_period, self._chance()
+        wait = period * (1 + JITTER * (2 * chance - 1))
+        if self._seen is None:
+            return wait
+        left = self._runs_out(self._seen) - self._clock.monotonic()
+        # A lease that has run out was just asked for in vain: others are after it, or the API server does not answer.
+        return min(wait, left + period * JITTER * chance) if left > 0 else wait
 
     async def release(self) -> None:
         """Stop writing, and release the lease.
@@ -214,7 +230,11 @@ class Elector:
     def _may_hold(self, record: LeaseRecord) -> bool:
         if record.holder in ("", self._identity):
             return True
-        return self._clock.monotonic() >= self._seen_at + record.duration_seconds
+        return self._clock.monotonic() >= self._runs_out(record)
+
+    def _runs_out(self, record: LeaseRecord) -> float:
+        """Return when the lease as last seen may be taken from its holder, by the monotonic clock."""
+        return self._seen_at + record.duration_seconds
 
     def _claim(self, record: LeaseRecord | None) -> LeaseRecord:
         now = self._clock.now()
