@@ -15,6 +15,7 @@ from devcluster.waiting import wait_until
 from support.chart import install_chart
 from support.cluster_levers import DEPLOYMENTS, HPAS, Cluster, deployment, hpa
 from support.correcting import risk, spec
+from twinops.adapters.clock import SystemClock
 from twinops.api import ORIGINAL_ANNOTATION
 from twinops.api.base import utc
 from twinops.api.twin.corrections import Outcome
@@ -220,6 +221,21 @@ def test_giving_replicas_back_that_were_applied_server_side(cluster: DevCluster,
     assert shop.field() == (2, (SERVER_SIDE,))
     shop.apply_server_side(mine(5))
     assert shop.field() == (5, (SERVER_SIDE,))
+
+
+@pytest.mark.parametrize("owner", ["client-side", "server-side"])
+def test_replicas_are_raised_and_given_back_while_the_deployments_status_moves(
+    cluster: DevCluster, namespace: str, owner: str
+) -> None:
+    shop = Cluster(cluster, namespace)
+    ready(shop, deployment(2), shop.apply if owner == "client-side" else shop.apply_server_side)
+    twin = Twin(shop, BOUNDS | FORCE)
+    shop.meddling = [shop.touch] * 4
+    twin.sync()
+    assert (shop.meddling, shop.field()) == ([], (NEEDED, (OURS_BY_SCALE,)))
+    shop.meddling = [shop.touch] * 4
+    assert twin.release().complete
+    assert (shop.meddling, shop.field()) == ([], (2, (KUBECTL_BY_SCALE if owner == "client-side" else SERVER_SIDE,)))
 
 
 def test_replicas_without_bounds_are_left_alone(shop: Cluster) -> None:
@@ -606,7 +622,7 @@ def test_a_stale_lever_is_read_again_before_giving_back(shop: Cluster) -> None:
     twin.sync()
     stale = dataclasses.replace(shop.find(), resource_version="1")
     message = shop.with_levers(
-        lambda levers: FieldWriter(levers).restore(shop.namespace, stale, twin.state.saved_values[0])
+        lambda levers: FieldWriter(levers, SystemClock()).restore(shop.namespace, stale, twin.state.saved_values[0])
     )
     assert message == "given back to kubectl-client-side-apply"
     assert shop.field() == (2, (KUBECTL,))

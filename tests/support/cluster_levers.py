@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -61,6 +62,7 @@ class Cluster:
     Attributes:
         kubeconfig: whose rights the levers have.
         late: when not None, patches that take or give back a field are kept here, as if no answer had come.
+        meddling: called one by one before the next patches, to change the object behind the operator's back.
     """
 
     def __init__(self, cluster: DevCluster, namespace: str) -> None:
@@ -68,6 +70,7 @@ class Cluster:
         self.namespace = namespace
         self.kubeconfig = cluster.kubeconfig
         self.late: list[Callable[[KubeClient], Awaitable[Any]]] | None = None
+        self.meddling: list[Callable[[], object]] = []
 
     def arrive(self) -> None:
         """Let what was kept arrive now."""
@@ -101,6 +104,8 @@ class Cluster:
 
         async def run() -> T:
             client = await KubeClient.connect(str(self.kubeconfig))
+            if self.meddling:
+                client.patch = _meddled(client.patch, self.meddling)  # type: ignore[method-assign]  # between read and write
             if self.late is not None:
                 client.patch = _lost(client.patch, self.late)  # type: ignore[method-assign]  # this one client alone loses them
             try:
@@ -109,6 +114,11 @@ class Cluster:
                 await client.aclose()
 
         return asyncio.run(run())
+
+    def touch(self) -> None:
+        """Change the Deployment's resourceVersion and nothing that matters, as its controller does while it scales."""
+        path = f"{DEPLOYMENTS.format(self.namespace)}/checkout"
+        self.cluster.api.merge(path, {"metadata": {"annotations": {"touched": str(time.monotonic_ns())}}})
 
     def with_levers(self, task: Callable[[ClusterLevers], Awaitable[T]]) -> T:
         return self.use(lambda client: task(ClusterLevers(client, Discovery(client))))
@@ -171,8 +181,17 @@ def _lost(patch: Any, late: list[Callable[[KubeClient], Awaitable[Any]]]) -> Any
     return lost
 
 
+def _meddled(patch: Any, meddling: list[Callable[[], object]]) -> Any:
+    async def meddled(*words: Any, **more: Any) -> Any:
+        if meddling:
+            meddling.pop(0)()
+        return await patch(*words, **more)
+
+    return meddled
+
+
 class _At:
-    """A clock that stands still."""
+    """A clock that shows one time for the whole of a sync; pauses are real."""
 
     def __init__(self, now: float) -> None:
         self._now = now
@@ -184,4 +203,4 @@ class _At:
         return self._now
 
     async def sleep(self, seconds: float) -> None:
-        raise NotImplementedError(f"nothing here waits {seconds} s")
+        await asyncio.sleep(seconds)

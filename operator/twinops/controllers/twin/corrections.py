@@ -50,12 +50,12 @@ class CorrectionService:
 
     Args:
         levers: reads and writes HPAs and ``/scale``.
-        clock: wall time of outcomes.
+        clock: wall time of outcomes, and pauses after conflicts.
     """
 
     def __init__(self, levers: Levers, clock: Clock) -> None:
         self._levers = levers
-        self._writer = FieldWriter(levers)
+        self._writer = FieldWriter(levers, clock)
         self._held_values = HeldValues(levers)
         self._clock = clock
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from twinops.api.twin.corrections import Original
 from twinops.core.correction.ownership import others_of
 from twinops.core.correction.records import CHANGED
@@ -9,9 +11,14 @@ from twinops.core.correction.restore import RestoreMethod, restore_plan
 from twinops.core.lever import Lever, LeverValue
 from twinops.errors import Conflict
 from twinops.ports.kubernetes import Levers
+from twinops.ports.process import Clock
 
-_ATTEMPTS = 4
-"""Writes in all: status updates change a Deployment's resourceVersion while it scales, a few times within a second."""
+_PAUSES = (0.0, 0.1, 0.2, 0.4, 0.8)
+"""Seconds before each further attempt after a conflict.
+
+Each status update changes a Deployment's resourceVersion, and while it scales there are several within a second. The
+first one does not wait: where another manager owns the field, a conflict is the expected answer.
+"""
 
 
 class FieldWriter:
@@ -19,10 +26,12 @@ class FieldWriter:
 
     Args:
         levers: reads and writes HPAs and ``/scale``.
+        clock: for the pauses after conflicts.
     """
 
-    def __init__(self, levers: Levers) -> None:
+    def __init__(self, levers: Levers, clock: Clock) -> None:
         self._levers = levers
+        self._clock = clock
 
     async def raise_to(self, namespace: str, judged: Lever, value: LeverValue, annotation: str) -> Lever:
         """Set the field to ``value``, provided that value and owners are still those that were judged.
@@ -41,16 +50,16 @@ class FieldWriter:
             ClusterError: the API server refused, or did not answer.
         """
         lever, force = judged, False
-        for _ in range(_ATTEMPTS):
+        pauses = iter(_PAUSES)
+        while True:
             try:
                 return await self._levers.write(namespace, lever, value, force=force, annotation=annotation)
             except Conflict:
-                lever = await self._levers.read(namespace, judged.object, judged.field)
+                lever = await self._read_again(namespace, judged, pauses)
                 if _changed(judged, lever):
                     raise Conflict(CHANGED, status=409) from None
                 # A copied object may have a copy of the annotation that another manager owns, too.
                 force = bool(others_of(lever) or lever.original_annotation)
-        raise Conflict(CHANGED, status=409)
 
     async def restore(self, namespace: str, judged: Lever, saved: Original) -> str:
         """Restore the field, and return in words what was done.
@@ -58,13 +67,26 @@ class FieldWriter:
         Raises:
             ClusterError: the API server refused, or did not answer.
         """
-        lever = judged
-        for _ in range(_ATTEMPTS):
+        lever, pauses = judged, iter(_PAUSES)
+        while True:
             try:
                 return await self._restore_once(namespace, lever, saved)
             except Conflict:
-                lever = await self._levers.read(namespace, judged.object, judged.field)
-        raise Conflict(CHANGED, status=409)
+                lever = await self._read_again(namespace, judged, pauses)
+
+    async def _read_again(self, namespace: str, judged: Lever, pauses: Iterator[float]) -> Lever:
+        """Read the lever after a conflict, once the next pause is over.
+
+        Raises:
+            Conflict: there were as many attempts as there may be.
+            ClusterError: the API server did not answer.
+        """
+        pause = next(pauses, None)
+        if pause is None:
+            raise Conflict(CHANGED, status=409)
+        if pause:
+            await self._clock.sleep(pause)
+        return await self._levers.read(namespace, judged.object, judged.field)
 
     async def _restore_once(self, namespace: str, lever: Lever, saved: Original) -> str:
         plan = restore_plan(saved, lever)
