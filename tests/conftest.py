@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,8 @@ from support import operator as operator_support
 from support.exporter import Exporter, serve
 from support.shop import Shop
 
+UNIT = Path(__file__).parent / "unit"
+
 
 @pytest.fixture(scope="session")
 def cluster_options() -> ClusterOptions:
@@ -21,12 +24,14 @@ def cluster_options() -> ClusterOptions:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what shares the operator last: until then nobody but the test itself touches the twins it makes.
+    """Run first what needs no control plane, and last what shares the operator.
 
-    Whole files, since a file is what one process takes when there are several.
+    A control plane, once started, takes up to a fifth of a core until the run ends, from tests that do not ask for it,
+    too. Before the shared operator runs, nobody but the test itself touches the twins it makes. Whole files are moved,
+    since a file is what one process takes when there are several.
     """
     sharing = {item.path for item in items if "operator" in getattr(item, "fixturenames", ())}
-    items.sort(key=lambda item: item.path in sharing)
+    items.sort(key=lambda item: (not item.path.is_relative_to(UNIT), item.path in sharing))
 
 
 @pytest.fixture(scope="session")
