@@ -16,7 +16,7 @@ import yaml
 from devcluster.cluster import DevCluster
 from devcluster.waiting import wait_until
 from support.operator import condition
-from support.shop import Body, Shop
+from support.shop import WELL_WITHIN, Body, Shop
 
 TWIN = """
 apiVersion: twinops.dev/v1alpha1
@@ -50,7 +50,7 @@ def test_from_apply_to_a_correction_and_back(shop: Shop, cluster: DevCluster) ->
     use(shop, 0.9)
     shop.metric("latencyMs", 110)
     cluster.kubectl("apply", "-f", "-", stdin=TWIN.format(namespace=shop.namespace))
-    shop.until_condition("Healthy", "True", within=20)
+    shop.until_condition("Healthy", "True")
     body = shop.until(lambda body: value(body, "cpuUsage") == pytest.approx(45, abs=1), "the CPU as it is")
     assert condition(body, "Ready")["status"] == "True"
     assert body["status"]["healthScore"] >= 95
@@ -83,7 +83,7 @@ def test_from_apply_to_a_correction_and_back(shop: Shop, cluster: DevCluster) ->
     hpa = yaml.safe_load(cluster.kubectl("-n", shop.namespace, "get", "hpa", "checkout", "-o", "yaml"))
     assert hpa["spec"] == declared["spec"], "as its owner declared it"
     for reason in ("DriftDetected", "CorrectionApplied", "CorrectionGivenBack"):
-        wait_until(partial(shop.events, reason), within=10, what=f"an Event {reason}")
+        wait_until(partial(shop.events, reason), within=WELL_WITHIN, what=f"an Event {reason}")
 
 
 def assert_yaml(status: dict[str, Any], wanted: int) -> None:

@@ -164,10 +164,10 @@ def test_a_source_that_does_not_answer(cluster: DevCluster, shop: Shop, tmp_path
     shop.apply(shop.deployment())
     with silent_server() as url:
         shop.source(shop.namespace, url, timeoutSeconds=60)
-        for number in range(20):
-            twin = shop.twin(f"twin-{number}")
+        twins = [shop.twin(f"twin-{number}") for number in range(20)]
+        for twin in twins:
             twin["spec"]["source"]["metricsSourceRef"] = {"name": shop.namespace}
-            shop.apply(twin)
+        shop.apply(*twins)
         env = operator_environment(cluster, system) | {"TWINOPS_WATCH_NAMESPACES": shop.namespace}
         with running(tmp_path / "log", "--kubeconfig", config, **env) as run:
             run.until(lambda line: line["event"] == "leading", "a leader")

@@ -16,7 +16,7 @@ from devcluster.supervised import Supervised
 from devcluster.waiting import wait_until
 from support import operator as operator_support
 from support.exporter import Exporter, serve
-from support.shop import Shop, open_shop
+from support.shop import WELL_WITHIN, Shop, open_shop
 
 QUICK_LEASE = {
     "TWINOPS_LEASE_DURATION_SECONDS": "3",
@@ -74,7 +74,7 @@ class Ground:
         for lease in self.cluster.api.get(LEASES)["items"]:
             self.cluster.api.delete(f"{LEASES}/{lease['metadata']['name']}")
 
-    def until_leads(self, name: str, within: float = 15) -> None:
+    def until_leads(self, name: str, within: float = WELL_WITHIN) -> None:
         """Wait until this operator leads."""
         wait_until(lambda: self.leader() == name, within=within, what=f"{name} leads", retry_on=(ApiError, OSError))
 

@@ -212,7 +212,7 @@ class Shop:
         """Delete the twin, and do not wait."""
         self.cluster.api.delete(self._twin_path(name))
 
-    def until_gone(self, name: str = "checkout", *, within: float = 10) -> None:
+    def until_gone(self, name: str = "checkout", *, within: float = WELL_WITHIN) -> None:
         """Wait until the twin does not exist any more."""
 
         def gone() -> bool:

@@ -25,7 +25,7 @@ def proxy(ground: Ground) -> Iterator[ApiProxy]:
         kubeconfig = shared.with_name("proxied.kubeconfig")
         kubeconfig.write_text(yaml.safe_dump(config))
         with ground.run("proxied", kubeconfig, env={"TWINOPS_IDENTITY": "proxied", **QUICK_LEASE}):
-            ground.until_leads("proxied", within=30)
+            ground.until_leads("proxied")
             yield proxy
 
 
@@ -98,7 +98,7 @@ def met(ground: Ground, proxy: ApiProxy) -> Met:
         shop.until_condition("Ready", "True")
         rule = proxy.expect("PUT", f"/namespaces/{shop.namespace}/{STATUS}", Fault.TOO_MANY, 2)
         shop.merge({"spec": {"limits": {"cpuUsage": 95}}})
-        shop.until(lambda body: body["status"]["observedGeneration"] == 2, "the edit answered", within=20)
+        shop.until(lambda body: body["status"]["observedGeneration"] == 2, "the edit answered")
         return shop, rule
 
     with ThreadPoolExecutor(len(CASES) + 1) as pool:

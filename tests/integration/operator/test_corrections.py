@@ -18,7 +18,7 @@ from devcluster.supervised import Supervised
 from devcluster.waiting import wait_until
 from support.exporter import Exporter
 from support.operator import condition
-from support.shop import Body, Shop, open_shop
+from support.shop import WELL_WITHIN, Body, Shop, open_shop
 
 HPA = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "checkout"}
 
@@ -150,7 +150,7 @@ def test_drift_raises_the_hpa_and_says_why_everywhere(shops: Shops) -> None:
     def told() -> bool:
         return {event["regarding"]["kind"] for event in shop.events("CorrectionApplied")} == kinds
 
-    wait_until(told, within=10, what="Events on twin, HPA and target")
+    wait_until(told, within=WELL_WITHIN, what="Events on twin, HPA and target")
     shop.ready(3)
 
 
@@ -194,7 +194,7 @@ def test_preview_only_records_and_the_figure_is_published(shops: Shops, operator
         published = answer.read().decode()
     series = rf'^twinops_recommended_replicas{{namespace="{shop.namespace}",twin="checkout"}} 3\.0$'
     assert re.search(series, published, re.MULTILINE)
-    wait_until(lambda: shop.events("CorrectionPreviewed"), within=10, what="an Event")
+    wait_until(lambda: shop.events("CorrectionPreviewed"), within=WELL_WITHIN, what="an Event")
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_what_was_raised_is_given_back_and_its_owner_can_go_on(shops: Shops, nam
         shop.delete()
     else:
         shop.merge({"spec": spec})
-    wait_until(lambda: least(shop) == 2, within=10, what="the original value")
+    wait_until(lambda: least(shop) == 2, within=WELL_WITHIN, what="the original value")
     assert owners(shop) == {("kubectl-client-side-apply", "Update")}
     if spec is None:
         shop.until_gone()
@@ -221,7 +221,7 @@ def test_what_was_raised_is_given_back_and_its_owner_can_go_on(shops: Shops, nam
         body = shop.until(lambda body: not body["status"].get("originals"), "nothing held")
         assert (last(body)["action"], last(body)["outcome"]) == ("GiveBack", "Applied")
         shop.until(lambda body: "twinops.dev/give-back" not in body["metadata"]["finalizers"], "no finalizer of ours")
-    assert wait_until(lambda: about_the_twin(shop, "CorrectionGivenBack"), within=10, what="an Event") == 1
+    assert wait_until(lambda: about_the_twin(shop, "CorrectionGivenBack"), within=WELL_WITHIN, what="an Event") == 1
     shop.apply(shop.hpa(least=4))
     assert least(shop) == 4
 
@@ -243,7 +243,7 @@ def test_a_field_that_somebody_applies_is_left_alone(shops: Shops, name: str, re
     assert (last(body)["outcome"], last(body)["to"]) == ("Blocked", 3)
     assert last(body)["message"].startswith(reason)
     assert owners(shop) == {(SETUPS[name].manager, "Apply")}
-    wait_until(lambda: shop.events("CorrectionBlocked"), within=10, what="an Event")
+    wait_until(lambda: shop.events("CorrectionBlocked"), within=WELL_WITHIN, what="an Event")
 
 
 def test_of_two_twins_the_older_corrects_until_it_is_gone(shops: Shops) -> None:
@@ -254,7 +254,7 @@ def test_of_two_twins_the_older_corrects_until_it_is_gone(shops: Shops) -> None:
     assert (blocked["status"], blocked["reason"]) == ("True", "AnotherTwin")
     assert "the older twin checkout" in blocked["message"]
     shop.delete()
-    wait_until(lambda: least(shop) == 2, within=10, what="given back by the older one")
+    wait_until(lambda: least(shop) == 2, within=WELL_WITHIN, what="given back by the older one")
     shop.until(
         lambda _: last(shop.sync(name="younger"))["outcome"] == "Applied", "the younger corrects", name="younger"
     )
@@ -270,7 +270,7 @@ def test_a_client_side_apply_of_the_old_manifest_is_answered_at_the_next_sync(sh
     assert (reverted["outcome"], again["outcome"]) == ("Reverted", "Applied")
     assert "kubectl-client-side-apply set spec.minReplicas" in reverted["message"]
     assert least(shop) == again["to"] >= 3
-    wait_until(lambda: shop.events("CorrectionReverted"), within=10, what="an Event")
+    wait_until(lambda: shop.events("CorrectionReverted"), within=WELL_WITHIN, what="an Event")
 
 
 def test_what_replicas_cannot_help_is_left_to_a_person(shops: Shops) -> None:
@@ -281,5 +281,5 @@ def test_what_replicas_cannot_help_is_left_to_a_person(shops: Shops) -> None:
     assert alert["notEligibleReason"]
     assert alert["recommendation"]
     assert body["status"].get("corrections", []) == []
-    wait_until(lambda: shop.events("ReviewNeeded"), within=10, what="an Event for a person")
+    wait_until(lambda: shop.events("ReviewNeeded"), within=WELL_WITHIN, what="an Event for a person")
     assert "not corrected" in shop.events("ReviewNeeded")[0]["note"]

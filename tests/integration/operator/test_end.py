@@ -6,6 +6,7 @@ import json
 
 from devcluster.waiting import wait_until
 from support.ground import QUICK_LEASE, Ground
+from support.shop import WELL_WITHIN
 
 
 def test_a_leader_ends_well_while_the_api_server_hangs(ground: Ground) -> None:
@@ -15,7 +16,7 @@ def test_a_leader_ends_well_while_the_api_server_hangs(ground: Ground) -> None:
     with ground.operator("ending", lease={**lease, "TWINOPS_LOG_FORMAT": "json"}, restart=False) as running:
         ground.until_leads("ending")
         shop.apply(*(shop.twin(f"twin-{number}") for number in range(3)))
-        wait_until(lambda: "finalizers" in shop.get("twin-2")["metadata"], within=20, what="daemons")
+        wait_until(lambda: "finalizers" in shop.get("twin-2")["metadata"], within=WELL_WITHIN, what="daemons")
         ground.cluster.apiserver.pause()
         try:
             assert running.process.stop(grace=28) == 0

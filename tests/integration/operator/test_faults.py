@@ -21,7 +21,7 @@ from devcluster.waiting import wait_until
 from support.exporter import Exporter
 from support.ground import Ground, made
 from support.operator import condition
-from support.shop import Body, Shop
+from support.shop import WELL_WITHIN, Body, Shop
 
 EXPECTED = {"metrics": {"cpuUsage": 50}}
 
@@ -108,7 +108,7 @@ def test_a_target_deleted_mid_sync_fails_that_correction_and_nothing_else(shop: 
     # The third sample outside is the one that is corrected; it hangs in the backend, with the target read already.
     backend.process.pause()
     shop.ask()
-    wait_until(lambda: shop.ask() and shop.events("SyncInProgress"), within=10, what="a sync that runs")
+    wait_until(lambda: shop.ask() and shop.events("SyncInProgress"), within=WELL_WITHIN, what="a sync that runs")
     assert "sync already in progress" in shop.events("SyncInProgress")[0]["note"]
     shop.cluster.api.delete(f"/apis/apps/v1/namespaces/{shop.namespace}/deployments/checkout")
     backend.process.resume()
@@ -207,7 +207,7 @@ def test_an_api_server_that_is_gone_for_twenty_seconds_restarts_the_leader_and_l
         assert running.operator.exits[runs : runs + 1] == [1], "a leader that lost its lease exits"
     finally:
         cluster.apiserver.start()
-    shop.until(lambda _: running.operator.process.alive, "the operator runs again", within=20)
+    shop.until(lambda _: running.operator.process.alive, "the operator runs again")
     before = running.status["lastSyncTime"]
     shop.until(lambda body: body["status"]["lastSyncTime"] > before, "syncs go on", within=40)
     running.unchanged()

@@ -65,11 +65,11 @@ def of_the_past(shop: Shop, url: str, query: str, **spec: Any) -> Body:
 def test_a_twin_with_a_past_predicts_at_its_first_sync_and_shows_skill_soon_after(shop: Shop, past: str) -> None:
     shop.apply(shop.deployment())
     shop.apply(of_the_past(shop, past, "past_cpuUsage"))
-    status = shop.until(lambda body: body.get("status", {}).get("predictions"), "predictions", within=10)["status"]
+    status = shop.until(lambda body: body.get("status", {}).get("predictions"), "predictions")["status"]
     assert status["samplesCollected"] > 3 * DAY / 300, "days of the past, at the first sync"
     assert [prediction["horizonSeconds"] for prediction in status["predictions"]] == [900, 1800, 3600]
 
-    status = shop.until_condition("PredictionsAvailable", "True", reason="Predicting", within=20)["status"]
+    status = shop.until_condition("PredictionsAvailable", "True", reason="Predicting")["status"]
     for prediction in status["predictions"]:
         (metric,) = prediction["metrics"]
         assert metric["checks"] >= 30
@@ -88,7 +88,7 @@ def test_a_twin_with_a_past_predicts_at_its_first_sync_and_shows_skill_soon_afte
 def test_a_climb_is_foreseen_to_cross_the_limit_and_corrected_before_it_does(shop: Shop, past: str) -> None:
     shop.running()
     shop.apply(of_the_past(shop, past, "max(past_climb)", limits={"cpuUsage": 95}))
-    body = shop.until(lambda body: body.get("status", {}).get("risks"), "a risk", within=10)
+    body = shop.until(lambda body: body.get("status", {}).get("risks"), "a risk")
     (risk,) = body["status"]["risks"]
     assert risk["metric"] == "cpuUsage"
     assert "CPU may reach 95% in" in risk["message"]
@@ -108,7 +108,7 @@ def test_a_climb_is_foreseen_to_cross_the_limit_and_corrected_before_it_does(sho
 def test_a_twin_with_too_short_a_past_says_how_much_it_has(shop: Shop, past: str) -> None:
     shop.apply(shop.deployment())
     shop.apply(of_the_past(shop, past, "past_short"))
-    body = shop.until_condition("PredictionsAvailable", "False", reason="CollectingSamples", within=10)
+    body = shop.until_condition("PredictionsAvailable", "False", reason="CollectingSamples")
     collected = body["status"]["samplesCollected"]
     assert abs(collected - SHORT) <= 1, "the twin's slots fall between the samples"
     assert condition(body, "PredictionsAvailable")["message"] == f"{collected} of 10 samples"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.request import urlopen
@@ -20,7 +19,7 @@ from support.silent import silent_server
 HUNG = 75
 WELL = 5
 INTERVAL = 5
-WATCHED_SECONDS = 12
+SYNCS = 3
 
 
 @pytest.fixture
@@ -65,18 +64,30 @@ def last_syncs(operator: Supervised, shop: Shop) -> dict[str, float]:
     return {name: float(at) for name, at in line.findall(fetch(operator, "/metrics"))}
 
 
+def on_time(operator: Supervised, shop: Shop) -> None:
+    """Check that every healthy twin syncs again and again, with room for two intervals in all for a slow machine.
+
+    In line behind the others it would wait for about a minute and a half.
+    """
+    seen: dict[str, set[float]] = {name: set() for name in last_syncs(operator, shop)}
+
+    def synced() -> bool:
+        assert "0 of" in fetch(operator, "/healthz")
+        for name, at in last_syncs(operator, shop).items():
+            seen[name].add(at)
+        return all(len(times) > SYNCS for times in seen.values())
+
+    within = (SYNCS + 2) * INTERVAL
+    wait_until(synced, within=within, what=f"{SYNCS} more syncs of every healthy twin", interval=0.5)
+
+
 def test_twins_of_other_sources_stay_on_time_and_the_process_is_well(ground: Ground, shop: Shop) -> None:
     with ground.operator("hung-source") as operator:
         ground.until_leads("hung-source")
         make(shop)
         wait_until(lambda: len(last_syncs(operator, shop)) == WELL, within=30, what="every healthy twin has synced")
 
-        oldest, end = 0.0, time.monotonic() + WATCHED_SECONDS
-        while time.monotonic() < end:
-            assert "0 of" in fetch(operator, "/healthz")
-            oldest = max(oldest, *(time.time() - at for at in last_syncs(operator, shop).values()))
-            time.sleep(0.5)
-        assert oldest < 2 * INTERVAL, "a sync each interval, and no two missed"
+        on_time(operator, shop)
 
         def told(body: Body) -> bool:
             found = condition(body, "MetricsAvailable")

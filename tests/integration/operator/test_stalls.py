@@ -20,7 +20,6 @@ from support.shop import Body, Shop
 
 pytestmark = pytest.mark.usefixtures("operator")
 
-MENDED_WITHIN = 10
 SECRETS = f"/api/v1/namespaces/{SYSTEM}/secrets"
 
 
@@ -103,7 +102,7 @@ def test_a_twin_that_cannot_work_says_how_to_mend_it_and_recovers_when_it_is_men
     world: World, breaks: Callable[[World], Callable[[], None]], reason: str, says: str
 ) -> None:
     mend = breaks(world)
-    body = world.shop.until_condition("Stalled", "True", reason=reason, within=MENDED_WITHIN)
+    body = world.shop.until_condition("Stalled", "True", reason=reason)
     assert condition(body, "Ready") | {"lastTransitionTime": None} == {
         "type": "Ready",
         "status": "False",
@@ -117,7 +116,7 @@ def test_a_twin_that_cannot_work_says_how_to_mend_it_and_recovers_when_it_is_men
     assert [event["type"] for event in wait_for_events(world.shop, reason)] == ["Warning"]
 
     mend()
-    body = world.shop.until_condition("Ready", "True", within=MENDED_WITHIN)
+    body = world.shop.until_condition("Ready", "True")
     assert condition(body, "Stalled") == {}
     assert observed(body) == {"cpuUsage": ("Good", 40)}
     assert "no longer stalled" in wait_for_events(world.shop, "Recovered")[0]["note"]
@@ -126,12 +125,12 @@ def test_a_twin_that_cannot_work_says_how_to_mend_it_and_recovers_when_it_is_men
 def test_a_source_with_a_wrong_url_is_waited_for_and_asked_once_it_is_corrected(world: World) -> None:
     world.shop.source(world.source, f"http://127.0.0.1:{free_port()}")
     world.shop.apply(world.twin(source=world.source))
-    body = world.shop.until_condition("Reconciling", "True", within=MENDED_WITHIN)
+    body = world.shop.until_condition("Reconciling", "True")
     assert condition(body, "Ready")["status"] == "Unknown"
     assert condition(body, "MetricsAvailable")["reason"] == "MetricsBackendUnavailable"
     assert condition(body, "Stalled") == {}
     world.shop.source(world.source, world.shop.cluster.prometheus_url)
-    body = world.shop.until_condition("Ready", "True", within=MENDED_WITHIN)
+    body = world.shop.until_condition("Ready", "True")
     assert observed(body) == {"cpuUsage": ("Good", 40)}
     assert condition(body, "Reconciling") == {}
     assert body["status"]["failedSyncs"] == 0
@@ -141,16 +140,16 @@ def test_a_target_that_goes_and_comes_back_stalls_the_twin_for_that_long(world: 
     world.shop.apply(world.twin())
     world.shop.until_condition("Ready", "True")
     world.shop.cluster.api.delete(f"/apis/apps/v1/namespaces/{world.shop.namespace}/deployments/checkout")
-    body = world.shop.until_condition("Stalled", "True", reason="TargetNotFound", within=MENDED_WITHIN)
+    body = world.shop.until_condition("Stalled", "True", reason="TargetNotFound")
     assert observed(body) == {"cpuUsage": ("Good", 40)}, "what was seen before stays"
     world.shop.apply(world.shop.deployment())
-    world.shop.until_condition("Ready", "True", within=MENDED_WITHIN)
+    world.shop.until_condition("Ready", "True")
 
 
 def test_a_query_that_only_our_parser_refuses_is_a_warning(world: World) -> None:
     # Go's number syntax, which Prometheus 3.13 takes and promql-parser 0.12 does not.
     world.shop.apply(world.twin(query='shop_cpuUsage{namespace="$(namespace)"} + 1_000'))
-    body = world.shop.until_condition("Ready", "True", within=MENDED_WITHIN)
+    body = world.shop.until_condition("Ready", "True")
     assert observed(body) == {"cpuUsage": ("Good", 1040)}
     assert condition(body, "Stalled") == {}
     available = condition(body, "MetricsAvailable")

@@ -12,7 +12,7 @@ from devcluster.api import Json
 from devcluster.supervised import Supervised
 from devcluster.waiting import wait_until
 from support.ground import Ground, is_operator
-from support.shop import Shop
+from support.shop import WELL_WITHIN, Shop
 
 TOKEN = "authentication.kubernetes.io/credential-id"  # noqa: S105 - the name of a field of the audit log
 HAND_OVER_SECONDS = 20
@@ -55,9 +55,9 @@ def pair(ground: Ground) -> Iterator[Pair]:
     """The first one leads."""
     shop = ground.shop("two-operators")
     with ground.operator("left") as first:
-        ground.until_leads("left", within=30)
+        ground.until_leads("left")
         with ground.operator("right") as second:
-            wait_until(lambda: "waiting for the lease" in second.process.tail(), within=15, what="a standby")
+            wait_until(lambda: "waiting for the lease" in second.process.tail(), within=WELL_WITHIN, what="a standby")
             yield Pair(ground, first, second, shop)
 
 
@@ -77,14 +77,14 @@ def test_leadership_changes_hands_and_never_is_there_a_second_writer(pair: Pair)
     shop.sync()
     written = len(pair.writers())
     pair.first.process.resume()
-    wait_until(lambda: pair.first.exits, within=10, what="the old leader's end")
+    wait_until(lambda: pair.first.exits, within=WELL_WITHIN, what="the old leader's end")
     assert pair.first.exits == [1]
     assert len(set(pair.writers()[written:])) <= 1
     assert changes(pair.writers()) == 1, "the old leader wrote nothing any more"
 
     # A leader that is asked to end lets go of the lease, and the other one need not wait for it to run out.
-    wait_until(lambda: pair.first.process.alive, within=10, what="the first again")
-    wait_until(lambda: pair.first.process.tail().count("waiting for the lease"), within=10, what="a standby")
+    wait_until(lambda: pair.first.process.alive, within=WELL_WITHIN, what="the first again")
+    wait_until(lambda: "waiting for the lease" in pair.first.process.tail(), within=WELL_WITHIN, what="a standby")
     pair.second.stop()
     ground.until_leads("left", within=10)
     shop.sync()

@@ -49,7 +49,7 @@ class Scene:
 
     def until_agreed(self) -> None:
         """Wait until metrics say what the status says."""
-        wait_until(self.agrees, within=15, what="status and metrics agree", interval=0.3)
+        wait_until(self.agrees, within=WELL_WITHIN, what="status and metrics agree", interval=0.3)
 
     def table(self) -> dict[str, str]:
         """Return what ``kubectl get`` shows, by column."""
@@ -195,7 +195,7 @@ def test_a_right_that_is_taken_away_is_named(scene: Scene) -> None:
         scene.until_unknown("Healthy", "Drifted")
         scene.until_agreed()
         assert scene.gauges() == {}
-        wait_until(lambda: "Forbidden" in scene.told(), within=10, what="an Event")
+        wait_until(lambda: "Forbidden" in scene.told(), within=WELL_WITHIN, what="an Event")
     finally:
         shop.cluster.api.merge(path, {"rules": role["rules"]})
     scene.synced(lambda body: condition(body, "Ready")["status"] == "True", "ready again")
