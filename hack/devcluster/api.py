@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import ssl
-import urllib.error
-import urllib.request
+import threading
+from contextlib import closing
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from devcluster.errors import ApiError
 
@@ -26,6 +29,10 @@ _TIMEOUT_SECONDS = 10.0
 class ApiClient:
     """Speaks JSON to the API server, as the owner of a client certificate.
 
+    Each thread keeps a connection for what it reads: whoever waits reads twenty times a second, and a TLS handshake
+    costs more than the request. A write has a connection of its own, since it must not be sent again where one that was
+    kept has gone stale.
+
     Attributes:
         url: Address of the API server.
     """
@@ -33,11 +40,10 @@ class ApiClient:
     def __init__(self, url: str, ca_file: Path, pair: KeyPair) -> None:
         """Prepare the TLS side; no connection is made."""
         self.url = url
-        tls = ssl.create_default_context(cafile=str(ca_file))
-        tls.load_cert_chain(pair.certificate, pair.key)
-        self._opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls)
-        )
+        self._address = urlsplit(url).netloc
+        self._tls = ssl.create_default_context(cafile=str(ca_file))
+        self._tls.load_cert_chain(pair.certificate, pair.key)
+        self._kept = threading.local()
 
     def get(self, path: str) -> Json:
         """Return an object or a list, by a path such as `/api/v1/nodes`."""
@@ -80,17 +86,44 @@ class ApiClient:
         return answer
 
     def _send(self, method: str, path: str, body: Json | None, content_type: str) -> str:
-        request = urllib.request.Request(  # noqa: S310 - always https
-            self.url + path,
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": content_type, "Accept": _JSON},
-        )
+        if method == "GET":
+            status, text = self._read(path)
+        else:
+            with closing(self._connection()) as connection:
+                status, text = _ask(connection, method, path, body, content_type)
+        if status >= HTTPStatus.BAD_REQUEST:
+            raise ApiError(method, path, status, text)
+        return text
+
+    def _read(self, path: str) -> tuple[int, str]:
+        """Read over this thread's connection, and over a new one where the server has closed that."""
+        kept: http.client.HTTPSConnection | None = getattr(self._kept, "connection", None)
+        if kept is not None:
+            try:
+                return self._read_over(kept, path)
+            except (ConnectionError, ssl.SSLError):
+                pass
+        return self._read_over(self._connection(), path)
+
+    def _read_over(self, connection: http.client.HTTPSConnection, path: str) -> tuple[int, str]:
+        """Read, and keep the connection unless that went wrong."""
+        self._kept.connection = None
         try:
-            with self._opener.open(request, timeout=_TIMEOUT_SECONDS) as response:
-                content: bytes = response.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                text = error.read().decode(errors="replace")
-            raise ApiError(method, path, error.code, text) from error
-        return content.decode()
+            answer = _ask(connection, "GET", path, None, _JSON)
+        except BaseException:
+            connection.close()
+            raise
+        self._kept.connection = connection
+        return answer
+
+    def _connection(self) -> http.client.HTTPSConnection:
+        return http.client.HTTPSConnection(self._address, timeout=_TIMEOUT_SECONDS, context=self._tls)
+
+
+def _ask(
+    connection: http.client.HTTPSConnection, method: str, path: str, body: Json | None, content_type: str
+) -> tuple[int, str]:
+    data = None if body is None else json.dumps(body).encode()
+    connection.request(method, path, data, {"Content-Type": content_type, "Accept": _JSON})
+    with connection.getresponse() as response:
+        return response.status, response.read().decode(errors="replace")
