@@ -32,7 +32,10 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     machine = procfs.machine()
-    runs, failed = _runs(options, int(machine["cores"]))
+    try:
+        runs, failed = _runs(options, int(machine["cores"]))
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     if runs:
         _publish(runs, failed, machine, versions())
     return 1 if failed else 0

@@ -34,6 +34,11 @@ class Cost:
     cores: float
     idle_cores: float
 
+    @property
+    def syncs_per_core(self) -> float:
+        """Syncs a second for which a whole core would do, at this cost; nan where nothing was measurable."""
+        return MS * (1 - self.idle_cores) / self.net_ms_per_sync if self.net_ms_per_sync > 0 else math.nan
+
 
 @dataclass(frozen=True)
 class Spread:

@@ -227,6 +227,7 @@ def test_figures_are_per_sync_of_the_window() -> None:
     operator = steady.costs["operator"]
     assert (operator.ms_per_sync, operator.cores, operator.idle_cores) == pytest.approx((20.0, 0.04, 0.01))
     assert operator.net_ms_per_sync == pytest.approx(15.0)
+    assert operator.syncs_per_core == pytest.approx(0.99 / 0.015)
     assert steady.prometheus_requests == pytest.approx(30 / 200)
     assert steady.prometheus_queries == pytest.approx(40 / 200)
     assert steady.api_requests == {"get deployments": 0.5}
