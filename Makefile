@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 # Tests start the operator dozens of times; compiling its modules at each start costs a third of a second.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test bench-drift bench-forecast bench-cost check lint format types contracts generated crds lock cluster-build cluster-up cluster-down clean
+.PHONY: help demo test bench-drift bench-forecast bench-cost bench-scale check lint format types contracts generated crds lock cluster-build cluster-up cluster-down clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ bench-forecast: $(READY) ## Forecasts and risk on real series, beside their peer
 
 bench-cost: $(READY) ## CPU time and memory of the forecasting core (JSON=file)
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.cost
+
+bench-scale: cluster-build ## What many twins cost on a real control plane (N="1000 3000", JSON=file, PLOTS=folder)
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.scale
 
 check: lint types contracts generated test ## Check everything: format, lint, types, imports, generated files, tests
 
@@ -71,7 +74,7 @@ cluster-down: $(READY) ## Stop it
 	@$(BIN)/python -m devcluster down
 
 clean: ## Remove what was made here (the binaries' cache stays)
-	rm -rf $(VENV) .devcluster .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .devcluster .demo .bench-scale .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(READY): requirements/dev.txt pyproject.toml hack/make-venv
 	@hack/make-venv "$(PYTHON)" $(VENV)

@@ -12,7 +12,7 @@ from devcluster.probes import answers
 from devcluster.text import last_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from devcluster.options import PrometheusOptions
@@ -78,18 +78,19 @@ class Prometheus:
         (self.targets_dir / f"{name}.json").unlink(missing_ok=True)
 
 
-def backfill(promtool: Path, data_dir: Path, openmetrics: Path) -> None:
+def backfill(promtool: Path, data_dir: Path, openmetrics: Path, flags: Sequence[str] = ()) -> None:
     """Turn an OpenMetrics file into blocks of a Prometheus that is not running.
 
     Args:
         promtool: The program.
         data_dir: Storage of the Prometheus.
         openmetrics: Samples with their times; the text ends with `# EOF`.
+        flags: Further flags, such as the length of the blocks.
 
     Raises:
         CommandError: promtool refused the file.
     """
-    command = ["tsdb", "create-blocks-from", "openmetrics", str(openmetrics), str(data_dir)]
+    command = ["tsdb", "create-blocks-from", *flags, "openmetrics", str(openmetrics), str(data_dir)]
     done = subprocess.run(
         [str(promtool), *command],
         capture_output=True,
