@@ -125,6 +125,9 @@ class DigitalTwinStatus(ApiModel):
         wire["drift"] = {"detected": self.drift.detected, **wire.get("drift", {})}
         for judged in (*wire["drift"].get("alerts", ()), *wire.get("risks", ())):
             judged.setdefault("persistent", False)
+        if self.originals:
+            # In full, as what is given back later must not rest on a default.
+            wire["originals"] = [original.to_wire() for original in self.originals]
         for condition in wire.get("conditions", ()):
             if condition.get("observedGeneration") == self.observed_generation:
                 del condition["observedGeneration"]
