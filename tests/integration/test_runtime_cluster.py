@@ -22,6 +22,7 @@ from twinops.adapters.kubernetes.twins import ClusterTwins
 from twinops.api.base import utc
 from twinops.api.conditions import Condition, ConditionStatus
 from twinops.api.source.status import MetricsSourceStatus
+from twinops.controllers.shared.status_kind import ReadObject
 from twinops.controllers.shared.status_writer import WriteOutcome
 from twinops.controllers.twin.publish import about
 from twinops.core.events import NORMAL, WARNING, Event, InvolvedObject
@@ -137,14 +138,18 @@ async def test_the_writer_outlasts_a_change_of_labels_but_not_of_the_spec(
     path = f"{GROUP}/namespaces/{twin.namespace}/digitaltwins/{twin.name}"
     body = await twins.get(twin)
     cluster.api.merge(path, {"metadata": {"labels": {"team": "shop"}}})
-    written = await writer.write(twin, body, {"healthScore": 70}, material=True, interval=60)
+    written = await writer.write(twin, ReadObject.of(body), lambda: {"healthScore": 70}, material=True, interval=60)
     assert written.written
     assert (await twins.get(twin))["status"]["healthScore"] == 70
     cluster.api.merge(path, {"spec": {"syncFrequencySeconds": 30}})
     assert written.body is not None
-    again = await writer.write(twin, written.body, {"healthScore": 60}, material=True, interval=60)
+    again = await writer.write(
+        twin, ReadObject.of(written.body), lambda: {"healthScore": 60}, material=True, interval=60
+    )
     assert again.outcome is WriteOutcome.CONFLICT
-    refused = await writer.write(twin, await twins.get(twin), {"healthScore": 600}, material=True, interval=60)
+    refused = await writer.write(
+        twin, ReadObject.of(await twins.get(twin)), lambda: {"healthScore": 600}, material=True, interval=60
+    )
     assert refused.outcome is WriteOutcome.REFUSED
 
 
@@ -342,16 +347,22 @@ async def test_the_writer_treats_a_source_as_it_treats_a_twin(
     body = source(cluster, namespace)
     ref = SourceRef("", namespace, body["metadata"]["uid"])
     cluster.api.merge(path, {"metadata": {"labels": {"team": "shop"}}})
-    written = await writer.write(ref, body, {"observedGeneration": 1}, material=True, interval=30)
+    written = await writer.write(
+        ref, ReadObject.of(body), lambda: {"observedGeneration": 1}, material=True, interval=30
+    )
     assert written.written
     assert written.body is not None
     cluster.api.merge(path, {"spec": {"timeoutSeconds": 3}})
-    again = await writer.write(ref, written.body, {"observedGeneration": 2}, material=True, interval=30)
+    again = await writer.write(
+        ref, ReadObject.of(written.body), lambda: {"observedGeneration": 2}, material=True, interval=30
+    )
     assert again.outcome is WriteOutcome.CONFLICT
-    refused = await writer.write(ref, await sources.get(ref), {"observedGeneration": "x"}, material=True, interval=30)
+    refused = await writer.write(
+        ref, ReadObject.of(await sources.get(ref)), lambda: {"observedGeneration": "x"}, material=True, interval=30
+    )
     assert refused.outcome is WriteOutcome.REFUSED
     cluster.api.delete(path)
-    assert (await writer.write(ref, body, {}, material=True, interval=30)).outcome is WriteOutcome.GONE
+    assert (await writer.write(ref, ReadObject.of(body), dict, material=True, interval=30)).outcome is WriteOutcome.GONE
 
 
 @pytest.fixture

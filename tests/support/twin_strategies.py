@@ -12,7 +12,6 @@ from twinops.api.base import utc
 from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Fight, Original, Outcome, StartUp
 from twinops.api.twin.drift import Drift
 from twinops.api.twin.observed import ObservedMetric, Quality
-from twinops.api.twin.predictions import ForecastSkill, MetricSkill
 from twinops.api.twin.spec import CorrectionMode, DigitalTwinSpec
 from twinops.core.assess.assessment import limits_in_force
 from twinops.core.forecast.horizon import QUANTILES, HorizonForecast
@@ -103,7 +102,7 @@ def states() -> st.SearchStrategy[TwinState]:
         drift=st.sampled_from(
             [Drift(), Drift(detected=True, alerts=[alert("latencyMs", recent="0111")], unknown=["cpuUsage"])]
         ),
-        forecast_skill=st.sampled_from([None, ForecastSkill(metrics=[MetricSkill(name="cpuUsage", state="packed")])]),
+        restart_state=st.sampled_from(["", "packed"]),
         recommended_replicas=st.one_of(st.none(), replicas),
         need_below_since=st.one_of(st.none(), times),
         corrections=st.integers(0, 4).flatmap(lambda count: st.tuples(*(records(number) for number in range(count)))),

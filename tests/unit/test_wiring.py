@@ -28,7 +28,7 @@ from twinops.adapters.prometheus.client import PrometheusBackend
 from twinops.api import SYNC_REQUESTED_ANNOTATION
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.shared.lease import Elector
-from twinops.controllers.shared.status_kind import Purpose
+from twinops.controllers.shared.status_kind import Purpose, ReadObject
 from twinops.controllers.shared.status_writer import WriteOutcome
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.shared.watchdog import Watchdog
@@ -224,11 +224,15 @@ async def test_metrics_sources_that_cannot_be_written_delay_no_intent_of_a_twin(
         source, twin = sources.add("default"), twins.add("checkout")
         sources.faults = [Unavailable("no answer")] * 6
         for _ in range(3):
-            failed = await of_sources.write(source, await sources.get(source), {}, material=True, interval=30)
+            failed = await of_sources.write(
+                source, ReadObject.of(await sources.get(source)), dict, material=True, interval=30
+            )
             assert failed.outcome is WriteOutcome.UNAVAILABLE
             await clock.sleep(4)
         began = clock.monotonic()
-        done = await of_twins.write(twin, await twins.get(twin), {}, material=True, interval=60, purpose=Purpose.INTENT)
+        done = await of_twins.write(
+            twin, ReadObject.of(await twins.get(twin)), dict, material=True, interval=60, purpose=Purpose.INTENT
+        )
         assert (done.outcome, clock.monotonic() - began) == (WriteOutcome.WRITTEN, 0)
     finally:
         await leader.aclose()

@@ -57,7 +57,7 @@ class ApiModel(BaseModel):
 
     def to_wire(self) -> dict[str, Any]:
         """Return the JSON-ready form: camelCase keys, unset optional fields and empty texts and lists left out."""
-        return _without_empty(self.model_dump(mode="json", by_alias=True, exclude_none=True))
+        return without_empty(self.model_dump(mode="json", by_alias=True, exclude_none=True))
 
     @classmethod
     def from_wire(cls, data: Any) -> Self:
@@ -69,13 +69,29 @@ class ApiModel(BaseModel):
         return cls.model_validate(data)
 
 
-def _without_empty(data: dict[str, Any]) -> dict[str, Any]:
+class StatusPart(ApiModel):
+    """Base of the shapes inside a status, of which every twin has some thirty in memory.
+
+    Which fields were given is not kept: the set of their names would take as much memory as the fields themselves.
+    """
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Share one empty set among all; pydantic copies it before it adds to it."""
+        del context
+        object.__setattr__(self, "__pydantic_fields_set__", _NO_FIELDS)
+
+
+_NO_FIELDS: set[str] = set()
+
+
+def without_empty(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a JSON object without empty texts, lists and objects, at any depth."""
     return {key: _pruned(value) for key, value in data.items() if value not in ("", [], {})}
 
 
 def _pruned(value: Any) -> Any:
     if isinstance(value, dict):
-        return _without_empty(value)
+        return without_empty(value)
     return [_pruned(item) for item in value] if isinstance(value, list) else value
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from twinops.api.base import ApiModel, Time, shown
+from twinops.api.base import StatusPart, Time, shown
 
 
 class ConditionType(StrEnum):
@@ -36,7 +36,7 @@ class ConditionStatus(StrEnum):
     UNKNOWN = "Unknown"
 
 
-class Condition(ApiModel):
+class Condition(StatusPart):
     """One condition. ``last_transition_time`` moves only when ``status`` changes."""
 
     type: Annotated[str, Field(max_length=64, description="What this condition speaks of.")]
@@ -52,7 +52,12 @@ class Condition(ApiModel):
     ]
     message: Annotated[str, shown(1024), Field(max_length=1024, description="Why, for people.")] = ""
     last_transition_time: Annotated[Time, Field(description="When the status last changed.")]
-    observed_generation: Annotated[int | None, Field(ge=0, description="Generation this condition speaks of.")] = None
+    observed_generation: Annotated[
+        int | None,
+        Field(
+            ge=0, description="Generation this condition speaks of; of a twin, left out where it is the status's own."
+        ),
+    ] = None
 
 
 def find(conditions: Iterable[Condition], kind: ConditionType) -> Condition | None:

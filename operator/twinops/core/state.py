@@ -15,8 +15,9 @@ from datetime import datetime
 from twinops.api.twin.corrections import CorrectionRecord, Fight, Original, ReplicaStep, StartUp
 from twinops.api.twin.drift import Drift
 from twinops.api.twin.observed import Health, ObservedMetric
-from twinops.api.twin.predictions import ForecastSkill, Risk
+from twinops.api.twin.predictions import Risk
 from twinops.api.twin.status import DigitalTwinStatus
+from twinops.core.forecast.skill import former_restart_state
 
 _NO_DRIFT = Drift()
 
@@ -32,7 +33,7 @@ class TwinState:
         health: what the last health score consists of.
         risks: limits that were foreseen to be crossed.
         drift: deviations from what is expected.
-        forecast_skill: how good forecasts have been, and what a restarted forecaster resumes from.
+        restart_state: what a restarted forecaster resumes from, as text; empty where there is nothing yet.
         recommended_replicas: what the twin would run, None where that is not known.
         need_below_since: since when less is required than is held.
         corrections: the last decisions, oldest first.
@@ -48,7 +49,7 @@ class TwinState:
     health: Health | None = None
     risks: tuple[Risk, ...] = ()
     drift: Drift = _NO_DRIFT
-    forecast_skill: ForecastSkill | None = None
+    restart_state: str = ""
     recommended_replicas: int | None = None
     need_below_since: datetime | None = None
     corrections: tuple[CorrectionRecord, ...] = ()
@@ -67,7 +68,7 @@ class TwinState:
             health=status.health,
             risks=tuple(status.risks),
             drift=status.drift,
-            forecast_skill=status.forecast_skill,
+            restart_state=status.restart_state or former_restart_state(status.forecast_skill),
             recommended_replicas=status.recommended_replicas,
             need_below_since=status.need_below_since,
             corrections=tuple(status.corrections),
@@ -87,7 +88,7 @@ class TwinState:
                 "health": self.health,
                 "risks": list(self.risks),
                 "drift": self.drift,
-                "forecast_skill": self.forecast_skill,
+                "restart_state": self.restart_state,
                 "recommended_replicas": self.recommended_replicas,
                 "need_below_since": self.need_below_since,
                 "corrections": list(self.corrections),

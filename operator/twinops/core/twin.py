@@ -82,7 +82,7 @@ def step(
             health=assessment.health,
             risks=assessment.risks,
             drift=assessment.drift,
-            forecast_skill=assessment.skill,
+            restart_state=assessment.restart_state,
         ),
         assessment=assessment,
         plan=planned,

@@ -26,7 +26,7 @@ class ForecastInput:
         calibration_excluded: metrics that a correction bends: nothing is learned from them.
         risk_excluded: metrics whose limit a correction moves: no exceedance probability is learned from them.
         censored: metrics of which only a lower bound is known.
-        states: restart states by metric, marked with their query.
+        restart_state: of the twin, as ``core.forecast.restart_state`` writes it; its parts are marked with their query.
     """
 
     now: float
@@ -38,7 +38,7 @@ class ForecastInput:
     calibration_excluded: Collection[str] = ()
     risk_excluded: Collection[str] = ()
     censored: Collection[str] = ()
-    states: Mapping[str, str] = field(default_factory=dict)
+    restart_state: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
 import structlog
 
 from twinops.core.forecast.forecaster import RECENT_STEPS, Forecaster
-from twinops.core.forecast.result import ForecastResult
+from twinops.core.forecast.restart_state import encode
+from twinops.core.forecast.result import ForecastResult, Skill
 from twinops.engine.forecast_input import ForecastInput, SlotInput
 from twinops.engine.forecaster_key import ForecasterKey
 from twinops.engine.history_queries import HistoryQueries, Learned
@@ -83,6 +84,7 @@ class TwinHistory:
         self.warm_up: WarmUp | None = None
         self._state = HistoryState.EMPTY
         self._forecaster: Forecaster | None = None
+        self._packed: tuple[tuple[tuple[str, str, str], ...], str] = ((), "")
 
     @property
     def state(self) -> HistoryState:
@@ -95,11 +97,11 @@ class TwinHistory:
         return [one.task for one in (self.read, self.warm_up) if one is not None]
 
     def result(self) -> ForecastResult:
-        """Return the forecasts as of the newest input, their restart states marked with their queries."""
+        """Return the forecasts as of the newest input, and the restart state behind them."""
         found = ForecastResult() if self._forecaster is None else self._forecaster.forecast_result()
         return dataclasses.replace(
             found,
-            skills=marked(found.skills, self.queries.learned.queries),
+            restart_state=self._restart_state(found.skills),
             warming=self._state in _WARM_UP,
             history_complete=self._state is not HistoryState.CLOSED and self.read is None and self.queries.complete,
         )
@@ -253,6 +255,14 @@ class TwinHistory:
         if self.warm_up is not None and self.warm_up.task is task:
             self.warm_up = None
             self._move(HistoryState.READY, _WARM_UP)
+
+    def _restart_state(self, skills: Sequence[Skill]) -> str:
+        """Return the restart state as text; it is written anew only when a state, or a query, is another one."""
+        queries = self.queries.learned.queries
+        key = tuple((one.metric, queries.get(one.metric, ""), one.state) for one in skills)
+        if key != self._packed[0]:
+            self._packed = (key, encode(marked(skills, queries)))
+        return self._packed[1]
 
     def _outdated(self, slot_input: SlotInput) -> bool:
         """Tell whether the newest input is too old to forecast from, or in the future as the clock was ahead."""

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.core.forecast.forecaster import QUICK_ORIGINS, Forecaster
+from twinops.core.forecast.restart_state import decode
 from twinops.core.forecast.result import ForecastResult
 from twinops.core.metrics.queries import PARTIAL
 from twinops.engine.fair_semaphore import FairSemaphore
@@ -216,5 +217,5 @@ def _learn(
     recorded = dict(found.recorded)
     replicas = recorded.pop(REPLICAS, None)
     # The whole backtest resumes from them, too: unlike recorded values they leave out what corrections bent.
-    states = unmarked(given.states, queries)
+    states = unmarked(decode(given.restart_state), queries)
     forecaster.learn(recorded, limits=given.limits, replicas=replicas, origins=origins, states=states)

@@ -6,7 +6,6 @@ A state that was learned from another query, perhaps in another unit, must not b
 from __future__ import annotations
 
 import base64
-import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 
@@ -16,14 +15,14 @@ _MARK = 4
 """Characters before a state in status that identify its query."""
 
 
-def marked(skills: Sequence[Skill], queries: Mapping[str, str]) -> tuple[Skill, ...]:
-    """Return the skills, with the mark of its metric's query before each state.
+def marked(skills: Sequence[Skill], queries: Mapping[str, str]) -> dict[str, str]:
+    """Return the states by metric, with the mark of its metric's query before each.
 
     Args:
         skills: of a forecast result.
         queries: that the forecaster was learned from, by metric.
     """
-    return tuple(dataclasses.replace(one, state=_mark(queries.get(one.metric, "")) + one.state) for one in skills)
+    return {one.metric: _mark(queries.get(one.metric, "")) + one.state for one in skills if one.state}
 
 
 def unmarked(states: Mapping[str, str], queries: Mapping[str, str]) -> dict[str, str]:

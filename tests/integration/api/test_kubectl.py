@@ -16,7 +16,7 @@ from twinops.api.references import ObjectRef
 from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Original, Outcome
 from twinops.api.twin.drift import Direction, Drift, DriftAlert, Severity
 from twinops.api.twin.observed import Health, HealthComponent, ObservedMetric, Quality
-from twinops.api.twin.predictions import PredictedMetric, Prediction, Risk
+from twinops.api.twin.predictions import Prediction, Risk
 from twinops.api.twin.spec import CorrectionMode
 from twinops.api.twin.status import DigitalTwinStatus, Summary
 
@@ -56,7 +56,7 @@ STATUS = DigitalTwinStatus(
         Prediction(
             horizon_seconds=900,
             time=NOW + timedelta(seconds=900),
-            metrics=[PredictedMetric(name="cpuUsage", value=80, lower=71.5, upper=93.25, confidence=0.62, checks=40)],
+            quantiles={"cpuUsage": (71.5, 80.0, 93.2)},
             confidence=0.62,
             risk_factors=["CPU may reach 95% in 30 minutes"],
         )
@@ -263,7 +263,27 @@ def test_a_large_twin_fits_with_all_its_status(cluster: DevCluster, twins: str, 
         wire["drift"]["alerts"][0] | {"recommendation": "r" * 1024, "notEligibleReason": "n" * 1024}
     ] * 64
     wire["predictions"] = [
-        wire["predictions"][0] | {"metrics": wire["predictions"][0]["metrics"] * 32, "riskFactors": ["r" * 1024] * 32}
+        wire["predictions"][0] | {"quantiles": {name: [1, 2, 3] for name in names}, "riskFactors": ["r" * 1024] * 32}
     ] * 6
     wire["risks"] = [wire["risks"][0] | {"message": "m" * 1024}] * 32
     cluster.api.merge(f"{twins}/checkout/status", {"status": wire})
+
+
+def test_describe_is_read_on_one_page_and_tells_the_restart_state_in_one_line(
+    cluster: DevCluster, namespace: str, twin: str
+) -> None:
+    state = "ab" * 480
+    cluster.api.merge(f"{twin}/status", {"status": {"restartState": state}})
+    lines = cluster.kubectl("describe", "digitaltwins", "checkout", "-n", namespace).splitlines()
+    assert [line.split()[-1] for line in lines if "Restart State:" in line] == [state]
+    assert all(len(line) < 300 for line in lines if "Restart State:" not in line)
+    assert any(line.split() == ["Cpu", "Usage:"] for line in lines), "the quantiles of the forecast"
+
+
+def test_no_field_of_the_status_is_tracked_apart(cluster: DevCluster, twin: str) -> None:
+    """The tracking of every field would take two kilobytes of every twin."""
+    version = cluster.api.get(twin)["metadata"]["resourceVersion"]
+    patch = {"metadata": {"resourceVersion": version}, "status": STATUS.to_wire() | {"healthScore": 88}}
+    entries = cluster.api.merge(f"{twin}/status", patch)["metadata"]["managedFields"]
+    [status] = [entry["fieldsV1"]["f:status"] for entry in entries if entry.get("subresource") == "status"]
+    assert status == {}

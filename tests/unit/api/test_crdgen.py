@@ -94,7 +94,7 @@ def test_the_rules_list_every_standard_metric() -> None:
 
 def test_the_reference_names_every_field() -> None:
     reference = crdgen.files()["docs/api.md"]
-    for word in ("spec.source.metrics[].query", "status.predictions[].metrics[].lower", "spec.auth.basicAuthSecretRef"):
+    for word in ("spec.source.metrics[].query", "status.predictions[].quantiles", "spec.auth.basicAuthSecretRef"):
         assert f"`{word}`" in reference
     assert "LAST SYNC" in reference
     assert "`spec.source.targetRef`: targetRef cannot be changed" in reference

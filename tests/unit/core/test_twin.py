@@ -84,7 +84,7 @@ def test_the_next_state_holds_what_was_seen_and_judged() -> None:
     done = synced(seen())
     assert [(metric.name, metric.value) for metric in done.state.observed] == [("cpuUsage", 190.0)]
     assert (done.state.risks, done.state.drift) == (done.assessment.risks, done.assessment.drift)
-    assert (done.state.health, done.state.forecast_skill) == (done.assessment.health, done.assessment.skill)
+    assert done.state.health == done.assessment.health
     assert (done.state.observed_generation, done.state.last_sync_time) == (1, utc(NOW))
 
 

@@ -24,23 +24,24 @@ async def test_restart_resumes_from_status_without_learning_everything_again() -
             await asyncio.sleep(0.001)
             before = await sync(histories, NOW + 60 * minute, good(daily(NOW + 60 * minute)), twin=twin)
     [skill] = before.skills
+    restart_state = before.restart_state
     async with caching(FakeBackend(history=recorded())) as histories:
-        after = await sync(
-            histories, NOW + 2460, good(daily(NOW + 2460)), twin=twin, states={skill.metric: skill.state}
-        )
+        after = await sync(histories, NOW + 2460, good(daily(NOW + 2460)), twin=twin, restart_state=restart_state)
 
     assert not after.warming
     [resumed] = after.skills
     assert resumed.checks >= skill.checks - 15, "what stands in status is a quarter of an hour old at most"
-    assert len(skill.state) <= 300
+    assert len(restart_state) <= 300
 
 
 async def test_restart_does_not_resume_from_what_was_learned_by_another_query() -> None:
     twin = spec(length=86_400)
     async with caching(FakeBackend(history=recorded())) as histories:
-        [skill] = (await sync(histories, NOW, good(daily(NOW)), twin=twin)).skills
+        learned = (await sync(histories, NOW, good(daily(NOW)), twin=twin)).restart_state
     async with caching(FakeBackend(history=recorded())) as histories:
-        states = {skill.metric: skill.state}
-        after = await sync(histories, NOW + 60, good(daily(NOW)), twin=twin, states=states, promql="in other units")
+        other = "in other units"
+        after = await sync(histories, NOW + 60, good(daily(NOW)), twin=twin, restart_state=learned, promql=other)
+
+    assert learned
 
     assert after.warming

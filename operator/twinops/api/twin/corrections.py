@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from twinops.api.base import ApiModel, Text, Time, Word
+from twinops.api.base import StatusPart, Text, Time, Word
 from twinops.api.references import ObjectRef
 from twinops.api.twin.spec import CorrectionMode
 
@@ -31,7 +31,7 @@ class Outcome(StrEnum):
     REVERTED = "Reverted"
 
 
-class CorrectionRecord(ApiModel):
+class CorrectionRecord(StatusPart):
     """One decision, and what came of it."""
 
     id: Annotated[Word, Field(description="Unique within the twin; the same decision never gets two.")]
@@ -59,7 +59,7 @@ class CorrectionRecord(ApiModel):
     retry_time: Annotated[Time | None, Field(description="A failed one is not tried again before this time.")] = None
 
 
-class Original(ApiModel):
+class Original(StatusPart):
     """A field as it was before the first correction, for giving it back."""
 
     object: Annotated[ObjectRef, Field(description="The object that was written to.")]
@@ -74,7 +74,7 @@ class Original(ApiModel):
     bounds_max: Annotated[int | None, Field(description="Upper bound as first seen.")] = None
 
 
-class Fight(ApiModel):
+class Fight(StatusPart):
     """Somebody keeps putting back what the twin writes, and the twin steps back."""
 
     manager: Annotated[Word, Field(description="Field manager that put the value back last.")]
@@ -86,7 +86,7 @@ class Fight(ApiModel):
     generation: Annotated[int, Field(ge=0, description="Generation this speaks of; a newer one starts afresh.")]
 
 
-class StartUp(ApiModel):
+class StartUp(StatusPart):
     """Pods start up, one after the other: what they use and how slow they are says nothing of the load."""
 
     since: Annotated[Time, Field(description="Since when some pod has been starting up, without a pause.")]
@@ -96,7 +96,7 @@ class StartUp(ApiModel):
     message: Annotated[Text, Field(description="What starts up.")] = ""
 
 
-class ReplicaStep(ApiModel):
+class ReplicaStep(StatusPart):
     """How a metric that asked for more replicas has answered to more of them."""
 
     metric: Annotated[Word, Field(description="Name of the metric.")]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from twinops.api.base import ApiModel, Text, Time, Word
+from twinops.api.base import StatusPart, Text, Time, Word
 
 
 class Severity(StrEnum):
@@ -27,7 +27,7 @@ class Direction(StrEnum):
     DIFFERENT = "Different"
 
 
-class DriftAlert(ApiModel):
+class DriftAlert(StatusPart):
     """One component that is not as expected."""
 
     component: Annotated[Word, Field(description="Metric name, or replicas, version, labels.KEY.")]
@@ -59,7 +59,7 @@ class DriftAlert(ApiModel):
     not_eligible_reason: Annotated[Text, Field(description="Why it may not.")] = ""
 
 
-class Drift(ApiModel):
+class Drift(StatusPart):
     """Expected against actual."""
 
     detected: Annotated[

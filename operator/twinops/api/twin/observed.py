@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from twinops.api.base import ApiModel, Fraction, Text, Time, Word
+from twinops.api.base import Fraction, StatusPart, Text, Time, Word
 from twinops.api.rules import keyed_by
 from twinops.api.twin.spec import MAX_METRICS
 
@@ -28,7 +28,7 @@ class Quality(StrEnum):
     ERROR = "Error"
 
 
-class ObservedMetric(ApiModel):
+class ObservedMetric(StatusPart):
     """The last answer for one metric."""
 
     name: Annotated[Word, Field(description="Name of the metric.")]
@@ -36,7 +36,10 @@ class ObservedMetric(ApiModel):
     unit: Annotated[Word, Field(description="Unit of the value, with its basis: percent of limits or of requests.")] = (
         ""
     )
-    time: Annotated[Time | None, Field(description="Time of the newest sample behind the value.")] = None
+    time: Annotated[
+        Time | None,
+        Field(description="Time of the newest sample behind the value; left out where it is status.observedTime."),
+    ] = None
     quality: Annotated[
         Quality,
         Field(
@@ -63,23 +66,25 @@ class ObservedMetric(ApiModel):
     ] = ""
 
 
-class HealthComponent(ApiModel):
+class HealthComponent(StatusPart):
     """One metric's part in the health score."""
 
     metric: Annotated[Word, Field(description="Name of the metric.")]
-    penalty: Annotated[float, Field(ge=0, le=1, description="0 at the expected value, 1 at the limit.")]
+    penalty: Annotated[
+        float, Field(ge=0, le=1, description="0, which is left out, at the expected value; 1 at the limit.")
+    ] = 0.0
     weight: Annotated[float, Field(ge=0, le=1, description="Share of the score, all known metrics adding up to 1.")]
-    points: Annotated[float, Field(ge=0, le=100, description="Points this metric costs.")]
+    points: Annotated[float, Field(ge=0, le=100, description="Points this metric costs; left out when 0.")] = 0.0
 
 
-class LastKnown(ApiModel):
+class LastKnown(StatusPart):
     """What a metric without a fresh value cost when it was last seen."""
 
     metric: Annotated[Word, Field(description="Name of the metric.")]
     penalty: Annotated[float, Field(ge=0, le=1, description="0 at the expected value, 1 at the limit, as last seen.")]
 
 
-class Health(ApiModel):
+class Health(StatusPart):
     """How the health score came about."""
 
     confidence: Annotated[Fraction, Field(description="Share of the total weight whose metrics are known.")]

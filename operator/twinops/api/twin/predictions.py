@@ -6,40 +6,39 @@ from typing import Annotated
 
 from pydantic import Field
 
-from twinops.api.base import ApiModel, Fraction, Text, Time, Word
-from twinops.api.rules import keyed_by
+from twinops.api.base import Fraction, StatusPart, Text, Time, Word
+from twinops.api.rules import ATOMIC_LIST, keyed_by
 from twinops.api.twin.observed import MAX_OBSERVED
 
+MAX_RESTART_STATE = 24_576
+"""Characters of the restart state; six metrics take some 900."""
 
-class PredictedMetric(ApiModel):
-    """What one metric is foreseen to be."""
-
-    name: Annotated[Word, Field(description="Name of the metric.")]
-    value: Annotated[float, Field(description="Median (.5 quantile).")]
-    lower: Annotated[float, Field(description=".05 quantile.")]
-    upper: Annotated[float, Field(description=".95 quantile.")]
-    confidence: Annotated[
-        Fraction | None,
-        Field(description="1 - error relative to naive, measured on this metric's own past; null before 30 checks."),
-    ] = None
-    checks: Annotated[int, Field(ge=0, description="Past forecasts this confidence is measured on.")] = 0
+Quantiles = Annotated[tuple[float, ...], Field(min_length=3, max_length=3, json_schema_extra=ATOMIC_LIST)]
+"""The .05, .5 and .95 quantile of a forecast."""
 
 
-class Prediction(ApiModel):
+class Prediction(StatusPart):
     """What is foreseen for one horizon."""
 
     horizon_seconds: Annotated[int, Field(ge=1, description="How far ahead this is, in seconds.")]
     time: Annotated[Time, Field(description="The time that is foreseen.")]
-    metrics: Annotated[
-        list[PredictedMetric], Field(max_length=MAX_OBSERVED, description="What each metric is foreseen to be.")
-    ] = []
-    confidence: Annotated[Fraction | None, Field(description="The least of its metrics'.")] = None
+    quantiles: Annotated[
+        dict[str, Quantiles],
+        Field(
+            max_length=MAX_OBSERVED,
+            description="What each metric is foreseen to be, by name: its .05, .5 (median) and .95 quantile.",
+        ),
+    ] = {}
+    confidence: Annotated[
+        Fraction | None,
+        Field(description="1 - error relative to naive, the least of its metrics'; left out before 30 checks."),
+    ] = None
     risk_factors: Annotated[
         list[Text], Field(max_length=MAX_OBSERVED, description="Limits that may be crossed by then, in words.")
     ] = []
 
 
-class MetricSkill(ApiModel):
+class MetricSkill(StatusPart):
     """How good the forecasts of one metric have been over the last three days."""
 
     name: Annotated[Word, Field(description="Name of the metric.")]
@@ -53,15 +52,18 @@ class MetricSkill(ApiModel):
     width: Annotated[float | None, Field(ge=0, description="Width of the 90 % interval relative to naive's.")] = None
     checks: Annotated[int, Field(ge=0, description="Past forecasts this was measured on, the least of a horizon.")] = 0
     trusted: Annotated[
-        bool, Field(description="Whether this forecast is published at every horizon; if not, naive is at some.")
+        bool,
+        Field(description="False where naive is published at some horizon instead of this forecast; else left out."),
     ] = True
     state: Annotated[
         str,
-        Field(max_length=1536, description="What a restart resumes from. Not meant to be read, or written, by others."),
+        Field(
+            max_length=1536, description="Where older versions kept what a restart resumes from. Read, never written."
+        ),
     ] = ""
 
 
-class ForecastSkill(ApiModel):
+class ForecastSkill(StatusPart):
     """How good the twin's forecasts have been over the last three days."""
 
     error: Annotated[
@@ -82,7 +84,7 @@ class ForecastSkill(ApiModel):
     ] = []
 
 
-class Risk(ApiModel):
+class Risk(StatusPart):
     """A limit that is foreseen to be crossed."""
 
     metric: Annotated[Word, Field(description="Name of the metric.")]

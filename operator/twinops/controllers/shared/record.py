@@ -11,6 +11,7 @@ from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.shared.backoff import Backoff, Failure
 from twinops.controllers.shared.links import Links, links_of
+from twinops.controllers.shared.status_kind import ReadObject
 from twinops.controllers.shared.sync_requests import SyncRequests
 from twinops.controllers.shared.twin_body import annotations_of, read_spec, read_status
 from twinops.core.events import Event, InvolvedObject, about_twin
@@ -33,7 +34,7 @@ class TwinObject:
         original: the saved value noted in an annotation; empty when there is none.
         spec: as parsed, or what is wrong with it.
         links: which objects it names, corrects, holds and depends on.
-        raw_status: the status as JSON, shared with the body that was given; empty when there is none.
+        read: what a write of its status must know of it.
     """
 
     ref: TwinRef
@@ -46,7 +47,7 @@ class TwinObject:
     original: str
     spec: DigitalTwinSpec | SpecError
     links: Links
-    raw_status: Mapping[str, Any]
+    read: ReadObject
 
     @property
     def age(self) -> tuple[str, str]:
@@ -68,18 +69,6 @@ class TwinObject:
         """Return the reference by which an Event names the twin."""
         return about_twin(self.ref.namespace, self.ref.name, self.ref.uid, self.resource_version)
 
-    def body(self) -> dict[str, Any]:
-        """Return what a write needs of it, in the form of a Kubernetes object without spec."""
-        metadata = {
-            "namespace": self.ref.namespace,
-            "name": self.ref.name,
-            "uid": self.ref.uid,
-            "resourceVersion": self.resource_version,
-            "generation": self.generation,
-            "finalizers": list(self.finalizers),
-        }
-        return {"metadata": metadata, "status": self.raw_status}
-
 
 Parsed = DigitalTwinStatus | StatusUnreadable
 
@@ -99,11 +88,12 @@ def parse_status(body: Mapping[str, Any]) -> Parsed:
         return StatusUnreadable(str(error))
 
 
-def parse_object(body: Mapping[str, Any], status: Parsed) -> TwinObject:
+def parse_object(body: Mapping[str, Any], read: ReadObject, status: Parsed) -> TwinObject:
     """Parse everything of a body but its status.
 
     Args:
         body: as the API server sent it.
+        read: of this body.
         status: the parsed status of this body.
     """
     meta, ref = body["metadata"], ref_of(body)
@@ -112,7 +102,7 @@ def parse_object(body: Mapping[str, Any], status: Parsed) -> TwinObject:
     deleting = bool(meta.get("deletionTimestamp"))
     return TwinObject(
         ref=ref,
-        resource_version=meta.get("resourceVersion", ""),
+        resource_version=read.resource_version,
         generation=meta.get("generation", 0),
         created=str(meta.get("creationTimestamp", "")),
         deleting=deleting,
@@ -121,7 +111,7 @@ def parse_object(body: Mapping[str, Any], status: Parsed) -> TwinObject:
         original=annotations.get(ORIGINAL_ANNOTATION, ""),
         spec=spec,
         links=links_of(ref.namespace, spec, held, deleting=deleting),
-        raw_status=body.get("status") or {},
+        read=read,
     )
 
 
@@ -182,7 +172,7 @@ class TwinRecord:
         self.has_daemon = False
         self.daemon = DaemonState(Backoff(given.ref.uid))
         self.history: TwinHistory | None = None
-        self._written: Parsed | None = written
+        self._written = written
 
     @property
     def ref(self) -> TwinRef:
@@ -204,24 +194,18 @@ class TwinRecord:
         Raises:
             StatusUnreadable: its saved values cannot be read.
         """
-        parsed = self._parsed()
-        if isinstance(parsed, StatusUnreadable):
-            raise StatusUnreadable(str(parsed))
-        return parsed
+        if isinstance(self._written, StatusUnreadable):
+            raise StatusUnreadable(str(self._written))
+        return self._written
 
-    def known(self) -> Parsed | None:
-        """Return the parsed status of ``object``, None where it would have to be parsed."""
+    @property
+    def parsed(self) -> Parsed:
+        """Return the status as it stands on the API server, or why it cannot be read."""
         return self._written
 
     def compute(self, status: DigitalTwinStatus) -> None:
-        """Keep a status as the newest one, whether or not it will be written.
-
-        Where it is not written, the parsed form of the one that was written is dropped: two of them would take twice
-        the memory. The next sync parses it again.
-        """
+        """Keep a status as the newest one, whether or not it will be written."""
         self.daemon.computed = status
-        if self._written is not status:
-            self._written = None
 
     def failed(self, what: Failure, *, at_least: float = 0.0) -> float:
         """Count one failure and return the seconds until the next attempt, at least as many as were asked for."""
@@ -238,11 +222,3 @@ class TwinRecord:
         if self.history is not None:
             self.history.close()
             self.history = None
-
-    def _parsed(self) -> Parsed:
-        if self._written is not None:
-            return self._written
-        parsed = parse_status(self.object.body())
-        if self.daemon.computed is None:
-            self._written = parsed
-        return parsed

@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
-from twinops.controllers.shared.status_kind import Purpose, StatusKind
+from twinops.controllers.shared.status_kind import Purpose, ReadObject, StatusKind
 from twinops.controllers.shared.write_throttle import INTERNAL_ERROR, PAUSE_SECONDS, WriteThrottle
 from twinops.errors import ClusterError, Conflict, LeadershipLost, NotFound, Unavailable
 from twinops.ports.kubernetes import ResourceRef, StatusClient
@@ -58,10 +58,12 @@ class Written:
 
     Attributes:
         body: the object as written when the outcome is WRITTEN, as it is now when it is CONFLICT; else None.
+        as_sent: whether the status in it is exactly the one that was sent, so that it need not be parsed.
     """
 
     outcome: WriteOutcome
     body: Mapping[str, Any] | None = None
+    as_sent: bool = False
 
     @property
     def written(self) -> bool:
@@ -115,8 +117,8 @@ class StatusWriter(Generic[Ref]):
     async def write(
         self,
         ref: Ref,
-        body: Mapping[str, Any],
-        status: Mapping[str, Any],
+        read: ReadObject,
+        render: Callable[[], Mapping[str, Any]],
         *,
         material: bool,
         interval: float,
@@ -127,8 +129,8 @@ class StatusWriter(Generic[Ref]):
 
         Args:
             ref: whose status.
-            body: the object as read when the sync began: its resourceVersion, generation and status count.
-            status: the new status as JSON, complete (it replaces the old one).
+            read: the object as read when the sync began: its resourceVersion, generation and status count.
+            render: returns the new status as JSON, complete (it replaces the old one); called only if it is written.
             material: whether it says something new, by the rules of its kind.
             interval: seconds until the object's next sync.
             purpose: what it is written for.
@@ -137,11 +139,12 @@ class StatusWriter(Generic[Ref]):
         observing = purpose is Purpose.OBSERVATION
         if material or not observing:
             self._throttle.spend()
-        elif not self._throttle.allows_heartbeat(age=self._age(last_write, body), interval=interval):
+        elif not self._throttle.allows_heartbeat(age=self._age(last_write, read), interval=interval):
             return self._count(Written(WriteOutcome.SKIPPED))
         counted_as = purpose.value if not observing else "material" if material else "heartbeat"
+        status = render()
         try:
-            written = await self._send(ref, body, status, purpose)
+            written = await self._send(ref, read, status, purpose)
         except LeadershipLost:
             return self._count(Written(WriteOutcome.FENCED))
         except _Replaced as replaced:
@@ -151,39 +154,38 @@ class StatusWriter(Generic[Ref]):
         if last_write is not None:
             last_write.written_at = self._clock.monotonic()
         self._telemetry.status_written(counted_as)
-        return Written(WriteOutcome.WRITTEN, written)
+        return Written(WriteOutcome.WRITTEN, written, (written.get("status") or {}) == status)
 
-    async def _send(
-        self, ref: Ref, body: Mapping[str, Any], status: Mapping[str, Any], purpose: Purpose
-    ) -> Mapping[str, Any]:
+    async def _send(self, ref: Ref, read: ReadObject, status: Mapping[str, Any], purpose: Purpose) -> Mapping[str, Any]:
+        version = read.resource_version
         try:
-            return await self._put(ref, body, status)
+            return await self._put(ref, version, status)
         except Unavailable as error:
             if error.status == INTERNAL_ERROR:
                 await self._clock.sleep(PAUSE_SECONDS)
             self._throttle.failed(error)
         except Conflict:
-            body = await self._reread(ref, body, purpose)
+            version = await self._reread(ref, read, purpose)
         try:
-            return await self._put(ref, body, status)
+            return await self._put(ref, version, status)
         except Unavailable as error:
             self._throttle.failed(error)
             raise
         except Conflict as error:
             raise _Replaced("the object keeps changing", await self._client.get(ref)) from error
 
-    async def _reread(self, ref: Ref, body: Mapping[str, Any], purpose: Purpose) -> Mapping[str, Any]:
-        """Return the object as it is now, when the rule of its kind lets our status replace its status."""
+    async def _reread(self, ref: Ref, read: ReadObject, purpose: Purpose) -> str:
+        """Return the resourceVersion as it is now, when the rule of its kind lets our status replace the one there."""
         fresh = await self._client.get(ref)
-        reason = self._kind.conflict(body, fresh, purpose)
+        reason = self._kind.conflict(read, fresh, purpose)
         if reason:
             raise _Replaced(reason, fresh)
-        return fresh
+        return str(fresh["metadata"]["resourceVersion"])
 
-    async def _put(self, ref: Ref, body: Mapping[str, Any], status: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _put(self, ref: Ref, version: str, status: Mapping[str, Any]) -> Mapping[str, Any]:
         await self._throttle.wait(ref.uid)
         self._fence()
-        written = await self._client.write_status(ref, status, resource_version=body["metadata"]["resourceVersion"])
+        written = await self._client.write_status(ref, status, resource_version=version)
         self._throttle.succeeded()
         return written
 
@@ -205,13 +207,13 @@ class StatusWriter(Generic[Ref]):
         named = {self._kind.word: ref.name}
         return {"namespace": ref.namespace, **named} if ref.namespace else named
 
-    def _age(self, last_write: HasWriteTime | None, body: Mapping[str, Any]) -> float:
+    def _age(self, last_write: HasWriteTime | None, read: ReadObject) -> float:
         """Return seconds since the last write; after a restart from the status; infinity when unknown."""
         if last_write is not None and last_write.written_at is not None:
             return self._clock.monotonic() - last_write.written_at
         try:
-            last = datetime.fromisoformat((body.get("status") or {})[self._kind.last_write_field])
-        except (KeyError, TypeError, ValueError):
+            last = datetime.fromisoformat(read.last_write)
+        except ValueError:
             return float("inf")
         return max(0.0, self._clock.now() - last.timestamp())
 

@@ -13,6 +13,7 @@ from twinops.api.references import ObjectRef
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.shared.links import Keys, ObjectKey, key_of
 from twinops.controllers.shared.record import Parsed, TwinObject, TwinRecord, parse_object, parse_status
+from twinops.controllers.shared.status_kind import ReadObject
 from twinops.ports.kubernetes import TwinRef
 
 REMEMBERED_GONE = 10_000
@@ -56,11 +57,10 @@ class TwinStore:
         uid = body["metadata"]["uid"]
         record = self._records.get(uid)
         if record is not None and _same_version(record.object, body):
-            # The watch's own copy lives as long as the twin: keep that one instead of another.
-            record.object = dataclasses.replace(record.object, raw_status=body.get("status") or {})
             return record.object
-        parsed = status if status is not None else _status_of(body, record)
-        given = parse_object(body, parsed)
+        read = ReadObject.of(body)
+        parsed = status if status is not None else _status_of(body, read, record)
+        given = parse_object(body, read, parsed)
         older = record is not None and _version(record.object.resource_version) > _version(given.resource_version)
         if older or uid in self._gone:
             return given
@@ -152,12 +152,11 @@ def _oldest(twins: list[TwinObject]) -> str:
     return min(twins, key=lambda twin: twin.age).ref.name if twins else ""
 
 
-def _status_of(body: Mapping[str, Any], record: TwinRecord | None) -> Parsed:
+def _status_of(body: Mapping[str, Any], read: ReadObject, record: TwinRecord | None) -> Parsed:
     """Return the parsed status, that of the version before where only something else has changed."""
-    known = None if record is None else record.known()
-    if record is None or known is None or record.object.raw_status != (body.get("status") or {}):
+    if record is None or record.object.read.status != read.status:
         return parse_status(body)
-    return known
+    return record.parsed
 
 
 def _same_version(known: TwinObject, body: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from twinops.api.conditions import ConditionType
 from twinops.api.source.status import MetricsSourceStatus
 from twinops.controllers.shared.backoff import SPREAD, Backoff, Failure
-from twinops.controllers.shared.status_kind import StatusKind, unless_changed
+from twinops.controllers.shared.status_kind import ReadObject, StatusKind, unless_changed
 from twinops.controllers.shared.status_writer import StatusWriter
 from twinops.controllers.source.probe import Prober, Problem, probe
 from twinops.core.schedule import fraction
@@ -232,7 +232,9 @@ class SourceChecks:
         if status == before:
             return True
         ref = SourceRef("", name, body["metadata"]["uid"])
-        done = await self._writer.write(ref, body, status.to_wire(), material=True, interval=PERIOD_SECONDS)
+        done = await self._writer.write(
+            ref, ReadObject.of(body), status.to_wire, material=True, interval=PERIOD_SECONDS
+        )
         return done.written
 
 

@@ -15,7 +15,6 @@ from twinops.controllers.twin.gather import Gatherer
 from twinops.controllers.twin.held_values import HeldValues
 from twinops.core.assess.assessment import limits_in_force
 from twinops.core.assess.censoring import calibration_excluded, risk_excluded
-from twinops.core.forecast.skill import states
 from twinops.core.lever import Lever, NoLeverReason
 from twinops.core.observation import Observation, Sample, Workload
 from twinops.core.rights import refusal
@@ -141,7 +140,7 @@ class Observer:
                 calibration_excluded=calibration_excluded(spec, state, now),
                 risk_excluded=risk_excluded(spec, state, now),
                 censored=gathered.censored,
-                states=states(state.forecast_skill),
+                restart_state=state.restart_state,
             ),
         )
         rival = self._store.rival(ref.uid)

@@ -12,7 +12,7 @@ from twinops.api import GIVE_BACK_FINALIZER, ORIGINAL_ANNOTATION
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.controllers.shared.record import TwinObject
 from twinops.controllers.shared.status_kind import Purpose, StatusKind, unless_changed_or_unguarded
-from twinops.controllers.shared.status_writer import StatusWriter, WriteOutcome
+from twinops.controllers.shared.status_writer import StatusWriter, WriteOutcome, Written
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.twin.twin_at_sync import TwinAtSync
 from twinops.core.correction.saved_annotation import annotation_on_twin
@@ -29,7 +29,7 @@ log = structlog.get_logger()
 MAX_PENDING_EVENTS = 20
 """So many Events of one twin are kept while its status cannot be written; older ones are dropped."""
 
-TWIN_STATUS = StatusKind("twin", unless_changed_or_unguarded(GIVE_BACK_FINALIZER), "lastSyncTime")
+TWIN_STATUS = StatusKind("twin", unless_changed_or_unguarded(GIVE_BACK_FINALIZER))
 """How the status writer treats DigitalTwins."""
 
 
@@ -74,17 +74,17 @@ class Publisher:
             ClusterError: the finalizer could not be set.
         """
         annotation = annotation_on_twin(TwinState.from_status(status), twin.ref.name)
-        guarded, wire = await self._with_finalizer(twin, annotation), status.to_wire()
+        guarded = await self._with_finalizer(twin, annotation)
         done = await self._writer.write(
             twin.ref,
-            guarded.body(),
-            wire,
+            guarded.read,
+            status.to_wire,
             material=True,
             purpose=Purpose.INTENT,
             interval=twin.object.interval,
             last_write=twin.record.daemon,
         )
-        return done.outcome, replace(twin, object=self._taken(guarded, done.body, status, wire))
+        return done.outcome, replace(twin, object=self._taken(guarded, done, status))
 
     async def publish(
         self,
@@ -112,18 +112,18 @@ class Publisher:
             The outcome of the status write.
         """
         self.keep(twin, status)
-        record, wire = twin.record, status.to_wire()
+        record = twin.record
         done = await self._writer.write(
             twin.ref,
-            twin.object.body(),
-            wire,
+            twin.object.read,
+            status.to_wire,
             material=_is_material(twin, status),
             purpose=purpose,
             interval=twin.object.interval,
             last_write=record.daemon,
         )
         # After a conflict, too: the next sync must start from what stands on the API server.
-        now = self._taken(twin.object, done.body, status, wire)
+        now = self._taken(twin.object, done, status)
         pending, record.daemon.pending_events = (*record.daemon.pending_events, *events), ()
         if done.outcome is WriteOutcome.REFUSED:
             self._tell_refused(twin)
@@ -137,24 +137,17 @@ class Publisher:
             await self._without_finalizer(now)
         return done.outcome
 
-    def _taken(
-        self,
-        known: TwinObject,
-        body: Mapping[str, Any] | None,
-        status: DigitalTwinStatus,
-        wire: Mapping[str, Any],
-    ) -> TwinObject:
+    def _taken(self, known: TwinObject, done: Written, status: DigitalTwinStatus) -> TwinObject:
         """Put the body that a write of this status returned into the store, and return the twin as it stands now.
 
         Args:
             known: the twin as it stood before.
-            body: None where the write returned none; then the twin stands as before.
+            done: where it holds no body, the twin stands as before.
             status: that was to be written.
-            wire: the same as JSON.
         """
-        if body is None:
+        if done.body is None:
             return known
-        return self._store.put(body, status=status if body.get("status") == wire else None)
+        return self._store.put(done.body, status=status if done.as_sent else None)
 
     def _tell_refused(self, twin: TwinAtSync) -> None:
         """Post an Event that the API server refuses the status, once until a write succeeds."""
@@ -214,7 +207,7 @@ def about(body: Mapping[str, Any]) -> InvolvedObject:
 
 
 def _is_material(twin: TwinAtSync, status: DigitalTwinStatus) -> bool:
-    known = twin.written if twin.object.raw_status else None
+    known = twin.written if twin.object.read.status else None
     spec = twin.spec
     limits, expected = ({}, {}) if spec is None else (spec.limits, spec.expected_state.metrics)
     return is_material(known, status, limits=limits, expected=expected)

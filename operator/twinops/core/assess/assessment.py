@@ -47,6 +47,7 @@ class Assessment:
         observed: the answer for every metric, sorted by metric.
         availability: which metrics have no fresh value.
         withheld_forecasts: metrics with a forecast that is not published, since its last value is too old.
+        restart_state: what a restarted forecaster resumes from; the one before while there is no newer one.
     """
 
     health_score: int | None
@@ -60,6 +61,7 @@ class Assessment:
     observed: tuple[ObservedMetric, ...]
     availability: Availability = field(default_factory=Availability)
     withheld_forecasts: frozenset[str] = frozenset()
+    restart_state: str = ""
 
     @property
     def data_incomplete(self) -> bool:
@@ -115,6 +117,7 @@ def assess(
         observed=observed_for_status(samples, availability.unavailable_since),
         availability=availability,
         withheld_forecasts=frozenset(result.forecasts.keys() & excluded),
+        restart_state=result.restart_state or previous.restart_state,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from twinops.api.base import utc
-from twinops.api.twin.predictions import PredictedMetric, Prediction, Risk
+from twinops.api.twin.predictions import Prediction, Risk
 from twinops.api.twin.spec import MAX_METRICS
 from twinops.core.forecast.horizon import HorizonForecast
 
@@ -18,8 +18,8 @@ def predictions_for_status(
 ) -> list[Prediction]:
     """Render forecasts and risks for status: one prediction per horizon, the nearest first.
 
-    Values have four significant digits, so that noise in the last digits does not change the status. A forecast that is
-    not finite is left out. The confidence of a horizon is the least of those of its metrics that have one.
+    Values have three significant digits, so that noise in the last digits does not change the status. A forecast that
+    is not finite is left out. The confidence of a horizon is the least of those of its metrics that have one.
 
     Args:
         forecasts: by metric name.
@@ -36,26 +36,17 @@ def predictions_for_status(
 def _prediction(
     horizon: int, forecasts: Mapping[str, HorizonForecast], risks: Sequence[Risk], now: float
 ) -> Prediction:
-    metrics = [
-        PredictedMetric(
-            name=name,
-            value=rounded(one.median),
-            lower=rounded(one.lower),
-            upper=rounded(one.upper),
-            confidence=None if one.confidence is None else round(one.confidence, 2),
-            checks=one.checks,
-        )
-        for name, one in list(forecasts.items())[:MAX_METRICS]
-    ]
+    shown = dict(list(forecasts.items())[:MAX_METRICS])
+    confidence = min((one.confidence for one in shown.values() if one.confidence is not None), default=None)
     return Prediction(
         horizon_seconds=horizon,
         time=utc(now + horizon),
-        metrics=metrics,
-        confidence=min((one.confidence for one in metrics if one.confidence is not None), default=None),
+        quantiles={name: (rounded(one.lower), rounded(one.median), rounded(one.upper)) for name, one in shown.items()},
+        confidence=None if confidence is None else round(confidence, 2),
         risk_factors=[risk.message for risk in risks if risk.horizon_seconds == horizon][:MAX_METRICS],
     )
 
 
 def rounded(value: float) -> float:
-    """Round to four significant digits."""
-    return float(f"{value:.4g}")
+    """Round to three significant digits."""
+    return float(f"{value:.3g}")

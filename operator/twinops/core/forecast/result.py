@@ -22,7 +22,7 @@ class Skill:
         width: of the 90 % interval, relative to naive's, None likewise.
         checks: matured checks, the least over the horizons.
         trusted: whether the ensemble is published at every horizon; if not, naive is at some.
-        state: packed state that a restart resumes from; at most 300 bytes for three horizons.
+        state: packed state that a restart resumes from.
     """
 
     metric: str
@@ -47,6 +47,7 @@ class ForecastResult:
         samples: number of known values of every metric.
         warming: whether the full backtest is still to come.
         history_complete: False while available history is still to be read from the metrics backend.
+        restart_state: the packed states of all metrics as one text; empty where there are none yet.
     """
 
     forecasts: Mapping[str, Sequence[HorizonForecast]] = dataclasses.field(default_factory=dict)
@@ -56,3 +57,4 @@ class ForecastResult:
     samples: Mapping[str, int] = dataclasses.field(default_factory=dict)
     warming: bool = False
     history_complete: bool = True
+    restart_state: str = ""

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from twinops.api.twin.predictions import ForecastSkill, MetricSkill
 from twinops.api.twin.spec import MAX_METRICS
+from twinops.core.forecast.restart_state import encode
 from twinops.core.forecast.result import Skill
 
 _LARGEST = 1e6
@@ -19,11 +20,11 @@ def skill_for_status(skills: Sequence[Skill], withdrawn: Collection[str] = ()) -
 
     Args:
         skills: one per metric with a forecast.
-        withdrawn: metrics whose forecasts are not published. They do not count for the twin as a whole, and only
-            the state that a restart resumes from is kept of them.
+        withdrawn: metrics whose forecasts are not published. They are left out.
+
+    Returns:
+        None where nothing is published.
     """
-    if not skills:
-        return None
     listed = [
         MetricSkill(
             name=one.metric,
@@ -32,33 +33,25 @@ def skill_for_status(skills: Sequence[Skill], withdrawn: Collection[str] = ()) -
             width=_rounded(one.width),
             checks=one.checks,
             trusted=one.trusted,
-            state=one.state,
         )
-        if one.metric not in withdrawn
-        else MetricSkill(name=one.metric, trusted=one.trusted, state=one.state)
         for one in sorted(skills, key=lambda one: one.metric)[:MAX_METRICS]
+        if one.metric not in withdrawn
     ]
-    published = [one for one in listed if one.name not in withdrawn]
-    covered = [one.coverage for one in published if one.coverage is not None]
+    if not listed:
+        return None
+    covered = [one.coverage for one in listed if one.coverage is not None]
     return ForecastSkill(
-        error=_geometric_mean(one.error for one in published),
+        error=_geometric_mean(one.error for one in listed),
         coverage=_rounded(sum(covered) / len(covered)) if covered else None,
-        width=_geometric_mean(one.width for one in published),
-        checks=min((one.checks for one in published), default=0),
+        width=_geometric_mean(one.width for one in listed),
+        checks=min((one.checks for one in listed), default=0),
         metrics=listed,
     )
 
 
-def withdrawn_skill(skill: ForecastSkill | None) -> ForecastSkill | None:
-    """Return the part that is kept while no forecast is published: the states that a restart resumes from."""
-    if skill is None:
-        return None
-    return ForecastSkill(metrics=[MetricSkill(name=m.name, trusted=m.trusted, state=m.state) for m in skill.metrics])
-
-
-def states(skill: ForecastSkill | None) -> dict[str, str]:
-    """Return the states that a restart resumes from, by metric."""
-    return {} if skill is None else {one.name: one.state for one in skill.metrics if one.state}
+def former_restart_state(skill: ForecastSkill | None) -> str:
+    """Return the restart state that a status of an older version keeps with the skill of each metric."""
+    return "" if skill is None else encode({one.name: one.state for one in skill.metrics if one.state})
 
 
 def _rounded(value: float | None) -> float | None:

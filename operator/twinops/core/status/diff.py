@@ -44,7 +44,7 @@ def _original(original: Original) -> tuple[Any, ...]:
 
 def _trusted(status: DigitalTwinStatus) -> dict[str, bool]:
     """Return whether each metric's own forecast is published, of those that are foreseen."""
-    foreseen = {metric.name for prediction in status.predictions for metric in prediction.metrics}
+    foreseen = {metric for prediction in status.predictions for metric in prediction.quantiles}
     skill = status.forecast_skill
     return {} if skill is None else {one.name: one.trusted for one in skill.metrics if one.name in foreseen}
 
@@ -148,4 +148,6 @@ def _predictions_moved(
 
 
 def _predicted(status: DigitalTwinStatus) -> dict[tuple[int, str], float]:
-    return {(p.horizon_seconds, m.name): m.value for p in status.predictions for m in p.metrics}
+    return {
+        (p.horizon_seconds, name): median for p in status.predictions for name, (_, median, _) in p.quantiles.items()
+    }

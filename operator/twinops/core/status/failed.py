@@ -19,7 +19,7 @@ from twinops.api.twin.status import DigitalTwinStatus, Summary
 from twinops.core.assess.availability import assess_availability, metrics_with_verdict, observed_for_status
 from twinops.core.assess.drift import unresolved_components
 from twinops.core.assess.health import last_known_penalties
-from twinops.core.forecast.skill import withdrawn_skill
+from twinops.core.forecast.skill import former_restart_state
 from twinops.core.observation import Sample, Workload
 from twinops.core.rights import Refusal
 from twinops.core.status.base import UNKNOWN, Sync, base
@@ -234,7 +234,8 @@ def _without_verdicts(status: DigitalTwinStatus) -> dict[str, Any]:
             confidence=0.0, unknown=sorted(metrics)[:MAX_METRICS], last_known=last_known_penalties(health)
         ),
         "predictions": [],
-        "forecast_skill": withdrawn_skill(status.forecast_skill),
+        "forecast_skill": None,
+        "restart_state": status.restart_state or former_restart_state(status.forecast_skill),
         "risks": [],
         "drift": Drift(unknown=unresolved_components(status.drift)),
         "replicas": None,

@@ -104,6 +104,7 @@ def render_synced(
             "observed": list(assessment.observed),
             "predictions": assessment.predictions,
             "forecast_skill": assessment.skill,
+            "restart_state": assessment.restart_state,
             "risks": list(assessment.risks),
             "drift": assessment.drift,
             "replicas": None if workload is None else workload.ready,

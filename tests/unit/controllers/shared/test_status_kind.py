@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from twinops.controllers.shared.status_kind import Purpose, unless_changed, unless_changed_or_unguarded
+from twinops.controllers.shared.status_kind import Purpose, ReadObject, unless_changed, unless_changed_or_unguarded
 
 FINALIZER = "example.com/guard"
 STATUS = {"healthScore": 80}
@@ -28,11 +28,11 @@ def body(generation: int = 1, status: dict[str, Any] | None = None, **metadata: 
     ],
 )
 def test_a_changed_spec_or_status_is_not_written_over(fresh: dict[str, Any], refused: tuple[Purpose, ...]) -> None:
-    assert tuple(purpose for purpose in Purpose if unless_changed(body(), fresh, purpose)) == refused
+    assert tuple(purpose for purpose in Purpose if unless_changed(ReadObject.of(body()), fresh, purpose)) == refused
 
 
 def test_an_object_without_status_is_as_one_with_an_empty_status() -> None:
-    assert unless_changed({"metadata": {}}, {"metadata": {}, "status": {}}, OBSERVATION) == ""
+    assert unless_changed(ReadObject.of({"metadata": {}}), {"metadata": {}, "status": {}}, OBSERVATION) == ""
 
 
 @pytest.mark.parametrize(
@@ -49,4 +49,4 @@ def test_an_object_without_status_is_as_one_with_an_empty_status() -> None:
 )
 def test_an_intent_needs_the_guarding_finalizer(fresh: dict[str, Any], refused: tuple[Purpose, ...]) -> None:
     rule = unless_changed_or_unguarded(FINALIZER)
-    assert tuple(purpose for purpose in Purpose if rule(body(), fresh, purpose)) == refused
+    assert tuple(purpose for purpose in Purpose if rule(ReadObject.of(body()), fresh, purpose)) == refused

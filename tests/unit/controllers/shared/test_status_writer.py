@@ -19,7 +19,7 @@ from twinops.api import GIVE_BACK_FINALIZER
 from twinops.api.base import utc
 from twinops.controllers.shared.backoff import Backoff
 from twinops.controllers.shared.record import DaemonState
-from twinops.controllers.shared.status_kind import Purpose, StatusKind
+from twinops.controllers.shared.status_kind import Purpose, ReadObject, StatusKind
 from twinops.controllers.shared.status_writer import StatusWriter, WriteOutcome, Written
 from twinops.controllers.shared.write_throttle import LONGEST_PAUSE_SECONDS, SPREAD, WriteThrottle
 from twinops.controllers.source.checks import SOURCE_STATUS
@@ -74,7 +74,13 @@ class Rig:
         body = body or await self.objects.get(ref)
         last_write = self.last_writes[ref.uid] if self.objects is self.twins else None
         return await self.writer.write(
-            ref, body, status, material=material, purpose=purpose, interval=interval, last_write=last_write
+            ref,
+            ReadObject.of(body),
+            lambda: status,
+            material=material,
+            purpose=purpose,
+            interval=interval,
+            last_write=last_write,
         )
 
     def drain_budget(self) -> None:
@@ -161,6 +167,23 @@ def test_after_a_restart_the_age_is_read_from_the_status(last_sync_time: str | N
         assert (await rig.write(material=False)).outcome is outcome
 
     scene()
+
+
+@in_fake_time
+async def test_a_heartbeat_that_is_skipped_is_not_rendered() -> None:
+    rig, rendered = Rig(per_second=1), []
+
+    def render() -> Mapping[str, Any]:
+        rendered.append(rig.clock.now())
+        return NEW
+
+    for material in (True, False, False, True):
+        rig.drain_budget()
+        read = ReadObject.of(await rig.objects.get(rig.ref))
+        last_write = rig.last_writes[rig.ref.uid]
+        await rig.writer.write(rig.ref, read, render, material=material, interval=60, last_write=last_write)
+    assert len(rendered) == 2
+    assert rig.telemetry.writes == {"material": 2, "skipped": 2}
 
 
 @in_fake_time
@@ -388,14 +411,18 @@ async def test_all_kinds_share_the_pause_and_the_budget() -> None:
     rig.sources.faults = [Unavailable("429", retry_after=60.0)]
     assert (await rig.write()).outcome is WriteOutcome.UNAVAILABLE
     body = await rig.twins.get(twin)
-    assert (await twins.write(twin, body, NEW, material=True, interval=60)).outcome is WriteOutcome.UNAVAILABLE
+    assert (
+        await twins.write(twin, ReadObject.of(body), lambda: NEW, material=True, interval=60)
+    ).outcome is WriteOutcome.UNAVAILABLE
     assert (rig.sources.attempts, rig.twins.attempts) == (1, 0)
     await rig.clock.sleep(60)
     rig.twins.edit(twin, status=OLD | {"lastSyncTime": utc(rig.clock.now() - 30).isoformat()})
     body = await rig.twins.get(twin)
     rig.drain_budget()
     assert (await rig.write()).written
-    assert (await twins.write(twin, body, NEW, material=False, interval=60)).outcome is WriteOutcome.SKIPPED
+    assert (
+        await twins.write(twin, ReadObject.of(body), lambda: NEW, material=False, interval=60)
+    ).outcome is WriteOutcome.SKIPPED
 
 
 @in_fake_time

@@ -59,8 +59,10 @@ class Life:
             samples = {name: _sample(name, value, self.now) for name, value in seen.items()}
             # The memory goes on forecasting from what it saw last.
             forecasts = {name: (ahead(name, 600.0 if name == "latencyMs" else 40.0),) for name in samples}
-            skills = [Skill(name, 0.7, 0.9, 1.0, 100, state="packed") for name in samples]
-            forecast_result = ForecastResult(forecasts=forecasts, skills=skills, samples=dict.fromkeys(samples, 500))
+            skills = [Skill(name, 0.7, 0.9, 1.0, 100) for name in samples]
+            forecast_result = ForecastResult(
+                forecasts=forecasts, skills=skills, samples=dict.fromkeys(samples, 500), restart_state="packed"
+            )
             observation = Observation(self.now, samples, forecast_result, limits=LIMITS)
             found = assess(self.spec, observation, TwinState.from_status(self.status))
             base = self.status.model_copy(update={"recommended_replicas": 4})
@@ -135,7 +137,7 @@ def test_an_exporter_that_dies_is_not_a_recovery(quality: Quality) -> None:
     assert (after.risks, after.drift.alerts, after.drift.detected) == ([], [], False)
     assert after.summary is not None
     assert after.summary.drift == "unknown"
-    assert [one.name for one in after.predictions[0].metrics] == ["cpuUsage"], "no forecast from a last value"
+    assert list(after.predictions[0].quantiles) == ["cpuUsage"], "no forecast from a last value"
     assert set(life.events).isdisjoint({"RiskPassed", "DriftResolved", "Healthy", "Recovered"})
 
     back = life.sync(3, latencyMs=100.0, cpuUsage=50.0)
@@ -157,9 +159,8 @@ def test_all_metrics_lost_leaves_nothing_known() -> None:
     assert life.told(ConditionType.HEALTHY) == ("Unknown", "NoFreshMetrics")
     assert life.told(ConditionType.DRIFTED) == ("Unknown", "NoFreshMetrics")
     assert life.told(ConditionType.PREDICTIONS_AVAILABLE) == ("False", "NoFreshMetrics")
-    assert after.forecast_skill is not None
-    assert (after.forecast_skill.error, after.forecast_skill.coverage) == (None, None)
-    assert after.forecast_skill.metrics[0].state == "packed", "a restart resumes from it"
+    assert after.forecast_skill is None
+    assert after.restart_state == "packed", "a restart resumes from it"
     assert after.summary is not None
     assert (after.summary.drift, after.summary.predicted) == ("unknown", "unknown")
     assert life.told(ConditionType.READY) == ("True", "Synced"), "spec, target and backend are well"
@@ -316,7 +317,7 @@ def test_without_traffic_nothing_is_lost_and_nothing_foreseen() -> None:
     assert life.told(ConditionType.HEALTHY)[0] == "True"
     assert life.told(ConditionType.DRIFTED)[0] == "False"
     assert (after.risks, after.drift.unknown) == ([], [])
-    assert [one.name for one in after.predictions[0].metrics] == ["cpuUsage", "throughputRps"]
+    assert list(after.predictions[0].quantiles) == ["cpuUsage", "throughputRps"]
     assert "DriftResolved" in life.events
     away = life.sync(6, latencyMs=Quality.NAN, cpuUsage=50.0, throughputRps=Quality.MISSING)
     assert away.health_score == 100

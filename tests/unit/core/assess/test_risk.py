@@ -304,10 +304,8 @@ def test_predictions() -> None:
     risks = assess_risks({CPU: 95.0}, forecasts, {}, {}, (), NOW, interval=60)
     near, far = predictions_for_status(forecasts, risks, NOW)
     assert (near.horizon_seconds, near.time, near.confidence, near.risk_factors) == (900, utc(NOW + 900), 0.41, [])
-    assert [(one.name, one.value, one.confidence) for one in near.metrics] == [
-        (CPU, 61.23, 0.41),
-        ("latencyMs", 123.5, None),
-    ]
+    assert {name: median for name, (_, median, _) in near.quantiles.items()} == {CPU: 61.2, "latencyMs": 123.0}
+    assert all(lower <= median <= upper for lower, median, upper in near.quantiles.values())
     assert (far.horizon_seconds, far.risk_factors) == (1800, ["CPU may reach 95% in 30 minutes (50 %)"])
 
 

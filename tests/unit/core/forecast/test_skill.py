@@ -6,8 +6,10 @@ import math
 
 import pytest
 
+from twinops.api.twin.predictions import ForecastSkill, MetricSkill
+from twinops.core.forecast.restart_state import decode
 from twinops.core.forecast.result import Skill
-from twinops.core.forecast.skill import skill_for_status, states
+from twinops.core.forecast.skill import former_restart_state, skill_for_status
 
 
 def of(metric: str, error: float | None = 0.5, width: float | None = 0.8, **more: object) -> Skill:
@@ -17,7 +19,7 @@ def of(metric: str, error: float | None = 0.5, width: float | None = 0.8, **more
 
 def test_nothing_foreseen_has_no_skill() -> None:
     assert skill_for_status([]) is None
-    assert states(None) == {}
+    assert skill_for_status([of("cpuUsage")], withdrawn=["cpuUsage"]) is None
 
 
 def test_twin_is_the_geometric_mean_of_its_metrics_and_the_least_of_their_checks() -> None:
@@ -49,6 +51,17 @@ def test_figures_are_finite_and_short(error: float, told: float | None) -> None:
     assert skill.metrics[0].error == told
 
 
-def test_states_are_what_a_restart_resumes_from() -> None:
-    skill = skill_for_status([of("cpuUsage"), of("latencyMs", state="")])
-    assert states(skill) == {"cpuUsage": "of cpuUsage"}
+def test_the_skill_of_a_metric_that_is_not_foreseen_is_not_shown() -> None:
+    skill = skill_for_status([of("cpuUsage"), of("latencyMs", 2.0)], withdrawn=["latencyMs"])
+    assert skill is not None
+    assert ([one.name for one in skill.metrics], skill.error) == (["cpuUsage"], 0.5)
+
+
+def test_states_beside_the_skill_as_older_versions_wrote_them_are_read() -> None:
+    listed = [
+        MetricSkill(name="cpuUsage", state="b2Y0"),
+        MetricSkill(name="latencyMs"),
+        MetricSkill(name="a", state="?"),
+    ]
+    assert decode(former_restart_state(ForecastSkill(metrics=listed))) == {"cpuUsage": "b2Y0"}
+    assert former_restart_state(ForecastSkill(metrics=listed[1:])) == former_restart_state(None) == ""

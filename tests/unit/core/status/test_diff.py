@@ -88,7 +88,7 @@ def prediction(metric: str = "cpuUsage", value: float = 60.0, horizon: int = 180
     return {
         "horizonSeconds": horizon,
         "time": T0,
-        "metrics": [{"name": metric, "value": value, "lower": value - 5, "upper": value + 5}],
+        "quantiles": {metric: [value - 5, value, value + 5]},
     }
 
 
