@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +16,6 @@ from typing import Any, Final
 from twinops.adapters.kubernetes.answers import Json
 from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.hpa_cache import Seen
-from twinops.adapters.kubernetes.hpas import without_bulk
 from twinops.adapters.kubernetes.reflector import version_of
 from twinops.adapters.kubernetes.scales import scale_lever
 from twinops.adapters.kubernetes.targets import PLURALS, Target, read_target
@@ -32,6 +33,8 @@ FIRST_LIST_SECONDS: Final = 2.0
 _SCALING: Final = "replicas"
 """The field of a spec that every scaling changes, our own corrections among them; it wakes no twin."""
 
+_NOTHING: Final[Mapping[str, Any]] = {}
+
 _Kind = tuple[str, str]
 """API version and kind."""
 
@@ -42,6 +45,7 @@ class KeptTarget:
 
     Attributes:
         version: resourceVersion.
+        generation: changes with its spec; 0 where the API server sends none.
         digest: of its uid and its spec without ``replicas``.
         target: what syncs use of it.
         lever: its ``/scale``.
@@ -50,6 +54,7 @@ class KeptTarget:
     namespace: str
     name: str
     version: int
+    generation: int
     digest: str
     target: Target
     lever: Lever
@@ -138,11 +143,16 @@ class TargetCache:
                 kind[0],
                 PLURALS[kind],
                 self._namespaces,
-                keep=partial(kept_target, *kind),
+                keep=partial(self._keep, kind),
                 changed=partial(self._changed, *kind),
             )
             self._asked.set()
         return watched
+
+    def _keep(self, kind: _Kind, body: Json) -> KeptTarget:
+        meta = body["metadata"]
+        reflector = self._watched[kind].of(meta["namespace"])
+        return kept_target(*kind, body, None if reflector is None else reflector.get(meta["namespace"], meta["name"]))
 
     def _stop_unused(self) -> None:
         for kind in list(self._tasks):
@@ -163,23 +173,40 @@ class TargetCache:
             self._seen(_body(api_version, kind, latest), first, now is None)
 
 
-def kept_target(api_version: str, kind: str, body: Json) -> KeptTarget:
+def kept_target(api_version: str, kind: str, body: Json, before: KeptTarget | None) -> KeptTarget:
     """Return the stored part of a target.
+
+    Args:
+        api_version: of the target.
+        kind: of the target.
+        body: as the API server sends it.
+        before: what is stored until now. Most events change a status only: then what was read of the spec still holds.
 
     Raises:
         AttributeError, LookupError, TypeError, ValueError: it cannot be read.
     """
     meta, spec = body["metadata"], body["spec"]
-    content = [meta["uid"], {field: value for field, value in spec.items() if field != _SCALING}]
+    generation = meta.get("generation") or 0
+    same = before is not None and generation and (before.target.uid, before.generation) == (meta["uid"], generation)
+    known = before if same else None
     lever = scale_lever(ObjectRef(api_version=api_version, kind=kind, name=meta["name"]), body, None)
     return KeptTarget(
-        namespace=meta["namespace"],
+        namespace=sys.intern(meta["namespace"]),
         name=meta["name"],
         version=version_of(body),
-        digest=hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=12).hexdigest(),
-        target=read_target(kind, body, None, spec.get("template") or {}),
-        lever=without_bulk(lever),
+        generation=generation,
+        digest=_digest(meta["uid"], spec) if known is None else known.digest,
+        target=read_target(
+            kind, body, None, spec.get("template") or {}, same_spec=None if known is None else known.target
+        ),
+        # A hand-over, which needs the object, reads it again.
+        lever=dataclasses.replace(lever, raw=_NOTHING),
     )
+
+
+def _digest(uid: str, spec: Json) -> str:
+    content = [uid, {field: value for field, value in spec.items() if field != _SCALING}]
+    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=12).hexdigest()
 
 
 def _body(api_version: str, kind: str, kept: KeptTarget) -> Mapping[str, Any]:

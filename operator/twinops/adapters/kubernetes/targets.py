@@ -50,7 +50,9 @@ class Target:
     template: PodResources | None
 
 
-def read_target(kind: str, body: Json, scale: Json | None, template: Json) -> Target:
+def read_target(
+    kind: str, body: Json, scale: Json | None, template: Json, *, same_spec: Target | None = None
+) -> Target:
     """Read a target.
 
     Args:
@@ -58,6 +60,7 @@ def read_target(kind: str, body: Json, scale: Json | None, template: Json) -> Ta
         body: as the API server sends it.
         scale: its ``/scale``; None for the kinds in ``PLURALS``.
         template: its pod template.
+        same_spec: the target as it was read before, where its spec is still the same.
 
     Raises:
         AttributeError, LookupError, TypeError, ValueError: the fields are not where Deployments have them.
@@ -69,17 +72,25 @@ def read_target(kind: str, body: Json, scale: Json | None, template: Json) -> Ta
     else:
         ready = status.get("readyReplicas", (scale.get("status") or {}).get("replicas", 0))
         desired = (scale.get("spec") or {}).get("replicas") or 0
-    of_template = template.get("spec")
+    if same_spec is not None:
+        selector, resources = same_spec.selector, same_spec.template
+    else:
+        selector, resources = _selector(kind, spec.get("selector"), scale), _resources(template)
     return Target(
         uid=str(body["metadata"]["uid"]),
         ready=int(ready),
         desired=int(desired),
-        selector=_selector(kind, spec.get("selector"), scale),
+        selector=selector,
         labels=shared_labels(frozenset((body["metadata"].get("labels") or {}).items())),
         version=version(body, template),
         rollout=rollouts.of_object(kind, body),
-        template=shared_resources(pod_resources(of_template)) if of_template else None,
+        template=resources,
     )
+
+
+def _resources(template: Json) -> PodResources | None:
+    spec = template.get("spec")
+    return shared_resources(pod_resources(spec)) if spec else None
 
 
 def _selector(kind: str, own: Any, scale: Json | None) -> Selector | None:

@@ -241,7 +241,22 @@ async def test_other_kinds_are_read_live_with_their_scale() -> None:
         assert it.cache.kinds == set()
 
 
-def test_nothing_bulky_is_kept() -> None:
-    kept = kept_target("apps/v1", "Deployment", deployment(3))
-    assert kept.lever.raw.keys() == {"metadata"}
-    assert "managedFields" not in kept.lever.raw["metadata"]
+def test_what_is_known_of_an_unchanged_spec_is_kept_and_the_rest_is_read() -> None:
+    first = kept_target("apps/v1", "Deployment", generated(deployment(3), 1), None)
+    assert first.lever.raw == {}
+    after = generated(deployment(4, readyReplicas=2), 1)
+    second = kept_target("apps/v1", "Deployment", after, first)
+    assert second == kept_target("apps/v1", "Deployment", after, None)
+    assert second.target.selector is first.target.selector
+    scaled = generated(deployment(5, replicas=3), 2)
+    assert kept_target("apps/v1", "Deployment", scaled, second).target.desired == 3
+    changed = generated(deployment(6, image="a:2"), 3)
+    assert kept_target("apps/v1", "Deployment", changed, second).digest != first.digest
+    again = generated(deployment(7, image="a:2"), 1)
+    again["metadata"]["uid"] = "created again"
+    assert kept_target("apps/v1", "Deployment", again, first).digest != first.digest
+
+
+def generated(body: Json, generation: int) -> Json:
+    body["metadata"]["generation"] = generation
+    return body
