@@ -28,7 +28,7 @@ UNUSED_SECONDS: Final = 60.0
 """How often kinds that no twin depends on any more are looked for."""
 
 FIRST_LIST_SECONDS: Final = 2.0
-"""How long the first reads of a kind wait for its list. With many twins at once these would be as many requests."""
+"""How long after a kind is first asked for reads wait for its list; with many twins they would be as many requests."""
 
 _SCALING: Final = "replicas"
 """The field of a spec that every scaling changes, our own corrections among them; it wakes no twin."""
@@ -60,6 +60,20 @@ class KeptTarget:
     lever: Lever
 
 
+@dataclass(slots=True)
+class _WatchedKind:
+    """A kind that is watched.
+
+    Attributes:
+        patience_ends: until when reads wait for the first list, in the event loop's time.
+        task: runs the watch; None until it is started.
+    """
+
+    watched: Watched[KeptTarget]
+    patience_ends: float
+    task: asyncio.Task[None] | None = None
+
+
 class TargetCache:
     """Targets of the watched namespaces, for the kinds in ``PLURALS``.
 
@@ -88,14 +102,13 @@ class TargetCache:
         self._namespaces = namespaces
         self._seen = seen
         self._in_use = in_use
-        self._watched: dict[_Kind, Watched[KeptTarget]] = {}
-        self._tasks: dict[_Kind, asyncio.Task[None]] = {}
+        self._kinds: dict[_Kind, _WatchedKind] = {}
         self._asked = asyncio.Event()
 
     @property
     def kinds(self) -> frozenset[str]:
         """The kinds that are watched now."""
-        return frozenset(kind for _, kind in self._watched)
+        return frozenset(kind for _, kind in self._kinds)
 
     async def get(self, namespace: str, ref: ObjectRef | TargetRef) -> KeptTarget | None:
         """Return what is known of a target; None where it must be read live.
@@ -106,19 +119,20 @@ class TargetCache:
         kind = (ref.api_version, ref.kind)
         if kind not in PLURALS:
             return None
-        reflector = self._of(kind).of(namespace)
+        known = self._of(kind)
+        reflector = known.watched.of(namespace)
         if reflector is None:
             return None
         if not reflector.settled.is_set():
             with suppress(TimeoutError):
-                async with asyncio.timeout(FIRST_LIST_SECONDS):
+                async with asyncio.timeout_at(known.patience_ends):
                     await reflector.settled.wait()
         return reflector.get(namespace, ref.name) if reflector.current else None
 
     def take(self, ref: ObjectRef | TargetRef, body: Json) -> None:
         """Store a target that was read live, so that the next sync does not see it as it was before our own write."""
-        watched = self._watched.get((ref.api_version, ref.kind))
-        reflector = None if watched is None else watched.of(body["metadata"]["namespace"])
+        known = self._kinds.get((ref.api_version, ref.kind))
+        reflector = None if known is None else known.watched.of(body["metadata"]["namespace"])
         if reflector is not None:
             reflector.take(body)
 
@@ -127,17 +141,17 @@ class TargetCache:
         async with asyncio.TaskGroup() as group:
             while True:
                 self._asked.clear()
-                for kind in self._watched.keys() - self._tasks.keys():
-                    self._tasks[kind] = group.create_task(self._watched[kind].run())
+                for each in self._kinds.values():
+                    each.task = each.task or group.create_task(each.watched.run())
                 with suppress(TimeoutError):
                     async with asyncio.timeout(UNUSED_SECONDS):
                         await self._asked.wait()
                 self._stop_unused()
 
-    def _of(self, kind: _Kind) -> Watched[KeptTarget]:
-        watched = self._watched.get(kind)
-        if watched is None:
-            watched = self._watched[kind] = Watched(
+    def _of(self, kind: _Kind) -> _WatchedKind:
+        known = self._kinds.get(kind)
+        if known is None:
+            watched = Watched(
                 self._client,
                 self._clock,
                 kind[0],
@@ -146,19 +160,21 @@ class TargetCache:
                 keep=partial(self._keep, kind),
                 changed=partial(self._changed, *kind),
             )
+            ends = asyncio.get_running_loop().time() + FIRST_LIST_SECONDS
+            known = self._kinds[kind] = _WatchedKind(watched, ends)
             self._asked.set()
-        return watched
+        return known
 
     def _keep(self, kind: _Kind, body: Json) -> KeptTarget:
         meta = body["metadata"]
-        reflector = self._watched[kind].of(meta["namespace"])
+        reflector = self._kinds[kind].watched.of(meta["namespace"])
         return kept_target(*kind, body, None if reflector is None else reflector.get(meta["namespace"], meta["name"]))
 
     def _stop_unused(self) -> None:
-        for kind in list(self._tasks):
-            if not self._in_use(kind[0].rpartition("/")[0], kind[1]):
-                self._tasks.pop(kind).cancel()
-                del self._watched[kind]
+        for kind, known in list(self._kinds.items()):
+            if known.task is not None and not self._in_use(kind[0].rpartition("/")[0], kind[1]):
+                known.task.cancel()
+                del self._kinds[kind]
 
     def _changed(
         self,
