@@ -17,6 +17,7 @@ from twinops.adapters.kubernetes.pod_cache import PLURAL as PODS
 from twinops.adapters.kubernetes.pod_cache import PodIndex, kept_pod
 from twinops.adapters.kubernetes.pods import PodFinder
 from twinops.adapters.kubernetes.sources import ClusterSources
+from twinops.adapters.kubernetes.target_cache import TargetCache
 from twinops.adapters.kubernetes.twins import ClusterTwins
 from twinops.adapters.kubernetes.watched import Watched
 from twinops.adapters.kubernetes.workloads import ClusterWorkloads
@@ -65,19 +66,20 @@ class ProcessContext:
 
 
 class _Caches:
-    """Watched copies that syncs read: pods, HPAs and ScaledObjects.
+    """Watched copies that syncs read: targets, pods, HPAs and ScaledObjects.
 
     Args:
         client: of ``KubeClient.for_watches``.
         context: of the process.
-        hpa_seen: called for HPAs that changed.
+        seen: called for targets and HPAs that changed.
     """
 
-    def __init__(self, client: KubeClient, context: ProcessContext, hpa_seen: Seen) -> None:
+    def __init__(self, client: KubeClient, context: ProcessContext, seen: Seen) -> None:
         clock, namespaces = context.clock, context.settings.watch_namespaces
         self._index = PodIndex()
         self._pods = Watched(client, clock, PODS_VERSION, PODS, namespaces, keep=kept_pod, changed=self._index.changed)
-        self.hpas = HpaCache(client, clock, namespaces, hpa_seen)
+        self.targets = TargetCache(client, clock, namespaces, seen=seen, in_use=context.store.depends_on_kind)
+        self.hpas = HpaCache(client, clock, namespaces, seen)
         self.scaled_objects = ScaledObjectCache(client, clock, namespaces)
 
     def pod_finder(self, client: KubeClient, discovery: Discovery) -> PodFinder:
@@ -87,13 +89,14 @@ class _Caches:
     def jobs(self) -> Mapping[str, Coroutine[Any, Any, None]]:
         """Return the coroutines that keep the copies current, by name."""
         return {
+            "targets": self.targets.run(),
             "pods": self._pods.run(),
             "hpas": self.hpas.watched.run(),
             "scaled objects": self.scaled_objects.watched.run(),
         }
 
     async def first(self) -> None:
-        """Wait until the first read of each has succeeded or failed."""
+        """Wait until the first read of each has succeeded or failed. Targets are read once twins ask for them."""
         await asyncio.gather(self._pods.first(), self.hpas.watched.first(), self.scaled_objects.watched.first())
 
 
@@ -104,19 +107,19 @@ class _Cluster:
         context: of the process.
         client: of the API server.
         elector: whose fence guards writes.
-        hpa_seen: called for HPAs that changed.
+        seen: called for targets and HPAs that changed.
     """
 
-    def __init__(self, context: ProcessContext, client: KubeClient, elector: Elector, hpa_seen: Seen) -> None:
+    def __init__(self, context: ProcessContext, client: KubeClient, elector: Elector, seen: Seen) -> None:
         settings, clock = context.settings, context.clock
         # A write that the fence allows at the deadline must end before another process can acquire the lease.
         margin = settings.lease_duration_seconds - settings.renew_deadline_seconds
         fenced = client.fenced(elector.fence, timeout_seconds=min(settings.request_timeout_seconds, margin))
         discovery = Discovery(fenced)
-        self.caches = _Caches(client.for_watches(), context, hpa_seen)
+        self.caches = caches = _Caches(client.for_watches(), context, seen)
         self.twins = ClusterTwins(fenced, trim=trimmed)
-        self.levers = ClusterLevers(fenced, discovery, self.caches.hpas, self.caches.scaled_objects)
-        self.workloads = ClusterWorkloads(fenced, discovery, self.caches.pod_finder(fenced, discovery))
+        self.levers = ClusterLevers(fenced, discovery, caches.hpas, caches.scaled_objects, caches.targets)
+        self.workloads = ClusterWorkloads(fenced, discovery, caches.pod_finder(fenced, discovery), caches.targets)
         self.sources = ClusterSources(fenced, clock, namespace=settings.namespace)
         self.events = ClusterEvents(client, clock, instance=settings.identity)
 
@@ -189,7 +192,7 @@ class Leader:
         clock = context.clock
         self._store = context.store
         self._queue = WorkQueue(self._store, clock, spacing_seconds=context.settings.sync_spacing_seconds)
-        self._cluster = _Cluster(context, client, elector, self._hpa_seen)
+        self._cluster = _Cluster(context, client, elector, self._dependency_seen)
         throttle = WriteThrottle(
             clock,
             per_second=context.settings.status_writes_per_second,
@@ -276,7 +279,7 @@ class Leader:
         await self._metrics.aclose()
         await self._cluster.events.drain(DRAIN_SECONDS)
 
-    def _hpa_seen(self, body: Mapping[str, Any], listed: bool, deleted: bool) -> None:  # noqa: FBT001 - as the cache calls it
+    def _dependency_seen(self, body: Mapping[str, Any], listed: bool, deleted: bool) -> None:  # noqa: FBT001 - as the caches call it
         self.watching.dependency_seen(body, listed=listed, deleted=deleted)
 
     def _source_recovered(self, name: str) -> None:

@@ -20,6 +20,7 @@ _GRANTED = frozenset(
         ("apps", "deployments"),
         ("apps", "statefulsets"),
         ("apps", "replicasets"),
+        ("", "replicationcontrollers"),
         ("autoscaling", "horizontalpodautoscalers"),
         ("keda.sh", "scaledobjects"),
     }

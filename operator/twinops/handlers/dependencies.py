@@ -1,6 +1,6 @@
-"""Watch events of MetricsSources and targets; each wakes the twins that refer to the object.
+"""Watch events of MetricsSources; each wakes the twins that refer to the source.
 
-HPAs are watched by ``adapters.kubernetes.hpa_cache``, since syncs read them from that watch.
+Targets and HPAs are watched by ``adapters.kubernetes.target_cache`` and ``hpa_cache``, since syncs read them there.
 """
 
 from __future__ import annotations
@@ -13,18 +13,11 @@ from twinops.api import GROUP, VERSION
 from twinops.api.source.kind import METRICS_SOURCE
 from twinops.controllers.twin.watch_events import WatchEvents
 
-WATCHED = (
-    (GROUP, VERSION, METRICS_SOURCE.plural),
-    ("apps", "v1", "deployments"),
-    ("apps", "v1", "statefulsets"),
-)
-"""Group, version and plural of the watched kinds. A missing target of another kind is read again every few seconds."""
-
 
 def register(registry: kopf.OperatorRegistry, *, watching: WatchEvents) -> None:
-    """Register a watch for each kind that twins commonly depend on."""
-    for group, version, plural in WATCHED:
+    """Register the watch of MetricsSources."""
+    plural = METRICS_SOURCE.plural
 
-        @kopf.on.event(group, version, plural, registry=registry, id=f"{plural}-seen")
-        async def seen(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's own name for it
-            watching.dependency_seen(dict(body), listed=type is None, deleted=type == "DELETED")
+    @kopf.on.event(GROUP, VERSION, plural, registry=registry, id=f"{plural}-seen")
+    async def seen(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's own name for it
+        watching.dependency_seen(dict(body), listed=type is None, deleted=type == "DELETED")

@@ -167,7 +167,7 @@ DENIED = [
     "delete autoscaling horizontalpodautoscalers",
     "patch keda.sh scaledobjects",
     "patch twinops.dev digitaltwins/status",
-    "watch apps replicasets",
+    "patch apps replicasets",
     "list core secrets",
     "watch core secrets",
     "get core pods",

@@ -8,6 +8,7 @@ import pytest
 
 from devcluster.supervised import Supervised
 from support.operator import condition
+from support.requests import reads, requests_about, until_watched
 from support.shop import Body, Shop
 
 pytestmark = pytest.mark.usefixtures("operator")
@@ -91,31 +92,44 @@ def test_the_operator_asks_for_nothing_that_it_may_not(shop: Shop, operator: Sup
     assert operator.process.alive
 
 
-def requests_about(shop: Shop) -> list[str]:
-    """Return what the operator has asked about the objects of this namespace, its Events aside."""
-    return [
-        f"{event['verb']} {'/'.join(filter(None, (about['resource'], about.get('subresource'))))}"
-        for event in shop.cluster.audit_events(reads=True)
-        if "twinops-system" in event.get("user", {}).get("username", "")
-        and (about := event.get("objectRef", {})).get("namespace") == shop.namespace
-        and about["resource"] != "events"
-    ]
-
-
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "ReplicaSet"])
 @pytest.mark.parametrize("hpa", [pytest.param(True, id="with an HPA"), pytest.param(False, id="without one")])
-def test_a_steady_sync_reads_the_target_and_lists_nothing(shop: Shop, *, hpa: bool) -> None:
-    shop.apply(shop.deployment(), *([shop.hpa()] if hpa else []))
-    shop.ready(2)
+def test_a_steady_sync_reads_nothing_from_the_api_server(shop: Shop, kind: str, *, hpa: bool) -> None:
+    target = {"apiVersion": "apps/v1", "kind": kind, "name": "checkout"}
+    workload = shop.deployment() | {"kind": kind}
+    if kind == "StatefulSet":
+        workload["spec"] |= {"serviceName": "checkout"}
+    scaler = shop.hpa()
+    scaler["spec"]["scaleTargetRef"] = target
+    shop.apply(workload, *([scaler] if hpa else []))
     shop.metric("cpuUsage", 40)
     bounds = {"minReplicas": 2, "maxReplicas": 5}
-    shop.apply(shop.twin(syncFrequencySeconds=3600, autoCorrection={"bounds": bounds}))
+    twin = shop.twin(syncFrequencySeconds=3600, autoCorrection={"bounds": bounds})
+    twin["spec"]["source"]["targetRef"] = target
+    shop.apply(twin)
     shop.until(is_current, "current")
-    shop.sync()
+    until_watched(shop)
     before = len(requests_about(shop))
 
     shop.sync(3)
 
     asked = requests_about(shop)[before:]
-    reads = ["get deployments"] if hpa else ["get deployments", "get deployments", "get deployments/scale"]
-    assert sorted(set(asked) - {"patch digitaltwins"}) == sorted({*reads, "update digitaltwins/status"})
-    assert len([one for one in asked if one.startswith("get")]) == 3 * len(reads)
+    assert reads(asked) == []
+    assert set(asked) - {"patch digitaltwins"} == {"update digitaltwins/status"}
+
+
+def test_a_target_that_comes_later_or_goes_is_noticed_long_before_the_next_slot(shop: Shop) -> None:
+    shop.metric("cpuUsage", 40)
+    shop.apply(shop.twin(syncFrequencySeconds=3600))
+    shop.until_condition("Stalled", "True", reason="TargetNotFound")
+    shop.apply(shop.deployment())
+    shop.until_condition("Ready", "True")
+    until_watched(shop)
+    shop.cluster.kubectl("-n", shop.namespace, "delete", "deployment", "checkout")
+    shop.until_condition("Stalled", "True", reason="TargetNotFound")
+
+
+def test_a_target_that_comes_with_its_twin_is_found_at_once(shop: Shop) -> None:
+    shop.metric("cpuUsage", 40)
+    shop.apply(shop.twin(syncFrequencySeconds=3600), shop.deployment())
+    shop.until(is_current, "current", within=10)

@@ -188,6 +188,9 @@ def test_a_right_that_is_taken_away_is_named(scene: Scene) -> None:
     path, role = observing(scene)
     reading = [rule for rule in role["rules"] if "deployments" not in rule["resources"]]
     shop.cluster.api.merge(path, {"rules": reading})
+    # Rights are checked when a watch is opened, not while it lasts: at the latest five minutes later.
+    shop.cluster.apiserver.stop()
+    shop.cluster.apiserver.start()
     try:
         body = shop.until_condition("Stalled", "True", reason="Forbidden")
         assert f"may not get deployments.apps in namespace {shop.namespace}" in condition(body, "Stalled")["message"]

@@ -21,6 +21,7 @@ from twinops.adapters.kubernetes.client import (
 from twinops.adapters.kubernetes.discovery import Discovery
 from twinops.adapters.kubernetes.hpa_cache import HpaCache, ScaledObjectCache
 from twinops.adapters.kubernetes.hpa_finder import find_hpa
+from twinops.adapters.kubernetes.target_cache import TargetCache
 from twinops.api import ORIGINAL_ANNOTATION
 from twinops.api.references import ObjectRef, TargetRef
 from twinops.core.lever import HPA_MIN_REPLICAS, SCALE_REPLICAS, Lever, LeverValue
@@ -35,6 +36,7 @@ class ClusterLevers:
         discovery: paths of kinds.
         known: watched HPAs; without it they are listed at each call.
         scaled: watched ScaledObjects, likewise.
+        watched_targets: watched targets, whose ``/scale`` is read live without it.
     """
 
     def __init__(
@@ -43,11 +45,13 @@ class ClusterLevers:
         discovery: Discovery,
         known: HpaCache | None = None,
         scaled: ScaledObjectCache | None = None,
+        watched_targets: TargetCache | None = None,
     ) -> None:
         self._client = client
         self._discovery = discovery
         self._known = known
         self._scaled = scaled
+        self._targets = watched_targets
 
     async def find(self, namespace: str, target: TargetRef, hpa_name: str | None) -> Lever:
         """Return the named HPA, else the only one that targets the workload, else its ``/scale``.
@@ -58,7 +62,11 @@ class ClusterLevers:
             ClusterError: the API server did not answer, or a right to read is missing.
         """
         hpa = await find_hpa(self._client, self._known, namespace, target, hpa_name)
-        return hpa or await scales.find_scale(self._client, self._discovery, self._scaled, namespace, target)
+        if hpa is not None:
+            return hpa
+        kept = None if self._targets is None else await self._targets.get(namespace, target)
+        lever = None if kept is None else kept.lever
+        return await scales.find_scale(self._client, self._discovery, self._scaled, namespace, target, kept=lever)
 
     async def read(self, namespace: str, reference: ObjectRef, field: str) -> Lever:
         """Return the lever that was written to before.
@@ -72,7 +80,10 @@ class ClusterLevers:
             if self._known is not None:
                 self._known.take(body)
             return hpas.hpa_lever(body)
-        return await scales.read_scale(self._client, self._discovery, namespace, reference)
+        lever = await scales.read_scale(self._client, self._discovery, namespace, reference)
+        if self._targets is not None:
+            self._targets.take(reference, dict(lever.raw))
+        return lever
 
     async def write(
         self, namespace: str, lever: Lever, value: LeverValue, *, force: bool, annotation: str = ""

@@ -70,11 +70,11 @@ def kept_pod(body: Mapping[str, Any]) -> KeptPod:
         namespace=meta["namespace"],
         name=meta["name"],
         version=version_of(dict(body)),
-        labels=_shared_labels(frozenset((meta.get("labels") or {}).items())),
+        labels=shared_labels(frozenset((meta.get("labels") or {}).items())),
         owner=controller(meta),
         running=phase == "Running",
         done=phase in _DONE,
-        resources=_shared_resources(pod_resources(spec, status)),
+        resources=shared_resources(pod_resources(spec, status)),
         pod=Pod(
             name=meta["name"],
             started=_seconds(status.get("startTime")),
@@ -93,12 +93,14 @@ def controller(meta: Mapping[str, Any]) -> Owner | None:
 
 
 @lru_cache(maxsize=8192)
-def _shared_labels(items: frozenset[tuple[str, str]]) -> Mapping[str, str]:
+def shared_labels(items: frozenset[tuple[str, str]]) -> Mapping[str, str]:
+    """Return labels, one mapping for all objects with the same; nobody changes it."""
     return dict(items)
 
 
 @lru_cache(maxsize=8192)
-def _shared_resources(resources: PodResources) -> PodResources:
+def shared_resources(resources: PodResources) -> PodResources:
+    """Return the one that equals these."""
     return resources
 
 

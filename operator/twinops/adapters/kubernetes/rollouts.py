@@ -15,16 +15,17 @@ _COMPLETE: Final = "NewReplicaSetAvailable"
 _PAUSED: Final = "DeploymentPaused"
 _RESUMED: Final = "DeploymentResumed"
 
+_TOLD_BY_OBJECT: Final = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"})
 
-def rollout(kind: str, body: Mapping[str, Any], pods: Iterable[KeptPod]) -> str:
-    """Return why a rollout counts as under way; empty when none is.
+
+def of_object(kind: str, body: Mapping[str, Any]) -> str:
+    """Return why the object itself says that a rollout is under way; empty when it does not.
 
     Scaling is not a rollout: new pods have the revision of the old ones.
 
     Args:
         kind: of the workload.
         body: the workload as the API server sends it.
-        pods: its pods.
     """
     meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
     generation, observed = meta.get("generation"), status.get("observedGeneration")
@@ -34,7 +35,12 @@ def rollout(kind: str, body: Mapping[str, Any], pods: Iterable[KeptPod]) -> str:
         return _deployment(status)
     if kind == "StatefulSet":
         return _stateful_set(spec, status)
-    return "" if kind in {"ReplicaSet", "ReplicationController"} else _revisions(pods)
+    return ""
+
+
+def of_pods(kind: str, pods: Iterable[KeptPod]) -> str:
+    """Return the same from the revisions of its pods, for kinds whose own status fields are unknown."""
+    return "" if kind in _TOLD_BY_OBJECT else _revisions(pods)
 
 
 def _deployment(status: Mapping[str, Any]) -> str:

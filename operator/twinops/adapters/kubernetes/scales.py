@@ -11,6 +11,7 @@ from twinops.adapters.kubernetes.discovery import Discovery
 from twinops.adapters.kubernetes.hpa_cache import KEDA, SCALED_OBJECTS, ScaledObjectCache, scaled_object_target
 from twinops.adapters.kubernetes.hpas import controller_of, targets
 from twinops.adapters.kubernetes.paths import resource_path
+from twinops.adapters.kubernetes.targets import PLURALS
 from twinops.api.references import ObjectRef, TargetRef
 from twinops.core.lever import SCALE_REPLICAS, Lever
 from twinops.errors import NotFound, SpecError, TargetNotFound
@@ -32,9 +33,23 @@ async def object_path(discovery: Discovery, namespace: str, reference: ObjectRef
 
 
 async def find_scale(
-    client: KubeClient, discovery: Discovery, scaled: ScaledObjectCache | None, namespace: str, target: TargetRef
+    client: KubeClient,
+    discovery: Discovery,
+    scaled: ScaledObjectCache | None,
+    namespace: str,
+    target: TargetRef,
+    *,
+    kept: Lever | None,
 ) -> Lever:
     """Return the target's ``/scale``. To be used only when no HPA targets it.
+
+    Args:
+        client: of the API server.
+        discovery: paths of kinds.
+        scaled: watched ScaledObjects; without it they are listed.
+        namespace: of the target.
+        target: whose ``/scale`` is wanted.
+        kept: it as the watch knows it; None to read it live.
 
     Raises:
         SpecError: ManagedByKEDA, TargetNotFound or UnsupportedScale.
@@ -49,6 +64,8 @@ async def find_scale(
         await refuse_keda(client, namespace, target)
     elif known:
         raise _managed_by_keda(known, target)
+    if kept is not None:
+        return kept
     reference = ObjectRef(api_version=target.api_version, kind=target.kind, name=target.name)
     try:
         return await read_scale(client, discovery, namespace, reference)
@@ -60,7 +77,7 @@ async def find_scale(
 
 
 async def read_scale(client: KubeClient, discovery: Discovery, namespace: str, reference: ObjectRef) -> Lever:
-    """Read the object and its ``/scale``.
+    """Read the object, and its ``/scale`` where the object's own fields do not say all of it.
 
     Raises:
         NotFound: there is no such object, or it has no ``/scale``.
@@ -68,18 +85,23 @@ async def read_scale(client: KubeClient, discovery: Discovery, namespace: str, r
         ClusterError: the API server did not answer.
     """
     path = await object_path(discovery, namespace, reference)
-    scale = await client.get(f"{path}/scale")
+    scale = None if (reference.api_version, reference.kind) in PLURALS else await client.get(f"{path}/scale")
     return scale_lever(reference, await client.get(path), scale)
 
 
-def scale_lever(reference: ObjectRef, body: Mapping[str, Any], scale: Mapping[str, Any]) -> Lever:
+def scale_lever(reference: ObjectRef, body: Mapping[str, Any], scale: Mapping[str, Any] | None) -> Lever:
     """Read a scalable object and its ``/scale`` as the API server sends them.
+
+    Args:
+        reference: names the object.
+        body: the object.
+        scale: its ``/scale``; None for the kinds whose ``/scale`` is known to set ``spec.replicas``.
 
     Raises:
         SpecError: ``/scale`` sets another field than ``spec.replicas``, whose owners would be unknown.
     """
     meta, value = body["metadata"], (body.get("spec") or {}).get("replicas")
-    if value is None and (scale.get("spec") or {}).get("replicas"):
+    if value is None and scale is not None and (scale.get("spec") or {}).get("replicas"):
         raise SpecError(
             f"/scale of {reference.kind} sets another field than {FIELD}; only that one can be corrected: "
             "give the workload an HPA",

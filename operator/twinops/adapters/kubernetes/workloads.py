@@ -6,43 +6,46 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from twinops.adapters.kubernetes import selectors
+from twinops.adapters.kubernetes import rollouts
 from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.discovery import ApiResource, Discovery
 from twinops.adapters.kubernetes.paths import resource_path
 from twinops.adapters.kubernetes.pod_cache import PodIndex
 from twinops.adapters.kubernetes.pods import FoundPods, PodFinder
-from twinops.adapters.kubernetes.quantities import Capacity, PodResources, capacity, pod_resources
-from twinops.adapters.kubernetes.rollouts import rollout
-from twinops.adapters.kubernetes.selectors import Selector
+from twinops.adapters.kubernetes.quantities import Capacity, PodResources, capacity
+from twinops.adapters.kubernetes.target_cache import TargetCache
+from twinops.adapters.kubernetes.targets import PLURALS, Target, read_target
 from twinops.api.references import TargetRef
 from twinops.core.metrics.pod_names import NamedPod, regex_of
 from twinops.core.observation import Workload
 from twinops.errors import NotFound, Refused, SpecError, TargetNotFound
 
-VERSION_LABEL = "app.kubernetes.io/version"
-
-_COUNTS_READY = frozenset(
-    {("apps", "Deployment"), ("apps", "StatefulSet"), ("apps", "ReplicaSet"), ("", "ReplicationController")}
-)
-"""Kinds whose missing ``status.readyReplicas`` means 0; of other kinds it means unknown."""
-
 _Json = Mapping[str, Any]
 
 
 class ClusterWorkloads:
-    """Reads targets from the API server, and their pods from the watch. Satisfies ``ports.kubernetes.Workloads``.
+    """Reads targets and their pods from the watch, and live what the watch does not know.
+
+    Satisfies ``ports.kubernetes.Workloads``.
 
     Args:
         client: of the API server.
         discovery: paths of kinds.
         pods: finds pods; by default by a list at each call.
+        known: watched targets; without it they are read at each call.
     """
 
-    def __init__(self, client: KubeClient, discovery: Discovery, pods: PodFinder | None = None) -> None:
+    def __init__(
+        self,
+        client: KubeClient,
+        discovery: Discovery,
+        pods: PodFinder | None = None,
+        known: TargetCache | None = None,
+    ) -> None:
         self._client = client
         self._discovery = discovery
         self._pods = pods or PodFinder(client, discovery, None, PodIndex())
+        self._known = known
 
     async def get(self, namespace: str, ref: TargetRef) -> Workload:
         """Return the target as it is now.
@@ -52,23 +55,25 @@ class ClusterWorkloads:
             SpecError: ``UnsupportedTarget``, for a kind whose fields have another form than a Deployment's.
             ClusterError: the API server did not answer, or the target may not be read.
         """
+        kept = None if self._known is None else await self._known.get(namespace, ref)
+        target = await self._live(namespace, ref) if kept is None else kept.target
+        found = await self._pods.find(namespace, ref, target.uid, target.selector)
+        return workload(ref, target, found)
+
+    async def _live(self, namespace: str, ref: TargetRef) -> Target:
         resource = await self._resource(ref)
         path = resource_path(ref.api_version, resource.plural, namespace=namespace, name=ref.name)
-        group = ref.api_version.rpartition("/")[0]
         try:
             body = await self._client.get(path)
             # Needed only for kinds whose own fields are unknown.
-            scale = None if (group, ref.kind) in _COUNTS_READY else await self._client.get(f"{path}/scale")
+            scale = None if (ref.api_version, ref.kind) in PLURALS else await self._client.get(f"{path}/scale")
         except NotFound as error:
             raise TargetNotFound(
                 f"{ref.kind}/{ref.name} does not exist in namespace {namespace}: "
                 "create it or correct spec.source.targetRef"
             ) from error
         with _readable(ref):
-            selector, uid = _selector(ref, body, scale), str(body["metadata"]["uid"])
-        found = await self._pods.find(namespace, ref, uid, selector)
-        with _readable(ref):
-            return workload(ref, body, scale, await self._template(namespace, body), found)
+            return read_target(ref.kind, body, scale, await self._template(namespace, body))
 
     async def _resource(self, ref: TargetRef) -> ApiResource:
         try:
@@ -110,26 +115,10 @@ def _readable(ref: TargetRef) -> Iterator[None]:
         ) from error
 
 
-def _selector(ref: TargetRef, body: _Json, scale: _Json | None) -> Selector | None:
-    own = (body.get("spec") or {}).get("selector")
-    if scale is None:
-        return selectors.of_labels(own) if ref.kind == "ReplicationController" else selectors.of_object(own)
-    of_scale = selectors.of_text((scale.get("status") or {}).get("selector") or "")
-    # The status of /scale may be empty; many kinds have spec.selector as Deployments have.
-    return of_scale or (selectors.of_object(own) if isinstance(own, Mapping) else None)
-
-
-def workload(ref: TargetRef, body: _Json, scale: _Json | None, template: _Json, found: FoundPods) -> Workload:
-    """Return the workload of a target's object, its ``/scale`` (None for kinds in ``_COUNTS_READY``) and its pods."""
-    spec, status = body.get("spec") or {}, body.get("status") or {}
-    if scale is None:
-        # The API server defaults spec.replicas to 1.
-        ready, desired = status.get("readyReplicas") or 0, spec.get("replicas", 1)
-    else:
-        ready = status.get("readyReplicas", (scale.get("status") or {}).get("replicas", 0))
-        desired = (scale.get("spec") or {}).get("replicas") or 0
+def workload(ref: TargetRef, target: Target, found: FoundPods) -> Workload:
+    """Return the workload of a target and its pods."""
     pods = found.pods or ()
-    resources = _Resources.of(ref, template, found)
+    resources = _Resources.of(ref, target.template, found)
     cpu, memory = resources.cpu, resources.memory
     named = [
         NamedPod(pod.name, pod.owner.kind if pod.owner else "", pod.owner.name if pod.owner else "") for pod in pods
@@ -140,9 +129,9 @@ def workload(ref: TargetRef, body: _Json, scale: _Json | None, template: _Json, 
         notes.append(f"the names of its {len(named)} pods follow no rule and are too many to be listed")
     return Workload(
         ref=ref,
-        uid=body["metadata"]["uid"],
-        ready=int(ready),
-        desired=int(desired),
+        uid=target.uid,
+        ready=target.ready,
+        desired=target.desired,
         pod_cpu_cores=cpu.amount,
         pod_memory_bytes=memory.amount,
         cpu_basis=cpu.basis,
@@ -152,10 +141,10 @@ def workload(ref: TargetRef, body: _Json, scale: _Json | None, template: _Json, 
         containers=resources.containers,
         pods_read=resources.pods_read,
         read_from=resources.read_from,
-        version=version(body, template),
-        labels=dict(body["metadata"].get("labels") or {}),
+        version=target.version,
+        labels=target.labels,
         pods=None if found.pods is None else tuple(pod.pod for pod in pods),
-        rollout=rollout(ref.kind, body, pods),
+        rollout=target.rollout or rollouts.of_pods(ref.kind, pods),
         pod_regex=regex,
         notes=tuple(notes),
     )
@@ -172,29 +161,12 @@ class _Resources:
         self.pods_read = pods_read
 
     @classmethod
-    def of(cls, ref: TargetRef, template: _Json, found: FoundPods) -> _Resources:
+    def of(cls, ref: TargetRef, template: PodResources | None, found: FoundPods) -> _Resources:
         """Read from running pods, else from pending ones, else from the template."""
         pods = found.pods or ()
         counted = [pod for pod in pods if pod.running] or pods
         if counted:
             return cls({f"pod {pod.name}": pod.resources for pod in counted}, "its pods", pods_read=True)
         why = "no pod is there" if found.pods is not None else "its pods are not known"
-        of_template = {f"the pod template of {ref.kind}/{ref.name}": pod_resources(template.get("spec") or {})}
-        read_from = f"the pod template: {why}"
-        return cls(of_template if template.get("spec") else {}, read_from, pods_read=False)
-
-
-def version(body: _Json, template: _Json) -> str | None:
-    """Return the target's version: the label of its pod template or itself, else the tag of its first image."""
-    for labelled in (template, body):
-        found = ((labelled.get("metadata") or {}).get("labels") or {}).get(VERSION_LABEL)
-        if found:
-            return str(found)
-    containers = (template.get("spec") or {}).get("containers") or ()
-    return image_tag(str(containers[0].get("image") or "")) if containers else None
-
-
-def image_tag(image: str) -> str | None:
-    """Return the tag of an image reference, None when it has none (``name``, ``name@sha256:…``)."""
-    name = image.partition("@")[0].rpartition("/")[2]
-    return name.partition(":")[2] or None
+        of_template = {} if template is None else {f"the pod template of {ref.kind}/{ref.name}": template}
+        return cls(of_template, f"the pod template: {why}", pods_read=False)

@@ -101,6 +101,10 @@ class TwinStore:
         """Return the twins that name this object, or hold it."""
         return tuple(self._records[uid].ref for uid in sorted(self._dependents.get(key, ())))
 
+    def depends_on_kind(self, group: str, kind: str) -> bool:
+        """Tell whether any twin names or holds an object of this API group and kind."""
+        return any((key.group, key.kind) == (group, kind) for key in self._dependents)
+
     def rival(self, uid: str) -> str:
         """Return the name of the older twin that corrects the same target or HPA; empty when there is none.
 

@@ -12,7 +12,8 @@ from twinops.adapters.kubernetes.hpas import hpa_lever, targets
 from twinops.adapters.kubernetes.pods import FoundPods
 from twinops.adapters.kubernetes.quantities import capacity, pod_resources, quantity
 from twinops.adapters.kubernetes.scales import scale_lever
-from twinops.adapters.kubernetes.workloads import image_tag, version, workload
+from twinops.adapters.kubernetes.targets import image_tag, read_target, version
+from twinops.adapters.kubernetes.workloads import workload
 from twinops.api.references import ObjectRef, TargetRef
 from twinops.core.lever import FieldOwner
 from twinops.errors import SpecError
@@ -146,7 +147,7 @@ def test_versions(pods: Json, own: Json, images: list[str], expected: str | None
 def test_ready_replicas(status: Json, scale: Json | None, ready: int) -> None:
     body = {"metadata": {"uid": "u"}, "spec": {"replicas": 4}, "status": status}
     told = None if scale is None else scale | {"spec": {"replicas": 4}}
-    seen = workload(TargetRef(name="x"), body, told, {}, FoundPods(()))
+    seen = workload(TargetRef(name="x"), read_target("Deployment", body, told, {}), FoundPods(()))
     assert (seen.ready, seen.desired) == (ready, 4)
 
 

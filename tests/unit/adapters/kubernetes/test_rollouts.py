@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from twinops.adapters.kubernetes.pod_cache import kept_pod
-from twinops.adapters.kubernetes.rollouts import rollout
+from twinops.adapters.kubernetes.rollouts import of_object, of_pods
 
 Json = dict[str, Any]
 
@@ -90,12 +90,12 @@ def pods(*labels: Json) -> list[Any]:
 )
 def test_rollouts(kind: str, body: Json, words: str) -> None:
     key = "rollouts-pod-template-hash"
-    told = rollout(kind, body, pods({key: "a"}, {key: "b"}, {key: "b"}))
+    told = of_object(kind, body) or of_pods(kind, pods({key: "a"}, {key: "b"}, {key: "b"}))
     assert words in told
     assert bool(told) == bool(words)
 
 
 def test_pods_of_one_revision_or_of_none_are_no_rollout() -> None:
     key = "controller-revision-hash"
-    assert rollout("CloneSet", {"metadata": {}}, pods({key: "a"}, {key: "a"}, {})) == ""
-    assert rollout("Herd", {"metadata": {}}, pods({}, {"app": "herd"})) == ""
+    assert of_pods("CloneSet", pods({key: "a"}, {key: "a"}, {})) == ""
+    assert of_pods("Herd", pods({}, {"app": "herd"})) == ""

@@ -56,6 +56,20 @@ def test_an_older_body_never_replaces_a_newer_one() -> None:
     assert store.dependents(CHECKOUT)[0].name == "a"
 
 
+def test_kinds_are_depended_on_while_a_twin_names_or_holds_an_object_of_them() -> None:
+    store = TwinStore()
+    assert not store.depends_on_kind("apps", "Deployment")
+    store.put(twin("a"))
+    store.put(twin("b"))
+    assert store.depends_on_kind("apps", "Deployment")
+    assert not store.depends_on_kind("apps", "StatefulSet")
+    assert not store.depends_on_kind("", "Deployment")
+    store.drop("uid-shop-a")
+    assert store.depends_on_kind("apps", "Deployment")
+    store.drop("uid-shop-b")
+    assert not store.depends_on_kind("apps", "Deployment")
+
+
 def test_a_new_body_moves_the_links() -> None:
     store = TwinStore()
     store.put(twin("a", version="1", target="old"))
