@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from twinops.core.metrics.queries import InstantAnswer
@@ -20,6 +20,8 @@ class FakeBackend:
         failure: raised instead of any answer.
         gate: range queries wait until it is set.
         batches: the instant queries of each call.
+        built_in: the instant queries that were said to be built-in.
+        times: the time that each call asks for.
         range_batches: the range queries of each call.
     """
 
@@ -28,10 +30,16 @@ class FakeBackend:
     failure: Exception | None = None
     gate: asyncio.Event | None = None
     batches: list[list[str]] = field(default_factory=list)
+    built_in: set[str] = field(default_factory=set)
+    times: list[float] = field(default_factory=list)
     range_batches: list[list[RangeQuery]] = field(default_factory=list)
 
-    async def instant(self, source: SourceAccess, queries: Sequence[str], at: float) -> Sequence[InstantAnswer]:
-        del source, at
+    async def instant(
+        self, source: SourceAccess, queries: Sequence[str], at: float, *, built_in: Collection[str] = ()
+    ) -> Sequence[InstantAnswer]:
+        del source
+        self.times.append(at)
+        self.built_in |= set(built_in)
         self.batches.append(list(queries))
         if self.failure is not None:
             raise self.failure

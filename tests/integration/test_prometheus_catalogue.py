@@ -699,3 +699,26 @@ async def test_look_ups_find_the_series_behind_the_figure(
 
     assert freshness.values == (loaded.end,)
     assert any(answer.values for answer in presence)
+
+
+async def test_queries_that_are_asked_together_are_answered_as_if_alone(
+    loaded: Loaded, backend: PrometheusBackend
+) -> None:
+    texts: dict[str, None] = {}
+    for case in CASES:
+        for where in ("", TWICE):
+            promql = case.query(where)
+            read = TEXTS.inspect(promql, stale_after_seconds=120, scrape_interval_seconds=SCRAPE)
+            pods = dataclasses.replace(case.candidate_query, template=case.candidate_query.pods or "vector(1)")
+            rendered = TEXTS.render(pods, scope(case.namespace + where, case.labels))
+            derived = (read.freshness, read.top, read.measured, read.bounds, read.past, *read.presence.values())
+            texts |= dict.fromkeys(text for text in (promql, rendered, *derived) if text)
+    access = source(loaded.prometheus)
+
+    together = await backend.instant(access, list(texts), loaded.end, built_in=texts.keys())
+    alone = await backend.probes.instant(access, list(texts), loaded.end)
+
+    assert len(texts) > 5 * len(CASES)
+    assert sum(bool(answer.values) for answer in alone) > len(texts) / 2
+    for text, one, other in zip(texts, together, alone, strict=True):
+        assert one == other, text

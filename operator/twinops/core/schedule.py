@@ -1,8 +1,9 @@
 """The times at which a twin syncs: slots on a wall-clock grid, offset by a hash of its UID.
 
-The grid keeps syncs at equal intervals over restarts; the hash spreads the syncs of many twins evenly. Sleeping is done
-by a monotonic clock, so that a jump of the wall clock shifts the grid but not the pace: two syncs begin between half an
-interval and one interval apart (plus the duration of a sync, and ``SLACK``).
+The grid keeps syncs at equal intervals over restarts; the hash spreads the syncs of many twins evenly over the seconds
+of the interval. Those of one second wake together, so that they ask their MetricsSource in common requests. Sleeping is
+done by a monotonic clock, so that a jump of the wall clock shifts the grid but not the pace: two syncs begin between
+half an interval and one interval apart (plus the duration of a sync, and ``SLACK``).
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from dataclasses import dataclass
 SLACK = 0.02
 """Share of the interval by which a sync may come before its slot and still count for it: a sleep ends a little before
 the slot while NTP slows the wall clock down (by at most 0.05 %)."""
+
+INTO_SECOND = 0.05
+"""Seconds by which slots lie behind the whole second: a sleep that ends a little early is still within that second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ def fraction(uid: str) -> float:
 
 
 def next_slot(now: float, interval: float, uid: str) -> float:
-    """Return the twin's first slot strictly after ``now``.
+    """Return the twin's first slot strictly after ``now``: at a whole second of its interval, plus ``INTO_SECOND``.
 
     Args:
         now: Unix seconds.
@@ -40,7 +44,7 @@ def next_slot(now: float, interval: float, uid: str) -> float:
     Returns:
         Unix seconds in (now, now + interval].
     """
-    offset = fraction(uid) * interval
+    offset = math.floor(fraction(uid) * interval) + INTO_SECOND
     slot = offset + (math.floor((now - offset) / interval) + 1) * interval
     # Rounding may place the slot on ``now`` itself.
     return slot if slot > now else slot + interval

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -58,8 +58,17 @@ class RangeAnswer:
 class MetricsBackend(Protocol):
     """Queries a Prometheus-compatible endpoint, several queries per call."""
 
-    async def instant(self, source: SourceAccess, queries: Sequence[str], at: float) -> Sequence[InstantAnswer]:
+    async def instant(
+        self, source: SourceAccess, queries: Sequence[str], at: float, *, built_in: Collection[str] = ()
+    ) -> Sequence[InstantAnswer]:
         """Answer every query as of ``at`` (Unix seconds), in their order. A query that is refused fails alone.
+
+        Args:
+            source: whom to ask.
+            queries: PromQL.
+            at: Unix seconds.
+            built_in: those of the queries that are known to be valid PromQL of type instant vector, so that twins of
+                all namespaces may ask them in common requests; a person's own share requests within a namespace only.
 
         Raises:
             MetricsUnavailable: the endpoint did not answer, or answered with a server error; ``MetricsBusy`` when no

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from twinops.core.schedule import SLACK, SyncStart, fraction, herd_delay, next_slot, sleep_seconds
+from twinops.core.schedule import INTO_SECOND, SLACK, SyncStart, fraction, herd_delay, next_slot, sleep_seconds
 
 NOW = 1_800_000_000.0
 
@@ -52,6 +52,13 @@ def test_ten_thousand_twins_are_spread_evenly_over_a_minute() -> None:
     # 167 are expected in each second; five standard deviations of a Poisson count.
     assert max(per_second) < 167 + 5 * 13
     assert min(per_second) > 167 - 5 * 13
+
+
+def test_twins_of_one_second_wake_together_and_within_it() -> None:
+    slots = {next_slot(NOW, 60, uid) for uid in uids(1000)}
+    assert len(slots) == 60
+    for slot in slots:
+        assert slot % 1 == pytest.approx(INTO_SECOND, abs=1e-5)
 
 
 class Run:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -37,8 +37,9 @@ class PrometheusBackend:
     Every source has its own connections and threads (``Endpoint``), so that one that hangs does not block another. A
     changed spec or credential gives a new endpoint; running syncs finish with the one they began with.
 
-    Within a source, namespaces and within them twins are served in turn, and none gets all connections, see
-    ``FairSemaphore``. Instant queries go before range queries. A query that timed out is not sent again for a while.
+    Instant queries of many twins are asked together, see ``Batcher``; they go before range queries. Within a source,
+    namespaces and within them twins are served in turn, and none gets all connections, see ``FairSemaphore``. A query
+    that timed out is not sent again for a while.
 
     Args:
         connections: concurrent requests to one source.
@@ -53,8 +54,12 @@ class PrometheusBackend:
         self._unnamed = itertools.count()
         self.probes = Probes(self)
 
-    async def instant(self, source: SourceAccess, queries: Sequence[str], at: float) -> Sequence[InstantAnswer]:
+    async def instant(
+        self, source: SourceAccess, queries: Sequence[str], at: float, *, built_in: Collection[str] = ()
+    ) -> Sequence[InstantAnswer]:
         """Answer every query as of ``at`` (Unix seconds), in the order given. A failed query fails alone.
+
+        Queries for the same time go in common requests, see ``Batcher``.
 
         ``error`` of an answer is Prometheus' ``errorType`` (``bad_data``, ``execution``, ``timeout``,
         ``canceled``), ``too_large``, ``result_type`` when the result is neither a number nor a vector of them,
@@ -67,7 +72,7 @@ class PrometheusBackend:
         """
         with self._endpoint(source) as endpoint:
             who = self._requester()
-            answers = await _all([endpoint.ask_instant(who, text, at) for text in queries])
+            answers = _unless_busy(await endpoint.batcher.ask(who, queries, at, built_in))
         waited = sum(answer.error == "busy" for answer in answers)
         if waited:
             log.warning("queries were not asked", source=source.name, namespace=who[0], uid=who[1], count=waited)
@@ -86,12 +91,12 @@ class PrometheusBackend:
                 raise ValueError(f"more than {MAX_POINTS} points: {query.start} to {query.end} by {query.step}")
         with self._endpoint(source) as endpoint:
             who = self._requester()
-            return await _all([endpoint.ask_range(who, query) for query in queries])
+            return _unless_busy(await _all([endpoint.ask_range(who, query) for query in queries]))
 
     async def probe(self, source: SourceAccess, queries: Sequence[str], at: float) -> Sequence[InstantAnswer]:
         """Answer like ``instant``, over a connection that is reserved for probes."""
         with self._endpoint(source) as endpoint:
-            return await _all([endpoint.probe(text, at) for text in queries])
+            return _unless_busy(await _all([endpoint.ask_one(text, at, None) for text in queries]))
 
     def forget(self, name: str) -> None:
         """Close the connections of a deleted source."""
@@ -131,25 +136,32 @@ class Probes:
     def __init__(self, backend: PrometheusBackend) -> None:
         self._backend = backend
 
-    async def instant(self, source: SourceAccess, queries: Sequence[str], at: float) -> Sequence[InstantAnswer]:
-        """Answer like ``PrometheusBackend.instant``, over a connection that is reserved for probes."""
+    async def instant(
+        self, source: SourceAccess, queries: Sequence[str], at: float, *, built_in: Collection[str] = ()
+    ) -> Sequence[InstantAnswer]:
+        """Answer like ``PrometheusBackend.instant``, each query alone, over a connection reserved for probes."""
+        del built_in
         return await self._backend.probe(source, queries, at)
 
 
 async def _all(questions: Sequence[Awaitable[_Answer]]) -> Sequence[_Answer]:
-    """Await all answers. The first error of the endpoint cancels the rest of the batch.
-
-    Raises:
-        MetricsBusy: no query was finished.
-    """
+    """Await all answers. The first error of the endpoint cancels the rest of the batch."""
     tasks = [asyncio.ensure_future(question) for question in questions]
     try:
-        answers = await asyncio.gather(*tasks)
+        return await asyncio.gather(*tasks)
     except BaseException:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
+
+
+def _unless_busy(answers: Sequence[_Answer]) -> Sequence[_Answer]:
+    """Return the answers.
+
+    Raises:
+        MetricsBusy: no query was finished.
+    """
     errors = {answer.error for answer in answers}
     if errors & _UNFINISHED and errors <= _WITHOUT_A_VALUE:
         next_attempt = min(getattr(answer, "next_attempt", 0.0) for answer in answers)

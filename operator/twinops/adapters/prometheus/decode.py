@@ -12,6 +12,9 @@ import numpy as np
 from twinops.core.metrics.queries import InstantAnswer
 from twinops.ports.metrics import RangeAnswer
 
+NOT_DECODABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
+"""What the functions here raise for a result of another type."""
+
 _LAST_TIME = 1e12
 """Unix seconds; a later time is refused, since its slot number would not fit into an integer."""
 

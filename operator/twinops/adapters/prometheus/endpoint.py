@@ -1,12 +1,11 @@
-"""One metrics source: its connections, threads and back-off, and single queries over them."""
+"""One metrics source: its connections and threads, and requests over them."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -14,17 +13,24 @@ from typing import Any, TypeVar
 
 from prometheus_api_client import PrometheusConnect
 
-from twinops.adapters.prometheus import decode
-from twinops.adapters.prometheus.slow_queries import SlowQueries, SlowRequesters
-from twinops.adapters.prometheus.transport import NoAnswer, QueryFailed, Transport
+from twinops.adapters.prometheus import decode, joined
+from twinops.adapters.prometheus.batcher import Batcher
+from twinops.adapters.prometheus.transport import (
+    MAX_BODY_BYTES,
+    MAX_INSTANT_BYTES,
+    MORE_BYTES,
+    NoAnswer,
+    QueryFailed,
+    Transport,
+)
+from twinops.adapters.prometheus.value_types import is_instant_vector
 from twinops.core.metrics.queries import PARTIAL, InstantAnswer
 from twinops.engine.fair_semaphore import FairSemaphore, Key, Permit
 from twinops.errors import MetricsBusy, MetricsUnavailable, SourceInvalid
 from twinops.ports.metrics import NO_STORE, RangeAnswer, RangeQuery, SourceAccess
 
-# An instant query must give one value, so two show that there are too many; over a range, series may follow each other.
-_MAX_VALUES = 2
 _MAX_SERIES = 100
+"""Series of one range query. They may follow each other, so that more than one is no mistake."""
 
 # Prometheus' own time-out is shorter than ours, so that a slow query fails alone.
 _EVALUATION_SHARE = 0.8
@@ -34,9 +40,7 @@ _GRACE_SECONDS = 1.0
 _HISTORY_PATIENCE_SECONDS = 300.0
 """How long a range query waits for a connection; instant queries go first."""
 
-_NOT_DECODABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
-
-_Answer = TypeVar("_Answer", InstantAnswer, RangeAnswer)
+_Result = TypeVar("_Result")
 
 
 class Endpoint:
@@ -48,6 +52,8 @@ class Endpoint:
 
     Attributes:
         users: number of running batches.
+        batcher: asks the instant queries of all twins.
+        answered_at: when the last answer came, in seconds of the monotonic clock; a refusal is an answer, too.
 
     Raises:
         SourceInvalid: the CA bundle is not valid PEM.
@@ -57,21 +63,21 @@ class Endpoint:
         self.source = source
         self.users = 0
         self._timeout = float(source.spec.timeout_seconds)
-        self._evaluation = f"{math.ceil(self._timeout * _EVALUATION_SHARE * 1000)}ms"
         try:
             self._transport = Transport(source, connections)
         except (OSError, ValueError) as error:
             raise SourceInvalid(f"the CA bundle of metrics source {source.name} is not valid PEM") from error
-        self._client = PrometheusConnect(source.spec.url.rstrip("/"), session=self._transport, method="POST")
+        url = source.spec.url.rstrip("/")
+        self._instant_url = f"{url}/api/v1/query"
+        self._client = PrometheusConnect(url, session=self._transport, method="POST")
         # One more than there are permits, for the probe.
         self._threads = ThreadPoolExecutor(connections + 1, thread_name_prefix=f"metrics-{source.name}")
         spare = connections // 4
         self._permits = FairSemaphore(
             connections, spare=(min(spare, 1), spare), most=(connections, -(-connections // 2))
         )
-        self._slow = SlowQueries()
-        self._slow_requesters = SlowRequesters()
-        self._answered_at = 0.0
+        self.batcher = Batcher(self, self._timeout)
+        self.answered_at = 0.0
 
     def close(self) -> None:
         """Refuse further requests; running ones finish.
@@ -81,47 +87,63 @@ class Endpoint:
         self._threads.shutdown(wait=False)
         self._transport.close()
 
-    async def ask_instant(self, who: Key, promql: str, at: float) -> InstantAnswer:
-        """Send one instant query when a connection is free, unless it timed out recently."""
-        wait = self._slow.wait(promql)
-        if wait:
-            return InstantAnswer(error="timeout", next_attempt=at + wait)
+    async def permit(self, who: Key, patience: float, *, background: bool) -> Permit:
+        """Wait for a free connection, for ``patience`` seconds at most.
+
+        Raises:
+            MetricsBusy: none became free in time.
+        """
         try:
-            permit = await self._permit(who, self._timeout, background=self._slow_requesters.is_slow(who))
-        except MetricsBusy:
-            return InstantAnswer(error="busy")
-        began = time.monotonic()
+            async with asyncio.timeout(patience):
+                return await self._permits.acquire(who, background=background)
+        except TimeoutError as error:
+            raise MetricsBusy(
+                f"metrics source {self.source.name}: other queries have kept its connections busy for {patience:.0f} s"
+            ) from error
+
+    async def ask_one(self, promql: str, at: float, permit: Permit | None) -> InstantAnswer:
+        """Send one instant query, and release the permit; without one the connection for probes is used."""
         try:
-            answer = await self._ask(partial(self.instant, promql, at), _instant_error, permit)
-        except NoAnswer:
-            if self._answered_at <= began:
-                raise
-            # Others were answered meanwhile: the query hangs, not the source.
-            answer = InstantAnswer(error="timeout")
-        if answer.error == "timeout":
-            self._slow_requesters.failed(who)
-            return dataclasses.replace(answer, next_attempt=at + self._slow.failed(promql))
-        self._slow.answered(promql)
-        return answer
+            return await self._run(partial(self.instant, promql, at), permit, self._timeout)
+        except QueryFailed as failure:
+            # An instant query concerns now, for which some store must exist: the answer is partial.
+            kind = PARTIAL if failure.kind == NO_STORE else failure.kind
+            return InstantAnswer(error=kind, error_position=failure.position)
+
+    async def ask_joined(
+        self, texts: Sequence[str], at: float, permit: Permit, *, check: bool, seconds: float
+    ) -> Sequence[InstantAnswer | None]:
+        """Send several instant queries as one, and release the permit; None for a query that cannot be joined.
+
+        Args:
+            texts: the queries.
+            at: Unix seconds.
+            permit: for one connection.
+            check: whether the texts may be of any type, or none that can be parsed.
+            seconds: time until the answer must be there.
+
+        Raises:
+            QueryFailed: the joined query failed.
+            Unusable: its answer cannot be split.
+        """
+        return await self._run(partial(self.joined, texts, at, check=check, seconds=seconds), permit, seconds)
 
     async def ask_range(self, who: Key, query: RangeQuery) -> RangeAnswer:
         """Send one range query when no instant query waits."""
-        permit = await self._permit(who, _HISTORY_PATIENCE_SECONDS, background=True)
-        return await self._ask(partial(self.range, query), _range_error, permit)
+        permit = await self.permit(who, _HISTORY_PATIENCE_SECONDS, background=True)
+        try:
+            return await self._run(partial(self.range, query), permit, self._timeout)
+        except QueryFailed as failure:
+            return RangeAnswer(error=failure.kind)
 
-    async def probe(self, promql: str, at: float) -> InstantAnswer:
-        """Send one instant query over the connection for probes."""
-        return await self._ask(partial(self.instant, promql, at), _instant_error, None)
-
-    async def _ask(
-        self, call: Callable[[], _Answer], failed: Callable[[QueryFailed], _Answer], permit: Permit | None
-    ) -> _Answer:
+    async def _run(self, call: Callable[[], _Result], permit: Permit | None, seconds: float) -> _Result:
         """Run a blocking call in a thread of this source, bounded in time.
 
         A thread that exceeds its time-out keeps its permit until it ends, so that hung threads do not accumulate.
 
         Raises:
             NoAnswer: the call did not end in time.
+            QueryFailed, Unusable: as the call does.
         """
         try:
             future = self._threads.submit(call)
@@ -133,19 +155,35 @@ class Endpoint:
         if permit is not None:
             future.add_done_callback(lambda _: _release(loop, permit))
         try:
-            async with asyncio.timeout(self._timeout + _GRACE_SECONDS):
-                answer = await asyncio.wrap_future(future)
-        except QueryFailed as failure:
-            answer = failed(failure)
+            async with asyncio.timeout(seconds + _GRACE_SECONDS):
+                result = await asyncio.wrap_future(future)
+        except (QueryFailed, joined.Unusable):
+            self.answered_at = time.monotonic()
+            raise
         except TimeoutError as error:
-            raise NoAnswer(f"metrics source {self.source.name}: no answer within {self._timeout:.0f} s") from error
-        self._answered_at = time.monotonic()
-        return answer
+            raise NoAnswer(f"metrics source {self.source.name}: no answer within {seconds:.0f} s") from error
+        self.answered_at = time.monotonic()
+        return result
 
     def instant(self, promql: str, at: float) -> InstantAnswer:
         """Send one instant query. Blocks."""
-        params = {"time": f"{at:.3f}", **self._limits(_MAX_VALUES)}
+        params = {"time": f"{at:.3f}", **_limits(joined.MAX_VALUES, self._timeout)}
         return self._decoded(decode.instant, self._client.custom_query(promql, params=params))
+
+    def joined(self, texts: Sequence[str], at: float, *, check: bool, seconds: float) -> list[InstantAnswer | None]:
+        """Send several instant queries as one; see ``ask_joined``. Blocks."""
+        # Parsing takes its time, so it is done here rather than in the event loop.
+        asked = [index for index, text in enumerate(texts) if not check or is_instant_vector(text)]
+        answers: list[InstantAnswer | None] = [None] * len(texts)
+        if not asked:
+            return answers
+        query = joined.join([texts[index] for index in asked])
+        params = {"query": query, "time": f"{at:.3f}", **_limits(joined.limit(len(asked)), seconds)}
+        most = min(MAX_BODY_BYTES, MAX_INSTANT_BYTES + MORE_BYTES * len(asked))
+        document = self._transport.send("POST", self._instant_url, params, most=most, seconds=seconds).document
+        for index, answer in zip(asked, joined.split(document["data"]["result"], len(asked)), strict=True):
+            answers[index] = answer
+        return answers
 
     def range(self, query: RangeQuery) -> RangeAnswer:
         """Send one range query. Blocks."""
@@ -154,28 +192,16 @@ class Endpoint:
             start_time=datetime.fromtimestamp(query.start, UTC),
             end_time=datetime.fromtimestamp(query.end, UTC),
             step=f"{query.step:g}",
-            params=self._limits(_MAX_SERIES),
+            params=_limits(_MAX_SERIES, self._timeout),
         )
         return self._decoded(decode.ranges, result)
 
-    def _limits(self, series: int) -> dict[str, str]:
-        return {"timeout": self._evaluation, "limit": str(series)}
-
     @staticmethod
-    def _decoded(decoder: Callable[[list[Any]], _Answer], result: list[Any]) -> _Answer:
+    def _decoded(decoder: Callable[[list[Any]], _Result], result: list[Any]) -> _Result:
         try:
             return decoder(result)
-        except _NOT_DECODABLE as error:
+        except decode.NOT_DECODABLE as error:
             raise QueryFailed("result_type") from error
-
-    async def _permit(self, who: Key, patience: float, *, background: bool) -> Permit:
-        try:
-            async with asyncio.timeout(patience):
-                return await self._permits.acquire(who, background=background)
-        except TimeoutError as error:
-            raise MetricsBusy(
-                f"metrics source {self.source.name}: other queries have kept its connections busy for {patience:.0f} s"
-            ) from error
 
 
 def _release(loop: asyncio.AbstractEventLoop, permit: Permit) -> None:
@@ -184,11 +210,5 @@ def _release(loop: asyncio.AbstractEventLoop, permit: Permit) -> None:
         loop.call_soon_threadsafe(permit.release)
 
 
-def _instant_error(failure: QueryFailed) -> InstantAnswer:
-    # An instant query concerns now, for which some store must exist: the answer is partial.
-    kind = PARTIAL if failure.kind == NO_STORE else failure.kind
-    return InstantAnswer(error=kind, error_position=failure.position)
-
-
-def _range_error(failure: QueryFailed) -> RangeAnswer:
-    return RangeAnswer(error=failure.kind)
+def _limits(series: int, seconds: float) -> dict[str, str]:
+    return {"timeout": f"{math.ceil(seconds * _EVALUATION_SHARE * 1000)}ms", "limit": str(series)}

@@ -48,6 +48,8 @@ class SlowQueries:
 
     def wait(self, promql: str) -> float:
         """Return the seconds until the query may be sent again, 0 if now."""
+        if not self._failing:
+            return 0.0
         failing = self._failing.get(_digest(promql))
         return 0.0 if failing is None else max(0.0, failing.until - self._monotonic())
 

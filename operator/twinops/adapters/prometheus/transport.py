@@ -28,6 +28,9 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_INSTANT_BYTES = 256 * 1024
 """Bound of an instant query's answer, of which one value is wanted."""
 
+MORE_BYTES = 2 * 1024
+"""What is added to that bound for each query that is joined with others."""
+
 MAX_PARTS = 300_000
 """Bound of brackets and commas of an answer, each of which may take a hundred times its size once parsed."""
 
@@ -99,18 +102,30 @@ class Transport:
         self._session.close()
 
     def request(self, method: str, url: str, *, params: dict[str, Any], **_others: Any) -> Answer:
+        """Send one request and return its checked answer, as ``send`` does."""
+        most = MAX_BODY_BYTES if url.endswith("/query_range") else MAX_INSTANT_BYTES
+        return self.send(method, url, params, most=most, seconds=self._timeout)
+
+    def send(self, method: str, url: str, params: dict[str, Any], *, most: int, seconds: float) -> Answer:
         """Send one request and return its checked answer.
 
         The parameters are sent in the body, which has no limit on the length of queries.
+
+        Args:
+            method: of HTTP.
+            url: address of the API's function.
+            params: its parameters.
+            most: bytes of the answer.
+            seconds: time until the whole answer must be there.
 
         Raises:
             QueryFailed: this query failed.
             MetricsUnavailable: the endpoint did not answer as a Prometheus does.
             SpecError: reason ``MetricsSourceForbidden`` or ``MetricsSourceInvalid``.
         """
-        with deadlines.within(self._timeout) as exchange:
+        with deadlines.within(seconds) as exchange:
             try:
-                return self._exchange(method, url, params)
+                return self._exchange(method, url, params, most)
             except (OSError, ValueError, urllib3.exceptions.HTTPError, HTTPException, MetricsUnavailable) as error:
                 # Checked first: a socket that was shut down looks like the end of an answer.
                 if isinstance(error, TooLarge) or exchange.too_large:
@@ -121,8 +136,7 @@ class Transport:
                     raise
                 raise self._translated(error) from error
 
-    def _exchange(self, method: str, url: str, params: dict[str, Any]) -> Answer:
-        most = MAX_BODY_BYTES if url.endswith("/query_range") else MAX_INSTANT_BYTES
+    def _exchange(self, method: str, url: str, params: dict[str, Any], most: int) -> Answer:
         with self._session.request(
             method,
             url,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -61,14 +61,18 @@ class CircuitBreakers:
         self._failed_probes: dict[str, int] = {}
         self._calls: dict[str, set[asyncio.Future[Any]]] = {}
 
-    async def instant(self, source: SourceAccess, queries: Sequence[str], at: float) -> Sequence[InstantAnswer]:
+    async def instant(
+        self, source: SourceAccess, queries: Sequence[str], at: float, *, built_in: Collection[str] = ()
+    ) -> Sequence[InstantAnswer]:
         """Answer as the backend does, or raise at once while the circuit is open.
 
         Raises:
             MetricsUnavailable: as the backend does, and while the circuit is open.
         """
         return await self._send(
-            source.name, lambda: self._backend.instant(source, queries, at), patience=SUSPECT_SECONDS
+            source.name,
+            lambda: self._backend.instant(source, queries, at, built_in=built_in),
+            patience=SUSPECT_SECONDS,
         )
 
     async def ranges(self, source: SourceAccess, queries: Sequence[RangeQuery]) -> Sequence[RangeAnswer]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from twinops.api.twin.observed import ObservedMetric, Quality
 from twinops.api.twin.spec import DigitalTwinSpec, MetricSpec
@@ -21,6 +23,8 @@ from twinops.engine.requester import requester
 from twinops.errors import MetricsUnavailable
 from twinops.metric_definitions import definition
 from twinops.ports.metrics import MetricsBackend, SourceAccess
+
+_Value = TypeVar("_Value")
 
 
 class Gatherer:
@@ -47,7 +51,7 @@ class Gatherer:
         previous: Sequence[ObservedMetric],
         now: float,
     ) -> Gathered:
-        """Return one sample per metric, as of ``now`` (Unix seconds).
+        """Return one sample per metric, as of the whole second in which ``now`` lies.
 
         A metric whose built-in query is already chosen in ``previous`` takes two queries, for its value and its
         freshness, and a third one where it is a mean over pods, for their number. See ``core.metrics.batches`` for
@@ -67,10 +71,18 @@ class Gatherer:
         """
         plan = await self._plan(spec, source, namespace, workload, previous)
         plans = {metric.metric: metric for metric in plan.metrics if metric.not_asked is None}
-        answers = dict(await self._ask(source, first_batch(plans.values()), now))
+        own = {name: metric for name, metric in plans.items() if metric.custom}
+        # Twins that are synced within the same second ask for the same time, and so in common requests.
+        now = float(math.floor(now))
+        answers = dict(await self._ask(source, first_batch(plans.values()), first_batch(own.values()), now))
         samples = {name: judge(metric, metric.first, answers, now) for name, metric in plans.items()}
         empty = {name: expanded(plans[name], answers) for name in plans if samples[name].quality is Quality.EMPTY}
-        answers |= await self._ask(source, second_batch(plans, empty, samples, answers), now)
+        answers |= await self._ask(
+            source,
+            second_batch(plans, empty, samples, answers),
+            second_batch(own, _of(own, empty), _of(own, samples), answers) if own else (),
+            now,
+        )
         samples |= {name: judge_again(metric, samples[name], answers, now) for name, metric in empty.items()}
         return summarize(plan, plans | empty, samples, answers, previous, now)
 
@@ -123,8 +135,22 @@ class Gatherer:
         finally:
             permit.release()
 
-    async def _ask(self, source: SourceAccess, texts: Iterable[str], now: float) -> Answers:
-        different = list(dict.fromkeys(texts))
+    async def _ask(self, source: SourceAccess, texts: Iterable[str], own: Iterable[str], now: float) -> Answers:
+        """Return the answers by text.
+
+        Args:
+            source: whom to ask.
+            texts: what to ask, possibly some of them twice.
+            own: those among them that a person wrote, or that were derived from such.
+            now: Unix seconds.
+        """
+        different = dict.fromkeys(texts)
         if not different:
             return {}
-        return dict(zip(different, await self._backend.instant(source, different, now), strict=True))
+        built_in = different.keys() - set(own)
+        answers = await self._backend.instant(source, tuple(different), now, built_in=built_in)
+        return dict(zip(different, answers, strict=True))
+
+
+def _of(own: Collection[str], by_metric: Mapping[str, _Value]) -> Mapping[str, _Value]:
+    return {name: value for name, value in by_metric.items() if name in own}

@@ -399,7 +399,9 @@ async def test_source_that_goes_meanwhile_is_unavailable(backend: PrometheusBack
         request.answer(200, vector("1"))
 
     with serve(slow) as server:
-        requested_by = asyncio.ensure_future(backend.instant(source(server.url), ["up"] * 12, AT))
+        # Numbers cannot be joined, so that there are more requests than connections.
+        queries = [f"{number}" for number in range(12)]
+        requested_by = asyncio.ensure_future(backend.instant(source(server.url), queries, AT))
         await until(lambda: len(server.requests) > 0)
         backend.forget("default")
         with pytest.raises(MetricsUnavailable, match="removed"):

@@ -120,7 +120,8 @@ async def test_many_twins_with_slow_queries_delay_nobody_for_long(backend: Prome
 
     with shared(timeout_seconds=2) as source:
         hostile = [asyncio.create_task(attack(number)) for number in range(9)]
-        await until(lambda: len(ASKED) > 9 * 5)
+        # Until it is known of every one; joined queries are not held against a twin.
+        await until(lambda: sum("label_replace" not in query for query in ASKED) > 9 * 5)
         waits = []
         for _ in range(8):
             begun = time.monotonic()
@@ -160,7 +161,7 @@ async def test_a_query_that_times_out_is_told_and_left_alone_for_a_while(backend
             assert (slow.values, slow.error) == ((), "timeout")
             assert 0.5 * FIRST_PAUSE_SECONDS < slow.next_attempt - AT < 1.5 * FIRST_PAUSE_SECONDS
 
-        assert asked("slow") == 1
+        assert asked("slow") == 2, "with the other one, and then alone"
         with pytest.raises(MetricsBusy, match=r"next attempt is at \d\d:\d\d:\d\d UTC"):
             await backend.instant(source, ["slow"], AT)
 

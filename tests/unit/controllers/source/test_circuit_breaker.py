@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pytest
 
@@ -29,8 +29,10 @@ class Backend:
         self.failure: Exception | None = None
         self.cancelled = 0
 
-    async def instant(self, source: SourceAccess, queries: Sequence[str], at: float) -> Sequence[InstantAnswer]:
-        del at
+    async def instant(
+        self, source: SourceAccess, queries: Sequence[str], at: float, *, built_in: Collection[str] = ()
+    ) -> Sequence[InstantAnswer]:
+        del at, built_in
         await self._take(source)
         return [InstantAnswer((1.0,)) for _ in queries]
 

@@ -22,7 +22,7 @@ from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.api.twin.observed import Quality
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.controllers.twin.gather import Gatherer
-from twinops.core.metrics.queries import Inspection, Query, QueryScope
+from twinops.core.metrics.queries import Inspection, InstantAnswer, Query, QueryScope
 from twinops.errors import MetricsUnavailable
 
 
@@ -99,3 +99,24 @@ async def test_many_twins_with_long_queries_keep_no_other_namespace_waiting() ->
         await asyncio.sleep(0.01)
         group.create_task(gathered("shop"))
     assert done.index("shop") <= 2
+
+
+async def test_only_the_queries_of_the_product_are_told_to_be_built_in() -> None:
+    backend = FakeBackend()
+    await gather(twin("Worker", [{"name": "queueLength", "query": "sum(my_queue)"}]), backend)
+
+    asked = {text for batch in backend.batches for text in batch}
+    assert len(backend.batches) == 2, "nothing answers, so look-ups follow"
+    assert backend.built_in == {text for text in asked if "my_queue" not in text}
+    assert {text for text in asked if "my_queue" in text}
+
+
+async def test_metrics_are_as_of_a_whole_second() -> None:
+    backend = FakeBackend([("timestamp(", InstantAnswer((NOW - 3,))), ("my_queue", InstantAnswer((5.0,)))])
+    gathered = await Gatherer(backend, PrometheusTexts()).gather(
+        custom("sum(my_queue)"), SOURCE, namespace="shop", workload=WORKLOAD, previous=[], now=NOW + 0.75
+    )
+
+    assert backend.times == [NOW]
+    assert gathered.samples["queueLength"].quality is Quality.GOOD
+    assert gathered.samples["queueLength"].time == NOW - 3
