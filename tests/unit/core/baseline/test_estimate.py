@@ -55,6 +55,19 @@ def test_expectation_moves_with_the_hour() -> None:
     assert noon == pytest.approx(60, abs=2)
 
 
+def test_estimates_are_computed_once_per_slot_and_are_the_same_as_if_each_sync_did() -> None:
+    baseline, now = taught(daily(8))
+    often, first = [baseline.observe(now + MINUTE * sync, {"cpuUsage": 30.0}) for sync in range(11)], 0
+    for sync, found in enumerate(often):
+        if sync % 5 == 0:
+            first = sync
+        assert found is often[first]
+    assert often[0] is not often[5]
+    once, now = taught(daily(8))
+    kept = [once.observe(now + STEP * slot, {"cpuUsage": 30.0}) for slot in range(3)]
+    assert kept == often[::5]
+
+
 def test_alarm_comes_when_the_slot_is_over_and_says_since_when() -> None:
     baseline, now = taught(noise(5))
     baselines = [baseline.observe(now + MINUTE * sync, {"cpuUsage": 90.0})["cpuUsage"] for sync in range(6)]
