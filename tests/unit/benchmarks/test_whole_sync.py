@@ -12,7 +12,8 @@ from twinops.core.series import Series
 
 def test_parts_of_a_sync_add_up() -> None:
     times = 1_800_000_000.0 + 60.0 * np.arange(120)
-    past = {"cpuUsage": Recorded(Series(times, 50 + np.sin(times), 60.0))}
+    values = (50 + np.sin(times)).astype(np.float64)
+    past = {"cpuUsage": Recorded(Series(times, values, 60.0))}
     found = whole_sync(past, 60.0, {"cpuUsage": 90.0}, twins=1)
     assert list(found) == ["all", *PARTS]
     assert found["all"] == pytest.approx(sum(found[part] for part in PARTS))
