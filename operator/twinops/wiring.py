@@ -25,6 +25,7 @@ from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
 from twinops.controllers.shared.lease import Elector
 from twinops.controllers.shared.links import SOURCE_KIND, ObjectKey
+from twinops.controllers.shared.pacing import FirstSyncs
 from twinops.controllers.shared.record import TwinObject
 from twinops.controllers.shared.resync import Resync
 from twinops.controllers.shared.status_writer import StatusWriter
@@ -206,13 +207,16 @@ class Leader:
         self._metrics = _Metrics(context, sources, source_writer, self._source_recovered)
         corrections = CorrectionService(self._cluster.levers, clock)
         publisher = Publisher(self._store, twins, twin_writer, events, telemetry)
+        concurrency = context.settings.sync_concurrency
+        self._first_syncs = FirstSyncs(clock, most=concurrency // 2)
         self.sync_loop = SyncLoop(
             self._sync_service(context, corrections, publisher),
             self._store,
             self._queue,
             clock,
             context.watchdog,
-            concurrency=context.settings.sync_concurrency,
+            first_syncs=self._first_syncs,
+            concurrency=concurrency,
         )
         self._store.on_forget(telemetry.forget)
         self._deletion_restores = DeletionRestores(twins, corrections, events, clock, busy=self._queue.is_running)
@@ -264,6 +268,7 @@ class Leader:
         return {
             "events": self._cluster.events.run(),
             "resync": self.resync.run(),
+            "pacing": self._first_syncs.run(),
             "sources": self._metrics.checks.run(),
             **self._cluster.caches.jobs(),
         }

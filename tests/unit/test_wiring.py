@@ -38,7 +38,7 @@ from twinops.errors import Unavailable
 from twinops.settings import Settings
 from twinops.wiring import Leader, ProcessContext
 
-JOBS = {"events", "resync", "sources", "targets", "pods", "hpas", "scaled objects"}
+JOBS = {"events", "resync", "pacing", "sources", "targets", "pods", "hpas", "scaled objects"}
 
 
 class ApiServer:

@@ -112,7 +112,9 @@ class PrometheusTelemetry:
         self._syncs = self._counter("twinops_sync_total", "Syncs, by result.", "result")
         self._seconds = self._histogram("twinops_sync_duration_seconds", "How long syncs take.", SYNC_SECONDS)
         self._late = self._histogram(
-            "twinops_sync_lag_seconds", "How long after its slot, or its request, a sync began.", LATE_SECONDS
+            "twinops_sync_lag_seconds",
+            "From the slot or request of a sync, the earliest that it answers, to its end.",
+            LATE_SECONDS,
         )
         self._writes = self._counter(
             "twinops_status_writes_total", "Status writes by kind, and those that did not happen.", "kind"

@@ -35,7 +35,7 @@ class Telemetry(Protocol):
             ref: the twin.
             result: one of a few words, for example ``synced`` or ``metrics_unavailable``.
             seconds: how long it took.
-            late_seconds: seconds from its slot, or its request, to its beginning.
+            late_seconds: seconds from its slot, or its request, to its end; from the earliest slot that was skipped.
         """
         ...
 
