@@ -23,7 +23,7 @@ from twinops.adapters.kubernetes.watched import Watched
 from twinops.adapters.kubernetes.workloads import ClusterWorkloads
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
-from twinops.controllers.shared.lease import Elector
+from twinops.controllers.shared.lease_thread import LeaseThread
 from twinops.controllers.shared.links import SOURCE_KIND, ObjectKey
 from twinops.controllers.shared.pacing import FirstSyncs
 from twinops.controllers.shared.record import TwinObject
@@ -107,15 +107,15 @@ class _Cluster:
     Args:
         context: of the process.
         client: of the API server.
-        elector: whose fence guards writes.
+        lease: whose fence guards writes.
         seen: called for targets and HPAs that changed.
     """
 
-    def __init__(self, context: ProcessContext, client: KubeClient, elector: Elector, seen: Seen) -> None:
+    def __init__(self, context: ProcessContext, client: KubeClient, lease: LeaseThread, seen: Seen) -> None:
         settings, clock = context.settings, context.clock
         # A write that the fence allows at the deadline must end before another process can acquire the lease.
         margin = settings.lease_duration_seconds - settings.renew_deadline_seconds
-        fenced = client.fenced(elector.fence, timeout_seconds=min(settings.request_timeout_seconds, margin))
+        fenced = client.fenced(lease.fence, timeout_seconds=min(settings.request_timeout_seconds, margin))
         discovery = Discovery(fenced)
         self.caches = caches = _Caches(client.for_watches(), context, seen)
         self.twins = ClusterTwins(fenced, trim=trimmed)
@@ -185,22 +185,22 @@ class Leader:
 
     Args:
         context: of the process.
-        client: of the API server; every write through it is fenced by the elector, Events aside.
-        elector: of the lease.
+        client: of the API server; every write through it is fenced by the lease, Events aside.
+        lease: that this process holds.
     """
 
-    def __init__(self, context: ProcessContext, client: KubeClient, elector: Elector) -> None:
+    def __init__(self, context: ProcessContext, client: KubeClient, lease: LeaseThread) -> None:
         clock = context.clock
         self._store = context.store
         self._queue = WorkQueue(self._store, clock, spacing_seconds=context.settings.sync_spacing_seconds)
-        self._cluster = _Cluster(context, client, elector, self._dependency_seen)
+        self._cluster = _Cluster(context, client, lease, self._dependency_seen)
         throttle = WriteThrottle(
             clock,
             per_second=context.settings.status_writes_per_second,
             heartbeat_seconds=context.settings.heartbeat_seconds,
         )
         sources, twins, events = self._cluster.sources, self._cluster.twins, self._cluster.events
-        fence, telemetry = elector.fence, context.telemetry
+        fence, telemetry = lease.fence, context.telemetry
         # A throttle of its own: while no MetricsSource can be written, twins must still write their intents.
         source_writer = StatusWriter(SOURCE_STATUS, sources, WriteThrottle(clock), clock, telemetry, fence=fence)
         twin_writer = StatusWriter(TWIN_STATUS, twins, throttle, clock, telemetry, fence=fence)

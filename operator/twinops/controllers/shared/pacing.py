@@ -80,6 +80,8 @@ class FirstSyncs:
         permit = await self._permits.acquire((source,))
         loop = asyncio.get_running_loop()
 
+        lending: asyncio.TimerHandle
+
         def lend() -> None:
             nonlocal lending
             if self._lag < BUSY_SECONDS:
