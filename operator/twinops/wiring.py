@@ -47,7 +47,7 @@ from twinops.controllers.twin.sync import SyncService
 from twinops.controllers.twin.watch_events import WatchEvents
 from twinops.core.events import NORMAL, Event
 from twinops.engine.history_loader import HistoryLoader
-from twinops.ports.kubernetes import SourceRef
+from twinops.ports.kubernetes import SourceRef, TwinRef
 from twinops.ports.process import Clock, Telemetry
 from twinops.settings import Settings
 
@@ -201,6 +201,7 @@ class Leader:
         )
         sources, twins, events = self._cluster.sources, self._cluster.twins, self._cluster.events
         fence, telemetry = lease.fence, context.telemetry
+        self._telemetry = telemetry
         # A throttle of its own: while no MetricsSource can be written, twins must still write their intents.
         source_writer = StatusWriter(SOURCE_STATUS, sources, WriteThrottle(clock), clock, telemetry, fence=fence)
         twin_writer = StatusWriter(TWIN_STATUS, twins, throttle, clock, telemetry, fence=fence)
@@ -236,6 +237,7 @@ class Leader:
             clock,
             gone=self.watching.twin_gone,
             deleting=self.watching.twin_deleting,
+            idle=self._restart_daemon,
             namespaces=context.settings.watch_namespaces,
         )
 
@@ -279,6 +281,7 @@ class Leader:
 
     async def aclose(self) -> None:
         """Cancel all tasks and close connections. Nothing is lost: all state that matters is in the twins' status."""
+        await self.sync_loop.aclose()
         await self._finalizers.aclose()
         await self._deletion_restores.aclose()
         await self._metrics.aclose()
@@ -286,6 +289,10 @@ class Leader:
 
     def _dependency_seen(self, body: Mapping[str, Any], listed: bool, deleted: bool) -> None:  # noqa: FBT001 - as the caches call it
         self.watching.dependency_seen(body, listed=listed, deleted=deleted)
+
+    def _restart_daemon(self, ref: TwinRef) -> None:
+        self._telemetry.daemon_restarted()
+        self.sync_loop.restart(ref)
 
     def _source_recovered(self, name: str) -> None:
         dependents = self._store.dependents(ObjectKey(SOURCE_KIND, "", name))

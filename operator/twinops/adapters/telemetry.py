@@ -119,6 +119,9 @@ class PrometheusTelemetry:
         self._writes = self._counter(
             "twinops_status_writes_total", "Status writes by kind, and those that did not happen.", "kind"
         )
+        self._restarts = self._counter(
+            "twinops_daemons_restarted_total", "Twins that were found without a daemon, and given one."
+        )
         self._corrections = self._counter(
             "twinops_corrections_total", "Outcomes of corrections.", "namespace", "outcome"
         )
@@ -156,6 +159,10 @@ class PrometheusTelemetry:
         row = self._twins.rows.get(key)
         if row is not None and row.uid == ref.uid:
             del self._twins.rows[key]
+
+    def daemon_restarted(self) -> None:
+        """Count a twin that had no daemon and was given one."""
+        self._restarts.inc()
 
     def status_written(self, kind: str) -> None:
         """Count a status that was, or was not, written."""

@@ -47,6 +47,10 @@ class Telemetry(Protocol):
         """Remove the metrics of a twin that is gone, or whose daemon has ended."""
         ...
 
+    def daemon_restarted(self) -> None:
+        """Count a twin that had no daemon and was given one."""
+        ...
+
     def status_written(self, kind: str) -> None:
         """Count a status write by a word for what it was or why it failed, such as material, heartbeat or conflict."""
         ...

@@ -81,6 +81,7 @@ class SyncLoop:
         self._clock = clock
         self._watchdog = watchdog
         self._first_syncs = first_syncs
+        self._restarted: set[asyncio.Task[None]] = set()
         self._permits = FairSemaphore(concurrency, spare=(concurrency // 4,))
 
     def has_daemon(self, uid: str) -> bool:
@@ -88,13 +89,26 @@ class SyncLoop:
         record = self._store.get(uid)
         return record is not None and record.has_daemon
 
+    def restart(self, ref: TwinRef) -> None:
+        """Start a daemon of our own for a twin that has none: the event that starts one was missed, or it has died."""
+        task = asyncio.create_task(self.run(ref, asyncio.get_running_loop().create_future()), name=f"sync of {ref.uid}")
+        self._restarted.add(task)
+        task.add_done_callback(self._restarted.discard)
+
+    async def aclose(self) -> None:
+        """Cancel the daemons that were restarted; the others belong to those who run them."""
+        tasks = list(self._restarted)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def run(self, ref: TwinRef, stop: asyncio.Future[Any]) -> None:
-        """Keep one twin in sync until ``stop`` is done, or the twin is gone or being deleted.
+        """Keep one twin in sync until ``stop`` is done, or the twin is gone or being deleted, or has a daemon already.
 
         A sync that is under way when ``stop`` is done may take ``FINISH_SECONDS`` to end.
         """
         record = self._store.get(ref.uid)
-        if record is None:
+        if record is None or record.has_daemon:
             return
         loop = asyncio.get_running_loop()
         record.has_daemon = True
