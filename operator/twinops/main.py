@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NoReturn, TypeVar
 
 import kopf
@@ -19,6 +20,7 @@ from twinops.adapters.kubernetes.client import KubeClient
 from twinops.adapters.kubernetes.leases import ClusterLeases
 from twinops.adapters.telemetry import PrometheusTelemetry
 from twinops.controllers.shared.lease import ElectionTimes, Elector
+from twinops.controllers.shared.lease_thread import LeaseThread
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.shared.watchdog import Watchdog
 from twinops.errors import SettingsError, TwinOpsError
@@ -120,37 +122,38 @@ class Operator:
             render=self._telemetry.render,
             health=self._health,
         )
-        elector = self._elector(client)
-        electing = asyncio.create_task(elector.run(), name="elector")
+        lease = LeaseThread(self._elector, self._clock, lost=_end_soon)
+        electing = lease.start()
         try:
             port = await web.start()
             log.info("started", version=__version__, identity=settings.identity, port=port)
-            await _first(elector.leading.wait(), stop.wait(), asyncio.shield(electing))
-            if elector.leading.is_set() and not stop.is_set():
-                await self._lead(client, elector, stop)
+            await _first(lease.leading.wait(), stop.wait(), asyncio.shield(electing))
+            if lease.leading.is_set() and not stop.is_set():
+                await self._lead(client, lease, stop)
         finally:
-            lost = elector.lost.is_set()
+            lost = lease.lost.is_set()
             if not stop.is_set():
                 # No signal, so no kubelet would kill a process that hangs here.
                 process.end_within(END_SECONDS, LEASE_LOST)
-            electing.cancel()
-            crashed = await asyncio.gather(electing, return_exceptions=True)
-            await elector.release()
+            await lease.aclose()
+            crashed = electing.exception() if electing.done() else None
             await web.stop()
             await client.aclose()
-        if isinstance(crashed[0], Exception):
-            raise crashed[0]
+        if crashed is not None:
+            raise crashed
         return LEASE_LOST if lost and not stop.is_set() else 0
 
     def _health(self) -> tuple[bool, str]:
         verdict = self._watchdog.verdict()
         return verdict.healthy, verdict.message
 
-    def _elector(self, client: KubeClient) -> Elector:
+    @asynccontextmanager
+    async def _elector(self, alive: Callable[[], bool]) -> AsyncIterator[Elector]:
+        """Make the elector, in the thread of the lease, with a connection and a token of its own."""
         settings = self._settings
-        # With a connection pool of its own: a renewal must never wait for other requests.
+        client = await KubeClient.connect(self._kubeconfig, timeout_seconds=settings.lease_request_timeout_seconds)
         leases = ClusterLeases(
-            client.apart(),
+            client,
             settings.namespace,
             settings.lease_name,
             timeout_seconds=settings.lease_request_timeout_seconds,
@@ -161,20 +164,23 @@ class Operator:
             retry_period=settings.retry_period_seconds,
             request_timeout=settings.lease_request_timeout_seconds,
         )
-        return Elector(leases, self._clock, self._telemetry, times, identity=settings.identity)
+        try:
+            yield Elector(leases, self._clock, self._telemetry, times, identity=settings.identity, alive=alive)
+        finally:
+            await client.aclose()
 
-    async def _lead(self, client: KubeClient, elector: Elector, stop: asyncio.Event) -> None:
+    async def _lead(self, client: KubeClient, lease: LeaseThread, stop: asyncio.Event) -> None:
         """Run kopf until the stop signal or the loss of the lease."""
-        leader = Leader(self._context, client, elector)
+        leader = Leader(self._context, client, lease)
         tasks = [asyncio.create_task(job, name=name) for name, job in leader.jobs().items()]
         try:
-            await _first(leader.first(), stop.wait(), elector.lost.wait())
-            if stop.is_set() or elector.lost.is_set():
+            await _first(leader.first(), stop.wait(), lease.lost.wait())
+            if stop.is_set() or lease.lost.is_set():
                 return
             # The objects of the start are long-lived: exclude them from garbage collection.
             gc.freeze()
             registry = kopf_registry(sync_loop=leader.sync_loop, watching=leader.watching, kubeconfig=self._kubeconfig)
-            await self._run_kopf(registry, elector, stop, tasks)
+            await self._run_kopf(registry, lease, stop, tasks)
         finally:
             await leader.aclose()
             for task in tasks:
@@ -184,7 +190,7 @@ class Operator:
     async def _run_kopf(
         self,
         registry: kopf.OperatorRegistry,
-        elector: Elector,
+        lease: LeaseThread,
         stop: asyncio.Event,
         jobs: Sequence[asyncio.Task[None]],
     ) -> None:
@@ -192,7 +198,7 @@ class Operator:
         namespaces = self._settings.watch_namespaces
         stopping = asyncio.Event()
         # Created before kopf starts: at its end kopf waits for every task that was created after its start.
-        ends = [asyncio.create_task(event.wait()) for event in (elector.lost, stop)]
+        ends = [asyncio.create_task(event.wait()) for event in (lease.lost, stop)]
         running = asyncio.create_task(
             kopf.operator(
                 registry=registry,
@@ -205,10 +211,10 @@ class Operator:
             name="kopf",
         )
         await asyncio.wait({running, *ends, *jobs}, return_when=asyncio.FIRST_COMPLETED)
-        asked = stop.is_set() or elector.lost.is_set()
+        asked = stop.is_set() or lease.lost.is_set()
         stopping.set()
         # A leader that lost its lease has nothing to finish: the fence refuses every write.
-        await asyncio.wait({running}, timeout=0.1 if elector.lost.is_set() else STOP_SECONDS)
+        await asyncio.wait({running}, timeout=0.1 if lease.lost.is_set() else STOP_SECONDS)
         for task in (running, *ends):
             task.cancel()
         await asyncio.wait({running}, timeout=FORCED_SECONDS)
@@ -220,6 +226,11 @@ class Operator:
                 raise error
             # kopf raises errors of tasks that were still running, for example of an unanswered request.
             log.info("ended on the way out", task=task.get_name(), error=str(error) or type(error).__name__)
+
+
+def _end_soon() -> None:
+    """End a process that has lost its lease within a limit, even where its main loop stands still."""
+    process.end_within(END_SECONDS, LEASE_LOST)
 
 
 async def _unless(stop: asyncio.Event, wait: Awaitable[T]) -> T | None:

@@ -23,8 +23,9 @@ from twinops.adapters.kubernetes.watched import Watched
 from twinops.adapters.kubernetes.workloads import ClusterWorkloads
 from twinops.adapters.prometheus.catalogue import PrometheusTexts
 from twinops.adapters.prometheus.client import PrometheusBackend
-from twinops.controllers.shared.lease import Elector
+from twinops.controllers.shared.lease_thread import LeaseThread
 from twinops.controllers.shared.links import SOURCE_KIND, ObjectKey
+from twinops.controllers.shared.pacing import FirstSyncs
 from twinops.controllers.shared.record import TwinObject
 from twinops.controllers.shared.resync import Resync
 from twinops.controllers.shared.status_writer import StatusWriter
@@ -46,7 +47,7 @@ from twinops.controllers.twin.sync import SyncService
 from twinops.controllers.twin.watch_events import WatchEvents
 from twinops.core.events import NORMAL, Event
 from twinops.engine.history_loader import HistoryLoader
-from twinops.ports.kubernetes import SourceRef
+from twinops.ports.kubernetes import SourceRef, TwinRef
 from twinops.ports.process import Clock, Telemetry
 from twinops.settings import Settings
 
@@ -106,15 +107,15 @@ class _Cluster:
     Args:
         context: of the process.
         client: of the API server.
-        elector: whose fence guards writes.
+        lease: whose fence guards writes.
         seen: called for targets and HPAs that changed.
     """
 
-    def __init__(self, context: ProcessContext, client: KubeClient, elector: Elector, seen: Seen) -> None:
+    def __init__(self, context: ProcessContext, client: KubeClient, lease: LeaseThread, seen: Seen) -> None:
         settings, clock = context.settings, context.clock
         # A write that the fence allows at the deadline must end before another process can acquire the lease.
         margin = settings.lease_duration_seconds - settings.renew_deadline_seconds
-        fenced = client.fenced(elector.fence, timeout_seconds=min(settings.request_timeout_seconds, margin))
+        fenced = client.fenced(lease.fence, timeout_seconds=min(settings.request_timeout_seconds, margin))
         discovery = Discovery(fenced)
         self.caches = caches = _Caches(client.for_watches(), context, seen)
         self.twins = ClusterTwins(fenced, trim=trimmed)
@@ -184,35 +185,39 @@ class Leader:
 
     Args:
         context: of the process.
-        client: of the API server; every write through it is fenced by the elector, Events aside.
-        elector: of the lease.
+        client: of the API server; every write through it is fenced by the lease, Events aside.
+        lease: that this process holds.
     """
 
-    def __init__(self, context: ProcessContext, client: KubeClient, elector: Elector) -> None:
+    def __init__(self, context: ProcessContext, client: KubeClient, lease: LeaseThread) -> None:
         clock = context.clock
         self._store = context.store
         self._queue = WorkQueue(self._store, clock, spacing_seconds=context.settings.sync_spacing_seconds)
-        self._cluster = _Cluster(context, client, elector, self._dependency_seen)
+        self._cluster = _Cluster(context, client, lease, self._dependency_seen)
         throttle = WriteThrottle(
             clock,
             per_second=context.settings.status_writes_per_second,
             heartbeat_seconds=context.settings.heartbeat_seconds,
         )
         sources, twins, events = self._cluster.sources, self._cluster.twins, self._cluster.events
-        fence, telemetry = elector.fence, context.telemetry
+        fence, telemetry = lease.fence, context.telemetry
+        self._telemetry = telemetry
         # A throttle of its own: while no MetricsSource can be written, twins must still write their intents.
         source_writer = StatusWriter(SOURCE_STATUS, sources, WriteThrottle(clock), clock, telemetry, fence=fence)
         twin_writer = StatusWriter(TWIN_STATUS, twins, throttle, clock, telemetry, fence=fence)
         self._metrics = _Metrics(context, sources, source_writer, self._source_recovered)
         corrections = CorrectionService(self._cluster.levers, clock)
         publisher = Publisher(self._store, twins, twin_writer, events, telemetry)
+        concurrency = context.settings.sync_concurrency
+        self._first_syncs = FirstSyncs(clock, most=concurrency // 2)
         self.sync_loop = SyncLoop(
             self._sync_service(context, corrections, publisher),
             self._store,
             self._queue,
             clock,
             context.watchdog,
-            concurrency=context.settings.sync_concurrency,
+            first_syncs=self._first_syncs,
+            concurrency=concurrency,
         )
         self._store.on_forget(telemetry.forget)
         self._deletion_restores = DeletionRestores(twins, corrections, events, clock, busy=self._queue.is_running)
@@ -232,6 +237,7 @@ class Leader:
             clock,
             gone=self.watching.twin_gone,
             deleting=self.watching.twin_deleting,
+            idle=self._restart_daemon,
             namespaces=context.settings.watch_namespaces,
         )
 
@@ -264,6 +270,7 @@ class Leader:
         return {
             "events": self._cluster.events.run(),
             "resync": self.resync.run(),
+            "pacing": self._first_syncs.run(),
             "sources": self._metrics.checks.run(),
             **self._cluster.caches.jobs(),
         }
@@ -274,6 +281,7 @@ class Leader:
 
     async def aclose(self) -> None:
         """Cancel all tasks and close connections. Nothing is lost: all state that matters is in the twins' status."""
+        await self.sync_loop.aclose()
         await self._finalizers.aclose()
         await self._deletion_restores.aclose()
         await self._metrics.aclose()
@@ -281,6 +289,10 @@ class Leader:
 
     def _dependency_seen(self, body: Mapping[str, Any], listed: bool, deleted: bool) -> None:  # noqa: FBT001 - as the caches call it
         self.watching.dependency_seen(body, listed=listed, deleted=deleted)
+
+    def _restart_daemon(self, ref: TwinRef) -> None:
+        self._telemetry.daemon_restarted()
+        self.sync_loop.restart(ref)
 
     def _source_recovered(self, name: str) -> None:
         dependents = self._store.dependents(ObjectKey(SOURCE_KIND, "", name))

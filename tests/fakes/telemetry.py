@@ -17,6 +17,7 @@ class FakeTelemetry:
         self.syncs: Counter[str] = Counter()
         self.corrections: Counter[str] = Counter()
         self.reversions = 0
+        self.restarts = 0
         self.twins: dict[TwinRef, DigitalTwinStatus] = {}
         self.sources: dict[str, bool] = {}
         self.leading: bool | None = None
@@ -30,6 +31,9 @@ class FakeTelemetry:
 
     def forget(self, ref: TwinRef) -> None:
         self.twins.pop(ref, None)
+
+    def daemon_restarted(self) -> None:
+        self.restarts += 1
 
     def status_written(self, kind: str) -> None:
         self.writes[kind] += 1

@@ -27,7 +27,7 @@ from twinops.adapters.kubernetes.sources import ClusterSources
 from twinops.adapters.prometheus.client import PrometheusBackend
 from twinops.api import SYNC_REQUESTED_ANNOTATION
 from twinops.api.twin.status import DigitalTwinStatus
-from twinops.controllers.shared.lease import Elector
+from twinops.controllers.shared.lease_thread import LeaseThread
 from twinops.controllers.shared.status_kind import Purpose, ReadObject
 from twinops.controllers.shared.status_writer import WriteOutcome
 from twinops.controllers.shared.store import TwinStore
@@ -38,7 +38,7 @@ from twinops.errors import Unavailable
 from twinops.settings import Settings
 from twinops.wiring import Leader, ProcessContext
 
-JOBS = {"events", "resync", "sources", "targets", "pods", "hpas", "scaled objects"}
+JOBS = {"events", "resync", "pacing", "sources", "targets", "pods", "hpas", "scaled objects"}
 
 
 class ApiServer:
@@ -60,7 +60,7 @@ class ApiServer:
 
 
 class Leads:
-    """An elector whose process leads."""
+    """A lease whose process leads."""
 
     def fence(self) -> None:
         """Let every write pass."""
@@ -72,7 +72,7 @@ class Scene:
     def __init__(self, server: ApiServer, client: KubeClient) -> None:
         self.server, self.telemetry, self.store, clock = server, FakeTelemetry(), TwinStore(), SystemClock()
         context = ProcessContext(Settings(), clock, self.telemetry, self.store, Watchdog(self.store, clock))
-        self.leader = Leader(context, client, cast("Elector", Leads()))
+        self.leader = Leader(context, client, cast("LeaseThread", Leads()))
 
     def see_twin(self, version: int = 1, *, request: str = "") -> None:
         """Deliver the watch event of a twin."""
@@ -216,7 +216,7 @@ async def test_metrics_sources_that_cannot_be_written_delay_no_intent_of_a_twin(
     clock, store, sources, twins = FakeClock(), TwinStore(), FakeSources(), FakeTwins()
     context = ProcessContext(Settings(), clock, FakeTelemetry(), store, Watchdog(store, clock))
     client = KubeClient(ApiClient(Configuration()), timeout_seconds=1)
-    leader = Leader(context, client, create_autospec(Elector, instance=True))
+    leader = Leader(context, client, create_autospec(LeaseThread, instance=True))
     try:
         of_sources = leader._metrics.checks._writer
         of_twins = leader.sync_loop._syncs._publisher._writer  # type: ignore[attr-defined]

@@ -112,10 +112,15 @@ class PrometheusTelemetry:
         self._syncs = self._counter("twinops_sync_total", "Syncs, by result.", "result")
         self._seconds = self._histogram("twinops_sync_duration_seconds", "How long syncs take.", SYNC_SECONDS)
         self._late = self._histogram(
-            "twinops_sync_lag_seconds", "How long after its slot, or its request, a sync began.", LATE_SECONDS
+            "twinops_sync_lag_seconds",
+            "From the slot or request of a sync, the earliest that it answers, to its end.",
+            LATE_SECONDS,
         )
         self._writes = self._counter(
             "twinops_status_writes_total", "Status writes by kind, and those that did not happen.", "kind"
+        )
+        self._restarts = self._counter(
+            "twinops_daemons_restarted_total", "Twins that were found without a daemon, and given one."
         )
         self._corrections = self._counter(
             "twinops_corrections_total", "Outcomes of corrections.", "namespace", "outcome"
@@ -154,6 +159,10 @@ class PrometheusTelemetry:
         row = self._twins.rows.get(key)
         if row is not None and row.uid == ref.uid:
             del self._twins.rows[key]
+
+    def daemon_restarted(self) -> None:
+        """Count a twin that had no daemon and was given one."""
+        self._restarts.inc()
 
     def status_written(self, kind: str) -> None:
         """Count a status that was, or was not, written."""

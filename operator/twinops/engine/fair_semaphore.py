@@ -20,11 +20,13 @@ class Permit:
         self._key = key
         self._background = background
 
-    def release(self) -> None:
-        """Free the permit for the next request; a second call does nothing."""
+    def release(self) -> bool:
+        """Free the permit for the next request, and return True; a second call does nothing, and returns False."""
         semaphore, self._semaphore = self._semaphore, None
-        if semaphore is not None:
-            semaphore.take_back(self._key, background=self._background)
+        if semaphore is None:
+            return False
+        semaphore.take_back(self._key, background=self._background)
+        return True
 
     def __enter__(self) -> Self:
         """Do nothing: the permit is held already."""
@@ -87,6 +89,17 @@ class FairSemaphore:
         """Permits that are not held."""
         return self._free
 
+    def resize(self, size: int, *, spare: Sequence[int]) -> None:
+        """Change the number of permits. Where more are held than there are now, the next ones that come back are kept.
+
+        Args:
+            size: permits in all.
+            spare: for each part of a key, permits that stay free for keys that hold none by that part.
+        """
+        self._free += size - self._size
+        self._size, self._spare = size, tuple(spare)
+        self._grant()
+
     async def acquire(self, key: Key, *, background: bool = False) -> Permit:
         """Wait for a permit. The caller must release it.
 
@@ -120,7 +133,7 @@ class FairSemaphore:
         self._grant()
 
     def _grant(self) -> None:
-        while self._free:
+        while self._free > 0:
             found = self._next(self._queues[False], ())
             background = found is None and self._background_allowed()
             if background:

@@ -35,7 +35,7 @@ class Telemetry(Protocol):
             ref: the twin.
             result: one of a few words, for example ``synced`` or ``metrics_unavailable``.
             seconds: how long it took.
-            late_seconds: seconds from its slot, or its request, to its beginning.
+            late_seconds: seconds from its slot, or its request, to its end; from the earliest slot that was skipped.
         """
         ...
 
@@ -45,6 +45,10 @@ class Telemetry(Protocol):
 
     def forget(self, ref: TwinRef) -> None:
         """Remove the metrics of a twin that is gone, or whose daemon has ended."""
+        ...
+
+    def daemon_restarted(self) -> None:
+        """Count a twin that had no daemon and was given one."""
         ...
 
     def status_written(self, kind: str) -> None:

@@ -210,3 +210,18 @@ async def test_a_long_line_costs_little() -> None:
     await until(lambda: done == 10_000, within=60)
     await asyncio.gather(*tasks)
     assert semaphore.free == 8
+
+
+async def test_permits_can_become_fewer_and_more() -> None:
+    semaphore = FairSemaphore(3)
+    held = [await semaphore.acquire(("a",)) for _ in range(3)]
+    semaphore.resize(1, spare=())
+    waiting = asyncio.ensure_future(semaphore.acquire(("b",)))
+    for permit in held[:2]:
+        assert permit.release()
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    semaphore.resize(2, spare=())
+    await asyncio.wait_for(waiting, 1)
+    assert not held[0].release()
+    assert semaphore.free == 0

@@ -92,12 +92,6 @@ class KubeClient:
         """
         return KubeClient(self._api, timeout_seconds=timeout_seconds, fence=fence, permits=self._permits)
 
-    def apart(self) -> KubeClient:
-        """Return a client with its own connection pool, for requests that must never queue. Closed with this one."""
-        client = KubeClient(ApiClient(self._api.configuration), timeout_seconds=self._timeout_seconds)
-        self._owned.append(client)
-        return client
-
     def for_watches(self) -> KubeClient:
         """Return a client with an unlimited connection pool of its own. Closed with this one.
 

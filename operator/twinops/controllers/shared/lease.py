@@ -61,6 +61,7 @@ class Elector:
         times: durations and time-outs.
         identity: names this process; must be unique, also after a restart.
         chance: returns evenly distributed numbers in [0, 1), for the jitter.
+        alive: tells whether the process does its work; one that does not neither acquires nor renews the lease.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Elector:
         *,
         identity: str,
         chance: Callable[[], float] = random.random,
+        alive: Callable[[], bool] = lambda: True,
     ) -> None:
         self._leases = leases
         self._clock = clock
@@ -79,6 +81,7 @@ class Elector:
         self._times = times
         self._identity = identity
         self._chance = chance
+        self._alive = alive
         self._seen: LeaseRecord | None = None
         self._seen_at = clock.monotonic()
         self._deadline: float | None = None
@@ -90,23 +93,24 @@ class Elector:
         """Set once this process led and does not any more: it must exit."""
 
     def fence(self) -> None:
-        """Return only while this process surely leads. Call it right before every write.
+        """Return only while this process surely leads. Call it right before every write, from any thread.
 
         Raises:
             LeadershipLost: it does not lead, or its last renewal is too long ago to be sure.
         """
-        if self._deadline is None or self.lost.is_set():
+        deadline = self._deadline
+        if deadline is None or self.lost.is_set():
             raise LeadershipLost(f"{self._identity} does not hold the lease")
         if self._doubtful or self._taken():
             raise LeadershipLost(f"somebody else has written the lease of {self._identity}")
-        late = self._clock.monotonic() - self._deadline
+        late = self._clock.monotonic() - deadline
         if late >= 0:
             raise LeadershipLost(f"{self._identity} should have renewed the lease {late:.1f} s ago")
 
     async def run(self) -> None:
         """Wait until this process leads, then renew until that ends. Returns when leadership is lost or released."""
         log.info("waiting for the lease", identity=self._identity)
-        while not await self._attempt():
+        while not (self._alive() and await self._attempt()):
             if self._released:
                 return
             await self._clock.sleep(self._standby_wait())
@@ -168,6 +172,9 @@ class Elector:
             await self._clock.sleep(self._times.retry_period)
             # Checked first: after a pause of the whole process the lease may be somebody else's already.
             if self._released or self._is_late() or self._taken():
+                return
+            if not self._alive():
+                log.error("the process stands still", identity=self._identity)
                 return
             await self._attempt()
 

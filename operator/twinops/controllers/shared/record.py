@@ -134,6 +134,9 @@ class DaemonState:
         backoff: failures in a row, by kind, and how soon a sync is tried again after them.
         requests: for a sync before the next slot.
         due: monotonic seconds until which the next sync must have ended, by the watchdog; None while no daemon runs.
+        found_missing: whether a list of all twins has found it without a daemon.
+        waiting: whether a sync waits for a permit.
+        synced_generation: of the newest sync; None before the first.
         slow: whether its last sync outlasted its permit; slow twins wait for permits apart from the others.
         pending_events: Events that are posted once a status write succeeds.
         refusal_reported: whether an Event has been posted since the API server began to refuse its status.
@@ -145,6 +148,9 @@ class DaemonState:
     computed: DigitalTwinStatus | None = None
     requests: SyncRequests = field(default_factory=SyncRequests)
     due: float | None = None
+    found_missing: bool = False
+    waiting: bool = False
+    synced_generation: int | None = None
     slow: bool = False
     pending_events: tuple[Event, ...] = ()
     refusal_reported: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -12,6 +12,7 @@ from twinops.controllers.shared.backoff import Backoff, Failure
 from twinops.controllers.shared.record import TwinRecord
 from twinops.controllers.shared.store import TwinStore
 from twinops.errors import ClusterError
+from twinops.ports.kubernetes import TwinRef
 from twinops.ports.process import Clock
 
 log = structlog.get_logger()
@@ -34,7 +35,8 @@ class TwinLister(Protocol):
 class Resync:
     """Compares the store with a list of all twins.
 
-    A twin that is deleted while a watch is broken causes no event, and would be synced for ever otherwise.
+    A twin that is deleted while a watch is broken causes no event, and would be synced for ever otherwise. One whose
+    creation was missed, or whose daemon has died, would never be synced.
 
     Args:
         twins: lists them.
@@ -42,6 +44,7 @@ class Resync:
         gone: called with each twin that was dropped; its own event, if one follows, finds it dropped already.
         deleting: called with each twin that is being deleted, in case its event was missed, too.
         clock: for the pauses.
+        idle: called with each twin that two lists in a row have found without a daemon.
         namespaces: namespaces to list, all when empty.
     """
 
@@ -53,6 +56,7 @@ class Resync:
         *,
         gone: Callable[[TwinRecord], None],
         deleting: Callable[[TwinRecord], None],
+        idle: Callable[[TwinRef], None] = lambda _: None,
         namespaces: Sequence[str] = (),
     ) -> None:
         self._twins = twins
@@ -60,6 +64,7 @@ class Resync:
         self._clock = clock
         self._gone = gone
         self._deleting = deleting
+        self._idle = idle
         self._namespaces = namespaces
 
     async def first(self) -> None:
@@ -97,12 +102,24 @@ class Resync:
             there.add(self._store.put(body).ref.uid)
             if number % AT_ONCE == AT_ONCE - 1:
                 await asyncio.sleep(0)
-        for uid in there:
-            record = self._store.get(uid)
-            if record is not None and record.object.deleting:
-                self._deleting(record)
+        self._check(there)
         for ref in known:
             if ref.uid not in there:
                 if (record := self._store.drop(ref.uid)) is not None:
                     self._gone(record)
                 log.info("twin vanished unseen", namespace=ref.namespace, twin=ref.name)
+
+    def _check(self, uids: Collection[str]) -> None:
+        """Tell of the twins that are being deleted, and of those without a daemon."""
+        for uid in uids:
+            record = self._store.get(uid)
+            if record is None:
+                continue
+            if record.object.deleting:
+                self._deleting(record)
+            elif not record.has_daemon:
+                # Twice, since the daemon of a new twin may be about to start.
+                if record.daemon.found_missing:
+                    log.warning("daemon restarted", namespace=record.ref.namespace, twin=record.ref.name)
+                    self._idle(record.ref)
+                record.daemon.found_missing = True

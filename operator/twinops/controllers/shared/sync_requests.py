@@ -55,13 +55,14 @@ class SyncRequests:
 
     async def wait(self, seconds: float) -> None:
         """Sleep until the next request, at most so long."""
-        self.waiter = asyncio.get_running_loop().create_future()
+        # A future and a timer: thousands of twins sleep at the same time, so a sleep needs no task.
+        loop = asyncio.get_running_loop()
+        self.waiter = loop.create_future()
+        timer = loop.call_later(max(seconds, 1e-6), self._notify)
         try:
-            async with asyncio.timeout(seconds):
-                await self.waiter
-        except TimeoutError:
-            return
+            await self.waiter
         finally:
+            timer.cancel()
             self.waiter = None
 
     def _notify(self) -> None:

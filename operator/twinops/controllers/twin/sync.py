@@ -140,12 +140,12 @@ class SyncService:
             and pending(status.corrections) is None
         )
 
-    async def sync(self, ref: TwinRef, late_seconds: float) -> float | None:
+    async def sync(self, ref: TwinRef, due: float) -> float | None:
         """Sync once; return seconds after which to try again when that is sooner than the next slot.
 
         Args:
             ref: the twin.
-            late_seconds: how long after its slot the sync begins.
+            due: monotonic seconds of the slot or request that the sync answers.
         """
         record = self._store.get(ref.uid)
         if record is None or record.object.deleting:
@@ -154,8 +154,8 @@ class SyncService:
         result, retry = await self._run(self._begin(record))
         if result.succeeded:
             record.succeeded(Failure.SYNC, Failure.TARGET, Failure.SOURCE)
-        seconds = self._clock.monotonic() - started
-        self._telemetry.synced(ref, result=result, seconds=seconds, late_seconds=late_seconds)
+        ended = self._clock.monotonic()
+        self._telemetry.synced(ref, result=result, seconds=ended - started, late_seconds=ended - due)
         return retry
 
     async def crashed(self, ref: TwinRef) -> None:

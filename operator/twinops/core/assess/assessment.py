@@ -143,7 +143,10 @@ def _risks(
     previous: Sequence[Risk],
     availability: Availability,
 ) -> tuple[Risk, ...]:
-    """Return the risks of this sync; of a metric within its grace period the last known one, if there was any."""
+    """Return the risks of this sync; of a metric within its grace period the last known one, if there was any.
+
+    While the history is being read again after a restart, what was foreseen for a time still ahead stays as well.
+    """
     # Without traffic nothing is at risk, whatever was forecast from the last requests.
     limits = {metric: limit for metric, limit in observation.limits.items() if metric not in availability.idle}
     found = assess_risks(
@@ -156,8 +159,16 @@ def _risks(
         interval=spec.sync_frequency_seconds,
     )
     held = availability.within_grace
+    if observation.forecast_result.nothing_yet:
+        ahead = {risk.metric for risk in previous if not risk.current and _is_ahead(risk, observation.now)}
+        held |= ahead - availability.lost - {risk.metric for risk in found}
     last_known = [risk for risk in previous if risk.metric in limits and risk.metric in held]
     return tuple(sorted([*(risk for risk in found if risk.metric not in held), *last_known], key=lambda r: r.metric))
+
+
+def _is_ahead(risk: Risk, now: float) -> bool:
+    since = risk.last_data_time
+    return since is not None and now < since.timestamp() + risk.horizon_seconds
 
 
 def limits_in_force(spec: DigitalTwinSpec, workload: Workload | None) -> dict[str, float]:

@@ -58,3 +58,8 @@ class ForecastResult:
     warming: bool = False
     history_complete: bool = True
     restart_state: str = ""
+
+    @property
+    def nothing_yet(self) -> bool:
+        """Tell whether there are no forecasts because the history that they need is still to be read."""
+        return not self.history_complete and not self.forecasts and not self.skills

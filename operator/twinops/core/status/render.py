@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from twinops.api.conditions import ConditionType
 from twinops.api.twin.corrections import CorrectionRecord
+from twinops.api.twin.predictions import Prediction
 from twinops.api.twin.spec import DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.assessment import Assessment
@@ -80,7 +81,8 @@ def render_synced(
     conditions = Conditions(previous.conditions, now=sync.now, generation=sync.generation)
     set_ready_condition(conditions, refused)
     set_metrics_condition(conditions, observation)
-    predicting = set_predictions_condition(conditions, observation, assessment)
+    kept = _kept_predictions(previous, sync, observation, assessment)
+    predicting = set_predictions_condition(conditions, observation, assessment, kept=bool(kept))
     set_health_condition(conditions, spec, assessment)
     drift_words = set_drift_condition(conditions, spec, observation, assessment)
     conditions.set_false(ConditionType.PAUSED, "Active", "syncing on schedule")
@@ -102,8 +104,8 @@ def render_synced(
             "health_score": assessment.health_score,
             "health": assessment.health,
             "observed": list(assessment.observed),
-            "predictions": assessment.predictions,
-            "forecast_skill": assessment.skill,
+            "predictions": kept or assessment.predictions,
+            "forecast_skill": previous.forecast_skill if kept else assessment.skill,
             "restart_state": assessment.restart_state,
             "risks": list(assessment.risks),
             "drift": assessment.drift,
@@ -115,6 +117,24 @@ def render_synced(
             "failing_since": None,
         }
     )
+
+
+def _kept_predictions(
+    previous: DigitalTwinStatus, sync: Sync, observation: Observation, assessment: Assessment
+) -> list[Prediction]:
+    """Return what was foreseen before a restart and is still ahead, while the history is being read again.
+
+    Predictions of another spec are not kept: its queries may ask for something else.
+    """
+    if not observation.forecast_result.nothing_yet or previous.observed_generation != sync.generation:
+        return []
+    fresh = {metric.name for metric in assessment.observed} - assessment.availability.forecast_excluded
+    kept = []
+    for prediction in previous.predictions:
+        quantiles = {metric: ahead for metric, ahead in prediction.quantiles.items() if metric in fresh}
+        if quantiles and prediction.time.timestamp() > sync.now:
+            kept.append(prediction.model_copy(update={"quantiles": quantiles}))
+    return kept
 
 
 def _set_blocked_condition(conditions: Conditions, blocked: Blocked | None) -> None:

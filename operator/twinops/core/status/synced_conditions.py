@@ -65,8 +65,17 @@ def set_metrics_condition(conditions: Conditions, observation: Observation) -> N
         )
 
 
-def set_predictions_condition(conditions: Conditions, observation: Observation, assessment: Assessment) -> str:
-    """Set ``PredictionsAvailable``, and return the text of the column PREDICTED for a twin without risks."""
+def set_predictions_condition(
+    conditions: Conditions, observation: Observation, assessment: Assessment, *, kept: bool = False
+) -> str:
+    """Set ``PredictionsAvailable``, and return the text of the column PREDICTED for a twin without risks.
+
+    Args:
+        conditions: to set.
+        observation: what was read.
+        assessment: of that observation.
+        kept: whether status goes on to show earlier predictions, since the history is being read again.
+    """
     kind = ConditionType.PREDICTIONS_AVAILABLE
     collected = assessment.samples_collected
     withheld = f"; without a fresh value, and so not foreseen: {', '.join(sorted(assessment.withheld_forecasts))}"
@@ -75,6 +84,9 @@ def set_predictions_condition(conditions: Conditions, observation: Observation, 
         conditions.set_true(kind, reason, message + (withheld if assessment.withheld_forecasts else ""))
         unknown = len(assessment.withheld_forecasts - assessment.availability.idle)
         return f"steady, {unknown} unknown" if unknown else "steady"
+    if kept:
+        conditions.set_true(kind, "LoadingHistory", "as foreseen before; the history is being read again")
+        return "steady"
     if assessment.withheld_forecasts:
         conditions.set_false(kind, NO_FRESH_METRICS, f"nothing is foreseen from a last value{withheld}")
         return UNKNOWN

@@ -186,22 +186,6 @@ async def test_a_resource_whose_requests_hang_leaves_connections_to_others(tmp_p
         await asyncio.gather(*hanging, return_exceptions=True)
 
 
-async def test_the_lease_has_a_connection_of_its_own(tmp_path: Path) -> None:
-    async def handler(request: web.Request) -> web.StreamResponse:
-        if "leases" not in request.path:
-            await asyncio.sleep(60)
-        return web.json_response({})
-
-    async with served(tmp_path, handler, timeout_seconds=3) as client:
-        apart = client.apart()
-        hanging = [asyncio.create_task(client.get(f"/apis/group-{n % 10}/v1/things")) for n in range(150)]
-        await asyncio.sleep(0.2)
-        await asyncio.wait_for(apart.get("/apis/coordination.k8s.io/v1/namespaces/x/leases/y"), 2)
-        for task in hanging:
-            task.cancel()
-        await asyncio.gather(*hanging, return_exceptions=True)
-
-
 async def test_nothing_is_looked_up_in_a_thread_for_each_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ from fakes.twins import FakeTwins
 from support.correcting import HPA, KUBECTL, hpa, observation
 from support.writers import twin_writer
 from twinops.api import SYNC_REQUESTED_ANNOTATION
+from twinops.controllers.shared.pacing import FirstSyncs
 from twinops.controllers.shared.resync import Resync
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.shared.sync_loop import FINISH_SECONDS, SyncLoop
@@ -69,7 +70,9 @@ class Operator:
             clock=self.clock,
         )
         self.store.on_forget(self.telemetry.forget)
-        self.sync_loop = SyncLoop(self.syncs, self.store, self.queue, self.clock, self.watchdog)
+        self.sync_loop = SyncLoop(
+            self.syncs, self.store, self.queue, self.clock, self.watchdog, first_syncs=FirstSyncs(self.clock, most=32)
+        )
         self.events = WatchEvents(
             self.store,
             self.queue,

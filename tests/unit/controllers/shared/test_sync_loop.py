@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from fakes.clock import FakeClock, in_fake_time
+from fakes.clock import FakeClock, in_fake_time, until
 from twinops.controllers.shared.backoff import Failure
+from twinops.controllers.shared.pacing import FirstSyncs
 from twinops.controllers.shared.store import TwinStore
 from twinops.controllers.shared.sync_loop import FINISH_SECONDS, SyncLoop
 from twinops.controllers.shared.watchdog import Watchdog
@@ -26,6 +27,7 @@ class Syncs:
 
     def __init__(self, clock: FakeClock, *, settled: bool = False) -> None:
         self.times: list[float] = []
+        self.lags: list[float] = []
         self.told: list[TwinRef] = []
         self.retry: float | None = None
         self.crash = False
@@ -34,10 +36,10 @@ class Syncs:
         self._clock = clock
         self._settled = settled
 
-    async def sync(self, _: TwinRef, late_seconds: float) -> float | None:
-        assert late_seconds < 1
+    async def sync(self, _: TwinRef, due: float) -> float | None:
         self.times.append(self._clock.monotonic())
         await asyncio.sleep(self.takes)
+        self.lags.append(self._clock.monotonic() - due)
         if self.cancelled:
             raise asyncio.CancelledError
         if self.crash:
@@ -66,7 +68,10 @@ class Scene:
         self.store.on_forget(self.forgotten.append)
         self.queue = WorkQueue(self.store, self.clock)
         self.watchdog = Watchdog(self.store, self.clock)
-        self.sync_loop = SyncLoop(self.syncs, self.store, self.queue, self.clock, self.watchdog)
+        self.first_syncs = FirstSyncs(self.clock, most=32)
+        self.sync_loop = SyncLoop(
+            self.syncs, self.store, self.queue, self.clock, self.watchdog, first_syncs=self.first_syncs
+        )
         self._version = 0
         self.interval(interval)
 
@@ -151,6 +156,53 @@ async def test_a_cancellation_inside_a_sync_does_not_end_the_daemon() -> None:
 
 
 @in_fake_time
+async def test_the_lag_counts_from_the_slot_to_the_end_of_the_sync() -> None:
+    scene = Scene(interval=60, settled=True)
+    scene.syncs.takes = 2.0
+    await scene.run(300)
+    assert len(scene.syncs.lags) >= 4
+    assert scene.syncs.lags == pytest.approx([2.0] * len(scene.syncs.lags), abs=0.01)
+
+
+@in_fake_time
+async def test_a_slot_that_was_skipped_counts_until_the_sync_that_answers_it() -> None:
+    scene = Scene(interval=60, settled=True)
+    scene.syncs.takes = 61.0
+    await scene.run(400)
+    first, *later = scene.syncs.lags
+    assert first == pytest.approx(61, abs=0.01)
+    # Each of these answers the slot that came during the one before, a whole interval before its own.
+    assert later == pytest.approx([61 + 60] * len(later), abs=0.01)
+    assert len(later) >= 2
+
+
+@in_fake_time
+async def test_the_lag_of_a_requested_sync_counts_from_its_request() -> None:
+    scene = Scene(interval=3600)
+    scene.syncs.takes = 1.0
+
+    def ask_while_busy() -> None:
+        # The loop gets to it three seconds later, as in a stall.
+        scene.queue.request("u1", "asked", delay=-3.0, at_once=True)
+
+    await scene.run(100, at_50=ask_while_busy)
+    assert scene.syncs.lags == pytest.approx([1.0, 4.0], abs=0.01)
+
+
+@in_fake_time
+async def test_a_daemon_that_sleeps_has_no_task_but_its_own() -> None:
+    scene = Scene(interval=3600)
+    before = len(asyncio.all_tasks())
+    stop = asyncio.get_running_loop().create_future()
+    living = asyncio.create_task(scene.sync_loop.run(REF, stop))
+    await asyncio.sleep(10)
+    assert scene.syncs.times == [1000]
+    assert len(asyncio.all_tasks()) == before + 1
+    stop.set_result(None)
+    await living
+
+
+@in_fake_time
 async def test_an_interval_changes_live() -> None:
     scene = Scene(interval=3600)
 
@@ -216,7 +268,10 @@ async def test_a_daemon_that_is_told_to_stop_ends_in_seconds(takes: float, secon
 @in_fake_time
 async def test_a_daemon_that_waits_for_a_place_ends_in_seconds() -> None:
     scene = Scene()
-    full = SyncLoop(scene.syncs, scene.store, scene.queue, scene.clock, scene.watchdog, concurrency=1)
+    first_syncs = FirstSyncs(scene.clock, most=32)
+    full = SyncLoop(
+        scene.syncs, scene.store, scene.queue, scene.clock, scene.watchdog, first_syncs=first_syncs, concurrency=1
+    )
     scene.syncs.takes = 600.0
     stop = asyncio.get_running_loop().create_future()
     daemons = [asyncio.create_task(full.run(TwinRef("shop", uid, uid), stop)) for uid in ("u1", "u2")]
@@ -259,7 +314,10 @@ class Crowd:
         store = TwinStore()
         self.watchdog = Watchdog(store, self.clock)
         queue = WorkQueue(store, self.clock)
-        self.sync_loop = SyncLoop(self, store, queue, self.clock, self.watchdog, concurrency=concurrency)
+        self.first_syncs = FirstSyncs(self.clock, most=concurrency // 2)
+        self.sync_loop = SyncLoop(
+            self, store, queue, self.clock, self.watchdog, first_syncs=self.first_syncs, concurrency=concurrency
+        )
         self.refs = []
         for number in range(hung + well):
             kind = "hung" if number < hung else "well"
@@ -267,11 +325,11 @@ class Crowd:
             meta = {"namespace": "shop", "name": f"{kind}-{number}", "uid": f"u{number}", "resourceVersion": "1"}
             self.refs.append(store.put({"metadata": meta, "spec": {"source": source}}).ref)
 
-    async def sync(self, ref: TwinRef, late_seconds: float) -> float | None:
+    async def sync(self, ref: TwinRef, due: float) -> float | None:
         if ref.name.startswith("hung"):
             await asyncio.sleep(self.timeout)
             return 30.0
-        self.latest = max(self.latest, late_seconds)
+        self.latest = max(self.latest, self.clock.monotonic() - due)
         self.synced.setdefault(ref.name, []).append(self.clock.monotonic())
         await asyncio.sleep(0.02)
         return None
@@ -333,3 +391,85 @@ async def test_a_sync_that_never_ends_for_a_reason_of_our_own_is_noticed() -> No
     crowd = Crowd(3, 0, timeout=1e9, one_source=True)
     with pytest.raises(AssertionError, match="of 3 twins are overdue"):
         await crowd.live(600)
+
+
+class Storm:
+    """Twins that are synced already, and new ones that come all at once. Every sync takes CPU time of the loop."""
+
+    def __init__(self, old: int, new: int) -> None:
+        self.clock = FakeClock()
+        self.lags: dict[str, list[float]] = {"old": [], "new": []}
+        self.store = TwinStore()
+        self.watchdog = Watchdog(self.store, self.clock)
+        self.loop_lags: list[float] = []
+        self.first_syncs = FirstSyncs(self.clock, most=32, lagged=self.loop_lags.append)
+        queue = WorkQueue(self.store, self.clock)
+        self.sync_loop = SyncLoop(
+            self, self.store, queue, self.clock, self.watchdog, first_syncs=self.first_syncs, concurrency=64
+        )
+        self.old = [self._twin("old", number) for number in range(old)]
+        self.new = [self._twin("new", number) for number in range(new)]
+
+    def _twin(self, kind: str, number: int) -> TwinRef:
+        meta = {"namespace": "shop", "name": f"{kind}-{number}", "uid": f"{kind}-{number}", "resourceVersion": "1"}
+        return self.store.put({"metadata": meta, "spec": {"source": {"systemType": "Custom"}}}).ref
+
+    async def sync(self, ref: TwinRef, due: float) -> float | None:
+        kind = ref.name[:3]
+        for _ in range(20 if kind == "new" else 1):
+            # Others of the same round of the loop come after this piece of work.
+            asyncio.get_running_loop()._warp.now += 0.005  # type: ignore[attr-defined]
+            await asyncio.sleep(0.02)
+        self.lags[kind].append(self.clock.monotonic() - due)
+        return None
+
+    async def crashed(self, ref: TwinRef) -> None:
+        raise AssertionError(ref)
+
+    def resume(self, ref: TwinRef) -> bool:
+        return ref.name.startswith("old")
+
+
+@in_fake_time
+async def test_new_twins_by_the_hundred_do_not_hold_up_those_that_are_due() -> None:
+    storm = Storm(old=100, new=500)
+    stop = asyncio.get_running_loop().create_future()
+    measuring = asyncio.create_task(storm.first_syncs.run())
+    daemons = [asyncio.create_task(storm.sync_loop.run(ref, stop)) for ref in storm.old]
+    await asyncio.sleep(130)
+    storm.lags["old"].clear()
+    daemons += [asyncio.create_task(storm.sync_loop.run(ref, stop)) for ref in storm.new]
+    await until(lambda: len(storm.lags["new"]) >= len(storm.new), within=300)
+    assert storm.watchdog.verdict().healthy, storm.watchdog.verdict().message
+    assert storm.lags["old"], "twins are due during the storm"
+    assert max(storm.lags["old"]) < 2.0
+    assert max(storm.loop_lags) < 1.0
+    stop.set_result(None)
+    measuring.cancel()
+    await asyncio.gather(*daemons)
+
+
+async def hold(first_syncs: FirstSyncs, source: str) -> None:
+    async with first_syncs.place(source):
+        await asyncio.sleep(3600)
+
+
+@in_fake_time
+async def test_a_new_spec_is_admitted_as_a_first_sync_and_the_next_slot_is_not() -> None:
+    scene = Scene(interval=60)
+    full = [asyncio.create_task(hold(scene.first_syncs, f"source-{number}")) for number in range(10)]
+    stop = asyncio.get_running_loop().create_future()
+    # A loop that lags has no places to lend.
+    scene.first_syncs.measured(1.0)
+    living = asyncio.create_task(scene.sync_loop.run(REF, stop))
+    await asyncio.sleep(10)
+    assert scene.syncs.times == []
+    for one in full:
+        one.cancel()
+    await until(lambda: len(scene.syncs.times) == 1, within=1)
+    full = [asyncio.create_task(hold(scene.first_syncs, f"source-{number}")) for number in range(10)]
+    await until(lambda: len(scene.syncs.times) == 3, within=120)
+    stop.set_result(None)
+    await living
+    for one in full:
+        one.cancel()

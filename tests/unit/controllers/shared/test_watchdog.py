@@ -9,7 +9,7 @@ import pytest
 from fakes.clock import FakeClock, in_fake_time
 from twinops.controllers.shared.record import TwinRecord
 from twinops.controllers.shared.store import TwinStore
-from twinops.controllers.shared.watchdog import LONGEST_SYNC_SECONDS, Watchdog
+from twinops.controllers.shared.watchdog import LONGEST_SYNC_SECONDS, LONGEST_WAIT_SECONDS, Watchdog
 
 
 class Scene:
@@ -88,6 +88,33 @@ async def test_a_sync_that_waits_for_others_is_alive_and_one_that_never_ends_is_
     scene = Scene()
     scene.watchdog.ended(scene.twin(1, 5))
     scene.watchdog.began(scene.twin(1))
+    await asyncio.sleep(LONGEST_SYNC_SECONDS - 1)
+    assert scene.watchdog.verdict().healthy
+    await asyncio.sleep(2)
+    assert not scene.watchdog.verdict().healthy
+
+
+@in_fake_time
+async def test_a_sync_that_waits_for_a_permit_is_alive_while_others_go_on() -> None:
+    scene = Scene()
+    scene.watchdog.ended(scene.twin(1, 5))
+    scene.watchdog.waits(scene.twin(1))
+    for _ in range(int(LONGEST_WAIT_SECONDS / 60) - 1):
+        await asyncio.sleep(60)
+        scene.watchdog.began(scene.twin(2))
+        scene.watchdog.ended(scene.twin(2))
+        assert scene.watchdog.verdict().healthy
+    await asyncio.sleep(130)
+    scene.watchdog.ended(scene.twin(2))
+    assert scene.watchdog.verdict().message == "1 of 2 twins are overdue: shop/twin-1"
+
+
+@in_fake_time
+async def test_syncs_that_all_wait_for_permits_that_nobody_gives_back_are_noticed() -> None:
+    scene = Scene()
+    for number in range(3):
+        scene.watchdog.ended(scene.twin(number))
+        scene.watchdog.waits(scene.twin(number))
     await asyncio.sleep(LONGEST_SYNC_SECONDS - 1)
     assert scene.watchdog.verdict().healthy
     await asyncio.sleep(2)

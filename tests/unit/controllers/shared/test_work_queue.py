@@ -239,7 +239,7 @@ async def test_requested_syncs_begin_some_seconds_apart_however_many_ask() -> No
         await asyncio.sleep(0.02)
     living.cancel()
     gaps = [later - earlier for earlier, later in itertools.pairwise(begins)]
-    assert min(gaps) >= SPACING_SECONDS
+    assert min(gaps) >= SPACING_SECONDS - 1e-9  # as floating point has it
     assert 12 <= len(begins) <= 13
 
 

@@ -13,6 +13,7 @@ from fakes.clock import START, in_fake_time
 from support.correcting import HPA, OURS, original, status
 from support.sync_scene import SyncScene, compute_inline
 from twinops.controllers.shared.backoff import Failure
+from twinops.controllers.shared.pacing import FirstSyncs
 from twinops.controllers.shared.sync_loop import SyncLoop
 from twinops.controllers.shared.watchdog import Watchdog
 from twinops.controllers.shared.work_queue import WorkQueue
@@ -50,7 +51,9 @@ class Scene(SyncScene):
     async def live(self, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
         """Let the twin's daemon run while something happens."""
         queue, watchdog = WorkQueue(self.store, self.clock), Watchdog(self.store, self.clock)
-        sync_loop = SyncLoop(self.syncs, self.store, queue, self.clock, watchdog)
+        sync_loop = SyncLoop(
+            self.syncs, self.store, queue, self.clock, watchdog, first_syncs=FirstSyncs(self.clock, most=32)
+        )
         living = asyncio.create_task(sync_loop.run(self.ref, asyncio.get_running_loop().create_future()))
         await asyncio.sleep(5)
         await act()

@@ -12,7 +12,7 @@ from twinops.api.references import ObjectRef
 from twinops.api.twin.corrections import CorrectionAction, CorrectionRecord, Outcome
 from twinops.api.twin.drift import Drift
 from twinops.api.twin.observed import Health, HealthComponent, Quality
-from twinops.api.twin.predictions import ForecastSkill
+from twinops.api.twin.predictions import ForecastSkill, Prediction
 from twinops.api.twin.spec import CorrectionMode, DigitalTwinSpec
 from twinops.api.twin.status import DigitalTwinStatus
 from twinops.core.assess.assessment import Assessment
@@ -62,7 +62,8 @@ def synced(
     warming: bool = False,
     **known: object,
 ) -> DigitalTwinStatus:
-    forecast_result = ForecastResult(warming=warming, history_complete=complete)
+    forecasts = known.get("forecasts", {})
+    forecast_result = ForecastResult(forecasts=forecasts, warming=warming, history_complete=complete)  # type: ignore[arg-type]
     observation = Observation(1000.0, {s.metric: s for s in samples}, forecast_result=forecast_result)
     before = previous or DigitalTwinStatus()
     found = assessment(observed=observed_for_status(observation.samples, {}), **known)
@@ -141,6 +142,41 @@ def test_predictions_available(known: dict[str, object], expected: tuple[str, st
     condition = find(status.conditions, ConditionType.PREDICTIONS_AVAILABLE)
     assert condition is not None
     assert words in condition.message
+
+
+SKILL = ForecastSkill(error=0.7, checks=40)
+
+
+def foreseen(seconds: int, *metrics: str) -> Prediction:
+    quantiles = dict.fromkeys(metrics, (30.0, 40.0, 50.0))
+    return Prediction(horizon_seconds=seconds, time=utc(900.0 + seconds), quantiles=quantiles)
+
+
+@pytest.mark.parametrize(
+    ("generation", "known", "complete", "kept"),
+    [
+        pytest.param(3, {}, False, [(200, "cpuUsage"), (900, "cpuUsage")], id="what is still ahead, of seen metrics"),
+        pytest.param(2, {}, False, [], id="another spec"),
+        pytest.param(3, {}, True, [], id="the history has been read, and is too short"),
+        pytest.param(3, {"forecasts": {"cpuUsage": (FORECAST,)}}, False, [], id="something better is known"),
+    ],
+)
+def test_predictions_outlast_a_restart_until_something_better_is_known(
+    generation: int,
+    known: dict[str, object],
+    complete: bool,  # noqa: FBT001 - a table case
+    kept: list[tuple[int, str]],
+) -> None:
+    predictions = [foreseen(60, "cpuUsage"), foreseen(200, "cpuUsage", "errorRate"), foreseen(900, "cpuUsage")]
+    before = DigitalTwinStatus(observed_generation=generation, predictions=predictions, forecast_skill=SKILL)
+    status = synced(GOOD, previous=before, complete=complete, samples_collected=None, **known)  # type: ignore[arg-type]
+    assert [(p.horizon_seconds, name) for p in status.predictions for name in p.quantiles] == kept
+    assert (status.forecast_skill == SKILL) is bool(kept)
+    verdict, reason = told(status, ConditionType.PREDICTIONS_AVAILABLE)
+    if kept:
+        assert (verdict, reason) == ("True", "LoadingHistory")
+        assert synced(GOOD, previous=status, complete=complete).predictions == status.predictions
+    assert (verdict == "True") is bool(kept or known)
 
 
 def test_health_has_a_gap_in_which_it_stays_as_it_was() -> None:
