@@ -7,12 +7,12 @@ import pytest
 
 from benchmarks.whole_sync import PARTS, whole_sync
 from twinops.core.forecast.recorded import Recorded
-from twinops.core.series import Series
+from twinops.core.series import Floats, Series
 
 
 def test_parts_of_a_sync_add_up() -> None:
-    times = 1_800_000_000.0 + 60.0 * np.arange(120)
-    values = (50 + np.sin(times)).astype(np.float64)
+    times: Floats = np.arange(120, dtype=np.float64) * 60.0 + 1_800_000_000.0
+    values: Floats = 50 + np.sin(times)
     past = {"cpuUsage": Recorded(Series(times, values, 60.0))}
     found = whole_sync(past, 60.0, {"cpuUsage": 90.0}, twins=1)
     assert list(found) == ["all", *PARTS]
