@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -72,7 +73,8 @@ class Shop:
         wait_until(lambda: self._stored(name) is None, within=WELL_WITHIN, what=f"no {name} in Prometheus")
 
     def _stored(self, name: str) -> str | None:
-        query = urlencode({"query": f'shop_{name}{{namespace="{self.namespace}"}}'})
+        # As of the whole second, as a sync asks.
+        query = urlencode({"query": f'shop_{name}{{namespace="{self.namespace}"}}', "time": int(time.time())})
         with urlopen(f"{self.cluster.prometheus_url}/api/v1/query?{query}", timeout=5) as answer:  # noqa: S310 - ours
             result = json.load(answer)["data"]["result"]
         return str(result[0]["value"][1]) if result else None

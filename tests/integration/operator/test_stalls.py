@@ -108,7 +108,6 @@ def test_a_twin_that_cannot_work_says_how_to_mend_it_and_recovers_when_it_is_men
         "status": "False",
         "reason": reason,
         "message": condition(body, "Stalled")["message"],
-        "observedGeneration": body["metadata"]["generation"],
         "lastTransitionTime": None,
     }
     assert says in condition(body, "Stalled")["message"]

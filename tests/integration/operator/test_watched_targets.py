@@ -11,10 +11,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from devcluster.ports import free_port
+from devcluster.waiting import wait_until
 from support.ground import Ground
 from support.operator import SYSTEM
 from support.requests import reads, requests_about, until_watched
-from support.shop import Shop
+from support.shop import WELL_WITHIN, Shop
+from twinops.api import GROUP, VERSION
+from twinops.api.twin.kind import DIGITAL_TWIN
 
 ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
 HOUR = 3600
@@ -64,8 +67,16 @@ def open_with_twin(ground: Ground, namespace: str) -> Shop:
     return shop
 
 
+def without_other_twins(ground: Ground) -> None:
+    """Delete the twins of other tests, whose syncs would count. An operator must run."""
+    ground.cluster.kubectl("delete", "digitaltwins", "--all", "--all-namespaces", "--wait=false")
+    everywhere = f"/apis/{GROUP}/{VERSION}/{DIGITAL_TWIN.plural}"
+    wait_until(lambda: not ground.cluster.api.get(everywhere)["items"], within=WELL_WITHIN, what="no twin")
+
+
 def test_what_only_a_status_says_wakes_nobody(ground: Ground) -> None:
     with running(ground, "wakes") as port:
+        without_other_twins(ground)
         shop = open_with_twin(ground, "wakes-nobody")
         until_watched(shop)
         before = syncs(port)
