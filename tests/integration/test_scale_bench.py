@@ -14,7 +14,7 @@ from benchmarks.scale.run import measure
 @pytest.mark.timeout(300)
 def test_three_twins_are_measured(tmp_path: Path) -> None:
     options = Options(
-        interval=5, window=10, idle=5, settle=2, history_hours=3, week_share=0, patience=120, directory=tmp_path
+        interval=5, window=10, idle=1, settle=1, history_hours=3, week_share=0, patience=120, directory=tmp_path
     )
     run = measure(options, 3, cores=2)
     steady = run.steady
