@@ -58,10 +58,9 @@ class Twin:
     def foreseen(self, metric: str) -> float | None:
         """Return the largest .95 quantile of a metric's predictions, None when there are none."""
         values = [
-            foreseen["upper"]
+            quantiles[metric][-1]
             for prediction in self.status.get("predictions", [])
-            for foreseen in prediction.get("metrics", [])
-            if foreseen["name"] == metric
+            if metric in (quantiles := prediction["quantiles"])
         ]
         return max(values, default=None)
 
