@@ -26,8 +26,7 @@ from collections.abc import Collection, Sequence
 
 from twinops.adapters.prometheus.connections import Connections
 from twinops.adapters.prometheus.joined import Truncated, Unusable
-from twinops.adapters.prometheus.question_tasks import QuestionTasks, guarded
-from twinops.adapters.prometheus.questions import Ask, Group, Question, Share, in_parts
+from twinops.adapters.prometheus.questions import Ask, Group, Question, QuestionTasks, Share, guarded, in_parts
 from twinops.adapters.prometheus.sharing_state import Allowance, BatchSize
 from twinops.adapters.prometheus.singles import BUSY, Singles
 from twinops.adapters.prometheus.transport import NoAnswer, QueryFailed

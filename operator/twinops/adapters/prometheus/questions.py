@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import structlog
 
 from twinops.core.metrics.queries import InstantAnswer
 from twinops.engine.fair_semaphore import Key
+from twinops.errors import TwinOpsError
+
+log = structlog.get_logger()
 
 _UNANSWERED = InstantAnswer()
 
@@ -131,3 +136,32 @@ class Group:
 def in_parts(questions: Sequence[Question], size: int) -> list[Sequence[Question]]:
     """Return the questions in parts of this size, the last one possibly smaller."""
     return [questions[start : start + size] for start in range(0, len(questions), size)]
+
+
+class QuestionTasks:
+    """Starts tasks, and holds them until they end."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, questions: Iterable[Question], work: Callable[..., Awaitable[None]], *args: Any) -> None:
+        """Call ``work`` with the arguments in a task, for these questions; see ``guarded``."""
+        task = asyncio.get_running_loop().create_task(guarded(questions, work, *args))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def guarded(questions: Iterable[Question], work: Callable[..., Awaitable[None]], *args: Any) -> None:
+    """Call ``work`` with the arguments, and tell all who ask these questions when it fails."""
+    try:
+        await work(*args)
+    except TwinOpsError as error:
+        _fail(questions, error)
+    except Exception as error:  # Whoever asks must not wait for ever because of a defect.
+        log.exception("asking a metrics source crashed")
+        _fail(questions, error)
+
+
+def _fail(questions: Iterable[Question], error: Exception) -> None:
+    for question in questions:
+        question.fail(error)

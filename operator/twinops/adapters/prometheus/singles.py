@@ -6,8 +6,7 @@ import dataclasses
 import time
 
 from twinops.adapters.prometheus.connections import Connections
-from twinops.adapters.prometheus.question_tasks import QuestionTasks
-from twinops.adapters.prometheus.questions import Ask, Question, Share
+from twinops.adapters.prometheus.questions import Ask, Question, QuestionTasks, Share
 from twinops.adapters.prometheus.sharing_state import Remembered
 from twinops.adapters.prometheus.slow_queries import SlowQueries, SlowRequesters
 from twinops.adapters.prometheus.transport import NoAnswer
